@@ -1,0 +1,92 @@
+//! Attributes of nodes.
+
+use bytes::Bytes;
+
+use crate::ir::{GraphId, Stored};
+use crate::tensor::Tensor;
+
+/// A named attribute.
+#[derive(Debug, Clone)]
+pub struct Attribute {
+    /// Name, as in the operator's schema.
+    pub name: String,
+    /// Value.
+    pub value: AttrValue,
+    /// The type is set but the value's field is absent, as some writers leave out zeros.
+    pub(crate) implicit: bool,
+    /// The type field is absent, as writers of the first IR versions left it out.
+    pub(crate) untyped: bool,
+    /// Encoded `AttributeProto` without what the fields above model.
+    pub(crate) carried: Bytes,
+}
+
+/// Value of an attribute.
+#[derive(Debug, Clone)]
+pub enum AttrValue {
+    /// `FLOAT`.
+    Float(f32),
+    /// `INT`.
+    Int(i64),
+    /// `STRING`: bytes, by convention UTF-8.
+    String(Bytes),
+    /// `TENSOR`.
+    Tensor(Stored),
+    /// `GRAPH`: a body.
+    Graph(GraphId),
+    /// `FLOATS`.
+    Floats(Vec<f32>),
+    /// `INTS`.
+    Ints(Vec<i64>),
+    /// `STRINGS`.
+    Strings(Vec<Bytes>),
+    /// `TENSORS`.
+    Tensors(Vec<Stored>),
+    /// `GRAPHS`.
+    Graphs(Vec<GraphId>),
+    /// Sparse tensors, types and references to a function's attributes: in the carried bytes.
+    Opaque,
+}
+
+impl Attribute {
+    /// An attribute `name` with `value`.
+    pub fn new(name: impl Into<String>, value: impl Into<AttrValue>) -> Self {
+        Self {
+            name: name.into(),
+            value: value.into(),
+            implicit: false,
+            untyped: false,
+            carried: Bytes::new(),
+        }
+    }
+}
+
+impl AttrValue {
+    /// The bodies it holds.
+    pub fn graphs(&self) -> &[GraphId] {
+        match self {
+            Self::Graph(graph) => std::slice::from_ref(graph),
+            Self::Graphs(graphs) => graphs,
+            _ => &[],
+        }
+    }
+}
+
+macro_rules! from {
+    ($($source:ty => $variant:ident, $value:ident => $into:expr;)*) => {
+        $(impl From<$source> for AttrValue {
+            fn from($value: $source) -> Self {
+                Self::$variant($into)
+            }
+        })*
+    };
+}
+
+from! {
+    f32 => Float, x => x;
+    i64 => Int, x => x;
+    &str => String, x => Bytes::copy_from_slice(x.as_bytes());
+    Tensor => Tensor, x => x.into();
+    GraphId => Graph, x => x;
+    Vec<f32> => Floats, x => x;
+    Vec<i64> => Ints, x => x;
+}

@@ -1,0 +1,172 @@
+//! Making graphs, values and nodes.
+
+use bytes::Bytes;
+
+use crate::ir::{
+    At, Attribute, Constant, Declared, Def, Function, Graph, GraphId, GraphOutput, Info, Model,
+    Node, NodeId, Stored, TensorType, Use, Value, ValueId, ValueType,
+};
+use crate::tensor::Tensor;
+
+/// A node to be added; outputs are named, and made as values of the graph.
+#[derive(Debug, Clone, Default)]
+pub struct NewNode {
+    /// Operator type.
+    pub op: String,
+    /// Domain; empty for the default one.
+    pub domain: String,
+    /// Node name; made unique.
+    pub name: String,
+    /// Inputs in order.
+    pub inputs: Vec<Option<ValueId>>,
+    /// Names of the outputs; made unique.
+    pub outputs: Vec<String>,
+    /// Attributes in order.
+    pub attributes: Vec<Attribute>,
+}
+
+impl NewNode {
+    /// Operator `op` of the default domain on `inputs` with one output named after `output`.
+    pub fn new(op: &str, inputs: &[ValueId], output: &str) -> Self {
+        Self {
+            op: op.to_owned(),
+            name: output.to_owned(),
+            inputs: inputs.iter().copied().map(Some).collect(),
+            outputs: vec![output.to_owned()],
+            ..Self::default()
+        }
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn attr(mut self, name: &str, value: impl Into<crate::ir::AttrValue>) -> Self {
+        self.attributes.push(Attribute::new(name, value));
+        self
+    }
+}
+
+impl Model {
+    /// A name that no value of the model has: `base`, or `base_1`, `base_2`, …
+    pub fn fresh_name(&mut self, base: &str) -> String {
+        if !base.is_empty() && self.names.insert(base.to_owned()) {
+            return base.to_owned();
+        }
+        let counter = self.suffixes.entry(base.to_owned()).or_insert(0);
+        loop {
+            *counter += 1;
+            let name = format!("{base}_{counter}");
+            if self.names.insert(name.clone()) {
+                return name;
+            }
+        }
+    }
+
+    /// A new graph: the body of `parent`, or the main graph of an empty model.
+    pub fn add_graph(&mut self, name: &str, parent: Option<NodeId>) -> GraphId {
+        let id = GraphId::new(self.graphs.len());
+        let graph = Graph { name: name.to_owned(), parent, alive: true, ..Graph::default() };
+        self.graphs.push(graph);
+        id
+    }
+
+    /// A value with exactly this name (the reader's door: names arrive as they are).
+    pub(crate) fn add_value(&mut self, graph: GraphId, name: &str, def: Def) -> ValueId {
+        let id = ValueId::new(self.values.len());
+        self.names.insert(name.to_owned());
+        self.values.push(Value {
+            name: name.to_owned(),
+            graph,
+            info: Info::default(),
+            def,
+            uses: Vec::new(),
+            alive: true,
+        });
+        id
+    }
+
+    /// A graph input `name` of type `ty`, after the existing ones.
+    pub fn add_input(&mut self, graph: GraphId, name: &str, ty: TensorType) -> ValueId {
+        let name = self.fresh_name(name);
+        let id = self.add_value(graph, &name, Def::Input { default: None });
+        self.values[id.index()].info.ty = Some(ValueType::Tensor(ty));
+        self.graphs[graph.index()].inputs.push(id);
+        id
+    }
+
+    /// An initializer named after `name`.
+    pub fn add_initializer(&mut self, graph: GraphId, name: &str, tensor: Tensor) -> ValueId {
+        let name = self.fresh_name(name);
+        let constant = Constant::Dense(Stored::from(tensor));
+        let id = self.add_value(graph, &name, Def::Initializer(constant));
+        self.graphs[graph.index()].initializers.push(id);
+        id
+    }
+
+    /// Makes `value` the next output of `graph`, declared as `ty`.
+    pub fn add_output(&mut self, graph: GraphId, value: ValueId, ty: Option<TensorType>) {
+        let info = Info { ty: ty.map(ValueType::Tensor), carried: Bytes::new() };
+        self.push_output(graph, GraphOutput { value, info });
+    }
+
+    /// Adds `node` to `graph` at a place; its outputs become values of the graph.
+    pub fn add_node(&mut self, graph: GraphId, at: At, node: NewNode) -> NodeId {
+        let id = NodeId::new(self.nodes.len());
+        let outputs = node.outputs.iter().enumerate().map(|(slot, base)| {
+            let name = self.fresh_name(base);
+            Some(self.add_value(graph, &name, Def::Output { node: id, slot }))
+        });
+        let outputs = outputs.collect();
+        self.push_node(Node {
+            name: node.name,
+            domain: node.domain,
+            op: node.op,
+            graph,
+            inputs: node.inputs,
+            outputs,
+            attributes: node.attributes,
+            carried: Bytes::new(),
+            prev: None,
+            next: None,
+            alive: true,
+        });
+        self.link(id, at);
+        id
+    }
+
+    /// Appends a node as read, with values made before; uses are registered, order is not.
+    pub(crate) fn push_node(&mut self, node: Node) -> NodeId {
+        let id = NodeId::new(self.nodes.len());
+        for (slot, input) in node.inputs.iter().enumerate() {
+            if let Some(value) = input {
+                self.values[value.index()].uses.push(Use::Input { node: id, slot });
+            }
+        }
+        for body in node.bodies() {
+            self.graphs[body.index()].parent = Some(id);
+        }
+        self.nodes.push(node);
+        id
+    }
+
+    pub(crate) fn push_output(&mut self, graph: GraphId, output: GraphOutput) {
+        let slot = self.graph(graph).outputs.len();
+        self.values[output.value.index()].uses.push(Use::Output { graph, slot });
+        self.graphs[graph.index()].outputs.push(output);
+    }
+
+    pub(crate) fn push_use(&mut self, value: ValueId, use_: Use) {
+        self.values[value.index()].uses.push(use_);
+    }
+
+    pub(crate) fn push_declared(&mut self, graph: GraphId, entry: Declared) {
+        self.graphs[graph.index()].declared.push(entry);
+    }
+
+    pub(crate) fn push_function(&mut self, function: Function) {
+        self.functions.push(function);
+    }
+
+    pub(crate) fn graph_mut(&mut self, graph: GraphId) -> &mut Graph {
+        &mut self.graphs[graph.index()]
+    }
+}

@@ -1,0 +1,305 @@
+//! Edits: the only way to change a model. Each keeps uses, definitions and order consistent.
+
+use std::collections::HashSet;
+
+use crate::ir::{Attribute, Constant, Def, GraphId, Info, Model, NodeId, Stored, Use, ValueId};
+use crate::tensor::Tensor;
+
+/// Where a new node stands in the execution order of its graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Before all nodes.
+    Start,
+    /// After all nodes.
+    End,
+    /// Right before a node of the same graph.
+    Before(NodeId),
+    /// Right after a node of the same graph.
+    After(NodeId),
+}
+
+impl Model {
+    /// Puts `value` (or nothing) into input `slot`, lengthening the list when needed.
+    pub fn set_input(&mut self, node: NodeId, slot: usize, value: Option<ValueId>) {
+        let inputs = &mut self.nodes[node.index()].inputs;
+        if inputs.len() <= slot {
+            inputs.resize(slot + 1, None);
+        }
+        if let Some(old) = std::mem::replace(&mut inputs[slot], value) {
+            self.drop_use(old, Use::Input { node, slot });
+        }
+        if let Some(new) = value {
+            self.push_use(new, Use::Input { node, slot });
+        }
+    }
+
+    /// Cuts trailing inputs that are left out.
+    pub fn trim_inputs(&mut self, node: NodeId) {
+        let inputs = &mut self.nodes[node.index()].inputs;
+        while inputs.last() == Some(&None) {
+            inputs.pop();
+        }
+    }
+
+    /// Every node that reads `from` reads `to` instead; graph outputs and carried mentions stay.
+    pub fn replace_uses(&mut self, from: ValueId, to: ValueId) {
+        self.replace_uses_where(from, to, |_, _| true);
+    }
+
+    /// As [`Model::replace_uses`], for those consumers (node, slot) that `wanted` accepts.
+    pub fn replace_uses_where(
+        &mut self,
+        from: ValueId,
+        to: ValueId,
+        mut wanted: impl FnMut(NodeId, usize) -> bool,
+    ) {
+        if from == to {
+            return;
+        }
+        let uses = std::mem::take(&mut self.values[from.index()].uses);
+        let (moved, kept): (Vec<_>, Vec<_>) = uses.into_iter().partition(|u| match *u {
+            Use::Input { node, slot } => wanted(node, slot),
+            _ => false,
+        });
+        for u in &moved {
+            if let Use::Input { node, slot } = *u {
+                self.nodes[node.index()].inputs[slot] = Some(to);
+            }
+        }
+        self.values[from.index()].uses = kept;
+        self.values[to.index()].uses.extend(moved);
+    }
+
+    /// Lets `to` stand for `from` everywhere, graph outputs included: there `to` takes over the
+    /// name of `from`, so that the model's outputs keep their names. Returns false, and changes
+    /// nothing, when that is impossible: `to` is a graph input or itself an output, it belongs to
+    /// another graph, it is no node's output, or `from` is mentioned by carried data.
+    pub fn substitute(&mut self, from: ValueId, to: ValueId) -> bool {
+        let special = self.value(from).uses.iter().any(|u| !matches!(u, Use::Input { .. }));
+        if special && !self.can_take_over(from, to) {
+            return false;
+        }
+        self.replace_uses(from, to);
+        if special {
+            let outputs = std::mem::take(&mut self.values[from.index()].uses);
+            for u in &outputs {
+                if let Use::Output { graph, slot } = *u {
+                    self.graphs[graph.index()].outputs[slot].value = to;
+                }
+            }
+            self.values[to.index()].uses.extend(outputs);
+            let public = std::mem::take(&mut self.values[from.index()].name);
+            let private = std::mem::replace(&mut self.values[to.index()].name, public);
+            self.values[from.index()].name = private;
+        }
+        true
+    }
+
+    fn can_take_over(&self, from: ValueId, to: ValueId) -> bool {
+        let (old, new) = (self.value(from), self.value(to));
+        let carried = |u: &Use| matches!(u, Use::Carried { .. });
+        new.producer().is_some()
+            && new.graph == old.graph
+            && old.producer().is_some()
+            && !new.is_output()
+            && !old.uses.iter().any(carried)
+            && !new.uses.iter().any(carried)
+    }
+
+    /// Removes a node, its bodies, and its outputs.
+    ///
+    /// # Panics
+    /// When an output is still used outside the node (a bug of the caller).
+    pub fn remove_node(&mut self, node: NodeId) {
+        let mut pending = vec![node];
+        let mut removed_graphs = Vec::new();
+        while let Some(id) = pending.pop() {
+            for slot in 0..self.node(id).inputs.len() {
+                self.set_input(id, slot, None);
+            }
+            let bodies: Vec<GraphId> = self.node(id).bodies().collect();
+            for body in bodies {
+                pending.extend(self.nodes_of(body).map(|(inner, _)| inner));
+                removed_graphs.push(body);
+            }
+            self.nodes[id.index()].alive = false;
+        }
+        self.unlink(node);
+        for &graph in &removed_graphs {
+            for slot in 0..self.graph(graph).outputs.len() {
+                let value = self.graph(graph).outputs[slot].value;
+                self.drop_use(value, Use::Output { graph, slot });
+            }
+            self.graphs[graph.index()].alive = false;
+        }
+        if !removed_graphs.is_empty() {
+            let removed: HashSet<GraphId> = removed_graphs.into_iter().collect();
+            for value in self.values.iter_mut().filter(|v| removed.contains(&v.graph)) {
+                value.alive = false;
+            }
+        }
+        for slot in 0..self.node(node).outputs.len() {
+            if let Some(output) = self.node(node).outputs[slot] {
+                assert!(self.value(output).uses.is_empty(), "removed a node that is still needed");
+                self.values[output.index()].alive = false;
+            }
+        }
+    }
+
+    /// Removes an unused initializer. Returns false, and changes nothing, for anything else.
+    pub fn remove_initializer(&mut self, value: ValueId) -> bool {
+        let entry = &self.values[value.index()];
+        if !matches!(entry.def, Def::Initializer(_)) || !entry.uses.is_empty() || !entry.alive {
+            return false;
+        }
+        self.values[value.index()].alive = false;
+        true
+    }
+
+    /// Leaves out the unused output `slot` of a node.
+    pub fn clear_output(&mut self, node: NodeId, slot: usize) {
+        if let Some(value) = self.node(node).output(slot)
+            && self.value(value).uses.is_empty()
+        {
+            self.values[value.index()].alive = false;
+            let outputs = &mut self.nodes[node.index()].outputs;
+            outputs[slot] = None;
+            while outputs.last() == Some(&None) {
+                outputs.pop();
+            }
+        }
+    }
+
+    /// Replaces the numbers of an initializer.
+    ///
+    /// # Panics
+    /// When `value` is not an initializer (a bug of the caller).
+    pub fn set_tensor(&mut self, value: ValueId, tensor: Tensor) {
+        let def = &mut self.values[value.index()].def;
+        assert!(matches!(def, Def::Initializer(_)), "only initializers have tensors");
+        *def = Def::Initializer(Constant::Dense(Stored::from(tensor)));
+    }
+
+    /// Makes an input with a default a plain initializer, so that nobody can override it.
+    /// Returns false for anything else.
+    pub fn freeze_input(&mut self, value: ValueId) -> bool {
+        let entry = &mut self.values[value.index()];
+        let Def::Input { default } = &mut entry.def else { return false };
+        let Some(constant) = default.take() else { return false };
+        entry.def = Def::Initializer(constant);
+        let graph = entry.graph;
+        self.graphs[graph.index()].inputs.retain(|&input| input != value);
+        true
+    }
+
+    /// Replaces what is declared about a value.
+    pub fn set_info(&mut self, value: ValueId, info: Info) {
+        self.values[value.index()].info = info;
+    }
+
+    /// Sets or replaces an attribute.
+    pub fn set_attr(&mut self, node: NodeId, attribute: Attribute) {
+        let attributes = &mut self.nodes[node.index()].attributes;
+        match attributes.iter_mut().find(|a| a.name == attribute.name) {
+            Some(existing) => *existing = attribute,
+            None => attributes.push(attribute),
+        }
+    }
+
+    /// Removes an attribute that holds no body.
+    pub fn remove_attr(&mut self, node: NodeId, name: &str) {
+        let attributes = &mut self.nodes[node.index()].attributes;
+        attributes.retain(|a| a.name != name || !a.value.graphs().is_empty());
+    }
+
+    /// Changes the operator of a node within its domain.
+    pub fn set_op(&mut self, node: NodeId, op: &str) {
+        self.nodes[node.index()].op = op.to_owned();
+    }
+
+    /// Imports `version` of the default domain, and raises the IR version to what it asks for.
+    pub fn set_opset(&mut self, version: i64) {
+        let default = |domain: &str| matches!(domain, "" | "ai.onnx");
+        match self.header.opsets.iter_mut().find(|(domain, _)| default(domain)) {
+            Some(entry) => entry.1 = version,
+            None => self.header.opsets.push((String::new(), version)),
+        }
+        let needed = ir_version_for(version);
+        if self.header.ir_version.is_none_or(|ir| ir < needed) {
+            self.header.ir_version = Some(needed);
+        }
+    }
+
+    /// Puts the nodes of `graph` into this order.
+    pub(crate) fn set_order(&mut self, graph: GraphId, order: &[NodeId]) {
+        for (i, &id) in order.iter().enumerate() {
+            let node = &mut self.nodes[id.index()];
+            node.prev = i.checked_sub(1).map(|p| order[p]);
+            node.next = order.get(i + 1).copied();
+        }
+        let graph = &mut self.graphs[graph.index()];
+        (graph.first, graph.last) = (order.first().copied(), order.last().copied());
+    }
+
+    pub(super) fn link(&mut self, node: NodeId, at: At) {
+        let graph = self.node(node).graph;
+        let (prev, next) = match at {
+            At::Start => (None, self.graph(graph).first),
+            At::End => (self.graph(graph).last, None),
+            At::Before(next) => (self.node(next).prev, Some(next)),
+            At::After(prev) => (Some(prev), self.node(prev).next),
+        };
+        let entry = &mut self.nodes[node.index()];
+        (entry.prev, entry.next) = (prev, next);
+        self.join(graph, prev, Some(node), node);
+        self.join(graph, Some(node), next, node);
+    }
+
+    fn unlink(&mut self, node: NodeId) {
+        let (graph, prev, next) =
+            (self.node(node).graph, self.node(node).prev, self.node(node).next);
+        self.join(graph, prev, next, node);
+        if prev.is_none() {
+            self.graphs[graph.index()].first = next;
+        }
+        if next.is_none() {
+            self.graphs[graph.index()].last = prev;
+        }
+    }
+
+    fn join(&mut self, graph: GraphId, prev: Option<NodeId>, next: Option<NodeId>, edge: NodeId) {
+        match prev {
+            Some(prev) => self.nodes[prev.index()].next = next,
+            None => self.graphs[graph.index()].first = Some(next.unwrap_or(edge)),
+        }
+        match next {
+            Some(next) => self.nodes[next.index()].prev = prev,
+            None => self.graphs[graph.index()].last = Some(prev.unwrap_or(edge)),
+        }
+    }
+
+    fn drop_use(&mut self, value: ValueId, use_: Use) {
+        let uses = &mut self.values[value.index()].uses;
+        if let Some(position) = uses.iter().rposition(|u| *u == use_) {
+            uses.remove(position);
+        }
+    }
+}
+
+/// The first IR version whose specification knows this version of the default operator set
+/// (table "Versioning" of the ONNX specification).
+fn ir_version_for(opset: i64) -> i64 {
+    match opset {
+        ..=8 => 3,
+        9 => 4,
+        10 => 5,
+        11 => 6,
+        12..=14 => 7,
+        15..=18 => 8,
+        19..=20 => 9,
+        21..=22 => 10,
+        23 => 11,
+        24 => 12,
+        _ => 13,
+    }
+}

@@ -1,0 +1,26 @@
+//! The only mutable picture of a model; every edit keeps its invariants.
+//!
+//! One store for each model, typed ids, names are data. A graph output is a [`Use`], and so is a
+//! value captured by an If, Loop or Scan body: "is it still needed?" is `uses().is_empty()`.
+
+mod attr;
+mod build;
+mod edit;
+mod ids;
+mod model;
+mod node;
+pub mod ops;
+mod types;
+mod value;
+mod verify;
+mod walk;
+
+pub use attr::{AttrValue, Attribute};
+pub use build::NewNode;
+pub use edit::At;
+pub use ids::{GraphId, NodeId, ValueId};
+pub use model::{Declared, Function, Graph, GraphOutput, Header, Model};
+pub use node::Node;
+pub use types::{Dim, DimSize, TensorType, ValueType};
+pub use value::{Constant, Def, Info, Stored, StoredAs, Use, Value};
+pub use verify::{Verified, Violation};

@@ -1,0 +1,175 @@
+//! The store: arenas of graphs, nodes and values.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+
+use crate::ir::{GraphId, Info, Node, NodeId, Value, ValueId};
+
+/// A model: one main graph, its bodies, and what the file says around them.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    /// Versions, producer, metadata.
+    pub header: Header,
+    pub(super) graphs: Vec<Graph>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) values: Vec<Value>,
+    pub(super) functions: Vec<Function>,
+    pub(super) names: HashSet<String>,
+    pub(super) suffixes: HashMap<String, u32>,
+}
+
+/// What `ModelProto` says beside graph and functions.
+#[derive(Debug, Clone, Default)]
+pub struct Header {
+    /// Version of the file format; `None` when the file does not say.
+    pub ir_version: Option<i64>,
+    /// Imported operator sets, in file order: domain as written (`""` is the default) and version.
+    pub opsets: Vec<(String, i64)>,
+    /// Name of the tool that wrote the file.
+    pub producer: String,
+    /// Encoded `ModelProto` without graph, functions, versions.
+    pub(crate) carried: Bytes,
+    /// Encoded remainders of the operator-set imports, in step with `opsets` as read.
+    pub(crate) opsets_carried: Vec<Bytes>,
+}
+
+/// A model-local function: carried, not modelled.
+#[derive(Debug, Clone)]
+pub struct Function {
+    /// Domain of the calls.
+    pub domain: String,
+    /// Operator type of the calls.
+    pub name: String,
+    /// Distinguishes functions of the same name.
+    pub overload: String,
+    /// The encoded `FunctionProto`.
+    pub(crate) encoded: Bytes,
+}
+
+/// A graph: the main one or a body.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    pub(super) name: String,
+    pub(super) parent: Option<NodeId>,
+    pub(super) inputs: Vec<ValueId>,
+    pub(super) outputs: Vec<GraphOutput>,
+    pub(super) initializers: Vec<ValueId>,
+    pub(super) sparse_initializers: Vec<ValueId>,
+    pub(super) declared: Vec<Declared>,
+    pub(super) first: Option<NodeId>,
+    pub(super) last: Option<NodeId>,
+    pub(super) carried: Bytes,
+    pub(super) alive: bool,
+}
+
+/// A graph output with its declaration, which may differ from the value's own.
+#[derive(Debug, Clone)]
+pub struct GraphOutput {
+    /// The value returned.
+    pub value: ValueId,
+    /// Declared type: part of the model's public contract.
+    pub info: Info,
+}
+
+/// An entry of `GraphProto.value_info`.
+#[derive(Debug, Clone)]
+pub enum Declared {
+    /// The type of a value of this graph; stored at the value.
+    Value(ValueId),
+    /// An entry for no value of the graph, or a second one that says something else: the encoded
+    /// `ValueInfoProto`.
+    Carried(Bytes),
+}
+
+impl Model {
+    /// An empty model of `ir_version` that imports `opset` of the default domain.
+    pub fn new(ir_version: i64, opset: i64) -> Self {
+        let mut model = Self::default();
+        model.header.ir_version = Some(ir_version);
+        model.header.opsets.push((String::new(), opset));
+        model.add_graph("main", None);
+        model
+    }
+
+    /// The main graph.
+    pub fn main(&self) -> GraphId {
+        GraphId::new(0)
+    }
+
+    /// A graph.
+    pub fn graph(&self, id: GraphId) -> &Graph {
+        &self.graphs[id.index()]
+    }
+
+    /// A node, dead or alive.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// A value, dead or alive.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.index()]
+    }
+
+    /// Model-local functions.
+    pub fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    /// False once the node was removed.
+    pub fn is_live(&self, node: NodeId) -> bool {
+        self.node(node).alive
+    }
+
+    /// False once the value was removed.
+    pub fn is_live_value(&self, value: ValueId) -> bool {
+        self.value(value).alive
+    }
+
+    /// Imported version of the default domain; `None` when it is not imported.
+    pub fn opset(&self) -> Option<i64> {
+        self.opset_of("")
+    }
+
+    /// Imported version of `domain`.
+    pub fn opset_of(&self, domain: &str) -> Option<i64> {
+        let canonical = |d: &str| if d == "ai.onnx" { String::new() } else { d.to_owned() };
+        let wanted = canonical(domain);
+        self.header.opsets.iter().find(|(d, _)| canonical(d) == wanted).map(|&(_, version)| version)
+    }
+
+    /// How messages name a node: ``node `conv1` (Conv)``.
+    pub fn label(&self, node: NodeId) -> String {
+        let node = self.node(node);
+        let output = node.outputs.iter().flatten().next().map(|&v| self.value(v).name());
+        node.label(output)
+    }
+
+    /// The model-local function a node calls.
+    pub fn function_of(&self, node: &Node) -> Option<&Function> {
+        self.functions.iter().find(|f| f.name == node.op && f.domain == node.domain)
+    }
+}
+
+impl Graph {
+    /// Name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The control-flow node whose body this is; `None` for the main graph.
+    pub fn parent(&self) -> Option<NodeId> {
+        self.parent
+    }
+
+    /// Inputs in order, those with a default included.
+    pub fn inputs(&self) -> &[ValueId] {
+        &self.inputs
+    }
+
+    /// Outputs in order.
+    pub fn outputs(&self) -> &[GraphOutput] {
+        &self.outputs
+    }
+}

@@ -1,0 +1,54 @@
+//! 8- and 4-bit floating-point formats of ONNX, decoded exactly to `f32`.
+//!
+//! Formats: OCP 8-bit Floating Point Specification (E4M3FN, E5M2), the FNUZ variants of
+//! Noune et al. 2022, and OCP Microscaling (E2M1, E8M0).
+
+use crate::tensor::DType;
+
+/// Value of the bit pattern `bits` of a small float format; `None` when `dtype` is not one.
+pub(super) fn to_f32(dtype: DType, bits: u8) -> Option<f32> {
+    Some(match dtype {
+        DType::Float8E4M3FN if bits & 0x7f == 0x7f => f32::NAN,
+        DType::Float8E4M3FN => decode(bits, 4, 3, 7),
+        DType::Float8E4M3FNUZ | DType::Float8E5M2FNUZ if bits == 0x80 => f32::NAN,
+        DType::Float8E4M3FNUZ => decode(bits, 4, 3, 8),
+        DType::Float8E5M2FNUZ => decode(bits, 5, 2, 16),
+        DType::Float8E5M2 => half::f16::from_bits(u16::from(bits) << 8).to_f32(),
+        DType::Float4E2M1 => decode(bits & 0xf, 2, 1, 1),
+        DType::Float8E8M0 if bits == 0xff => f32::NAN,
+        DType::Float8E8M0 => 2f64.powi(i32::from(bits) - 127) as f32,
+        _ => return None,
+    })
+}
+
+/// Sign, exponent with `bias`, mantissa; every exponent is an ordinary one.
+fn decode(bits: u8, exponent_bits: u32, mantissa_bits: u32, bias: i32) -> f32 {
+    let mantissa = f32::from(bits & ((1 << mantissa_bits) - 1)) / (1u32 << mantissa_bits) as f32;
+    let exponent = i32::from((bits >> mantissa_bits) & ((1 << exponent_bits) - 1));
+    let magnitude = match exponent {
+        0 => mantissa * 2f32.powi(1 - bias),
+        _ => (1.0 + mantissa) * 2f32.powi(exponent - bias),
+    };
+    if bits >> (exponent_bits + mantissa_bits) & 1 == 1 { -magnitude } else { magnitude }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_patterns() {
+        let value = |dtype, bits| to_f32(dtype, bits).unwrap();
+        assert_eq!(value(DType::Float8E4M3FN, 0x7e), 448.0);
+        assert_eq!(value(DType::Float8E4M3FN, 0x01), 2f32.powi(-9));
+        assert_eq!(value(DType::Float8E4M3FNUZ, 0x7f), 240.0);
+        assert_eq!(value(DType::Float8E5M2, 0x7b), 57344.0);
+        assert_eq!(value(DType::Float8E5M2, 0xfc), f32::NEG_INFINITY);
+        assert_eq!(value(DType::Float8E5M2FNUZ, 0x7f), 57344.0);
+        assert_eq!(value(DType::Float4E2M1, 0b0111), 6.0);
+        assert_eq!(value(DType::Float4E2M1, 0b1001), -0.5);
+        assert_eq!(value(DType::Float8E8M0, 127), 1.0);
+        assert!(value(DType::Float8E4M3FN, 0xff).is_nan());
+        assert!(value(DType::Float8E5M2FNUZ, 0x80).is_nan());
+    }
+}

@@ -1,0 +1,165 @@
+//! A tensor: element type, dims and shared little-endian bytes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Result, err};
+use crate::tensor::{DType, TensorView};
+
+/// An immutable tensor whose bytes are shared: cloning costs nothing, and a tensor read from a
+/// mapped file is a window of that file.
+///
+/// Elements are little-endian in row-major order, sub-byte types packed as in ONNX `raw_data`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tensor {
+    dtype: DType,
+    dims: Vec<usize>,
+    data: Data,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Data {
+    Bytes(Bytes),
+    Strings(Arc<[Bytes]>),
+}
+
+/// Number of elements of a tensor with these dims; `None` when the product overflows.
+pub fn element_count(dims: &[usize]) -> Option<usize> {
+    dims.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim))
+}
+
+impl Tensor {
+    /// A tensor of `dtype` (not string) over little-endian `data`.
+    ///
+    /// # Errors
+    /// When the byte length is not what `dims` and `dtype` ask for, or the product of dims overflows.
+    pub fn new(dtype: DType, dims: Vec<usize>, data: Bytes) -> Result<Self> {
+        let expected = element_count(&dims).and_then(|count| dtype.byte_len(count));
+        match expected {
+            Some(expected) if expected == data.len() => {
+                Ok(Self { dtype, dims, data: Data::Bytes(data) })
+            }
+            Some(expected) => Err(err!(
+                Invalid,
+                "{dtype} tensor of dims {dims:?} takes {expected} bytes, found {}",
+                data.len()
+            )),
+            None => Err(err!(Invalid, "{dtype} tensor of dims {dims:?} has no valid byte length")),
+        }
+    }
+
+    /// A string tensor.
+    ///
+    /// # Errors
+    /// When the number of strings is not the product of `dims`.
+    pub fn from_strings(dims: Vec<usize>, strings: Vec<Bytes>) -> Result<Self> {
+        if element_count(&dims) != Some(strings.len()) {
+            return Err(err!(
+                Invalid,
+                "string tensor of dims {dims:?} does not hold {} strings",
+                strings.len()
+            ));
+        }
+        Ok(Self { dtype: DType::String, dims, data: Data::Strings(strings.into()) })
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Extent of each axis; empty for a scalar.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// True when some dim is 0.
+    pub fn is_empty(&self) -> bool {
+        self.dims.contains(&0)
+    }
+
+    /// Little-endian bytes; empty for a string tensor.
+    pub fn bytes(&self) -> &Bytes {
+        static NONE: Bytes = Bytes::new();
+        match &self.data {
+            Data::Bytes(bytes) => bytes,
+            Data::Strings(_) => &NONE,
+        }
+    }
+
+    /// The strings of a string tensor.
+    pub fn strings(&self) -> Option<&[Bytes]> {
+        match &self.data {
+            Data::Bytes(_) => None,
+            Data::Strings(strings) => Some(strings),
+        }
+    }
+
+    /// Bytes the elements take in a file (for strings: the sum of their lengths).
+    pub fn byte_size(&self) -> usize {
+        match &self.data {
+            Data::Bytes(bytes) => bytes.len(),
+            Data::Strings(strings) => strings.iter().map(Bytes::len).sum(),
+        }
+    }
+
+    /// The same elements under other dims.
+    ///
+    /// # Errors
+    /// When the number of elements differs.
+    pub fn reshaped(&self, dims: Vec<usize>) -> Result<Self> {
+        if element_count(&dims) != Some(self.len()) {
+            return Err(err!(Invalid, "cannot view dims {:?} as {dims:?}", self.dims));
+        }
+        Ok(Self { dims, ..self.clone() })
+    }
+
+    /// A borrowed view; string tensors show no bytes.
+    pub fn view(&self) -> TensorView<'_> {
+        TensorView { dtype: self.dtype, dims: &self.dims, bytes: self.bytes() }
+    }
+}
+
+macro_rules! from_native {
+    ($($(#[$doc:meta])* $name:ident, $native:ty, $dtype:ident;)*) => {
+        impl Tensor {$(
+            $(#[$doc])*
+            ///
+            /// # Panics
+            /// When the number of elements is not the product of `dims` (a bug of the caller).
+            pub fn $name(dims: &[usize], elements: &[$native]) -> Self {
+                assert_eq!(element_count(dims), Some(elements.len()), "elements of dims {dims:?}");
+                let bytes: Vec<u8> = elements.iter().flat_map(|x| x.to_le_bytes()).collect();
+                Self { dtype: DType::$dtype, dims: dims.to_vec(), data: Data::Bytes(bytes.into()) }
+            }
+        )*}
+    };
+}
+
+from_native! {
+    /// A `float` tensor.
+    from_f32, f32, Float;
+    /// A `double` tensor.
+    from_f64, f64, Double;
+    /// An `int8` tensor.
+    from_i8, i8, Int8;
+    /// A `uint8` tensor.
+    from_u8, u8, Uint8;
+    /// An `int32` tensor.
+    from_i32, i32, Int32;
+    /// An `int64` tensor.
+    from_i64, i64, Int64;
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:?}", self.dtype, self.dims)
+    }
+}
