@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod data;
 pub mod emit;
 pub mod error;
+pub mod exec;
 pub mod ir;
 pub mod passes;
 pub mod proto;
