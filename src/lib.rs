@@ -6,6 +6,7 @@ pub mod emit;
 pub mod error;
 pub mod exec;
 pub mod ir;
+pub mod math;
 pub mod passes;
 pub mod proto;
 pub mod read;

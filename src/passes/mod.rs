@@ -1,10 +1,18 @@
 //! Edits: each pass changes a model in one way. Passes open no files and know no engine.
 
+mod eliminate_dead;
+mod eliminate_identity;
+mod fuse_batch_norm;
 mod registry;
 mod rule;
+mod strip_initializer_inputs;
 
+pub use eliminate_dead::EliminateDead;
+pub use eliminate_identity::EliminateIdentity;
+pub use fuse_batch_norm::FuseBatchNorm;
 pub use registry::{Entry, PASSES, find};
 pub use rule::{Match, Rule};
+pub use strip_initializer_inputs::StripInitializerInputs;
 
 use std::fmt;
 

@@ -1,6 +1,8 @@
 //! The registry of passes.
 
-use crate::passes::Pass;
+use crate::passes::{
+    EliminateDead, EliminateIdentity, FuseBatchNorm, Pass, StripInitializerInputs,
+};
 
 /// A registered pass with its default options.
 pub struct Entry {
@@ -9,7 +11,12 @@ pub struct Entry {
 }
 
 /// All passes, in the documented order.
-pub static PASSES: &[Entry] = &[];
+pub static PASSES: &[Entry] = &[
+    Entry { make: || Box::new(StripInitializerInputs::default()) },
+    Entry { make: || Box::new(EliminateIdentity) },
+    Entry { make: || Box::new(FuseBatchNorm) },
+    Entry { make: || Box::new(EliminateDead) },
+];
 
 /// The registered pass `name` with its default options.
 pub fn find(name: &str) -> Option<Box<dyn Pass>> {
