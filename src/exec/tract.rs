@@ -8,7 +8,6 @@ use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::OpState;
 use tract_onnx::tract_core::plan::{EvalContext, eval};
-use tract_onnx::tract_hir::internal::*;
 
 use crate::emit;
 use crate::error::{Error, Result, err};

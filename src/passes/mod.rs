@@ -3,6 +3,7 @@
 mod eliminate_dead;
 mod eliminate_identity;
 mod fuse_batch_norm;
+mod quantize_static;
 mod registry;
 mod rule;
 mod strip_initializer_inputs;
@@ -10,6 +11,7 @@ mod strip_initializer_inputs;
 pub use eliminate_dead::EliminateDead;
 pub use eliminate_identity::EliminateIdentity;
 pub use fuse_batch_norm::FuseBatchNorm;
+pub use quantize_static::{Granularity, QuantizeStatic};
 pub use registry::{Entry, PASSES, find};
 pub use rule::{Match, Rule};
 pub use strip_initializer_inputs::StripInitializerInputs;

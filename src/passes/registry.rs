@@ -1,7 +1,7 @@
 //! The registry of passes.
 
 use crate::passes::{
-    EliminateDead, EliminateIdentity, FuseBatchNorm, Pass, StripInitializerInputs,
+    EliminateDead, EliminateIdentity, FuseBatchNorm, Pass, QuantizeStatic, StripInitializerInputs,
 };
 
 /// A registered pass with its default options.
@@ -15,6 +15,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(StripInitializerInputs::default()) },
     Entry { make: || Box::new(EliminateIdentity) },
     Entry { make: || Box::new(FuseBatchNorm) },
+    Entry { make: || Box::new(QuantizeStatic::default()) },
     Entry { make: || Box::new(EliminateDead) },
 ];
 
