@@ -1,8 +1,10 @@
 //! Edits: each pass changes a model in one way. Passes open no files and know no engine.
 
+mod convert_opset;
 mod registry;
 mod rule;
 
+pub use convert_opset::ConvertOpset;
 pub use registry::{Entry, PASSES, find};
 pub use rule::{Match, Rule};
 

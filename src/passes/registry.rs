@@ -1,6 +1,6 @@
 //! The registry of passes.
 
-use crate::passes::Pass;
+use crate::passes::{ConvertOpset, Pass};
 
 /// A registered pass with its default options.
 pub struct Entry {
@@ -9,7 +9,7 @@ pub struct Entry {
 }
 
 /// All passes, in the documented order.
-pub static PASSES: &[Entry] = &[];
+pub static PASSES: &[Entry] = &[Entry { make: || Box::new(ConvertOpset::default()) }];
 
 /// The registered pass `name` with its default options.
 pub fn find(name: &str) -> Option<Box<dyn Pass>> {
