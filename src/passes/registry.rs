@@ -1,7 +1,8 @@
 //! The registry of passes.
 
 use crate::passes::{
-    EliminateDead, EliminateIdentity, FuseBatchNorm, Pass, QuantizeStatic, StripInitializerInputs,
+    ConvertOpset, EliminateDead, EliminateIdentity, FoldConstant, FuseBatchNorm, Pass,
+    QuantizeStatic, StripInitializerInputs,
 };
 
 /// A registered pass with its default options.
@@ -14,7 +15,9 @@ pub struct Entry {
 pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(StripInitializerInputs::default()) },
     Entry { make: || Box::new(EliminateIdentity) },
+    Entry { make: || Box::new(FoldConstant::default()) },
     Entry { make: || Box::new(FuseBatchNorm) },
+    Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },
     Entry { make: || Box::new(EliminateDead) },
 ];
