@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use onnxpress::analysis::{Assume, Cost, Shapes};
 use onnxpress::data::Samples;
 use onnxpress::exec::{Engine, Runner, Tract};
 use onnxpress::ir::Model;
 use onnxpress::read::Loaded;
 use onnxpress::report::{ComparisonReport, Latency, Pair};
 use onnxpress::validate::{self, compare};
-use onnxpress::{Error, ErrorKind, Result, analysis};
+use onnxpress::{Error, ErrorKind, Result};
 
 use super::{Common, EXIT_STATUS, Ended, io};
 
@@ -87,7 +88,11 @@ impl Compare {
         let mut report = sizes(&original, &candidate.model, candidate.byte_size);
         if let Some(data) = &self.data {
             let samples = self.preprocessing.open(data, self.labels.as_deref(), &original.model)?;
-            let options = validate::Options { top: self.top.clone(), output: self.scores.clone() };
+            let options = validate::Options {
+                top: self.top.clone(),
+                output: self.scores.clone(),
+                runs: None,
+            };
             execute(&mut report, &original.model, &candidate.model, &samples, &options)?;
             if self.latency && report.not_validated.is_none() {
                 report.latency_ms = Some(latency(&original.model, &candidate.model, &samples)?);
@@ -106,7 +111,8 @@ impl Compare {
 
 /// Sizes of both models, without execution.
 pub fn sizes(original: &Loaded, candidate: &Model, candidate_bytes: u64) -> ComparisonReport {
-    let (a, b) = (analysis::Cost::of(&original.model), analysis::Cost::of(candidate));
+    let cost = |model: &Model| Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+    let (a, b) = (cost(&original.model), cost(candidate));
     ComparisonReport {
         samples: 0,
         outputs: Vec::new(),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use onnxpress::{Error, Result, emit};
+use onnxpress::emit::{self, Elements, TextOptions};
+use onnxpress::{Error, Result};
 
 use super::{Common, EXIT_STATUS, Ended, io};
 
@@ -51,8 +52,9 @@ pub struct Print {
 impl Print {
     pub fn run(self) -> Result<Ended> {
         let loaded = io::load(&self.model, &self.common)?;
-        let options = emit::text::Options { full: self.full };
-        print!("{}", emit::text::text(loaded.model.verify().map_err(Error::from)?, options));
+        let elements = if self.full { Elements::All } else { Elements::Few };
+        let verified = loaded.model.verify().map_err(Error::from)?;
+        print!("{}", emit::text_with(verified, TextOptions { elements }));
         Ok(Ended::Done)
     }
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use onnxpress::data::{Channels, InputSpec, Layout, Options, Preprocess, Samples, parse_number, parse_numbers};
+use onnxpress::data::{
+    Channels, InputSpec, Layout, Options, Preprocess, Samples, parse_number, parse_numbers,
+};
 use onnxpress::emit::{self, Overwrite};
 use onnxpress::ir::{Def, Dim, Model};
 use onnxpress::read::{self, Loaded};
@@ -52,6 +54,17 @@ pub struct Preprocessing {
 pub type Numbers = Vec<f64>;
 
 impl Preprocessing {
+    /// Opens samples that may or may not hold the array of labels.
+    pub fn open_unlabelled(
+        &self,
+        data: &Path,
+        labels: Option<&str>,
+        model: &Model,
+    ) -> Result<Samples> {
+        let labelled = labels.and_then(|labels| self.open(data, Some(labels), model).ok());
+        labelled.map_or_else(|| self.open(data, None, model), Ok)
+    }
+
     /// Opens samples for the inputs of `model`.
     pub fn open(&self, data: &Path, labels: Option<&str>, model: &Model) -> Result<Samples> {
         let options = Options {
@@ -87,6 +100,12 @@ fn inputs(model: &Model) -> Result<Vec<InputSpec>> {
         specs.push(InputSpec { name: value.name().to_owned(), dtype: ty.dtype, dims });
     }
     Ok(specs)
+}
+
+/// A report as JSON.
+pub fn json(report: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string_pretty(report)
+        .map_err(|error| Error::new(ErrorKind::Engine, format!("no JSON: {error}")))
 }
 
 /// Reads a model and prints what the reader noticed.

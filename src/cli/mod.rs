@@ -77,9 +77,7 @@ impl Common {
             .num_threads(self.threads.unwrap_or(0))
             .stack_size(WORKER_STACK)
             .build_global()
-            .map_err(|error| {
-                onnxpress::Error::new(onnxpress::ErrorKind::Engine, error.to_string())
-            })
+            .map_err(|error| onnxpress::Error::new(onnxpress::ErrorKind::Engine, error.to_string()))
     }
 }
 

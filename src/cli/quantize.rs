@@ -82,8 +82,8 @@ enum Share {
 
 /// Runs of the calibration samples with which each pass is checked.
 const CHECK_RUNS: usize = 4;
-/// Most calibration samples on which the result is compared with the original.
-const DRIFT_SAMPLES: usize = 64;
+/// Most runs of the calibration samples on which the result is compared with the original.
+const DRIFT_RUNS: usize = 64;
 
 impl Quantize {
     pub fn run(self) -> Result<Ended> {
@@ -92,11 +92,11 @@ impl Quantize {
         check_skipped(&self.skip)?;
         let (Mode::Static, Calibrator::Minmax) = (self.mode, self.calibrator);
         let original = io::load(&self.model, &self.common)?;
-        let samples = self.preprocessing.open(&self.data, self.calibration_labels()?, &original.model)?;
-        let test = match &self.test {
-            Some(test) => Some(self.preprocessing.open_all(test, self.labels.as_deref(), &original.model)?),
-            None => None,
-        };
+        let labels = self.labels.as_deref();
+        let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original.model)?;
+        let test = self.test.as_ref();
+        let test =
+            test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
         let progress = progress::Bar::new("calibrating", self.common.quiet);
         let calibration = Calibration { engine: &Tract, samples: &samples, progress: &progress };
         let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration) };
@@ -107,9 +107,8 @@ impl Quantize {
         // What is judged is what was written: the encoded result, read again.
         let result = read::bytes(encoded.clone(), read::Options::default())?.model;
         let mut drift = sizes(&original, &result, encoded.len() as u64);
-        let part = samples.first(DRIFT_SAMPLES);
-        let options = validate::Options { top: vec![1], output: None };
-        execute(&mut drift, &original.model, &result, &part, &validate::Options::default())?;
+        let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
+        execute(&mut drift, &original.model, &result, &samples, &part)?;
         let mut report = CompressionReport {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),
@@ -121,7 +120,8 @@ impl Quantize {
         };
         if let Some(samples) = &test {
             let mut figures = sizes(&original, &result, encoded.len() as u64);
-            execute(&mut figures, &original.model, &result, samples, &options)?;
+            let all = validate::Options { top: vec![1], ..Default::default() };
+            execute(&mut figures, &original.model, &result, samples, &all)?;
             report.test = Some(figures);
         }
         let judged = report.test.as_mut().unwrap_or(&mut report.drift);
@@ -171,8 +171,10 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
 fn check_skipped(names: &[String]) -> Result<()> {
     match names.iter().find(|name| onnxpress::passes::find(name).is_none()) {
         None => Ok(()),
-        Some(name) => Err(Error::new(onnxpress::ErrorKind::Usage, format!("there is no pass `{name}`"))
-            .help("`onnxpress passes` lists them")),
+        Some(name) => {
+            Err(Error::new(onnxpress::ErrorKind::Usage, format!("there is no pass `{name}`"))
+                .help("`onnxpress passes` lists them"))
+        }
     }
 }
 
@@ -187,10 +189,5 @@ impl Quantize {
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
         }
-    }
-
-    /// Labels may stand beside calibration samples, too; then they must not be taken for inputs.
-    fn calibration_labels(&self) -> Result<Option<&str>> {
-        Ok(self.labels.as_deref())
     }
 }

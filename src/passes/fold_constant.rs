@@ -1,6 +1,6 @@
 //! `fold-constant`: see `docs/passes/fold-constant.md`.
 
-use crate::analysis::{Shapes, constant};
+use crate::analysis::{Assume, Shapes, constant};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Pass, Promise, Report};
@@ -24,8 +24,16 @@ impl Default for FoldConstant {
 
 /// Operators that are not computed: random ones; and quantization, which is there on purpose.
 const NEVER: &[&str] = &[
-    "Constant", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
-    "Multinomial", "Bernoulli", "Dropout", "QuantizeLinear", "DequantizeLinear",
+    "Constant",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+    "Dropout",
+    "QuantizeLinear",
+    "DequantizeLinear",
     "DynamicQuantizeLinear",
 ];
 
@@ -52,12 +60,15 @@ impl Pass for FoldConstant {
         let mut left = self.total_growth;
         for node in model.all_nodes() {
             let Some(inputs) = foldable(model, node) else { continue };
-            let shapes = shapes.get_or_insert_with(|| Shapes::of(model));
+            let shapes = shapes.get_or_insert_with(|| Shapes::infer(model, &Assume::default()));
             let freed = freed(model, node, &inputs);
             let growth = match predicted(model, shapes, node) {
                 Some(size) => size.saturating_sub(freed),
                 None => {
-                    report.refuse(model.label(node), "the size of its result is not known beforehand");
+                    report.refuse(
+                        model.label(node),
+                        "the size of its result is not known beforehand",
+                    );
                     continue;
                 }
             };
@@ -74,7 +85,9 @@ impl Pass for FoldConstant {
                     left -= growth;
                     model.fold_node(node, outputs);
                 }
-                Ok(_) => report.refuse(model.label(node), "the engine did not compute every output"),
+                Ok(_) => {
+                    report.refuse(model.label(node), "the engine did not compute every output")
+                }
                 Err(error) => report.refuse(model.label(node), error.to_string()),
             }
         }

@@ -27,10 +27,7 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
         Box::new(FuseBatchNorm),
         Box::new(EliminateDead),
         Box::new(ConvertOpset::default()),
-        Box::new(QuantizeStatic {
-            granularity: options.granularity,
-            keep: options.keep.clone(),
-        }),
+        Box::new(QuantizeStatic { granularity: options.granularity, keep: options.keep.clone() }),
         Box::new(EliminateDead),
     ];
     passes.into_iter().filter(|pass| !options.skip.iter().any(|s| s == pass.name())).collect()

@@ -48,7 +48,8 @@ pub fn run(
     for pass in passes {
         let start = Instant::now();
         let mut edited = model.clone();
-        let report = pass.run(&mut edited, cx).map_err(|e| e.at(format_args!("pass {}", pass.name())))?;
+        let report =
+            pass.run(&mut edited, cx).map_err(|e| e.at(format_args!("pass {}", pass.name())))?;
         let time = start.elapsed();
         let mut outcome = None;
         if report.changed() {
@@ -109,7 +110,10 @@ fn same_interface(before: &Model, after: &Model, pass: &str) -> Result<()> {
             .collect()
     };
     if inputs(before) != inputs(after) || outputs(before) != outputs(after) {
-        return Err(err!(Invalid, "pass {pass} changed the inputs or outputs of the model (a bug)"));
+        return Err(err!(
+            Invalid,
+            "pass {pass} changed the inputs or outputs of the model (a bug)"
+        ));
     }
     Ok(())
 }

@@ -116,7 +116,8 @@ impl ComparisonReport {
         if let Some(bound) = min_sqnr {
             for output in self.outputs.iter().filter(|output| output.sqnr_db < bound) {
                 let found = decibel(output.sqnr_db);
-                self.missed.push(format!("output `{}`: {found}, asked for {bound} dB", output.name));
+                self.missed
+                    .push(format!("output `{}`: {found}, asked for {bound} dB", output.name));
             }
         }
         if let (Some(bound), Some(top)) = (max_drop, self.accuracy.get("top1")) {
@@ -138,10 +139,16 @@ pub(super) fn share(original: u64, candidate: u64) -> String {
 
 impl fmt::Display for ComparisonReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let row = |f: &mut fmt::Formatter<'_>, what: &str, pair: &Pair<u64>, unit: fn(u64) -> String| {
-            let ratio = share(pair.original, pair.candidate);
-            writeln!(f, "{what:<12}{} -> {} ({ratio})", grouped(pair.original), unit(pair.candidate))
-        };
+        let row =
+            |f: &mut fmt::Formatter<'_>, what: &str, pair: &Pair<u64>, unit: fn(u64) -> String| {
+                let ratio = share(pair.original, pair.candidate);
+                writeln!(
+                    f,
+                    "{what:<12}{} -> {} ({ratio})",
+                    grouped(pair.original),
+                    unit(pair.candidate)
+                )
+            };
         row(f, "size", &self.size_bytes, bytes)?;
         row(f, "parameters", &self.parameters, grouped)?;
         row(f, "MACs", &self.macs, grouped)?;

@@ -98,10 +98,11 @@ impl StepReport {
             1 => "1 edit".to_owned(),
             n => format!("{n} edits"),
         };
-        format!("  {:<26}{edits}{refused}", self.pass) + &match checked.as_str() {
-            "" => String::new(),
-            checked => format!("; {checked}"),
-        }
+        format!("  {:<26}{edits}{refused}", self.pass)
+            + &match checked.as_str() {
+                "" => String::new(),
+                checked => format!("; {checked}"),
+            }
     }
 }
 

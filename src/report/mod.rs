@@ -5,7 +5,7 @@ mod compression;
 mod inspection;
 mod text;
 
-pub use comparison::{ComparisonReport, OutputReport, Pair, Top};
+pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};
 pub use compression::{CompressionReport, StepReport};
 pub use inspection::{InspectionReport, LayerReport, PortReport};
 pub use text::{bytes, decibel, grouped, percent};
