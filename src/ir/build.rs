@@ -104,7 +104,7 @@ impl Model {
 
     /// Makes `value` the next output of `graph`, declared as `ty`.
     pub fn add_output(&mut self, graph: GraphId, value: ValueId, ty: Option<TensorType>) {
-        let info = Info { ty: ty.map(ValueType::Tensor), carried: Bytes::new() };
+        let info = Info { ty: ty.map(ValueType::Tensor), ..Info::default() };
         self.push_output(graph, GraphOutput { value, info });
     }
 
@@ -124,6 +124,7 @@ impl Model {
             inputs: node.inputs,
             outputs,
             attributes: node.attributes,
+            metadata: Vec::new(),
             carried: Bytes::new(),
             prev: None,
             next: None,
