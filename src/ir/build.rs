@@ -141,6 +141,11 @@ impl Model {
                 self.values[value.index()].uses.push(Use::Input { node: id, slot });
             }
         }
+        for (slot, output) in node.outputs.iter().enumerate() {
+            if let Some(value) = output {
+                self.values[value.index()].def = Def::Output { node: id, slot };
+            }
+        }
         for body in node.bodies() {
             self.graphs[body.index()].parent = Some(id);
         }
@@ -164,6 +169,10 @@ impl Model {
 
     pub(crate) fn push_function(&mut self, function: Function) {
         self.functions.push(function);
+    }
+
+    pub(crate) fn def_mut(&mut self, value: ValueId) -> &mut Def {
+        &mut self.values[value.index()].def
     }
 
     pub(crate) fn graph_mut(&mut self, graph: GraphId) -> &mut Graph {

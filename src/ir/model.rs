@@ -11,12 +11,12 @@ use crate::ir::{GraphId, Info, Node, NodeId, Value, ValueId};
 pub struct Model {
     /// Versions, producer, metadata.
     pub header: Header,
-    pub(super) graphs: Vec<Graph>,
-    pub(super) nodes: Vec<Node>,
-    pub(super) values: Vec<Value>,
-    pub(super) functions: Vec<Function>,
-    pub(super) names: HashSet<String>,
-    pub(super) suffixes: HashMap<String, u32>,
+    pub(crate) graphs: Vec<Graph>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) values: Vec<Value>,
+    pub(crate) functions: Vec<Function>,
+    pub(crate) names: HashSet<String>,
+    pub(crate) suffixes: HashMap<String, u32>,
 }
 
 /// What `ModelProto` says beside graph and functions.
@@ -50,17 +50,17 @@ pub struct Function {
 /// A graph: the main one or a body.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
-    pub(super) name: String,
-    pub(super) parent: Option<NodeId>,
-    pub(super) inputs: Vec<ValueId>,
-    pub(super) outputs: Vec<GraphOutput>,
-    pub(super) initializers: Vec<ValueId>,
-    pub(super) sparse_initializers: Vec<ValueId>,
-    pub(super) declared: Vec<Declared>,
-    pub(super) first: Option<NodeId>,
-    pub(super) last: Option<NodeId>,
-    pub(super) carried: Bytes,
-    pub(super) alive: bool,
+    pub(crate) name: String,
+    pub(crate) parent: Option<NodeId>,
+    pub(crate) inputs: Vec<ValueId>,
+    pub(crate) outputs: Vec<GraphOutput>,
+    pub(crate) initializers: Vec<ValueId>,
+    pub(crate) sparse_initializers: Vec<ValueId>,
+    pub(crate) declared: Vec<Declared>,
+    pub(crate) first: Option<NodeId>,
+    pub(crate) last: Option<NodeId>,
+    pub(crate) carried: Bytes,
+    pub(crate) alive: bool,
 }
 
 /// A graph output with its declaration, which may differ from the value's own.

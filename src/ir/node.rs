@@ -8,17 +8,17 @@ use crate::tensor::Tensor;
 /// An operator with its inputs, outputs and attributes.
 #[derive(Debug, Clone)]
 pub struct Node {
-    pub(super) name: String,
-    pub(super) domain: String,
-    pub(super) op: String,
-    pub(super) graph: GraphId,
-    pub(super) inputs: Vec<Option<ValueId>>,
-    pub(super) outputs: Vec<Option<ValueId>>,
-    pub(super) attributes: Vec<Attribute>,
-    pub(super) carried: Bytes,
-    pub(super) prev: Option<NodeId>,
-    pub(super) next: Option<NodeId>,
-    pub(super) alive: bool,
+    pub(crate) name: String,
+    pub(crate) domain: String,
+    pub(crate) op: String,
+    pub(crate) graph: GraphId,
+    pub(crate) inputs: Vec<Option<ValueId>>,
+    pub(crate) outputs: Vec<Option<ValueId>>,
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) carried: Bytes,
+    pub(crate) prev: Option<NodeId>,
+    pub(crate) next: Option<NodeId>,
+    pub(crate) alive: bool,
 }
 
 impl Node {
@@ -137,7 +137,7 @@ impl Node {
     }
 
     /// How messages name it: ``node `conv1` (Conv)``; without a name, by its first output.
-    pub(super) fn label(&self, output: Option<&str>) -> String {
+    pub(crate) fn label(&self, output: Option<&str>) -> String {
         match (self.name.as_str(), output) {
             ("", Some(output)) => format!("node producing `{output}` ({})", self.op),
             ("", None) => format!("unnamed node ({})", self.op),

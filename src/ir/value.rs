@@ -8,12 +8,12 @@ use crate::tensor::Tensor;
 /// A named value of one graph.
 #[derive(Debug, Clone)]
 pub struct Value {
-    pub(super) name: String,
-    pub(super) graph: GraphId,
-    pub(super) info: Info,
-    pub(super) def: Def,
-    pub(super) uses: Vec<Use>,
-    pub(super) alive: bool,
+    pub(crate) name: String,
+    pub(crate) graph: GraphId,
+    pub(crate) info: Info,
+    pub(crate) def: Def,
+    pub(crate) uses: Vec<Use>,
+    pub(crate) alive: bool,
 }
 
 /// Declared type of a value, and what else its `ValueInfoProto` said.
@@ -43,7 +43,7 @@ pub enum Def {
         /// The overridable initializer.
         default: Option<Constant>,
     },
-    /// Nothing defines it: legal only for names that carried data mentions.
+    /// Not yet known: only while a model is being read.
     Undefined,
 }
 

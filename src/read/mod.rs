@@ -1,1 +1,14 @@
-//! (room)
+//! Bytes become an [`ir::Model`](crate::ir::Model), and nothing is lost; hostile input ends here.
+
+mod attribute;
+mod disk;
+mod external;
+mod graph;
+mod onnx;
+mod order;
+mod sniff;
+mod tensor;
+mod types;
+
+pub use external::Folder;
+pub use onnx::{Loaded, Options, bytes, file};
