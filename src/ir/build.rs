@@ -15,7 +15,7 @@ pub struct NewNode {
     pub op: String,
     /// Domain; empty for the default one.
     pub domain: String,
-    /// Node name; made unique.
+    /// Node name, made unique; may be empty.
     pub name: String,
     /// Inputs in order.
     pub inputs: Vec<Option<ValueId>>,
@@ -59,6 +59,15 @@ impl Model {
                 return name;
             }
         }
+    }
+
+    /// A node name that is empty or that no other node has.
+    fn fresh_node_name(&self, base: String) -> String {
+        if base.is_empty() || !self.node_names.contains(&base) {
+            return base;
+        }
+        let mut names = (1usize..).map(|i| format!("{base}_{i}"));
+        names.find(|name| !self.node_names.contains(name)).unwrap_or_default()
     }
 
     /// A new graph: the body of `parent`, or the main graph of an empty model.
@@ -116,8 +125,9 @@ impl Model {
             Some(self.add_value(graph, &name, Def::Output { node: id, slot }))
         });
         let outputs = outputs.collect();
+        let name = self.fresh_node_name(node.name);
         self.push_node(Node {
-            name: node.name,
+            name,
             domain: node.domain,
             op: node.op,
             graph,
@@ -150,6 +160,7 @@ impl Model {
         for body in node.bodies() {
             self.graphs[body.index()].parent = Some(id);
         }
+        self.node_names.insert(node.name.clone());
         self.nodes.push(node);
         id
     }
