@@ -7,7 +7,7 @@ use onnxpress::calibrate::Calibration;
 use onnxpress::exec::Tract;
 use onnxpress::passes::{Context, Granularity};
 use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Step};
-use onnxpress::report::{CompressionReport, StepReport, bytes};
+use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
 use onnxpress::{Error, Result, emit, read, validate};
 
 use super::compare::{Bounds, execute, sizes, warn_random};
@@ -84,6 +84,9 @@ enum Share {
 const CHECK_RUNS: usize = 4;
 /// Most runs of the calibration samples on which the result is compared with the original.
 const DRIFT_RUNS: usize = 64;
+/// Outputs below this signal-to-noise ratio in decibel get a warning: the error is a third of the
+/// signal.
+const POOR_DB: f64 = 10.0;
 
 impl Quantize {
     pub fn run(self) -> Result<Ended> {
@@ -159,6 +162,11 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
             Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
             None => "nothing was quantized: the model has no Conv, Gemm or MatMul".to_owned(),
         });
+    }
+    for output in drift.outputs.iter().filter(|output| output.sqnr_db < POOR_DB) {
+        let found = decibel(output.sqnr_db);
+        warnings
+            .push(format!("output `{}` keeps only {found}: check it on real data", output.name));
     }
     if drift.size_bytes.candidate > drift.size_bytes.original {
         let (from, to) = (bytes(drift.size_bytes.original), bytes(drift.size_bytes.candidate));

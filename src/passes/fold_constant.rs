@@ -9,16 +9,16 @@ use crate::tensor::{DType, Tensor};
 /// Computes nodes whose inputs are all constants, unless that makes the file grow too much.
 #[derive(Debug, Clone, Copy)]
 pub struct FoldConstant {
-    /// Largest tensor that folding may make out of less data, in bytes. 64 KiB: shapes, scales and
-    /// masks fit, an expanded weight does not.
+    /// Most bytes that one folding may add to the model. 4 KiB: shapes, axes and scales fit, an
+    /// expanded weight does not.
     pub tensor_growth: usize,
-    /// Bytes that all foldings together may add to the model. 1 MiB.
+    /// Most bytes that all foldings together may add. 64 KiB: nobody should notice.
     pub total_growth: usize,
 }
 
 impl Default for FoldConstant {
     fn default() -> Self {
-        Self { tensor_growth: 64 << 10, total_growth: 1 << 20 }
+        Self { tensor_growth: 4 << 10, total_growth: 64 << 10 }
     }
 }
 
