@@ -28,7 +28,7 @@ from onnx import numpy_helper
 def printed(text_form, path):
     done = subprocess.run([text_form, path], capture_output=True, text=True)
     if done.returncode != 0:
-        raise ValueError(done.stderr.splitlines()[-2] if done.stderr else "failed")
+        raise ValueError(done.stderr.strip())
     return done.stdout
 
 
