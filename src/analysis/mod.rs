@@ -2,8 +2,13 @@
 //! only running a model can tell.
 
 mod constants;
+pub mod cost;
+mod products;
+pub mod shapes;
 
 pub use constants::constant;
+pub use cost::Cost;
+pub use shapes::{Assume, Shapes};
 
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};
@@ -43,9 +48,31 @@ pub struct Range {
 }
 
 impl Range {
+    /// The range of the elements of a slice; `None` for an empty one. A NaN among them makes both
+    /// ends NaN, and stays through unions.
+    pub fn of(elements: &[f32]) -> Option<Self> {
+        let first = *elements.first()?;
+        let mut range = Self { min: first, max: first };
+        let mut nan = false;
+        for &x in elements {
+            range.min = if x < range.min { x } else { range.min };
+            range.max = if x > range.max { x } else { range.max };
+            nan |= x.is_nan();
+        }
+        // `+ 0.0` turns -0.0 into 0.0, so that the result does not depend on the order.
+        Some(if nan {
+            Self { min: f32::NAN, max: f32::NAN }
+        } else {
+            Self { min: range.min + 0.0, max: range.max + 0.0 }
+        })
+    }
+
     /// The smallest range that holds both.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
+        if self.min.is_nan() || other.min.is_nan() {
+            return Self { min: f32::NAN, max: f32::NAN };
+        }
         Self { min: self.min.min(other.min), max: self.max.max(other.max) }
     }
 }

@@ -75,24 +75,56 @@ impl Model {
     /// nothing, when that is impossible: `to` is a graph input or itself an output, it belongs to
     /// another graph, it is no node's output, or `from` is mentioned by carried data.
     pub fn substitute(&mut self, from: ValueId, to: ValueId) -> bool {
-        let special = self.value(from).uses.iter().any(|u| !matches!(u, Use::Input { .. }));
-        if special && !self.can_take_over(from, to) {
+        if !self.can_substitute(from, to) {
             return false;
         }
         self.replace_uses(from, to);
-        if special {
-            let outputs = std::mem::take(&mut self.values[from.index()].uses);
-            for u in &outputs {
-                if let Use::Output { graph, slot } = *u {
-                    self.graphs[graph.index()].outputs[slot].value = to;
-                }
-            }
-            self.values[to.index()].uses.extend(outputs);
-            let public = std::mem::take(&mut self.values[from.index()].name);
-            let private = std::mem::replace(&mut self.values[to.index()].name, public);
-            self.values[from.index()].name = private;
+        if self.value(from).is_output() {
+            self.hand_over_outputs(from, to);
         }
         true
+    }
+
+    /// Whether [`Model::substitute`] would succeed.
+    pub fn can_substitute(&self, from: ValueId, to: ValueId) -> bool {
+        let special = self.value(from).uses.iter().any(|u| !matches!(u, Use::Input { .. }));
+        !special || self.can_take_over(from, to)
+    }
+
+    /// Graph outputs return `to` instead of `from`; the two swap names, so that the outputs keep
+    /// theirs.
+    pub fn hand_over_outputs(&mut self, from: ValueId, to: ValueId) {
+        let uses = std::mem::take(&mut self.values[from.index()].uses);
+        let (outputs, rest): (Vec<_>, Vec<_>) =
+            uses.into_iter().partition(|u| matches!(u, Use::Output { .. }));
+        for u in &outputs {
+            if let Use::Output { graph, slot } = *u {
+                self.graphs[graph.index()].outputs[slot].value = to;
+            }
+        }
+        self.values[from.index()].uses = rest;
+        self.values[to.index()].uses.extend(outputs);
+        let public = std::mem::take(&mut self.values[from.index()].name);
+        let private = std::mem::replace(&mut self.values[to.index()].name, public);
+        self.values[from.index()].name = private;
+    }
+
+    /// Turns the outputs of a node into initializers with the given tensors and removes the node.
+    /// Outputs keep their names.
+    ///
+    /// # Panics
+    /// When a tensor is missing for an output that is used (a bug of the caller).
+    pub fn fold_node(&mut self, node: NodeId, tensors: Vec<Option<Tensor>>) {
+        let (graph, outputs) = (self.node(node).graph, self.node(node).outputs.clone());
+        for (slot, tensor) in tensors.into_iter().enumerate() {
+            if let (Some(Some(value)), Some(tensor)) = (outputs.get(slot), tensor) {
+                let constant = Constant::Dense(Stored::from(tensor));
+                self.values[value.index()].def = Def::Initializer(constant);
+                self.graphs[graph.index()].initializers.push(*value);
+                self.nodes[node.index()].outputs[slot] = None;
+            }
+        }
+        self.remove_node(node);
     }
 
     fn can_take_over(&self, from: ValueId, to: ValueId) -> bool {

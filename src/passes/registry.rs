@@ -1,6 +1,9 @@
 //! The registry of passes.
 
-use crate::passes::Pass;
+use crate::passes::{
+    ConvertOpset, EliminateDead, EliminateIdentity, FoldConstant, FuseBatchNorm, Pass,
+    QuantizeStatic, StripInitializerInputs,
+};
 
 /// A registered pass with its default options.
 pub struct Entry {
@@ -9,7 +12,15 @@ pub struct Entry {
 }
 
 /// All passes, in the documented order.
-pub static PASSES: &[Entry] = &[];
+pub static PASSES: &[Entry] = &[
+    Entry { make: || Box::new(StripInitializerInputs::default()) },
+    Entry { make: || Box::new(EliminateIdentity) },
+    Entry { make: || Box::new(FoldConstant::default()) },
+    Entry { make: || Box::new(FuseBatchNorm) },
+    Entry { make: || Box::new(ConvertOpset::default()) },
+    Entry { make: || Box::new(QuantizeStatic::default()) },
+    Entry { make: || Box::new(EliminateDead) },
+];
 
 /// The registered pass `name` with its default options.
 pub fn find(name: &str) -> Option<Box<dyn Pass>> {

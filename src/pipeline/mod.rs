@@ -1,1 +1,9 @@
-//! (room)
+//! Decides what runs in which order, checks it, and collects what was done.
+
+mod check;
+mod recipe;
+mod run;
+
+pub use check::{Check, Outcome};
+pub use recipe::{QuantizeOptions, quantize};
+pub use run::{Finished, Step, run};

@@ -1,0 +1,71 @@
+//! What tract would compute wrongly without saying so, or cannot compute at all.
+//!
+//! Each entry was measured against onnxruntime; see `docs/ENGINE.md`.
+
+use crate::error::{Error, ErrorKind, Result, err};
+use crate::ir::{Model, Node, NodeId};
+
+/// Domains in which tract's operators mean what the domain says; it looks only at the type.
+const KNOWN_DOMAINS: &[&str] = &["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+
+/// Operators of `com.microsoft` that share their name, but not their meaning, with a standard one.
+const AMBIGUOUS: &[&str] = &["Attention"];
+
+/// Checks every node; `is_known` tells whether the engine has an operator of this type.
+pub(super) fn check(model: &Model, is_known: impl Fn(&str) -> bool) -> Result<()> {
+    for id in model.all_nodes() {
+        let node = model.node(id);
+        let reason = if let Some(function) = model.function_of(node) {
+            Some(format!("it calls the model-local function `{}`", function.name))
+        } else if !KNOWN_DOMAINS.contains(&node.domain())
+            || (node.domain() == "com.microsoft" && AMBIGUOUS.contains(&node.op()))
+        {
+            Some(format!("operators of domain `{}` are unknown to tract", node.domain()))
+        } else if !is_known(node.op()) {
+            Some(format!("tract does not implement {}", node.op()))
+        } else {
+            wrong(model, node)
+        };
+        if let Some(reason) = reason {
+            return Err(unsupported(model, id, &reason));
+        }
+    }
+    Ok(())
+}
+
+fn unsupported(model: &Model, node: NodeId, reason: &str) -> Error {
+    Error::new(ErrorKind::Engine, reason).at(model.label(node))
+}
+
+/// Why tract's answer for this node cannot be trusted.
+fn wrong(model: &Model, node: &Node) -> Option<String> {
+    let int = |name: &str| node.attr_int(name).unwrap_or(0);
+    let given = |slot: usize| node.input(slot).is_some();
+    match node.op() {
+        "LSTM" | "GRU" | "RNN" if node.attr_str("direction") == Some("reverse") => {
+            Some("tract computes direction `reverse` wrongly".into())
+        }
+        "BatchNormalization" if int("training_mode") != 0 => {
+            Some("tract does not implement training mode".into())
+        }
+        "Dropout" if given(2) => {
+            let training = model.value(node.input(2)?).initializer().map(|t| t.bytes().to_vec());
+            (training != Some(vec![0])).then(|| "training mode is random".into())
+        }
+        "SpaceToDepth" if node.attr_str("mode") == Some("CRD") => {
+            Some("tract ignores mode `CRD`".into())
+        }
+        "Attention" if given(4) || given(5) || given(6) || node.attr_float("softcap").is_some() => {
+            Some("tract computes caches and soft caps of Attention wrongly".into())
+        }
+        "BitShift" => Some("tract computes shifts beyond the width wrongly".into()),
+        "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike"
+        | "Multinomial" | "Bernoulli" => Some("its output is random".into()),
+        _ => None,
+    }
+}
+
+/// An error for an element type of a graph input that tract does not have.
+pub(super) fn no_type(name: &str, dtype: crate::tensor::DType) -> Error {
+    err!(Engine, "input `{name}`: tract has no {dtype} tensors")
+}

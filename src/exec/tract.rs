@@ -1,0 +1,184 @@
+//! The tract engine.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
+
+use prost::Message;
+use tract_onnx::pb;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::OpState;
+use tract_onnx::tract_core::plan::{EvalContext, eval};
+
+use crate::emit;
+use crate::error::{Error, Result, err};
+use crate::exec::{Engine, InputShape, Session, guard, panic, tensors, view};
+use crate::ir::Verified;
+use crate::tensor::{Tensor as OurTensor, TensorView};
+
+/// Runs models with tract, one thread for each run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tract;
+
+static FRAMEWORK: LazyLock<tract_onnx::Onnx> = LazyLock::new(|| {
+    tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true)
+});
+
+impl Engine for Tract {
+    fn name(&self) -> &'static str {
+        "tract"
+    }
+
+    fn prepare(
+        &self,
+        model: Verified<'_>,
+        inputs: &[InputShape],
+        taps: &[String],
+    ) -> Result<Arc<dyn Session>> {
+        guard::check(model.model(), |op| FRAMEWORK.op_register.0.contains_key(op))?;
+        let view = view::of(model.model(), inputs);
+        let bytes = emit::onnx(view.verify().map_err(Error::from)?)?;
+        panic::caught(|| {
+            let proto = pb::ModelProto::decode(&bytes[..])
+                .map_err(|error| err!(Engine, "tract cannot decode the model: {error}"))?;
+            // tract's optimizer knows less than its plain planner: what it refuses may still run.
+            let optimized = Plan::build(&proto, inputs, taps, true);
+            let plan = optimized
+                .or_else(|first| Plan::build(&proto, inputs, taps, false).map_err(|_| first));
+            Ok(Arc::new(plan?) as Arc<dyn Session>)
+        })
+    }
+}
+
+struct Plan {
+    plan: Arc<TypedRunnableModel>,
+    /// Names of the inputs in tract's order.
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    /// Taps at each outlet.
+    taps: HashMap<OutletId, Vec<usize>>,
+    /// Taps that are graph inputs, with the name of the input.
+    input_taps: Vec<(usize, String)>,
+    /// Outlets kept alive only to be observed; their data is freed at once.
+    observed_only: HashSet<OutletId>,
+}
+
+/// tract's error chain on one line.
+fn engine(error: TractError) -> Error {
+    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    err!(Engine, "tract: {}", chain.join(": "))
+}
+
+impl Plan {
+    fn build(
+        proto: &pb::ModelProto,
+        shapes: &[InputShape],
+        taps: &[String],
+        optimize: bool,
+    ) -> Result<Self> {
+        let parsed = FRAMEWORK.parse(proto, None).map_err(engine)?;
+        let mut model = parsed.model;
+        let graph = proto.graph.as_ref();
+        let outputs: Vec<String> =
+            graph.iter().flat_map(|graph| &graph.output).map(|o| o.name.clone()).collect();
+        let mut inputs = Vec::new();
+        for (i, outlet) in model.inputs.clone().into_iter().enumerate() {
+            let name = model.node(outlet.node).name.clone();
+            let shape = shapes
+                .iter()
+                .find(|shape| shape.name == name)
+                .ok_or_else(|| err!(Data, "input `{name}` of the model is not given"))?;
+            let datum = tensors::datum_type(shape.dtype)
+                .ok_or_else(|| guard::no_type(&name, shape.dtype))?;
+            let fact = InferenceFact::dt_shape(datum, &shape.dims);
+            model.set_input_fact(i, fact).map_err(engine)?;
+            inputs.push(name);
+        }
+        let (mut input_taps, mut wanted) = (Vec::new(), Vec::new());
+        for (index, tap) in taps.iter().enumerate() {
+            if inputs.contains(tap) {
+                input_taps.push((index, tap.clone()));
+            } else if let Some(&outlet) = parsed.outlets_by_name.get(tap) {
+                wanted.push((index, outlet));
+            }
+        }
+        // Taps become outputs first, so that optimization keeps values apart that it would merge.
+        let real = model.outputs.len();
+        let mut selected = model.outputs.clone();
+        selected.extend(wanted.iter().map(|&(_, outlet)| outlet));
+        model.select_output_outlets(&selected).map_err(engine)?;
+        let mut typed = model.into_typed().map_err(engine)?;
+        if optimize {
+            typed = typed.into_optimized().map_err(engine)?;
+        }
+        let selected = typed.outputs.clone();
+        let mut at: HashMap<OutletId, Vec<usize>> = HashMap::new();
+        for (&(index, _), &outlet) in wanted.iter().zip(&selected[real..]) {
+            at.entry(outlet).or_default().push(index);
+        }
+        let mut kept = selected[..real].to_vec();
+        let mut observed_only = HashSet::new();
+        let mut outlets: Vec<OutletId> = at.keys().copied().collect();
+        outlets.sort();
+        for outlet in outlets {
+            let consumed = !typed.outlet_successors(outlet).is_empty();
+            if !consumed && !kept.contains(&outlet) {
+                observed_only.insert(outlet);
+                kept.push(outlet);
+            }
+        }
+        typed.select_output_outlets(&kept).map_err(engine)?;
+        let plan = typed.into_runnable().map_err(engine)?;
+        Ok(Self { plan, inputs, outputs, taps: at, input_taps, observed_only })
+    }
+}
+
+impl Session for Plan {
+    fn run(
+        &self,
+        inputs: &[(String, OurTensor)],
+        observe: &mut dyn FnMut(usize, TensorView<'_>),
+    ) -> Result<Vec<(String, OurTensor)>> {
+        let find = |name: &String| {
+            inputs
+                .iter()
+                .find(|(given, _)| given == name)
+                .map(|(_, tensor)| tensor)
+                .ok_or_else(|| err!(Data, "input `{name}` of the model is not given"))
+        };
+        for (index, name) in &self.input_taps {
+            observe(*index, find(name)?.view());
+        }
+        let values = self
+            .inputs
+            .iter()
+            .map(|name| Ok(tensors::to_tract(find(name)?)?.into_tvalue()))
+            .collect::<Result<TVec<TValue>>>()?;
+        panic::caught(|| {
+            let mut state = self.plan.spawn().map_err(engine)?;
+            let outputs = state
+                .run_plan_with_eval(
+                    values,
+                    |context: &EvalContext,
+                     op_state: Option<&mut (dyn OpState + 'static)>,
+                     node: &TypedNode,
+                     input: TVec<TValue>|
+                     -> TractResult<TVec<TValue>> {
+                        let mut outputs = eval(context, op_state, node, input)?;
+                        for (slot, value) in outputs.iter_mut().enumerate() {
+                            let outlet = OutletId::new(node.id, slot);
+                            for &tap in self.taps.get(&outlet).into_iter().flatten() {
+                                tensors::show(value, |view| observe(tap, view))?;
+                            }
+                            if self.observed_only.contains(&outlet) {
+                                *value = Tensor::zero_dt(value.datum_type(), &[0])?.into_tvalue();
+                            }
+                        }
+                        Ok(outputs)
+                    },
+                )
+                .map_err(engine)?;
+            let named = self.outputs.iter().cloned().zip(&outputs);
+            named.map(|(name, value)| Ok((name, tensors::from_tract(value)?))).collect()
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! The tract view: a copy of the model in which what tract lacks or reads differently is spelled
+//! out, without changing what the model computes.
+
+use crate::exec::InputShape;
+use crate::ir::{Attribute, Model, NodeId};
+use crate::tensor::{DType, Tensor};
+
+/// The copy for tract.
+pub(super) fn of(model: &Model, given: &[InputShape]) -> Model {
+    let mut view = model.clone();
+    freeze_defaults(&mut view, given);
+    for node in view.all_nodes() {
+        fill_constant_of_shape(&mut view, node);
+        write_zero_point(&mut view, node);
+    }
+    view
+}
+
+/// tract needs weights as constants: inputs that are not given keep their defaults for good.
+fn freeze_defaults(view: &mut Model, given: &[InputShape]) {
+    for input in view.graph(view.main()).inputs().to_vec() {
+        if !given.iter().any(|shape| shape.name == view.value(input).name()) {
+            view.freeze_input(input);
+        }
+    }
+}
+
+/// The specification's default is a `float` zero; tract takes a `double`.
+fn fill_constant_of_shape(view: &mut Model, node: NodeId) {
+    let entry = view.node(node);
+    if entry.is("ConstantOfShape") && entry.attr("value").is_none() {
+        view.set_attr(node, Attribute::new("value", Tensor::from_f32(&[1], &[0.0])));
+    }
+}
+
+/// tract ignores `output_dtype`; an explicit zero point says the same.
+fn write_zero_point(view: &mut Model, node: NodeId) {
+    let entry = view.node(node);
+    let graph = entry.graph();
+    let scale = entry.input(1).and_then(|scale| view.value(scale).initializer().cloned());
+    let dtype =
+        entry.attr_int("output_dtype").and_then(|n| DType::from_onnx(i32::try_from(n).ok()?));
+    if let (true, None, Some(scale), Some(dtype)) =
+        (entry.is("QuantizeLinear"), entry.input(2), scale, dtype)
+        && let Ok(zeros) = Tensor::from_f32_as(dtype, scale.dims(), &vec![0.0; scale.len()])
+    {
+        let zero_point = view.add_initializer(graph, "zero_point", zeros);
+        view.set_input(node, 2, Some(zero_point));
+    }
+}

@@ -1,0 +1,68 @@
+//! `eliminate-dead`: see `docs/passes/eliminate-dead.md`.
+
+use crate::error::Result;
+use crate::ir::{Model, NodeId};
+use crate::passes::{Context, Pass, Promise, Report};
+
+/// Removes nodes whose outputs nobody uses, and unused initializers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EliminateDead;
+
+impl Pass for EliminateDead {
+    fn name(&self) -> &'static str {
+        "eliminate-dead"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Removes nodes whose outputs nobody uses, and unused initializers."
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::Exact
+    }
+
+    fn run(&self, model: &mut Model, _: &Context<'_>) -> Result<Report> {
+        let mut report = Report::default();
+        // Consumers come after producers, so one walk from the back frees whole chains; removing a
+        // body can free values of the graphs around it, which producers made earlier.
+        let mut pending: Vec<NodeId> = model.all_nodes();
+        while let Some(node) = pending.pop() {
+            if !model.is_live(node) || !is_dead(model, node) {
+                continue;
+            }
+            report.did(model.label(node), "removed: none of its outputs is used");
+            let freed: Vec<NodeId> = inputs_of(model, node);
+            model.remove_node(node);
+            pending.extend(freed);
+        }
+        let values: Vec<_> = model.values().map(|(id, _)| id).collect();
+        for value in values {
+            let name = model.value(value).name().to_owned();
+            if model.remove_initializer(value) {
+                report.did(format!("initializer `{name}`"), "removed: nobody uses it");
+            }
+        }
+        Ok(report)
+    }
+}
+
+fn is_dead(model: &Model, node: NodeId) -> bool {
+    let mut outputs = model.node(node).outputs().iter().flatten().peekable();
+    outputs.peek().is_some() && outputs.all(|&output| model.value(output).uses().is_empty())
+}
+
+/// The producers of what a node and its bodies read: removing it may free them.
+fn inputs_of(model: &Model, node: NodeId) -> Vec<NodeId> {
+    let mut producers = Vec::new();
+    let mut pending = vec![node];
+    while let Some(id) = pending.pop() {
+        let inputs = model.node(id).inputs().iter().flatten();
+        producers.extend(inputs.filter_map(|&value| model.value(value).producer()));
+        for body in model.node(id).bodies() {
+            pending.extend(model.nodes_of(body).map(|(inner, _)| inner));
+            let outputs = model.graph(body).outputs().iter();
+            producers.extend(outputs.filter_map(|o| model.value(o.value).producer()));
+        }
+    }
+    producers
+}

@@ -1,0 +1,142 @@
+//! `fold-constant`: see `docs/passes/fold-constant.md`.
+
+use crate::analysis::{Assume, Shapes, constant};
+use crate::error::Result;
+use crate::ir::{Model, NodeId};
+use crate::passes::{Context, Pass, Promise, Report};
+use crate::tensor::{DType, Tensor};
+
+/// Computes nodes whose inputs are all constants, unless that makes the file grow too much.
+#[derive(Debug, Clone, Copy)]
+pub struct FoldConstant {
+    /// Largest tensor that folding may make out of less data, in bytes. 64 KiB: shapes, scales and
+    /// masks fit, an expanded weight does not.
+    pub tensor_growth: usize,
+    /// Bytes that all foldings together may add to the model. 1 MiB.
+    pub total_growth: usize,
+}
+
+impl Default for FoldConstant {
+    fn default() -> Self {
+        Self { tensor_growth: 64 << 10, total_growth: 1 << 20 }
+    }
+}
+
+/// Operators that are not computed: random ones; and quantization, which is there on purpose.
+const NEVER: &[&str] = &[
+    "Constant",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+    "Dropout",
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+];
+
+impl Pass for FoldConstant {
+    fn name(&self) -> &'static str {
+        "fold-constant"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Computes nodes whose inputs are all constants, within a growth budget."
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::Rounding
+    }
+
+    fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
+        let mut report = Report::default();
+        let Some(evaluate) = cx.evaluate else {
+            report.refuse("model", "there is no engine to compute constants with");
+            return Ok(report);
+        };
+        let mut shapes = None;
+        let mut left = self.total_growth;
+        for node in model.all_nodes() {
+            let Some(inputs) = foldable(model, node) else { continue };
+            let shapes = shapes.get_or_insert_with(|| Shapes::infer(model, &Assume::default()));
+            let freed = freed(model, node, &inputs);
+            let growth = match predicted(model, shapes, node) {
+                Some(size) => size.saturating_sub(freed),
+                None => {
+                    report.refuse(
+                        model.label(node),
+                        "the size of its result is not known beforehand",
+                    );
+                    continue;
+                }
+            };
+            if growth > self.tensor_growth.min(left) {
+                report.refuse(
+                    model.label(node),
+                    format!("its result would add {growth} bytes to the model"),
+                );
+                continue;
+            }
+            match evaluate.evaluate(model, node, &inputs) {
+                Ok(outputs) if complete(model, node, &outputs) => {
+                    report.did(model.label(node), "computed");
+                    left -= growth;
+                    model.fold_node(node, outputs);
+                }
+                Ok(_) => {
+                    report.refuse(model.label(node), "the engine did not compute every output")
+                }
+                Err(error) => report.refuse(model.label(node), error.to_string()),
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// The inputs of a node that may be computed.
+fn foldable(model: &Model, id: NodeId) -> Option<Vec<Option<Tensor>>> {
+    let node = model.node(id);
+    let plain = node.is_standard()
+        && !NEVER.contains(&node.op())
+        && node.bodies().next().is_none()
+        && node.inputs().iter().any(Option::is_some)
+        && model.function_of(node).is_none();
+    // An output of the graph must be produced by a node in older IR versions.
+    let internal = node.outputs().iter().flatten().all(|&o| !model.value(o).is_output());
+    if !plain || !internal {
+        return None;
+    }
+    let inputs = node.inputs().iter();
+    inputs.map(|input| input.map_or(Some(None), |v| constant(model, v).map(Some))).collect()
+}
+
+/// Bytes that are no longer needed once the node is computed.
+fn freed(model: &Model, node: NodeId, inputs: &[Option<Tensor>]) -> usize {
+    let values = model.node(node).inputs().iter();
+    values
+        .zip(inputs)
+        .filter_map(|(value, tensor)| Some(((*value)?, tensor.as_ref()?)))
+        .filter(|(value, _)| model.value(*value).only_consumer().is_some())
+        .map(|(_, tensor)| tensor.byte_size())
+        .sum()
+}
+
+/// Bytes of the outputs that are used; `None` when shape inference does not know.
+fn predicted(model: &Model, shapes: &Shapes, node: NodeId) -> Option<usize> {
+    let mut total = 0usize;
+    for &output in model.node(node).outputs().iter().flatten() {
+        let dims = shapes.fixed_dims(output)?;
+        let dtype = shapes.dtype(output).unwrap_or(DType::Double);
+        let count = crate::tensor::element_count(&dims)?;
+        total = total.checked_add(dtype.byte_len(count).unwrap_or(count))?;
+    }
+    Some(total)
+}
+
+/// Whether every output that exists was computed.
+fn complete(model: &Model, node: NodeId, outputs: &[Option<Tensor>]) -> bool {
+    let wanted = model.node(node).outputs().iter().enumerate();
+    wanted.filter(|(_, o)| o.is_some()).all(|(i, _)| outputs.get(i).is_some_and(Option::is_some))
+}

@@ -1,0 +1,119 @@
+//! Runs passes one after the other; what breaks its promise is taken back.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result, err};
+use crate::ir::Model;
+use crate::passes::{Context, Pass, Promise, Report};
+use crate::pipeline::check::{Outputs, judge};
+use crate::pipeline::{Check, Outcome};
+
+/// One pass as it went.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Name of the pass.
+    pub name: &'static str,
+    /// What it promised.
+    pub promise: Promise,
+    /// What it did and declined.
+    pub report: Report,
+    /// What execution said; `None` when nothing was changed.
+    pub outcome: Option<Outcome>,
+    /// Time it took, without the check.
+    pub time: Duration,
+}
+
+/// The model after all passes, and how it went.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// The edited model.
+    pub model: Model,
+    /// One step for each pass.
+    pub steps: Vec<Step>,
+}
+
+/// Runs `passes` on `model`. After each pass that changed something the model is verified and, when
+/// `check` is given, executed; a pass that breaks its promise is rolled back and the run goes on.
+///
+/// # Errors
+/// When a pass fails, or leaves an invalid model or another interface (a bug in onnxpress).
+pub fn run(
+    mut model: Model,
+    passes: &[Box<dyn Pass + '_>],
+    cx: &Context<'_>,
+    check: Option<&Check<'_>>,
+) -> Result<Finished> {
+    let mut before: Option<Result<Outputs>> = None;
+    let mut steps = Vec::with_capacity(passes.len());
+    for pass in passes {
+        let start = Instant::now();
+        let mut edited = model.clone();
+        let report =
+            pass.run(&mut edited, cx).map_err(|e| e.at(format_args!("pass {}", pass.name())))?;
+        let time = start.elapsed();
+        let mut outcome = None;
+        if report.changed() {
+            edited
+                .verify()
+                .map_err(|v| Error::from(v).at(format_args!("after pass {}", pass.name())))?;
+            same_interface(&model, &edited, pass.name())?;
+            if let Some(check) = check {
+                let known = before.take().unwrap_or_else(|| check.outputs(&model));
+                let (verdict, next) = verdict(check, pass.promise(), known, &edited);
+                outcome = Some(verdict);
+                before = Some(next);
+            }
+            if !matches!(outcome, Some(Outcome::Broken(_))) {
+                model = edited;
+            }
+        }
+        steps.push(Step { name: pass.name(), promise: pass.promise(), report, outcome, time });
+    }
+    Ok(Finished { model, steps })
+}
+
+/// The verdict on an edited model, and the outputs that the next pass starts from.
+fn verdict(
+    check: &Check<'_>,
+    promise: Promise,
+    before: Result<Outputs>,
+    edited: &Model,
+) -> (Outcome, Result<Outputs>) {
+    let known = match before {
+        Ok(known) => known,
+        Err(error) => return (Outcome::NotExecuted(error.to_string()), Err(error)),
+    };
+    match check.outputs(edited) {
+        Ok(after) => match judge(promise, &known, &after) {
+            Outcome::Kept(ratio) => (Outcome::Kept(ratio), Ok(after)),
+            outcome => (outcome, Ok(known)),
+        },
+        Err(error) => {
+            let text = format!("the edited model no longer runs: {error}");
+            (Outcome::Broken(text), Ok(known))
+        }
+    }
+}
+
+/// Names, types and order of inputs and outputs are the public contract of a model. Only inputs
+/// with a default may leave: no caller has to give them.
+fn same_interface(before: &Model, after: &Model, pass: &str) -> Result<()> {
+    let outputs = |model: &Model| -> Vec<_> {
+        let outputs = model.graph(model.main()).outputs().iter();
+        outputs.map(|o| (model.value(o.value).name().to_owned(), o.info.ty.clone())).collect()
+    };
+    let inputs = |model: &Model| -> Vec<_> {
+        let inputs = model.graph(model.main()).inputs().iter().map(|&input| model.value(input));
+        inputs
+            .filter(|input| matches!(input.def(), crate::ir::Def::Input { default: None }))
+            .map(|input| (input.name().to_owned(), input.info().ty.clone()))
+            .collect()
+    };
+    if inputs(before) != inputs(after) || outputs(before) != outputs(after) {
+        return Err(err!(
+            Invalid,
+            "pass {pass} changed the inputs or outputs of the model (a bug)"
+        ));
+    }
+    Ok(())
+}
