@@ -77,9 +77,7 @@ fn long_tensors_are_cut_and_carry_a_digest() {
     }
     "##);
     let error = read::text(&text(model.verify().unwrap())).unwrap_err();
-    insta::assert_snapshot!(error, @r##"
-    line 3, column 36: the elements of this tensor were left out when the text was printed; print the model with all elements
-    "##);
+    insta::assert_snapshot!(error, @"line 3, column 36: the elements of this tensor were left out when the text was printed; print the model with all elements");
 }
 
 #[test]
