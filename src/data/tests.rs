@@ -125,13 +125,13 @@ fn float_data_passes_bit_by_bit_and_nan_is_named() {
     let path = folder.path().join("x.npy");
     std::fs::write(&path, npy_f32(&[2, 2], &values)).unwrap();
     let input = spec("x", DType::Float, &[-1, 2]);
-    let samples = Samples::open(&path, &[input.clone()], &Options::default()).unwrap();
+    let samples = Samples::open(&path, std::slice::from_ref(&input), &Options::default()).unwrap();
     assert_eq!(only(&samples, 0).bytes().as_ref(), [0, 0, 64, 0, 0, 0, 0, 128]);
     let message = samples.run(1).unwrap_err().to_string();
     assert!(
         message.ends_with("x.npy: the array, sample 1: NaN at index [1]; expected finite numbers")
     );
-    let labels = Samples::open(&path, &[input.clone()], &with_labels("y")).unwrap_err();
+    let labels = Samples::open(&path, std::slice::from_ref(&input), &with_labels("y")).unwrap_err();
     assert_eq!(labels.kind, ErrorKind::Usage);
     let two = Samples::open(&path, &[input.clone(), input], &Options::default()).unwrap_err();
     assert_eq!(two.kind, ErrorKind::Usage);

@@ -8,6 +8,7 @@ mod fuse_batch_norm;
 mod quantize_static;
 mod registry;
 mod rule;
+mod strip_debug_metadata;
 mod strip_initializer_inputs;
 
 pub use convert_opset::ConvertOpset;
@@ -18,6 +19,7 @@ pub use fuse_batch_norm::FuseBatchNorm;
 pub use quantize_static::{Granularity, QuantizeStatic};
 pub use registry::{Entry, PASSES, find};
 pub use rule::{Match, Rule};
+pub use strip_debug_metadata::StripDebugMetadata;
 pub use strip_initializer_inputs::StripInitializerInputs;
 
 use std::fmt;

@@ -2,7 +2,7 @@
 
 use crate::passes::{
     ConvertOpset, EliminateDead, EliminateIdentity, FoldConstant, FuseBatchNorm, Pass,
-    QuantizeStatic, StripInitializerInputs,
+    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
 };
 
 /// A registered pass with its default options.
@@ -14,6 +14,7 @@ pub struct Entry {
 /// All passes, in the documented order.
 pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(StripInitializerInputs::default()) },
+    Entry { make: || Box::new(StripDebugMetadata) },
     Entry { make: || Box::new(EliminateIdentity) },
     Entry { make: || Box::new(FoldConstant::default()) },
     Entry { make: || Box::new(FuseBatchNorm) },

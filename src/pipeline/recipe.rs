@@ -2,7 +2,7 @@
 
 use crate::passes::{
     ConvertOpset, EliminateDead, EliminateIdentity, FoldConstant, FuseBatchNorm, Granularity, Pass,
-    QuantizeStatic, StripInitializerInputs,
+    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
 };
 
 /// Options of `quantize`.
@@ -22,6 +22,7 @@ pub struct QuantizeOptions {
 pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     let passes: Vec<Box<dyn Pass>> = vec![
         Box::new(StripInitializerInputs { overridable: options.freeze_initializers }),
+        Box::new(StripDebugMetadata),
         Box::new(EliminateIdentity),
         Box::new(FoldConstant::default()),
         Box::new(FuseBatchNorm),

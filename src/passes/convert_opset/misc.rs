@@ -52,6 +52,15 @@ pub(super) fn erf(model: &Model, node: &Node, span: Span) -> Planned {
     }
 }
 
+/// MeanVarianceNormalization is a function since 13, into whose body tools paste the axes of the
+/// node: the default ones are written out, since shape inference of the `onnx` package wants them.
+pub(super) fn mean_variance(node: &Node, span: Span) -> Planned {
+    if !span.crosses(13) || node.attr("axes").is_some() {
+        return Ok(None);
+    }
+    Plan::new("default axes were written out").attr("axes", vec![0, 2, 3]).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Single, with_input};
@@ -83,6 +92,14 @@ mod tests {
         let done = Single::convert(model, NewNode::new("RoiAlign", &[x, x, x], "y"), 16);
         let mode = done.model.node(done.node).attr_str("coordinate_transformation_mode");
         assert_eq!(mode, Some("output_half_pixel"));
+    }
+
+    #[test]
+    fn default_axes_are_written_out() {
+        let (model, x) = with_input(9, None);
+        let new = NewNode::new("MeanVarianceNormalization", &[x], "y");
+        let done = Single::convert(model, new, 13);
+        assert_eq!(done.model.node(done.node).attr_ints("axes"), Some(&[0, 2, 3][..]));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::error::{Result, err};
 use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Pass, Promise, Report};
 
-use plan::{Constants, Planned};
+use plan::{Additions, Planned};
 
 /// The oldest operator set that can be raised; below it, `Add` and its kin broadcast by an `axis`
 /// attribute, and `BatchNormalization` and `Dropout` have an `is_test` mode.
@@ -30,7 +30,9 @@ const TARGETS: RangeInclusive<i64> = 13..=21;
 /// Raises the default operator set to `target`, in all graphs of the model, or not at all: a model
 /// with one node that cannot be carried over is left untouched and the node is named.
 ///
-/// Operators of other domains and model-local functions keep the operator sets they import.
+/// Operators of other domains are left alone. A model with model-local functions is refused: their
+/// bodies are carried, not modelled, and the standard wants them to mean the same in the version
+/// that the function imports and in the one that the model imports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvertOpset {
     /// Version to raise to, 13 to 21; a model that already has it, or a higher one, is left alone.
@@ -95,6 +97,13 @@ impl Pass for ConvertOpset {
             );
             return Ok(report);
         }
+        for function in model.functions() {
+            report.refuse(
+                format!("function `{}`", function.name),
+                "operators inside model-local functions are not rewritten, and the operator set \
+                 of the model applies to them too",
+            );
+        }
         let span = Span { from, to: self.target };
         let mut plans = Vec::new();
         for node in model.all_nodes() {
@@ -107,10 +116,10 @@ impl Pass for ConvertOpset {
         if !report.refused.is_empty() {
             return Ok(report);
         }
-        let mut constants = Constants::default();
+        let mut additions = Additions::to(model);
         for (node, plan) in plans {
             report.did(model.label(node), plan.text);
-            plan.apply(model, node, &mut constants);
+            plan.apply(model, node, &mut additions);
         }
         model.set_opset(self.target);
         let raised = format!("opset raised from {from} to {}", self.target);
@@ -123,7 +132,7 @@ impl Pass for ConvertOpset {
 /// What becomes of one node: nothing when its form and meaning stay.
 fn plan_node(model: &Model, id: NodeId, span: Span) -> Planned {
     let node = model.node(id);
-    if !node.is_standard() || model.function_of(node).is_some() {
+    if !node.is_standard() {
         return Ok(None);
     }
     known::check(node.op(), span.from)?;
@@ -150,6 +159,7 @@ fn plan_node(model: &Model, id: NodeId, span: Span) -> Planned {
         "RoiAlign" => misc::roi_align(span),
         "Scan" => misc::scan(span),
         "Erf" => misc::erf(model, node, span),
+        "MeanVarianceNormalization" => misc::mean_variance(node, span),
         _ => Ok(None),
     }
 }
@@ -157,7 +167,9 @@ fn plan_node(model: &Model, id: NodeId, span: Span) -> Planned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{At, AttrValue, Attribute, NewNode, TensorType};
+    use bytes::Bytes;
+
+    use crate::ir::{At, AttrValue, Attribute, Function, NewNode, TensorType};
     use crate::tensor::{DType, Tensor};
 
     fn run(model: &mut Model, target: i64) -> Report {
@@ -266,6 +278,20 @@ mod tests {
         assert_eq!(report.refused.len(), 2);
         assert!(report.refused[0].text.contains("not an operator"), "{}", report.refused[0].text);
         assert!(report.refused[1].text.contains("version 17"), "{}", report.refused[1].text);
+    }
+
+    #[test]
+    fn a_model_with_functions_is_refused() {
+        let mut model = Model::new(8, 12);
+        model.push_function(Function {
+            domain: "local".into(),
+            name: "f".into(),
+            overload: String::new(),
+            encoded: Bytes::new(),
+        });
+        let report = run(&mut model, 13);
+        assert_eq!((report.changed(), model.opset()), (false, Some(12)));
+        assert_eq!(report.refused[0].place, "function `f`");
     }
 
     #[test]

@@ -63,12 +63,11 @@ pub(super) fn clip(model: &Model, node: &Node, span: Span) -> Planned {
     if !span.crosses(11) {
         return Ok(None);
     }
-    let x = required(node.input(0), "input")?;
     let dtype = element_type(model, node, "min and max")?;
     if !matches!(dtype, DType::Float | DType::Double | DType::Float16) {
         return Err(format!("clips {dtype}, which its version does not"));
     }
-    let mut plan = Plan::new("min and max became inputs").input(0, x);
+    let mut plan = Plan::new("min and max became inputs");
     for (slot, (name, default)) in [("min", f32::MIN), ("max", f32::MAX)].into_iter().enumerate() {
         let bound = float(node, name)?.unwrap_or(default);
         if dtype != DType::Float || bound != default {

@@ -85,6 +85,8 @@ fn reshape(value: Feed, dims: &[i64]) -> Made {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::super::testing::{Single, with_input};
     use crate::ir::NewNode;
     use crate::tensor::Tensor;
@@ -142,6 +144,9 @@ mod tests {
             assert!(done.model.node(done.node).attr("stash_type").is_none());
             let expand = done.producer(done.producer(done.node, 2), 0);
             assert_eq!(done.model.node(expand).op(), "Expand");
+            let nodes = done.model.nodes_of(done.main);
+            let names: HashSet<&str> = nodes.map(|(_, node)| node.name()).collect();
+            assert_eq!(names.len(), done.ops().len(), "every node has a name of its own");
         }
     }
 }

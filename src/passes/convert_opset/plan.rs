@@ -1,6 +1,6 @@
 //! Plans: what is to be done to a node, decided without editing, carried out without failing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
@@ -91,14 +91,14 @@ impl Plan {
     }
 
     /// Carries it out.
-    pub fn apply(self, model: &mut Model, node: NodeId, constants: &mut Constants) {
+    pub fn apply(self, model: &mut Model, node: NodeId, additions: &mut Additions) {
         for edit in self.edits {
             match edit {
                 Edit::Op(op) => model.set_op(node, op),
                 Edit::Attr(name, value) => model.set_attr(node, Attribute::new(name, value)),
                 Edit::Drop(name) => model.remove_attr(node, name),
                 Edit::Input(slot, feed) => {
-                    let value = feed.into_value(model, node, constants);
+                    let value = feed.into_value(model, node, additions);
                     model.set_input(node, slot, value);
                 }
                 Edit::ClearOutput(slot) => model.clear_output(node, slot),
@@ -165,20 +165,20 @@ impl Feed {
         self,
         model: &mut Model,
         at: NodeId,
-        constants: &mut Constants,
+        additions: &mut Additions,
     ) -> Option<ValueId> {
         match self {
             Self::Nothing => None,
             Self::Value(value) => Some(value),
             Self::Constant(role, tensor) => {
-                Some(constants.get(model, model.node(at).graph(), role, tensor))
+                Some(additions.constant(model, model.node(at).graph(), role, tensor))
             }
             Self::Made(made) => {
                 let feeds = made.inputs.into_iter();
-                let inputs = feeds.map(|feed| feed.into_value(model, at, constants)).collect();
+                let inputs = feeds.map(|feed| feed.into_value(model, at, additions)).collect();
                 let (graph, output) = (model.node(at).graph(), model.node(at).output(0));
                 let base = output.map_or_else(String::new, |y| model.value(y).name().to_owned());
-                let name = format!("{base}_{}", made.op.to_lowercase());
+                let name = additions.node_name(&format!("{base}_{}", made.op.to_lowercase()));
                 let new = NewNode {
                     inputs,
                     attributes: made.attributes,
@@ -191,14 +191,44 @@ impl Feed {
     }
 }
 
-/// The initializers made so far, so that equal ones of a graph are one.
-#[derive(Debug, Default)]
-pub(super) struct Constants(HashMap<(GraphId, DType, Vec<usize>, Bytes), ValueId>);
+/// What was added so far.
+#[derive(Debug)]
+pub(super) struct Additions {
+    /// Initializers, so that equal ones of a graph are one.
+    constants: HashMap<(GraphId, DType, Vec<usize>, Bytes), ValueId>,
+    /// Names of all nodes: ONNX Runtime refuses a model in which two have the same.
+    names: HashSet<String>,
+}
 
-impl Constants {
-    fn get(&mut self, model: &mut Model, graph: GraphId, role: &str, tensor: Tensor) -> ValueId {
+impl Additions {
+    /// Nothing was added to `model` yet.
+    pub fn to(model: &Model) -> Self {
+        let nodes = model.all_nodes().into_iter();
+        let names = nodes.map(|node| model.node(node).name().to_owned()).collect();
+        Self { constants: HashMap::new(), names }
+    }
+
+    fn constant(
+        &mut self,
+        model: &mut Model,
+        graph: GraphId,
+        role: &str,
+        tensor: Tensor,
+    ) -> ValueId {
         let key = (graph, tensor.dtype(), tensor.dims().to_vec(), tensor.bytes().clone());
-        *self.0.entry(key).or_insert_with(|| model.add_initializer(graph, role, tensor))
+        let entry = self.constants.entry(key);
+        *entry.or_insert_with(|| model.add_initializer(graph, role, tensor))
+    }
+
+    fn node_name(&mut self, base: &str) -> String {
+        let mut name = base.to_owned();
+        for suffix in 1.. {
+            if self.names.insert(name.clone()) {
+                break;
+            }
+            name = format!("{base}_{suffix}");
+        }
+        name
     }
 }
 
