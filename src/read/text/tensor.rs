@@ -78,10 +78,10 @@ fn element(cursor: &mut Cursor<'_>, dtype: DType) -> Result<u64> {
     let text = match cursor.literal() {
         Ok(Literal::Int(text) | Literal::Float(text)) => text,
         _ if start.elided() => return Err(elided(&start)),
-        _ => return Err(start.expected(format_args!("a {dtype} element"))),
+        _ => return Err(start.expected(format_args!("an element of type {dtype}"))),
     };
     pattern(dtype, text).ok_or_else(|| {
-        start.error(format_args!("expected a {dtype} element, found {text}: not of that type"))
+        start.error(format_args!("expected an element of type {dtype}, found {text}"))
     })
 }
 
