@@ -81,7 +81,14 @@ fn verdict(
 ) -> (Outcome, Result<Outputs>) {
     let known = match before {
         Ok(known) => known,
-        Err(error) => return (Outcome::NotExecuted(error.to_string()), Err(error)),
+        // Execution is a witness, not a wall: what is exact needs none.
+        Err(error) if promise == Promise::Exact => {
+            return (Outcome::NotExecuted(error.to_string()), Err(error));
+        }
+        Err(error) => {
+            let text = format!("its promise ({promise}) cannot be checked by execution: {error}");
+            return (Outcome::Broken(text), Err(error));
+        }
     };
     match check.outputs(edited) {
         Ok(after) => match judge(promise, &known, &after) {
