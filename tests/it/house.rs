@@ -90,9 +90,13 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     while let Some(path) = pending.pop() {
         if path.is_dir() {
-            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            pending.extend(
+                fs::read_dir(&path)
+                    .expect("a folder can be listed")
+                    .map(|entry| entry.expect("listed").path()),
+            );
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path.strip_prefix(root()).unwrap().to_owned());
+            files.push(path.strip_prefix(root()).expect("below the root").to_owned());
         }
     }
     files.sort();
@@ -100,12 +104,12 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
 }
 
 fn source(path: &Path) -> String {
-    fs::read_to_string(root().join(path)).unwrap()
+    fs::read_to_string(root().join(path)).expect("sources can be read")
 }
 
 /// The room of a file below `src`.
 fn room(path: &Path) -> String {
-    let part = path.components().nth(1).unwrap().as_os_str().to_string_lossy();
+    let part = path.components().nth(1).expect("below src").as_os_str().to_string_lossy();
     part.trim_end_matches(".rs").to_owned()
 }
 
