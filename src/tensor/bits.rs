@@ -1,22 +1,31 @@
-//! Packing of 2- and 4-bit elements: the first element lies in the lowest bits of the first byte.
+//! Packing of 2-, 4- and 6-bit elements: one stream of bits, the first element in the lowest bits of
+//! the first byte.
 
-/// Packs the low `bits` (2 or 4) of each element, 4 or 2 to a byte; the last byte is padded with 0.
+/// Packs the low `bits` (below 8) of each element; the last byte is padded with 0.
 pub fn pack(elements: &[u8], bits: usize) -> Vec<u8> {
-    let per_byte = 8 / bits;
-    let mask = (1u8 << bits) - 1;
-    elements
-        .chunks(per_byte)
-        .map(|chunk| {
-            chunk.iter().enumerate().fold(0, |byte, (i, &x)| byte | ((x & mask) << (i * bits)))
-        })
-        .collect()
+    let mask = (1u16 << bits) - 1;
+    let mut bytes = vec![0u8; (elements.len() * bits).div_ceil(8)];
+    for (i, &x) in elements.iter().enumerate() {
+        let (byte, shift) = (i * bits / 8, i * bits % 8);
+        let shifted = (u16::from(x) & mask) << shift;
+        bytes[byte] |= shifted as u8;
+        if shift + bits > 8 {
+            bytes[byte + 1] |= (shifted >> 8) as u8;
+        }
+    }
+    bytes
 }
 
-/// The inverse of [`pack`]: `count` elements, each in the low `bits` of a byte, not sign-extended.
+/// The inverse of [`pack`]: `count` elements, each in the low `bits` of a byte, not sign-extended;
+/// elements beyond the end of `bytes` are 0.
 pub fn unpack(bytes: &[u8], bits: usize, count: usize) -> Vec<u8> {
-    let per_byte = 8 / bits;
-    let mask = (1u8 << bits) - 1;
-    (0..count).map(|i| (bytes[i / per_byte] >> ((i % per_byte) * bits)) & mask).collect()
+    let mask = (1u16 << bits) - 1;
+    let at = |i: usize| u16::from(bytes.get(i).copied().unwrap_or(0));
+    let element = |i: usize| {
+        let (byte, shift) = (i * bits / 8, i * bits % 8);
+        (((at(byte) | at(byte + 1) << 8) >> shift) & mask) as u8
+    };
+    (0..count).map(element).collect()
 }
 
 #[cfg(test)]
@@ -33,7 +42,7 @@ mod tests {
     proptest! {
         #[test]
         fn unpack_undoes_pack(elements in proptest::collection::vec(0u8..4, 0..40)) {
-            for bits in [2, 4] {
+            for bits in [2, 4, 6] {
                 prop_assert_eq!(&unpack(&pack(&elements, bits), bits, elements.len()), &elements);
             }
         }

@@ -158,6 +158,13 @@ mod tests {
     }
 
     #[test]
+    fn six_bit_floats_share_bytes() {
+        let data = Bytes::from_static(&[0b01_000001, 0b0000_0000, 0]);
+        let tensor = Tensor::new(DType::Float6E2M3, vec![4], data).unwrap();
+        assert_eq!(tensor.to_f32().unwrap(), [0.125, 0.125, 0.0, 0.0]);
+    }
+
+    #[test]
     fn integers_are_rounded_half_to_even_and_clamped() {
         let t = Tensor::from_f32_as(DType::Int8, &[4], &[0.5, 1.5, -300.0, 127.4]).unwrap();
         assert_eq!(t.to_i64().unwrap(), [0, 2, -128, 127]);

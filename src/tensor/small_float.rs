@@ -1,7 +1,7 @@
-//! 8- and 4-bit floating-point formats of ONNX, decoded exactly to `f32`.
+//! 8-, 6- and 4-bit floating-point formats of ONNX, decoded exactly to `f32`.
 //!
 //! Formats: OCP 8-bit Floating Point Specification (E4M3FN, E5M2), the FNUZ variants of
-//! Noune et al. 2022, and OCP Microscaling (E2M1, E8M0).
+//! Noune et al. 2022, and OCP Microscaling (E2M1, E2M3, E3M2, E8M0).
 
 use crate::tensor::DType;
 
@@ -15,6 +15,8 @@ pub(super) fn to_f32(dtype: DType, bits: u8) -> Option<f32> {
         DType::Float8E5M2FNUZ => decode(bits, 5, 2, 16),
         DType::Float8E5M2 => half::f16::from_bits(u16::from(bits) << 8).to_f32(),
         DType::Float4E2M1 => decode(bits & 0xf, 2, 1, 1),
+        DType::Float6E2M3 => decode(bits & 0x3f, 2, 3, 1),
+        DType::Float6E3M2 => decode(bits & 0x3f, 3, 2, 3),
         DType::Float8E8M0 if bits == 0xff => f32::NAN,
         DType::Float8E8M0 => 2f64.powi(i32::from(bits) - 127) as f32,
         _ => return None,
@@ -47,6 +49,8 @@ mod tests {
         assert_eq!(value(DType::Float8E5M2FNUZ, 0x7f), 57344.0);
         assert_eq!(value(DType::Float4E2M1, 0b0111), 6.0);
         assert_eq!(value(DType::Float4E2M1, 0b1001), -0.5);
+        assert_eq!(value(DType::Float6E2M3, 0b011111), 7.5);
+        assert_eq!(value(DType::Float6E3M2, 0b111111), -28.0);
         assert_eq!(value(DType::Float8E8M0, 127), 1.0);
         assert!(value(DType::Float8E4M3FN, 0xff).is_nan());
         assert!(value(DType::Float8E5M2FNUZ, 0x80).is_nan());

@@ -68,8 +68,8 @@ impl Insert<'_> {
             })
             .collect();
         let borrowed: Vec<(&[f32], f32)> = biases.iter().map(|(b, s)| (&b[..], *s)).collect();
-        let scales = weights::scales(&weight.tensor, weight.axis, &borrowed);
-        let integers = weights::integers(&weight.tensor, weight.axis, &scales);
+        let scales = weights::scales(&weight.elements, weight.axis, &borrowed);
+        let integers = weights::integers(&weight.elements, weight.axis, &scales);
         let dims: Vec<usize> = weight.axis.map(|_| scales.len()).into_iter().collect();
         let mut parameters = vec![self.constant("scale", Tensor::from_f32(&dims, &scales))];
         if users.iter().any(|user| !self.model.node(user.node).is("Conv")) {

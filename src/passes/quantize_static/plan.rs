@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use ndarray::ArrayD;
+
 use crate::analysis::{Range, constant};
 use crate::error::{Result, err};
 use crate::ir::ops::{Conv, Gemm};
@@ -32,7 +34,7 @@ pub(super) struct PlannedNode {
 pub(super) struct Weight {
     pub slot: usize,
     pub value: ValueId,
-    pub tensor: Tensor,
+    pub elements: ArrayD<f32>,
     /// The axis with a scale for each slice; `None` is one scale.
     pub axis: Option<usize>,
 }
@@ -135,7 +137,9 @@ fn weight(
     if tensor.dims().len() < 2 || tensor.is_empty() {
         return Err(format!("weight `{name}` has dims {:?}", tensor.dims()));
     }
-    if !tensor.to_f32().is_ok_and(|elements| elements.iter().all(|x| x.is_finite())) {
+    let elements = tensor.to_f32().map_err(|error| error.to_string())?;
+    let elements = ArrayD::from_shape_vec(tensor.dims(), elements).map_err(|e| e.to_string())?;
+    if !elements.iter().all(|x| x.is_finite()) {
         return Err(format!("weight `{name}` holds NaN or infinity"));
     }
     let node = model.node(id);
@@ -148,7 +152,7 @@ fn weight(
         (node.is("MatMul") && slot == 1 && tensor.dims().len() == 2).then_some(1)
     };
     let axis = axis.filter(|_| options.granularity == Granularity::Channel);
-    Ok(Weight { slot, value, tensor, axis })
+    Ok(Weight { slot, value, elements, axis })
 }
 
 /// The bias when it can be stored as integers: a constant vector over the output channels, added
@@ -159,8 +163,8 @@ fn bias(model: &Model, id: NodeId, row: &Quantized, weight: &Weight) -> Option<B
     let tensor = constant(model, value)?;
     let channels = match Gemm::of(model, id) {
         Some(gemm) if gemm.alpha != 1.0 || gemm.beta != 1.0 || weight.slot != 1 => return None,
-        Some(gemm) => *weight.tensor.dims().get(gemm.output_axis())?,
-        None => *weight.tensor.dims().first()?,
+        Some(gemm) => *weight.elements.shape().get(gemm.output_axis())?,
+        None => *weight.elements.shape().first()?,
     };
     let finite = tensor.to_f32().ok()?.iter().all(|x| x.is_finite());
     (tensor.dtype() == DType::Float && tensor.dims() == [channels] && finite).then_some(Bias {

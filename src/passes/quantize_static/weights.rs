@@ -1,5 +1,7 @@
 //! Weights and biases as integers.
 
+use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis, Zip};
+
 use crate::math::Grid;
 use crate::tensor::Tensor;
 
@@ -13,16 +15,17 @@ const BIAS_LIMIT: f64 = (i32::MAX / 2) as f64;
 /// where a bias would otherwise not fit int32.
 ///
 /// `biases` holds, for each user of the weight, its bias and the scale of its input.
-pub(super) fn scales(weight: &Tensor, axis: Option<usize>, biases: &[(&[f32], f32)]) -> Vec<f32> {
-    let elements = weight.to_f32().unwrap_or_default();
-    let slices = axis.map_or(1, |axis| weight.dims()[axis]);
-    let mut largest = vec![0f32; slices];
-    for_each_slice(weight.dims(), axis, elements.len(), |i, slice| {
-        largest[slice] = largest[slice].max(elements[i].abs());
-    });
-    let mut scales: Vec<f32> =
-        largest.iter().map(|&largest| Grid::symmetric(largest, WEIGHT_LIMIT).scale).collect();
-    for slice in 0..slices {
+pub(super) fn scales(
+    weight: &ArrayD<f32>,
+    axis: Option<usize>,
+    biases: &[(&[f32], f32)],
+) -> Vec<f32> {
+    let largest = |slice: ArrayViewD<'_, f32>| slice.iter().fold(0f32, |a, x| a.max(x.abs()));
+    let largest: Vec<f32> = match axis {
+        Some(axis) => weight.axis_iter(Axis(axis)).map(largest).collect(),
+        None => vec![largest(weight.view())],
+    };
+    let scale = |(slice, &largest): (usize, &f32)| {
         let of_slice = |bias: &[f32]| match axis {
             Some(_) => bias.get(slice).copied().unwrap_or(0.0).abs(),
             None => bias.iter().fold(0f32, |a, b| a.max(b.abs())),
@@ -31,27 +34,31 @@ pub(super) fn scales(weight: &Tensor, axis: Option<usize>, biases: &[(&[f32], f3
             .iter()
             .map(|(bias, input)| f64::from(of_slice(bias)) / f64::from(*input) / BIAS_LIMIT)
             .fold(0f64, f64::max) as f32;
-        // A slice of zeros may have any scale: the smallest that holds the bias keeps it exact.
-        if largest[slice] == 0.0 && needed > f32::MIN_POSITIVE {
-            scales[slice] = needed;
+        match largest {
+            // A slice of zeros may have any scale: the smallest that holds the bias keeps it exact.
+            0.0 if needed > f32::MIN_POSITIVE => needed,
+            _ => Grid::symmetric(largest, WEIGHT_LIMIT).scale.max(needed),
         }
-        scales[slice] = scales[slice].max(needed);
-    }
-    scales
+    };
+    largest.iter().enumerate().map(scale).collect()
 }
 
 /// The int8 elements of `weight` on the grids of `scales`.
-pub(super) fn integers(weight: &Tensor, axis: Option<usize>, scales: &[f32]) -> Tensor {
-    let elements = weight.to_f32().unwrap_or_default();
-    let grids: Vec<Grid> = scales
-        .iter()
-        .map(|&scale| Grid { scale, zero_point: 0, low: -WEIGHT_LIMIT, high: WEIGHT_LIMIT })
-        .collect();
-    let mut integers = vec![0i8; elements.len()];
-    for_each_slice(weight.dims(), axis, elements.len(), |i, slice| {
-        integers[i] = grids[slice].quantize(elements[i]) as i8;
-    });
-    Tensor::from_i8(weight.dims(), &integers)
+pub(super) fn integers(weight: &ArrayD<f32>, axis: Option<usize>, scales: &[f32]) -> Tensor {
+    let grid = |scale| Grid { scale, zero_point: 0, low: -WEIGHT_LIMIT, high: WEIGHT_LIMIT };
+    let mut integers = ArrayD::<i8>::zeros(weight.raw_dim());
+    let store = |to: ArrayViewMutD<'_, i8>, from: ArrayViewD<'_, f32>, scale: f32| {
+        let grid = grid(scale);
+        Zip::from(to).and(from).for_each(|to, &from| *to = grid.quantize(from) as i8);
+    };
+    match axis {
+        Some(axis) => {
+            let slices = integers.axis_iter_mut(Axis(axis)).zip(weight.axis_iter(Axis(axis)));
+            slices.zip(scales).for_each(|((to, from), &scale)| store(to, from, scale));
+        }
+        None => store(integers.view_mut(), weight.view(), scales[0]),
+    }
+    Tensor::from_i8(weight.shape(), &integers.into_iter().collect::<Vec<_>>())
 }
 
 /// The int32 bias with scale `input · weight` for each element, and those scales.
@@ -66,28 +73,14 @@ pub(super) fn bias(bias: &[f32], input: f32, weight: &[f32]) -> (Tensor, Vec<f32
     (Tensor::from_i32(&[bias.len()], &integers), scales)
 }
 
-/// Calls `visit(element, slice)` for each of `count` elements of a tensor of `dims`.
-fn for_each_slice(
-    dims: &[usize],
-    axis: Option<usize>,
-    count: usize,
-    mut visit: impl FnMut(usize, usize),
-) {
-    let Some(axis) = axis else {
-        (0..count).for_each(|i| visit(i, 0));
-        return;
-    };
-    let inner: usize = dims[axis + 1..].iter().product();
-    (0..count).for_each(|i| visit(i, i / inner % dims[axis]));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::array;
 
     #[test]
     fn each_column_has_its_scale() {
-        let weight = Tensor::from_f32(&[2, 2], &[1.27, -12.7, 0.5, 0.0]);
+        let weight = array![[1.27f32, -12.7], [0.5, 0.0]].into_dyn();
         let scales = scales(&weight, Some(1), &[]);
         assert_eq!(scales, [1.27 / 127.0, 12.7 / 127.0]);
         let integers = integers(&weight, Some(1), &scales);
@@ -96,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_bias_that_would_overflow_raises_the_weight_scale() {
-        let weight = Tensor::from_f32(&[1, 1], &[1e-9]);
+        let weight = array![[1e-9f32]].into_dyn();
         let (input, b) = (1e-3f32, [5.0f32]);
         let scales = scales(&weight, Some(0), &[(&b, input)]);
         let (integers, of_bias) = bias(&b, input, &scales);
@@ -106,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_channel_of_zeros_keeps_its_bias() {
-        let weight = Tensor::from_f32(&[1, 2], &[0.0, 0.0]);
+        let weight = array![[0.0f32, 0.0]].into_dyn();
         let b = [0.3f32];
         let scales = scales(&weight, Some(0), &[(&b, 0.02)]);
         let (integers, of_bias) = bias(&b, 0.02, &scales);
