@@ -2,8 +2,13 @@
 //! only running a model can tell.
 
 mod constants;
+pub mod cost;
+mod products;
+pub mod shapes;
 
 pub use constants::constant;
+pub use cost::Cost;
+pub use shapes::{Assume, Shapes};
 
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};

@@ -1,0 +1,115 @@
+//! What to take for granted about the inputs of a model.
+
+use std::collections::BTreeMap;
+
+use crate::analysis::shapes::fact::{Dims, Fact, known};
+use crate::ir::{Constant, Def, DimSize, Model, Stored, TensorType, Value};
+
+/// Assumptions about inputs under which shapes are inferred. The default assumes nothing: what is
+/// then inferred holds in every run, and passes may rely on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assume {
+    /// Extent of the first axis of every input that leaves it open, and of every axis that carries
+    /// the same name.
+    pub batch: Option<usize>,
+    /// Extents of named axes.
+    pub symbols: BTreeMap<String, usize>,
+    /// All extents of inputs, by name; they go before what the model declares.
+    pub inputs: BTreeMap<String, Vec<usize>>,
+    /// Inputs with a default are taken at their default.
+    pub defaults: bool,
+}
+
+impl Assume {
+    /// One sample at a time, and nobody overrides a default.
+    pub fn one_sample() -> Self {
+        Self { batch: Some(1), defaults: true, ..Self::default() }
+    }
+
+    /// Adds the extent of a named axis.
+    #[must_use]
+    pub fn symbol(mut self, name: &str, extent: usize) -> Self {
+        self.symbols.insert(name.to_owned(), extent);
+        self
+    }
+
+    /// Adds all extents of an input.
+    #[must_use]
+    pub fn input(mut self, name: &str, dims: &[usize]) -> Self {
+        self.inputs.insert(name.to_owned(), dims.to_vec());
+        self
+    }
+}
+
+/// Assumptions worked out for one model.
+pub(super) struct Bound<'a> {
+    assume: &'a Assume,
+    symbols: BTreeMap<&'a str, usize>,
+    /// Declarations of inner values hold; they do not when an input is given other extents than
+    /// the model declares.
+    pub declared_holds: bool,
+}
+
+impl<'a> Bound<'a> {
+    pub fn new(model: &'a Model, assume: &'a Assume) -> Self {
+        let mut bound = Self {
+            assume,
+            symbols: assume.symbols.iter().map(|(name, &n)| (name.as_str(), n)).collect(),
+            declared_holds: true,
+        };
+        let inputs = model.graph(model.main()).inputs().iter().map(|&id| model.value(id));
+        for (value, ty) in inputs.filter_map(|value| Some((value, value.tensor_type()?))) {
+            let Some(dims) = &ty.dims else { continue };
+            match assume.inputs.get(value.name()) {
+                Some(given) => {
+                    let fits = dims.len() == given.len()
+                        && dims.iter().zip(given).all(|(d, &n)| d.fixed().is_none_or(|d| d == n));
+                    bound.declared_holds &= fits;
+                    for (dim, &n) in dims.iter().zip(given) {
+                        if let DimSize::Symbol(name) = &dim.size {
+                            bound.symbols.entry(name).or_insert(n);
+                        }
+                    }
+                }
+                None => {
+                    if let (Some(dim), Some(batch)) = (dims.first(), assume.batch)
+                        && let DimSize::Symbol(name) = &dim.size
+                    {
+                        bound.symbols.entry(name).or_insert(batch);
+                    }
+                }
+            }
+        }
+        bound
+    }
+
+    /// What an input of the main graph is.
+    pub fn input(&self, value: &Value) -> Fact {
+        if let Def::Input { default: Some(Constant::Dense(Stored { tensor, .. })) } = value.def()
+            && self.assume.defaults
+        {
+            return Fact::of_tensor(tensor);
+        }
+        let mut fact = value.tensor_type().map(|ty| self.declared(ty)).unwrap_or_default();
+        match (self.assume.inputs.get(value.name()), &mut fact.dims) {
+            (Some(given), dims) => *dims = Some(known(given)),
+            (None, Some(dims)) => {
+                if let Some(first) = dims.first_mut() {
+                    *first = first.or(self.assume.batch);
+                }
+            }
+            (None, None) => {}
+        }
+        fact
+    }
+
+    /// What a declaration says.
+    pub fn declared(&self, ty: &TensorType) -> Fact {
+        let axis = |dim: &crate::ir::Dim| match &dim.size {
+            DimSize::Symbol(name) => self.symbols.get(name.as_str()).copied(),
+            _ => dim.fixed(),
+        };
+        let dims = ty.dims.as_ref().map(|dims| dims.iter().map(axis).collect::<Dims>());
+        Fact::new(Some(ty.dtype), dims)
+    }
+}

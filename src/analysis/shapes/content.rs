@@ -1,0 +1,196 @@
+//! Elements of small tensors, each known or not: how shapes travel through Shape, Gather, Concat
+//! and Reshape.
+
+use std::sync::Arc;
+
+use crate::tensor::{DType, Tensor};
+
+/// Elements beyond which contents are not followed: shapes, axes and index lists are far shorter.
+pub(super) const MAX_ELEMENTS: usize = 1024;
+
+/// The elements of a small tensor in row-major order; `None` where unknown.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Content {
+    /// Of an integer or `bool` tensor (0 or 1).
+    Ints(Arc<[Option<i64>]>),
+    /// Of a `float` or `double` tensor, rounded to its type.
+    Floats(Arc<[Option<f64>]>),
+}
+
+impl Content {
+    /// All elements of a tensor that is small and of a type that is followed.
+    pub fn of_tensor(tensor: &Tensor) -> Option<Self> {
+        if tensor.len() > MAX_ELEMENTS {
+            return None;
+        }
+        match tensor.dtype() {
+            DType::Float | DType::Double => {
+                Some(Self::Floats(tensor.to_f64().ok()?.into_iter().map(Some).collect()))
+            }
+            dtype if dtype.is_integer() || dtype == DType::Bool => {
+                Some(Self::Ints(tensor.to_i64().ok()?.into_iter().map(Some).collect()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Integers, when few enough.
+    pub fn from_ints(elements: impl IntoIterator<Item = Option<i64>>) -> Option<Self> {
+        bounded(elements).map(|elements| Self::Ints(elements.into()))
+    }
+
+    /// Floats, when few enough.
+    pub fn from_floats(elements: impl IntoIterator<Item = Option<f64>>) -> Option<Self> {
+        bounded(elements).map(|elements| Self::Floats(elements.into()))
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Ints(x) => x.len(),
+            Self::Floats(x) => x.len(),
+        }
+    }
+
+    pub fn ints(&self) -> Option<&[Option<i64>]> {
+        match self {
+            Self::Ints(x) => Some(x),
+            Self::Floats(_) => None,
+        }
+    }
+
+    pub fn floats(&self) -> Option<&[Option<f64>]> {
+        match self {
+            Self::Ints(_) => None,
+            Self::Floats(x) => Some(x),
+        }
+    }
+
+    /// The elements at `indices`; nothing when an index lies outside.
+    pub fn pick(&self, indices: &[usize]) -> Option<Self> {
+        Some(match self {
+            Self::Ints(x) => Self::Ints(select(x, indices)?),
+            Self::Floats(x) => Self::Floats(select(x, indices)?),
+        })
+    }
+
+    /// The parts one after the other; nothing when their types differ.
+    pub fn chain(parts: &[Self]) -> Option<Self> {
+        match parts.first()? {
+            Self::Ints(_) => {
+                let parts: Option<Vec<_>> = parts.iter().map(Self::ints).collect();
+                Self::from_ints(parts?.into_iter().flatten().copied())
+            }
+            Self::Floats(_) => {
+                let parts: Option<Vec<_>> = parts.iter().map(Self::floats).collect();
+                Self::from_floats(parts?.into_iter().flatten().copied())
+            }
+        }
+    }
+
+    /// The elements as a tensor of `dtype` holds them after a Cast.
+    pub fn cast(&self, dtype: DType) -> Option<Self> {
+        let range = if dtype == DType::Bool { None } else { dtype.integer_range() };
+        let fits = |x: i64| range.is_none_or(|(low, high)| (low..=high).contains(&i128::from(x)));
+        match (self, dtype) {
+            (Self::Ints(x), DType::Bool) => {
+                Self::from_ints(x.iter().map(|x| x.map(|x| i64::from(x != 0))))
+            }
+            (Self::Floats(x), DType::Bool) => {
+                Self::from_ints(x.iter().map(|x| x.map(|x| i64::from(x != 0.0))))
+            }
+            (Self::Ints(x), DType::Float | DType::Double) => {
+                Self::from_floats(x.iter().map(|x| x.map(|x| rounded(x as f64, dtype))))
+            }
+            (Self::Floats(x), DType::Float | DType::Double) => {
+                Self::from_floats(x.iter().map(|x| x.map(|x| rounded(x, dtype))))
+            }
+            (Self::Ints(x), _) if range.is_some() => {
+                Self::from_ints(x.iter().map(|x| x.filter(|&x| fits(x))))
+            }
+            (Self::Floats(x), _) if range.is_some() => {
+                Self::from_ints(x.iter().map(|x| x.and_then(truncated).filter(|&x| fits(x))))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `x` as an element of `dtype`; one rounding of an exact or correctly rounded double result is
+/// what `float` arithmetic gives for `+ - * /` and square root.
+pub(super) fn rounded(x: f64, dtype: DType) -> f64 {
+    if dtype == DType::Float { f64::from(x as f32) } else { x }
+}
+
+/// The integer part, when it is surely an `i64`.
+fn truncated(x: f64) -> Option<i64> {
+    /// 2^62: far from where the conversion would saturate.
+    const LIMIT: f64 = (1u64 << 62) as f64;
+    (x.abs() < LIMIT).then_some(x as i64)
+}
+
+fn bounded<T>(elements: impl IntoIterator<Item = T>) -> Option<Vec<T>> {
+    let elements: Vec<T> = elements.into_iter().take(MAX_ELEMENTS + 1).collect();
+    (elements.len() <= MAX_ELEMENTS).then_some(elements)
+}
+
+fn select<T: Copy>(elements: &[T], indices: &[usize]) -> Option<Arc<[T]>> {
+    indices.iter().map(|&i| elements.get(i).copied()).collect()
+}
+
+/// Steps between neighbours along each axis of a row-major tensor.
+pub(super) fn strides(dims: &[usize]) -> Vec<i128> {
+    let mut strides = vec![1i128; dims.len()];
+    for axis in (1..dims.len()).rev() {
+        strides[axis - 1] = strides[axis].saturating_mul(dims[axis] as i128);
+    }
+    strides
+}
+
+/// Steps through a tensor of `dims` that is broadcast to a shape of `rank` axes.
+pub(super) fn broadcast_strides(dims: &[usize], rank: usize) -> Vec<i128> {
+    let own = strides(dims).into_iter().zip(dims).map(|(s, &d)| if d == 1 { 0 } else { s });
+    std::iter::repeat_n(0, rank.saturating_sub(dims.len())).chain(own).collect()
+}
+
+/// Flat source indices of a strided view: element `(i, j, …)` of a result of `dims` comes from
+/// `offset + i·steps[0] + j·steps[1] + …`. Nothing when the result is not small.
+pub(super) fn view(dims: &[usize], offset: i128, steps: &[i128]) -> Option<Vec<usize>> {
+    let count = crate::tensor::element_count(dims).filter(|&n| n <= MAX_ELEMENTS)?;
+    let mut indices = Vec::with_capacity(count);
+    let mut at = vec![0usize; dims.len()];
+    for _ in 0..count {
+        let terms = at.iter().zip(steps).map(|(&i, &step)| (i as i128).saturating_mul(step));
+        let flat = terms.fold(offset, i128::saturating_add);
+        indices.push(usize::try_from(flat).ok()?);
+        for axis in (0..dims.len()).rev() {
+            at[axis] += 1;
+            if at[axis] < dims[axis] {
+                break;
+            }
+            at[axis] = 0;
+        }
+    }
+    Some(indices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_transpose_reverse_and_broadcast() {
+        assert_eq!(view(&[3, 2], 0, &[1, 3]), Some(vec![0, 3, 1, 4, 2, 5]));
+        assert_eq!(view(&[3], 2, &[-1]), Some(vec![2, 1, 0]));
+        assert_eq!(view(&[2, 2], 0, &broadcast_strides(&[2], 2)), Some(vec![0, 1, 0, 1]));
+        assert_eq!(view(&[0, usize::MAX], 0, &[1, 1]), Some(vec![]));
+        assert_eq!(view(&[MAX_ELEMENTS + 1], 0, &[1]), None);
+    }
+
+    #[test]
+    fn casts_know_what_does_not_fit() {
+        let ints = Content::from_ints([Some(300), None, Some(-1)]).unwrap();
+        assert_eq!(ints.cast(DType::Uint8), Content::from_ints([None, None, None]));
+        let floats = Content::from_floats([Some(2.9), Some(-2.9), Some(1e30)]).unwrap();
+        assert_eq!(floats.cast(DType::Int64), Content::from_ints([Some(2), Some(-2), None]));
+    }
+}

@@ -1,0 +1,100 @@
+//! Shapes, element types and small integer contents of all values, inferred without running the
+//! model.
+//!
+//! One walk over the nodes in execution order, linear in the size of the model. Each operator has a
+//! small rule (the table is in `table`); what a rule cannot know is unknown, never guessed: an
+//! operator without a rule, attributes that contradict each other, arithmetic that would overflow.
+//! What the file declares about inner values only fills gaps, and is not believed where it
+//! contradicts what follows from the inputs.
+//!
+//! Elements of small tensors are followed through the operators that exporters build shapes with
+//! (Shape, Gather, Concat, arithmetic, Cast, Slice, …), so that a Reshape to a computed shape is
+//! known. Loops are assumed to keep the extents of their carried values, and walked a second time
+//! when they do not.
+
+mod arithmetic;
+mod assume;
+mod call;
+mod content;
+mod create;
+mod einsum;
+mod elementwise;
+mod fact;
+mod flow;
+mod index;
+mod matrix;
+mod normalize;
+mod reduce;
+mod reshape;
+mod resize;
+mod sequence;
+mod slicing;
+mod table;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod window;
+
+pub use assume::Assume;
+pub(super) use einsum::Einsum;
+
+use crate::analysis::shapes::fact::Fact;
+use crate::ir::{Model, NodeId, ValueId};
+use crate::tensor::{DType, element_count};
+
+/// What is known about the values of a model. It describes the model as it was when inferred: after
+/// an edit, infer again; values made since then are unknown.
+#[derive(Debug, Clone)]
+pub struct Shapes {
+    facts: Vec<Fact>,
+}
+
+impl Shapes {
+    /// Infers what follows from the inputs of `model` under `assume`.
+    pub fn infer(model: &Model, assume: &Assume) -> Self {
+        Self { facts: walk::infer(model, assume) }
+    }
+
+    /// How often the body of a Loop or Scan runs, when that is known.
+    pub fn iterations(&self, model: &Model, node: NodeId) -> Option<usize> {
+        // Before operator set 9, Scan had a batch axis in front of the scanned one.
+        let scan = model.node(node).is("Scan") && model.opset().unwrap_or(1) < 9;
+        if scan { None } else { flow::iterations(model, model.node(node), &self.facts) }
+    }
+
+    fn fact(&self, value: ValueId) -> &Fact {
+        self.facts.get(value.index()).unwrap_or(Fact::UNKNOWN)
+    }
+
+    /// Extents of a tensor in ONNX order, `None` for each that is unknown; nothing when not even
+    /// the number of axes is known, or the value is no tensor.
+    pub fn dims(&self, value: ValueId) -> Option<&[Option<usize>]> {
+        self.fact(value).dims.as_deref()
+    }
+
+    /// Extents of a tensor when every one is known.
+    pub fn fixed_dims(&self, value: ValueId) -> Option<Vec<usize>> {
+        self.fact(value).fixed_dims()
+    }
+
+    /// Number of axes.
+    pub fn rank(&self, value: ValueId) -> Option<usize> {
+        self.dims(value).map(<[_]>::len)
+    }
+
+    /// Number of elements.
+    pub fn elements(&self, value: ValueId) -> Option<usize> {
+        element_count(&self.fixed_dims(value)?)
+    }
+
+    /// Element type.
+    pub fn dtype(&self, value: ValueId) -> Option<DType> {
+        self.fact(value).dtype
+    }
+
+    /// Elements of a small integer or `bool` tensor (at most 1024, row-major), `None` for each that
+    /// is unknown; they are the same in every run that fits the assumptions.
+    pub fn constant(&self, value: ValueId) -> Option<&[Option<i64>]> {
+        self.fact(value).content.as_ref()?.ints()
+    }
+}

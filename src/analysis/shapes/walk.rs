@@ -1,0 +1,179 @@
+//! One walk over all nodes in execution order; bodies nest on an explicit stack.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::analysis::shapes::assume::{Assume, Bound};
+use crate::analysis::shapes::call::Call;
+use crate::analysis::shapes::content::Content;
+use crate::analysis::shapes::fact::Fact;
+use crate::analysis::shapes::flow;
+use crate::analysis::shapes::table::{Rule, rule};
+use crate::ir::{Constant, Def, GraphId, Model, NodeId, Stored, TensorType, ValueId};
+
+/// Elements of contents kept for all values together (64 MB); beyond, contents are forgotten.
+const CONTENT_BUDGET: usize = 1 << 22;
+
+/// Bodies that may be walked a second time because a guess about them was wrong.
+const MAX_REPEATS: usize = 64;
+
+enum Step {
+    Node(NodeId),
+    Leave(NodeId),
+}
+
+struct Walk<'a> {
+    model: &'a Model,
+    bound: Bound<'a>,
+    opset: i64,
+    functions: HashSet<(&'a str, &'a str)>,
+    /// Declared types of graph outputs, which may know more than the value's own.
+    outputs: HashMap<ValueId, &'a TensorType>,
+    facts: Vec<Fact>,
+    steps: Vec<Step>,
+    /// Elements of contents that may still be kept; nothing once too many were met.
+    budget: Option<usize>,
+    repeats: usize,
+    /// Loops whose carried values change their extents.
+    settled: HashSet<NodeId>,
+}
+
+/// Facts of all values, by index.
+pub(super) fn infer(model: &Model, assume: &Assume) -> Vec<Fact> {
+    let size = model.values().map(|(id, _)| id.index() + 1).max().unwrap_or(0);
+    let mut walk = Walk {
+        model,
+        bound: Bound::new(model, assume),
+        opset: model.opset().unwrap_or(1),
+        functions: model.functions().iter().map(|f| (f.domain.as_str(), f.name.as_str())).collect(),
+        outputs: HashMap::new(),
+        facts: vec![Fact::default(); size],
+        steps: Vec::new(),
+        budget: Some(CONTENT_BUDGET),
+        repeats: 0,
+        settled: HashSet::new(),
+    };
+    if model.graphs().next().is_none() {
+        return walk.facts;
+    }
+    walk.start();
+    while let Some(step) = walk.steps.pop() {
+        match step {
+            Step::Node(node) if model.node(node).bodies().next().is_some() => walk.enter(node),
+            Step::Node(node) => walk.apply(node),
+            Step::Leave(node) => walk.leave(node),
+        }
+    }
+    walk.facts
+}
+
+impl<'a> Walk<'a> {
+    fn start(&mut self) {
+        let model = self.model;
+        for graph in model.graphs() {
+            for output in model.graph(graph).outputs() {
+                if let Some(crate::ir::ValueType::Tensor(ty)) = &output.info.ty {
+                    self.outputs.insert(output.value, ty);
+                }
+            }
+        }
+        for (id, value) in model.values() {
+            let fact = match value.def() {
+                Def::Initializer(Constant::Dense(Stored { tensor, .. })) => Fact::of_tensor(tensor),
+                Def::Input { .. } if value.graph() == model.main() => self.bound.input(value),
+                Def::Output { .. } | Def::Input { .. } => continue,
+                Def::Initializer(Constant::Sparse(_)) | Def::Undefined => Fact::default(),
+            };
+            self.store(id, fact);
+        }
+        self.push_nodes(model.main());
+    }
+
+    fn push_nodes(&mut self, graph: GraphId) {
+        let from = self.steps.len();
+        self.steps.extend(self.model.nodes_of(graph).map(|(id, _)| Step::Node(id)));
+        self.steps[from..].reverse();
+    }
+
+    fn call(&self, node: NodeId) -> Call<'_> {
+        let node = self.model.node(node);
+        Call { model: self.model, node, opset: self.opset, facts: &self.facts }
+    }
+
+    fn apply(&mut self, id: NodeId) {
+        let node = self.model.node(id);
+        let rule = match self.functions.contains(&(node.domain(), node.op())) {
+            true => None,
+            false => rule(node.domain(), node.op()),
+        };
+        let call = self.call(id);
+        let facts = match rule {
+            Some(Rule::One(rule)) => vec![rule(&call)],
+            Some(Rule::Many(rule)) => rule(&call),
+            None => Vec::new(),
+        };
+        self.store_outputs(id, facts);
+    }
+
+    /// Steps into the bodies of a node; the stack makes them run before it is left.
+    fn enter(&mut self, id: NodeId) {
+        self.steps.push(Step::Leave(id));
+        let settled = self.settled.contains(&id) || self.repeats >= MAX_REPEATS;
+        if settled {
+            self.settled.insert(id);
+        }
+        for body in flow::live_bodies(&self.call(id)) {
+            let facts = flow::enter(&self.call(id), body, settled);
+            for (&input, fact) in self.model.graph(body).inputs().iter().zip(facts) {
+                self.store(input, fact);
+            }
+            self.push_nodes(body);
+        }
+    }
+
+    fn leave(&mut self, id: NodeId) {
+        let node = self.model.node(id);
+        let call = self.call(id);
+        if !node.is("If")
+            && !self.settled.contains(&id)
+            && !node.bodies().all(|body| flow::guess_holds(&call, body))
+        {
+            self.repeats += 1;
+            self.settled.insert(id);
+            self.steps.push(Step::Node(id));
+            return;
+        }
+        let facts = flow::leave(&call);
+        self.store_outputs(id, facts);
+    }
+
+    fn store_outputs(&mut self, node: NodeId, facts: Vec<Fact>) {
+        let outputs = self.model.node(node).outputs();
+        let facts = facts.into_iter().chain(std::iter::repeat_with(Fact::default));
+        for (&output, fact) in outputs.iter().zip(facts) {
+            if let Some(output) = output {
+                self.store(output, fact);
+            }
+        }
+    }
+
+    /// Keeps a fact, with gaps filled from what the file declares.
+    fn store(&mut self, id: ValueId, mut fact: Fact) {
+        if self.bound.declared_holds {
+            let own = self.model.value(id).tensor_type();
+            for ty in own.into_iter().chain(self.outputs.get(&id).copied()) {
+                fact.fill(self.bound.declared(ty));
+            }
+        }
+        let length = fact.content.as_ref().map_or(0, Content::len);
+        let rest = self.budget.and_then(|budget| budget.checked_sub(length));
+        if rest.is_none() {
+            fact.content = None;
+            if self.budget.is_some() {
+                // Without the contents stored so far, later nodes cost no arithmetic either.
+                self.facts.iter_mut().for_each(|fact| fact.content = None);
+            }
+        }
+        self.budget = rest;
+        self.facts[id.index()] = fact;
+    }
+}
