@@ -4,7 +4,9 @@ mod attribute;
 mod onnx;
 mod save;
 mod tensor;
+mod text;
 mod types;
 
 pub use onnx::onnx;
 pub use save::{Overwrite, save};
+pub use text::{Elements, TextOptions, text, text_with};

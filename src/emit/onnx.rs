@@ -8,7 +8,7 @@ use crate::error::{Result, err};
 use crate::ir::{Constant, Declared, Def, GraphId, Model, Node, ValueId, Verified};
 use crate::proto::{
     FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, SparseTensorProto,
-    TensorProto, ValueInfoProto,
+    StringStringEntryProto, TensorProto, ValueInfoProto,
 };
 
 /// Largest protobuf message that all readers accept.
@@ -41,6 +41,11 @@ pub(super) fn set_text(field: &mut Option<String>, text: &str) {
     if !text.is_empty() {
         *field = Some(text.to_owned());
     }
+}
+
+/// An entry of metadata.
+pub(super) fn entry((key, value): &(String, String)) -> StringStringEntryProto {
+    StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) }
 }
 
 fn model(model: &Model) -> Result<ModelProto> {
@@ -116,6 +121,7 @@ fn node(model: &Model, node: &Node) -> Result<NodeProto> {
     set_text(&mut proto.name, node.name());
     proto.op_type = Some(node.op().to_owned());
     set_text(&mut proto.domain, node.domain());
+    proto.metadata_props.extend(node.metadata.iter().map(entry));
     for attribute in node.attributes() {
         proto.attribute.push(attribute::attribute(model, attribute)?);
     }

@@ -1,6 +1,6 @@
 //! Declared types -> `ValueInfoProto` and `TypeProto`.
 
-use crate::emit::onnx::carried;
+use crate::emit::onnx::{carried, entry};
 use crate::error::Result;
 use crate::ir::{Dim, DimSize, Info, TensorType, ValueType};
 use crate::proto::tensor_shape_proto::{Dimension, dimension};
@@ -9,6 +9,7 @@ use crate::proto::{TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
 pub(super) fn info(name: &str, info: &Info) -> Result<ValueInfoProto> {
     let mut proto: ValueInfoProto = carried(&info.carried)?;
     proto.name = Some(name.to_owned());
+    proto.metadata_props.extend(info.metadata.iter().map(entry));
     proto.r#type = match &info.ty {
         None => None,
         Some(ValueType::Opaque(encoded)) => Some(carried::<TypeProto>(encoded)?),

@@ -15,7 +15,7 @@ pub struct NewNode {
     pub op: String,
     /// Domain; empty for the default one.
     pub domain: String,
-    /// Node name; made unique.
+    /// Node name, made unique; may be empty.
     pub name: String,
     /// Inputs in order.
     pub inputs: Vec<Option<ValueId>>,
@@ -61,6 +61,15 @@ impl Model {
         }
     }
 
+    /// A node name that is empty or that no other node has.
+    fn fresh_node_name(&self, base: String) -> String {
+        if base.is_empty() || !self.node_names.contains(&base) {
+            return base;
+        }
+        let mut names = (1usize..).map(|i| format!("{base}_{i}"));
+        names.find(|name| !self.node_names.contains(name)).unwrap_or_default()
+    }
+
     /// A new graph: the body of `parent`, or the main graph of an empty model.
     pub fn add_graph(&mut self, name: &str, parent: Option<NodeId>) -> GraphId {
         let id = GraphId::new(self.graphs.len());
@@ -104,7 +113,7 @@ impl Model {
 
     /// Makes `value` the next output of `graph`, declared as `ty`.
     pub fn add_output(&mut self, graph: GraphId, value: ValueId, ty: Option<TensorType>) {
-        let info = Info { ty: ty.map(ValueType::Tensor), carried: Bytes::new() };
+        let info = Info { ty: ty.map(ValueType::Tensor), ..Info::default() };
         self.push_output(graph, GraphOutput { value, info });
     }
 
@@ -116,14 +125,16 @@ impl Model {
             Some(self.add_value(graph, &name, Def::Output { node: id, slot }))
         });
         let outputs = outputs.collect();
+        let name = self.fresh_node_name(node.name);
         self.push_node(Node {
-            name: node.name,
+            name,
             domain: node.domain,
             op: node.op,
             graph,
             inputs: node.inputs,
             outputs,
             attributes: node.attributes,
+            metadata: Vec::new(),
             carried: Bytes::new(),
             prev: None,
             next: None,
@@ -149,6 +160,7 @@ impl Model {
         for body in node.bodies() {
             self.graphs[body.index()].parent = Some(id);
         }
+        self.node_names.insert(node.name.clone());
         self.nodes.push(node);
         id
     }

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::ir::{Attribute, Constant, Def, GraphId, Info, Model, NodeId, Stored, Use, ValueId};
+use crate::ir::{
+    Attribute, Constant, Def, GraphId, Info, Model, NodeId, Stored, TensorType, Use, ValueId,
+    ValueType,
+};
 use crate::tensor::Tensor;
 
 /// Where a new node stands in the execution order of its graph.
@@ -202,14 +205,19 @@ impl Model {
         }
     }
 
-    /// Replaces the numbers of an initializer.
+    /// Replaces an initializer; what is declared about its type follows.
     ///
     /// # Panics
     /// When `value` is not an initializer (a bug of the caller).
     pub fn set_tensor(&mut self, value: ValueId, tensor: Tensor) {
-        let def = &mut self.values[value.index()].def;
+        let def = &self.values[value.index()].def;
         assert!(matches!(def, Def::Initializer(_)), "only initializers have tensors");
-        *def = Def::Initializer(Constant::Dense(Stored::from(tensor)));
+        let info = &mut self.values[value.index()].info;
+        if info.ty.is_some() {
+            let ty = TensorType::with_dims(tensor.dtype(), tensor.dims());
+            info.ty = Some(ValueType::Tensor(ty));
+        }
+        self.values[value.index()].def = Def::Initializer(Constant::Dense(Stored::from(tensor)));
     }
 
     /// Makes an input with a default a plain initializer, so that nobody can override it.
@@ -227,6 +235,25 @@ impl Model {
     /// Replaces what is declared about a value.
     pub fn set_info(&mut self, value: ValueId, info: Info) {
         self.values[value.index()].info = info;
+    }
+
+    /// Keeps only the metadata of nodes and declarations whose key `wanted` accepts; returns the
+    /// number of bytes of text removed.
+    pub fn retain_metadata(&mut self, wanted: impl Fn(&str) -> bool) -> usize {
+        let mut removed = 0;
+        let mut retain = |entries: &mut Vec<(String, String)>| {
+            entries.retain(|(key, value)| {
+                let keep = wanted(key);
+                removed += if keep { 0 } else { key.len() + value.len() };
+                keep
+            });
+        };
+        self.nodes.iter_mut().filter(|n| n.alive).for_each(|n| retain(&mut n.metadata));
+        self.values.iter_mut().filter(|v| v.alive).for_each(|v| retain(&mut v.info.metadata));
+        for graph in self.graphs.iter_mut().filter(|graph| graph.alive) {
+            graph.outputs.iter_mut().for_each(|o| retain(&mut o.info.metadata));
+        }
+        removed
     }
 
     /// Sets or replaces an attribute.

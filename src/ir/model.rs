@@ -16,6 +16,7 @@ pub struct Model {
     pub(crate) values: Vec<Value>,
     pub(crate) functions: Vec<Function>,
     pub(crate) names: HashSet<String>,
+    pub(crate) node_names: HashSet<String>,
     pub(crate) suffixes: HashMap<String, u32>,
 }
 

@@ -15,6 +15,7 @@ pub struct Node {
     pub(crate) inputs: Vec<Option<ValueId>>,
     pub(crate) outputs: Vec<Option<ValueId>>,
     pub(crate) attributes: Vec<Attribute>,
+    pub(crate) metadata: Vec<(String, String)>,
     pub(crate) carried: Bytes,
     pub(crate) prev: Option<NodeId>,
     pub(crate) next: Option<NodeId>,

@@ -21,7 +21,9 @@ pub struct Value {
 pub struct Info {
     /// Declared type.
     pub ty: Option<ValueType>,
-    /// Encoded `ValueInfoProto` without name and type.
+    /// Entries of `metadata_props`: key and value.
+    pub metadata: Vec<(String, String)>,
+    /// Encoded `ValueInfoProto` without name, type and metadata.
     pub carried: Bytes,
 }
 

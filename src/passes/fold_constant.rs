@@ -1,6 +1,6 @@
 //! `fold-constant`: see `docs/passes/fold-constant.md`.
 
-use crate::analysis::{Shapes, constant};
+use crate::analysis::{Assume, Shapes, constant};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Pass, Promise, Report};
@@ -9,23 +9,31 @@ use crate::tensor::{DType, Tensor};
 /// Computes nodes whose inputs are all constants, unless that makes the file grow too much.
 #[derive(Debug, Clone, Copy)]
 pub struct FoldConstant {
-    /// Largest tensor that folding may make out of less data, in bytes. 64 KiB: shapes, scales and
-    /// masks fit, an expanded weight does not.
+    /// Most bytes that one folding may add to the model. 4 KiB: shapes, axes and scales fit, an
+    /// expanded weight does not.
     pub tensor_growth: usize,
-    /// Bytes that all foldings together may add to the model. 1 MiB.
+    /// Most bytes that all foldings together may add. 64 KiB: nobody should notice.
     pub total_growth: usize,
 }
 
 impl Default for FoldConstant {
     fn default() -> Self {
-        Self { tensor_growth: 64 << 10, total_growth: 1 << 20 }
+        Self { tensor_growth: 4 << 10, total_growth: 64 << 10 }
     }
 }
 
 /// Operators that are not computed: random ones; and quantization, which is there on purpose.
 const NEVER: &[&str] = &[
-    "Constant", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
-    "Multinomial", "Bernoulli", "Dropout", "QuantizeLinear", "DequantizeLinear",
+    "Constant",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+    "Dropout",
+    "QuantizeLinear",
+    "DequantizeLinear",
     "DynamicQuantizeLinear",
 ];
 
@@ -52,12 +60,15 @@ impl Pass for FoldConstant {
         let mut left = self.total_growth;
         for node in model.all_nodes() {
             let Some(inputs) = foldable(model, node) else { continue };
-            let shapes = shapes.get_or_insert_with(|| Shapes::of(model));
+            let shapes = shapes.get_or_insert_with(|| Shapes::infer(model, &Assume::default()));
             let freed = freed(model, node, &inputs);
             let growth = match predicted(model, shapes, node) {
                 Some(size) => size.saturating_sub(freed),
                 None => {
-                    report.refuse(model.label(node), "the size of its result is not known beforehand");
+                    report.refuse(
+                        model.label(node),
+                        "the size of its result is not known beforehand",
+                    );
                     continue;
                 }
             };
@@ -74,7 +85,9 @@ impl Pass for FoldConstant {
                     left -= growth;
                     model.fold_node(node, outputs);
                 }
-                Ok(_) => report.refuse(model.label(node), "the engine did not compute every output"),
+                Ok(_) => {
+                    report.refuse(model.label(node), "the engine did not compute every output")
+                }
                 Err(error) => report.refuse(model.label(node), error.to_string()),
             }
         }

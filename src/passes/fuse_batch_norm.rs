@@ -60,7 +60,11 @@ impl Rule for FuseBatchNorm {
             let weight = model.add_initializer(graph, &name, plan.weight);
             model.set_input(plan.conv, 1, Some(weight));
         }
-        let name = format!("{}_bias", model.value(plan.view.w).name());
+        let weight = model.value(plan.view.w).name();
+        let name = match weight.strip_suffix("weight") {
+            Some(layer) => format!("{layer}bias"),
+            None => format!("{weight}_bias"),
+        };
         let bias = model.add_initializer(graph, &name, plan.bias);
         model.set_input(plan.conv, 2, Some(bias));
         model.substitute(plan.output, plan.view.y);

@@ -1,19 +1,25 @@
 //! Edits: each pass changes a model in one way. Passes open no files and know no engine.
 
+mod convert_opset;
 mod eliminate_dead;
 mod eliminate_identity;
+mod fold_constant;
 mod fuse_batch_norm;
 mod quantize_static;
 mod registry;
 mod rule;
+mod strip_debug_metadata;
 mod strip_initializer_inputs;
 
+pub use convert_opset::ConvertOpset;
 pub use eliminate_dead::EliminateDead;
 pub use eliminate_identity::EliminateIdentity;
+pub use fold_constant::FoldConstant;
 pub use fuse_batch_norm::FuseBatchNorm;
 pub use quantize_static::{Granularity, QuantizeStatic};
 pub use registry::{Entry, PASSES, find};
 pub use rule::{Match, Rule};
+pub use strip_debug_metadata::StripDebugMetadata;
 pub use strip_initializer_inputs::StripInitializerInputs;
 
 use std::fmt;

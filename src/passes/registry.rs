@@ -1,7 +1,8 @@
 //! The registry of passes.
 
 use crate::passes::{
-    EliminateDead, EliminateIdentity, FuseBatchNorm, Pass, QuantizeStatic, StripInitializerInputs,
+    ConvertOpset, EliminateDead, EliminateIdentity, FoldConstant, FuseBatchNorm, Pass,
+    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
 };
 
 /// A registered pass with its default options.
@@ -13,8 +14,11 @@ pub struct Entry {
 /// All passes, in the documented order.
 pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(StripInitializerInputs::default()) },
+    Entry { make: || Box::new(StripDebugMetadata) },
     Entry { make: || Box::new(EliminateIdentity) },
+    Entry { make: || Box::new(FoldConstant::default()) },
     Entry { make: || Box::new(FuseBatchNorm) },
+    Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },
     Entry { make: || Box::new(EliminateDead) },
 ];

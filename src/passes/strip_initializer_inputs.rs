@@ -43,14 +43,12 @@ impl Pass for StripInitializerInputs {
             return Ok(report);
         }
         if version >= FIRST_FREE_IR && !self.overridable {
-            report.refuse(
-                "model",
-                format!(
-                    "{} initializers are graph inputs that callers may override; \
-                     `--freeze-initializers` makes them constants",
-                    listed.len()
-                ),
-            );
+            report.refuse("model", "callers may override the initializers among its inputs");
+            report.warnings.push(format!(
+                "{} initializers are graph inputs that callers may override, so they are no \
+                 constants; `--freeze-initializers` makes them constants",
+                listed.len()
+            ));
             return Ok(report);
         }
         for &input in &listed {

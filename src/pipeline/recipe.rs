@@ -2,7 +2,7 @@
 
 use crate::passes::{
     ConvertOpset, EliminateDead, EliminateIdentity, FoldConstant, FuseBatchNorm, Granularity, Pass,
-    QuantizeStatic, StripInitializerInputs,
+    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
 };
 
 /// Options of `quantize`.
@@ -22,15 +22,13 @@ pub struct QuantizeOptions {
 pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     let passes: Vec<Box<dyn Pass>> = vec![
         Box::new(StripInitializerInputs { overridable: options.freeze_initializers }),
+        Box::new(StripDebugMetadata),
         Box::new(EliminateIdentity),
         Box::new(FoldConstant::default()),
         Box::new(FuseBatchNorm),
         Box::new(EliminateDead),
         Box::new(ConvertOpset::default()),
-        Box::new(QuantizeStatic {
-            granularity: options.granularity,
-            keep: options.keep.clone(),
-        }),
+        Box::new(QuantizeStatic { granularity: options.granularity, keep: options.keep.clone() }),
         Box::new(EliminateDead),
     ];
     passes.into_iter().filter(|pass| !options.skip.iter().any(|s| s == pass.name())).collect()

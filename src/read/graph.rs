@@ -7,7 +7,7 @@ use crate::ir::{
     Constant, Declared, Def, GraphId, GraphOutput, Info, Model, Node, NodeId, Use, ValueId,
 };
 use crate::proto::{GraphProto, NodeProto, ValueInfoProto};
-use crate::read::onnx::{remainder, take_text};
+use crate::read::onnx::{remainder, take_entries, take_text};
 use crate::read::{Folder, attribute, tensor, types};
 
 /// Names visible at some depth, innermost graph last.
@@ -179,6 +179,7 @@ impl Reader<'_> {
             inputs,
             outputs,
             attributes,
+            metadata: take_entries(&mut proto.metadata_props),
             carried: remainder(&mut proto),
             prev: None,
             next: None,
@@ -204,6 +205,7 @@ impl Reader<'_> {
     /// One declaration is stored at the value; a second one must say the same.
     fn accepts(&self, value: ValueId, info: &Info) -> bool {
         let known = self.model.value(value).info();
-        known.ty.is_none() || known == info || (known.carried.is_empty() && known.ty == info.ty)
+        let bare = Info { ty: known.ty.clone(), ..Info::default() };
+        known.ty.is_none() || known == info || (*known == bare && known.ty == info.ty)
     }
 }

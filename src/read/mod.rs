@@ -8,7 +8,9 @@ mod onnx;
 mod order;
 mod sniff;
 mod tensor;
+mod text;
 mod types;
 
 pub use external::Folder;
 pub use onnx::{Loaded, Options, bytes, file};
+pub use text::text;

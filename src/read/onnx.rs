@@ -7,7 +7,7 @@ use prost::Message;
 
 use crate::error::{Error, Result, err};
 use crate::ir::{Function, Model};
-use crate::proto::ModelProto;
+use crate::proto::{ModelProto, StringStringEntryProto};
 use crate::read::{Folder, disk, graph, order, sniff};
 
 /// How to read.
@@ -113,4 +113,13 @@ pub(super) fn remainder<M: Message>(message: &mut M) -> Bytes {
 /// Takes a text field, but leaves one that is present and empty: so its presence survives.
 pub(super) fn take_text(field: &mut Option<String>) -> String {
     field.take_if(|text| !text.is_empty()).unwrap_or_default()
+}
+
+/// Takes a list of keys and values, unless an entry lacks one of them: then all are left.
+pub(super) fn take_entries(field: &mut Vec<StringStringEntryProto>) -> Vec<(String, String)> {
+    if field.iter().any(|entry| entry.key.is_none() || entry.value.is_none()) {
+        return Vec::new();
+    }
+    let entries = std::mem::take(field).into_iter();
+    entries.map(|e| (e.key.unwrap_or_default(), e.value.unwrap_or_default())).collect()
 }

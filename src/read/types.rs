@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::ir::{Dim, DimSize, Info, TensorType, ValueType};
 use crate::proto::tensor_shape_proto::dimension;
 use crate::proto::{TypeProto, ValueInfoProto, tensor_shape_proto, type_proto};
-use crate::read::onnx::remainder;
+use crate::read::onnx::{remainder, take_entries};
 use crate::tensor::DType;
 
 /// What a `ValueInfoProto` (whose name was taken) declares.
@@ -13,7 +13,7 @@ pub(super) fn info(proto: &mut ValueInfoProto) -> Result<Info> {
         Some(tensor) => ValueType::Tensor(tensor),
         None => ValueType::Opaque(remainder(&mut ty.clone())),
     });
-    Ok(Info { ty, carried: remainder(proto) })
+    Ok(Info { ty, metadata: take_entries(&mut proto.metadata_props), carried: remainder(proto) })
 }
 
 /// The dense tensor type, when the message is one and of a known element type.

@@ -1,1 +1,11 @@
-//! (room)
+//! Shows what was done: each report is one structure, JSON and text are views of it.
+
+mod comparison;
+mod compression;
+mod inspection;
+mod text;
+
+pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};
+pub use compression::{CompressionReport, StepReport};
+pub use inspection::{InspectionReport, LayerReport, PortReport};
+pub use text::{bytes, decibel, grouped, percent};

@@ -12,14 +12,14 @@ use crate::tensor::{DType, TensorView};
 /// mapped file is a window of that file.
 ///
 /// Elements are little-endian in row-major order, sub-byte types packed as in ONNX `raw_data`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Tensor {
     dtype: DType,
     dims: Vec<usize>,
     data: Data,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Data {
     Bytes(Bytes),
     Strings(Arc<[Bytes]>),

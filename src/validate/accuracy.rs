@@ -49,7 +49,8 @@ impl Accuracy {
 
     /// The counts as shares of the samples.
     pub fn score(&self) -> Score {
-        let share = |hits: u64| if self.samples == 0 { 0.0 } else { hits as f64 / self.samples as f64 };
+        let share =
+            |hits: u64| if self.samples == 0 { 0.0 } else { hits as f64 / self.samples as f64 };
         Score {
             original: share(self.original),
             candidate: share(self.candidate),
@@ -61,7 +62,8 @@ impl Accuracy {
 /// The `k` classes with the highest scores, best first; among equals the first class wins, and a
 /// NaN never does.
 fn first(scores: &[f32], k: usize) -> Vec<usize> {
-    let key = |class: &usize| if scores[*class].is_nan() { f32::NEG_INFINITY } else { scores[*class] };
+    let key =
+        |class: &usize| if scores[*class].is_nan() { f32::NEG_INFINITY } else { scores[*class] };
     let mut classes: Vec<usize> = (0..scores.len()).collect();
     classes.sort_by(|a, b| key(b).total_cmp(&key(a)).then(a.cmp(b)));
     classes.truncate(k);

@@ -18,6 +18,8 @@ pub struct Options {
     /// The output with the class scores; by default the first float output that has at least two
     /// elements for each sample.
     pub output: Option<String>,
+    /// Use only so many runs of the samples, from the first on; all by default.
+    pub runs: Option<usize>,
 }
 
 /// How far two models are apart on some samples.
@@ -60,7 +62,8 @@ pub fn compare(
     options: &Options,
 ) -> Result<Comparison> {
     let (a, b) = (Runner::new(engine, original, vec![]), Runner::new(engine, candidate, vec![]));
-    let parts: Vec<Comparison> = (0..samples.runs())
+    let runs = options.runs.unwrap_or(usize::MAX).min(samples.runs());
+    let parts: Vec<Comparison> = (0..runs)
         .into_par_iter()
         .map(|i| {
             let run = samples.run(i)?;
@@ -100,7 +103,9 @@ fn of_run(
                         "label {label} of sample {} is not one of {classes} classes",
                         run.first + row
                     )
-                    .help("name the right output with --output, or the right array with --labels"));
+                    .help(
+                        "name the right output with --output, or the right array with --labels",
+                    ));
                 }
                 let of = |scores: &[f32]| row * classes..((row + 1) * classes).min(scores.len());
                 counts.count(k, label, &a[of(&a)], &b[of(&b)]);

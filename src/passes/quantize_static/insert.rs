@@ -6,7 +6,7 @@ use crate::ir::{At, Model, NewNode, NodeId, ValueId};
 use crate::math::Grid;
 use crate::passes::Report;
 use crate::passes::quantize_static::plan::{Plan, PlannedNode, Weight};
-use crate::passes::quantize_static::weights;
+use crate::passes::quantize_static::{table, weights};
 use crate::tensor::Tensor;
 
 pub(super) fn apply(model: &mut Model, plan: &Plan, report: &mut Report) {
@@ -18,18 +18,16 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, report: &mut Report) {
             users.entry(key(weight)).or_default().push(planned);
         }
     }
-    let mut done: HashMap<Key, (ValueId, Vec<f32>)> = HashMap::new();
+    let mut done: HashMap<Key, Vec<f32>> = HashMap::new();
     for planned in &plan.nodes {
         let Some(weight) = &planned.weight else { continue };
-        let (dequantized, scales) = done
+        let scales = done
             .entry(key(weight))
-            .or_insert_with(|| insert.weight(planned, weight, &users[&key(weight)], &grids))
-            .clone();
-        insert.model.set_input(planned.node, weight.slot, Some(dequantized));
-        insert.bias(planned, &scales, &grids);
+            .or_insert_with(|| insert.weight(weight, &users[&key(weight)], &grids));
+        insert.bias(planned, scales, &grids);
     }
     for (value, grid) in &plan.activations {
-        insert.activation(*value, *grid);
+        insert.activation(*value, *grid, report);
     }
     for planned in &plan.nodes {
         let what = match &planned.weight {
@@ -50,19 +48,18 @@ fn key(weight: &Weight) -> Key {
 
 struct Insert<'a> {
     model: &'a mut Model,
-    /// Scales and zero points already stored.
-    constants: HashMap<(Vec<usize>, Vec<u8>, u8), ValueId>,
+    /// Scales and zero points already stored: equal ones are stored once.
+    constants: HashMap<Tensor, ValueId>,
 }
 
 impl Insert<'_> {
-    /// The weight as integers behind a DequantizeLinear; returns its output and the scales.
+    /// The weight as integers behind a DequantizeLinear; returns the scales.
     fn weight(
         &mut self,
-        planned: &PlannedNode,
         weight: &Weight,
         users: &[&PlannedNode],
         grids: &HashMap<ValueId, Grid>,
-    ) -> (ValueId, Vec<f32>) {
+    ) -> Vec<f32> {
         let biases: Vec<(Vec<f32>, f32)> = users
             .iter()
             .filter_map(|user| {
@@ -73,13 +70,18 @@ impl Insert<'_> {
         let borrowed: Vec<(&[f32], f32)> = biases.iter().map(|(b, s)| (&b[..], *s)).collect();
         let scales = weights::scales(&weight.tensor, weight.axis, &borrowed);
         let integers = weights::integers(&weight.tensor, weight.axis, &scales);
-        let name = self.model.value(weight.value).name().to_owned();
-        let zeros = vec![0i8; scales.len()];
         let dims: Vec<usize> = weight.axis.map(|_| scales.len()).into_iter().collect();
-        let scale = self.constant(&format!("{name}_scale"), Tensor::from_f32(&dims, &scales));
-        let zero = self.constant(&format!("{name}_zero_point"), Tensor::from_i8(&dims, &zeros));
-        let dequantized = self.stored(planned.node, &name, integers, &[scale, zero], weight.axis);
-        (dequantized, scales)
+        let mut parameters = vec![self.constant("scale", Tensor::from_f32(&dims, &scales))];
+        if users.iter().any(|user| !self.model.node(user.node).is("Conv")) {
+            // A zero point that is left out is 0. onnxruntime has integer kernels for Gemm and
+            // MatMul only when it is written out.
+            let zeros = Tensor::from_i8(&dims, &vec![0; scales.len()]);
+            parameters.push(self.constant("zero_point", zeros));
+        }
+        let readers: Vec<(NodeId, usize)> =
+            users.iter().filter_map(|u| Some((u.node, u.weight.as_ref()?.slot))).collect();
+        self.stored(weight.value, &readers, integers, &parameters, weight.axis);
+        scales
     }
 
     fn bias(&mut self, planned: &PlannedNode, weight: &[f32], grids: &HashMap<ValueId, Grid>) {
@@ -89,79 +91,102 @@ impl Insert<'_> {
             return;
         };
         let (integers, scales) = weights::bias(&elements, input, weight);
-        let name = self.model.value(bias.value).name().to_owned();
-        let scale =
-            self.constant(&format!("{name}_scale"), Tensor::from_f32(&[scales.len()], &scales));
-        let zeros = vec![0; scales.len()];
-        let zero =
-            self.constant(&format!("{name}_zero_point"), Tensor::from_i32(&[zeros.len()], &zeros));
-        let dequantized = self.stored(planned.node, &name, integers, &[scale, zero], Some(0));
-        self.model.set_input(planned.node, bias.slot, Some(dequantized));
+        let scale = self.constant("scale", Tensor::from_f32(&[scales.len()], &scales));
+        self.stored(bias.value, &[(planned.node, bias.slot)], integers, &[scale], Some(0));
     }
 
-    /// An initializer of integers behind a DequantizeLinear.
+    /// Lets `readers` read integers behind a DequantizeLinear instead of the constant `value`. When
+    /// nobody else reads it, the integers take its place and keep its name.
     fn stored(
         &mut self,
-        user: NodeId,
-        name: &str,
+        value: ValueId,
+        readers: &[(NodeId, usize)],
         integers: Tensor,
         parameters: &[ValueId],
         axis: Option<usize>,
-    ) -> ValueId {
+    ) {
         let graph = self.model.main();
-        let stored = self.model.add_initializer(graph, &format!("{name}_quantized"), integers);
+        let name = self.model.value(value).name().to_owned();
+        for &(node, slot) in readers {
+            self.model.set_input(node, slot, None);
+        }
+        let entry = self.model.value(value);
+        let stored = if entry.uses().is_empty() && entry.initializer().is_some() {
+            self.model.set_tensor(value, integers);
+            value
+        } else {
+            self.model.add_initializer(graph, &format!("{name}_q"), integers)
+        };
         let mut inputs = vec![stored];
         inputs.extend(parameters);
-        let mut node = NewNode::new("DequantizeLinear", &inputs, &format!("{name}_dequantized"));
-        node.name.clear();
+        let mut node = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
         if let Some(axis) = axis {
             node = node.attr("axis", axis as i64);
         }
-        let node = self.model.add_node(graph, At::Before(user), node);
-        self.output(node)
+        // Readers are in execution order.
+        let at = readers.first().map_or(At::Start, |&(node, _)| At::Before(node));
+        let node = self.model.add_node(graph, at, node);
+        let output = self.output(node);
+        for &(node, slot) in readers {
+            self.model.set_input(node, slot, Some(output));
+        }
     }
 
     /// QuantizeLinear and DequantizeLinear behind a value; all its readers read the latter.
-    fn activation(&mut self, value: ValueId, grid: Grid) {
+    fn activation(&mut self, value: ValueId, grid: Grid, report: &mut Report) {
         let graph = self.model.main();
         let name = self.model.value(value).name().to_owned();
-        let scale = self.constant(&format!("{name}_scale"), Tensor::from_f32(&[], &[grid.scale]));
-        let zero = Tensor::from_u8(&[], &[grid.zero_point as u8]);
-        let zero = self.constant(&format!("{name}_zero_point"), zero);
+        let scale = self.constant("scale", Tensor::from_f32(&[], &[grid.scale]));
+        let zero = self.constant("zero_point", Tensor::from_u8(&[], &[grid.zero_point as u8]));
         let at = self.model.value(value).producer().map_or(At::Start, At::After);
-        let mut quantize =
-            NewNode::new("QuantizeLinear", &[value, scale, zero], &format!("{name}_quantized"));
-        quantize.name.clear();
+        let quantize = unnamed("QuantizeLinear", &[value, scale, zero], "quantized");
         let quantize = self.model.add_node(graph, at, quantize);
-        let quantized = self.output(quantize);
-        let mut dequantize = NewNode::new(
-            "DequantizeLinear",
-            &[quantized, scale, zero],
-            &format!("{name}_dequantized"),
-        );
-        dequantize.name.clear();
+        let inputs = [self.output(quantize), scale, zero];
+        let dequantize = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
         let dequantize = self.model.add_node(graph, At::After(quantize), dequantize);
         let dequantized = self.output(dequantize);
         self.model.replace_uses_where(value, dequantized, |node, _| node != quantize);
         if self.model.value(value).is_output() && self.model.value(value).producer().is_some() {
             self.model.hand_over_outputs(value, dequantized);
         }
+        self.skip_clipping(quantize, grid, report);
     }
 
-    /// An initializer; equal scales and zero points are stored once.
-    fn constant(&mut self, name: &str, tensor: Tensor) -> ValueId {
-        let key = (tensor.dims().to_vec(), tensor.bytes().to_vec(), tensor.dtype() as u8);
-        if let Some(&value) = self.constants.get(&key) {
+    /// Removes Relu and Clip right before a QuantizeLinear whose saturation cuts off the same: then
+    /// every input gives the same integer without them.
+    fn skip_clipping(&mut self, quantize: NodeId, grid: Grid, report: &mut Report) {
+        while let Some(value) = self.model.node(quantize).input(0)
+            && self.model.value(value).only_consumer().is_some()
+            && let Some(producer) = self.model.value(value).producer()
+            && let Some((min, max)) = table::clipped_to(self.model, producer)
+            && (grid.quantize(min), grid.quantize(max)) == (grid.low, grid.high)
+        {
+            let place = self.model.label(producer);
+            let input = self.model.node(producer).input(0);
+            self.model.set_input(quantize, 0, input);
+            self.model.remove_node(producer);
+            report.did(place, "removed: quantization cuts off the same");
+        }
+    }
+
+    /// An initializer named after its role; equal scales and zero points are stored once.
+    fn constant(&mut self, role: &str, tensor: Tensor) -> ValueId {
+        if let Some(&value) = self.constants.get(&tensor) {
             return value;
         }
-        let value = self.model.add_initializer(self.model.main(), name, tensor);
-        self.constants.insert(key, value);
+        let value = self.model.add_initializer(self.model.main(), role, tensor.clone());
+        self.constants.insert(tensor, value);
         value
     }
 
     fn output(&self, node: NodeId) -> ValueId {
         self.model.node(node).only_output().expect("made with one output")
     }
+}
+
+/// A node without a name: what it makes has one, and names cost bytes in every file.
+fn unnamed(op: &str, inputs: &[ValueId], output: &str) -> NewNode {
+    NewNode { name: String::new(), ..NewNode::new(op, inputs, output) }
 }
 
 /// The scale of the activation a node multiplies its weight with.

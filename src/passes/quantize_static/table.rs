@@ -1,5 +1,6 @@
 //! What operators ask for: which inputs are quantized, and what happens to outputs.
 
+use crate::analysis::constant;
 use crate::ir::{Model, Node, NodeId, ValueId};
 
 /// How an operator with quantized inputs is treated.
@@ -73,6 +74,24 @@ pub(super) fn moved_from(node: &Node) -> Vec<ValueId> {
 pub(super) fn is_clipping(model: &Model, node: NodeId) -> bool {
     let node = model.node(node);
     node.is_standard() && CLIPPING.contains(&node.op())
+}
+
+/// The bounds of a Relu or Clip whose bounds are constants.
+pub(super) fn clipped_to(model: &Model, node: NodeId) -> Option<(f32, f32)> {
+    let node = model.node(node);
+    if node.is("Relu") {
+        return Some((0.0, f32::INFINITY));
+    }
+    if !node.is("Clip") {
+        return None;
+    }
+    // Bounds are attributes below opset 11, and inputs since.
+    let bound = |slot: usize, attribute: &str, default: f32| match node.input(slot) {
+        Some(value) => constant(model, value)?.to_f32().ok()?.first().copied(),
+        None => Some(node.attr_float(attribute).unwrap_or(default)),
+    };
+    let (min, max) = (bound(1, "min", f32::NEG_INFINITY)?, bound(2, "max", f32::INFINITY)?);
+    (min <= max).then_some((min, max))
 }
 
 /// The range of a node's output that holds for all inputs.

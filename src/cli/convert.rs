@@ -1,0 +1,60 @@
+//! `convert` and `print`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use onnxpress::emit::{self, Elements, TextOptions};
+use onnxpress::{Error, Result};
+
+use super::{Common, EXIT_STATUS, Ended, io};
+
+/// Arguments of `convert`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("Example:
+  onnxpress convert model.onnx -o copy.onnx
+
+{EXIT_STATUS}"))]
+pub struct Convert {
+    /// Model to read.
+    model: PathBuf,
+    #[command(flatten)]
+    output: io::Output,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Convert {
+    pub fn run(self) -> Result<Ended> {
+        self.output.check(&self.model)?;
+        let loaded = io::load(&self.model, &self.common)?;
+        let bytes = emit::onnx(loaded.model.verify().map_err(Error::from)?)?;
+        self.output.save(&bytes)?;
+        Ok(Ended::Done)
+    }
+}
+
+/// Arguments of `print`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("Example:
+  onnxpress print model.onnx
+
+{EXIT_STATUS}"))]
+pub struct Print {
+    /// Model to read.
+    model: PathBuf,
+    /// Print every element of every tensor.
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Print {
+    pub fn run(self) -> Result<Ended> {
+        let loaded = io::load(&self.model, &self.common)?;
+        let elements = if self.full { Elements::All } else { Elements::Few };
+        let verified = loaded.model.verify().map_err(Error::from)?;
+        print!("{}", emit::text_with(verified, TextOptions { elements }));
+        Ok(Ended::Done)
+    }
+}

@@ -1,0 +1,115 @@
+//! `inspect`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use onnxpress::Result;
+use onnxpress::analysis::{Assume, Cost, Shapes};
+use onnxpress::ir::{Def, DimSize, Model, Node, ValueType};
+use onnxpress::read::Loaded;
+use onnxpress::report::{InspectionReport, LayerReport, PortReport};
+
+use super::{Common, EXIT_STATUS, Ended, io};
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("Examples:
+  onnxpress inspect model.onnx
+  onnxpress inspect model.onnx --layers
+  onnxpress inspect model.onnx --json
+
+{EXIT_STATUS}"))]
+pub struct Inspect {
+    /// Model to read.
+    model: PathBuf,
+    /// Show each layer with its weights and multiply-accumulates.
+    #[arg(long)]
+    layers: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Inspect {
+    pub fn run(self) -> Result<Ended> {
+        let loaded = io::load(&self.model, &self.common)?;
+        let report = report(&loaded, self.layers);
+        if self.common.json {
+            println!("{}", io::json(&report)?);
+        } else {
+            print!("{report}");
+        }
+        Ok(Ended::Done)
+    }
+}
+
+fn report(loaded: &Loaded, show_layers: bool) -> InspectionReport {
+    let model = &loaded.model;
+    let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+    let nodes = model.all_nodes();
+    let mut operators = BTreeMap::new();
+    for &id in &nodes {
+        *operators.entry(operator(model.node(id))).or_insert(0) += 1;
+    }
+    let main = model.graph(model.main());
+    let given = main.inputs().iter().map(|&input| model.value(input));
+    let given = given.filter(|input| matches!(input.def(), Def::Input { default: None }));
+    let outputs = main.outputs().iter();
+    let domain = |domain: &str| if domain.is_empty() { "ai.onnx" } else { domain }.to_owned();
+    InspectionReport {
+        opset: model.opset(),
+        opsets: model.header.opsets.iter().map(|(d, version)| (domain(d), *version)).collect(),
+        ir_version: model.header.ir_version,
+        producer: model.header.producer.clone(),
+        nodes: nodes.len(),
+        operators,
+        parameters: cost.parameters,
+        weight_bytes: cost.weight_bytes,
+        macs: cost.macs,
+        macs_unknown: cost.unknown,
+        inputs: given.map(|input| port(input.name(), input.info().ty.as_ref())).collect(),
+        outputs: outputs.map(|o| port(model.value(o.value).name(), o.info.ty.as_ref())).collect(),
+        functions: functions(model),
+        layers: cost
+            .layers
+            .into_iter()
+            .map(|layer| LayerReport {
+                name: layer.name,
+                op: layer.op,
+                macs: layer.macs,
+                parameters: layer.parameters,
+                weight_bytes: layer.weight_bytes,
+            })
+            .collect(),
+        notes: loaded.notes.clone(),
+        show_layers,
+    }
+}
+
+/// The operator with its domain, unless that is the default one.
+fn operator(node: &Node) -> String {
+    if node.is_standard() { node.op().into() } else { format!("{}.{}", node.domain(), node.op()) }
+}
+
+fn functions(model: &Model) -> Vec<String> {
+    model.functions().iter().map(|f| format!("{}.{}", f.domain, f.name)).collect()
+}
+
+fn port(name: &str, ty: Option<&ValueType>) -> PortReport {
+    let (dtype, shape) = match ty {
+        Some(ValueType::Tensor(tensor)) => {
+            let dims = tensor.dims.as_ref().map(|dims| {
+                let sizes = dims.iter().map(|dim| match &dim.size {
+                    DimSize::Known(size) if *size >= 0 => size.to_string(),
+                    DimSize::Symbol(name) => name.clone(),
+                    _ => "?".to_owned(),
+                });
+                sizes.collect()
+            });
+            (tensor.dtype.to_string(), dims)
+        }
+        Some(ValueType::Opaque(_)) => ("opaque".into(), None),
+        None => ("unknown".into(), None),
+    };
+    PortReport { name: name.to_owned(), dtype, shape }
+}

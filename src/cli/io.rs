@@ -1,0 +1,148 @@
+//! Arguments that several commands share: models, samples, results.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use onnxpress::data::{
+    Channels, InputSpec, Layout, Options, Preprocess, Samples, parse_number, parse_numbers,
+};
+use onnxpress::emit::{self, Overwrite};
+use onnxpress::ir::{Def, Dim, Model};
+use onnxpress::read::{self, Loaded};
+use onnxpress::{Error, ErrorKind, Result};
+
+use super::Common;
+
+/// Where the result goes.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// File to write; written beside it first and then renamed, never torn.
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    /// Replace OUT when it exists.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// How samples become inputs.
+#[derive(Debug, Args)]
+pub struct Preprocessing {
+    /// Use only the first N samples.
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+    /// Multiply every value, e.g. 1/255.
+    #[arg(long, value_name = "X", value_parser = parse_number)]
+    pub scale: Option<f64>,
+    /// Subtract after scaling: one number, or one for each channel, e.g. 0.485,0.456,0.406.
+    #[arg(long, value_name = "X,…", value_parser = parse_numbers, allow_hyphen_values = true)]
+    pub mean: Option<Numbers>,
+    /// Divide after that: one number, or one for each channel.
+    #[arg(long, value_name = "X,…", value_parser = parse_numbers)]
+    pub std: Option<Numbers>,
+    /// Layout of the samples in the file: nchw or nhwc.
+    #[arg(long, value_name = "LAYOUT")]
+    pub layout: Option<Layout>,
+    /// Order of the colours that the model wants, for RGB samples: rgb or bgr.
+    #[arg(long, value_name = "ORDER", default_value = "rgb")]
+    pub channels: Channels,
+    /// Seed of `random:N`.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// One number for each channel; the alias keeps clap from taking a list of arguments.
+pub type Numbers = Vec<f64>;
+
+impl Preprocessing {
+    /// Opens samples that may or may not hold the array of labels.
+    pub fn open_unlabelled(
+        &self,
+        data: &Path,
+        labels: Option<&str>,
+        model: &Model,
+    ) -> Result<Samples> {
+        let labelled = labels.and_then(|labels| self.open(data, Some(labels), model).ok());
+        labelled.map_or_else(|| self.open(data, None, model), Ok)
+    }
+
+    /// Opens samples for the inputs of `model`.
+    pub fn open(&self, data: &Path, labels: Option<&str>, model: &Model) -> Result<Samples> {
+        let options = Options {
+            labels: labels.map(ToOwned::to_owned),
+            samples: self.samples,
+            preprocess: Preprocess {
+                scale: self.scale,
+                mean: self.mean.clone().unwrap_or_default(),
+                std: self.std.clone().unwrap_or_default(),
+                layout: self.layout,
+                channels: self.channels,
+            },
+            seed: self.seed,
+            ..Options::default()
+        };
+        Samples::open(data, &inputs(model)?, &options)
+    }
+}
+
+/// The inputs that callers must give.
+fn inputs(model: &Model) -> Result<Vec<InputSpec>> {
+    let mut specs = Vec::new();
+    for &input in model.graph(model.main()).inputs() {
+        let value = model.value(input);
+        if matches!(value.def(), Def::Input { default: Some(_) }) {
+            continue;
+        }
+        let ty = value.tensor_type().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "is not a tensor of a known type")
+                .at(format_args!("input `{}`", value.name()))
+        })?;
+        let dims = ty.dims.as_ref().map(|dims| dims.iter().map(Dim::fixed).collect());
+        specs.push(InputSpec { name: value.name().to_owned(), dtype: ty.dtype, dims });
+    }
+    Ok(specs)
+}
+
+/// A report as JSON.
+pub fn json(report: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string_pretty(report)
+        .map_err(|error| Error::new(ErrorKind::Engine, format!("no JSON: {error}")))
+}
+
+/// Reads a model and prints what the reader noticed.
+pub fn load(path: &Path, common: &Common) -> Result<Loaded> {
+    let options = read::Options { drop_unknown: common.drop_unknown };
+    let loaded = read::file(path, options)?;
+    if !common.quiet {
+        for note in &loaded.notes {
+            eprintln!("note: {}: {note}", path.display());
+        }
+    }
+    Ok(loaded)
+}
+
+impl Output {
+    /// Refuses an output that exists, before any work is done.
+    pub fn check(&self, input: &Path) -> Result<()> {
+        let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
+            (Ok(a), Ok(b)) => a == b,
+            _ => false,
+        };
+        if same(&self.output, input) {
+            return Err(Error::new(ErrorKind::Usage, "is the input; it is never overwritten")
+                .in_file(&self.output)
+                .help("choose another name with -o"));
+        }
+        if self.output.symlink_metadata().is_ok() && !self.force {
+            return Err(Error::new(ErrorKind::Usage, "the file exists already")
+                .in_file(&self.output)
+                .help("choose another name, or replace it with --force"));
+        }
+        Ok(())
+    }
+
+    /// Writes the result.
+    pub fn save(&self, bytes: &[u8]) -> Result<()> {
+        let overwrite = if self.force { Overwrite::Replace } else { Overwrite::Never };
+        emit::save(&self.output, bytes, overwrite)
+    }
+}

@@ -1,0 +1,99 @@
+//! Turns words into options and reports into output; one file for each subcommand.
+#![expect(clippy::print_stdout, reason = "this is where output is printed")]
+
+mod compare;
+mod convert;
+mod inspect;
+mod io;
+mod passes;
+mod progress;
+mod quantize;
+
+use clap::{Args, Parser, Subcommand};
+
+/// How a command ended, apart from errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything was done.
+    Done,
+    /// Everything was done, but a bound was missed.
+    BoundMissed,
+}
+
+/// Makes ONNX models smaller and faster, and proves by execution that they still work.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_STATUS, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Ends the help of every command.
+const EXIT_STATUS: &str = "Exit status:
+  0  done
+  1  failed
+  2  wrong arguments
+  3  done, but a bound (--min-sqnr, --max-drop) was not met";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what a model is made of.
+    Inspect(inspect::Inspect),
+    /// Store weights and compute with 8-bit integers.
+    Quantize(quantize::Quantize),
+    /// Run two models on the same samples and say how far apart they are.
+    Compare(compare::Compare),
+    /// Write a model again, with nothing changed.
+    Convert(convert::Convert),
+    /// Print a model in ONNX text syntax.
+    Print(convert::Print),
+    /// List the passes: name, promise, summary.
+    Passes(passes::Passes),
+}
+
+/// Options that every command has.
+#[derive(Debug, Args)]
+struct Common {
+    /// Print the report as JSON on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+    /// Print nothing but the report, errors and warnings.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Number of threads; by default one for each processor.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Read models with fields that this version does not know, and drop those fields.
+    #[arg(long)]
+    drop_unknown: bool,
+}
+
+/// Stack of a worker in bytes: the engine recurses over deep graphs.
+const WORKER_STACK: usize = 64 << 20;
+
+impl Common {
+    fn start(&self) -> onnxpress::Result<()> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads.unwrap_or(0))
+            .stack_size(WORKER_STACK)
+            .build_global()
+            .map_err(|error| onnxpress::Error::new(onnxpress::ErrorKind::Engine, error.to_string()))
+    }
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// As the command says.
+    pub fn run(self) -> onnxpress::Result<Ended> {
+        match self.command {
+            Command::Inspect(command) => command.run(),
+            Command::Quantize(command) => command.run(),
+            Command::Compare(command) => command.run(),
+            Command::Convert(command) => command.run(),
+            Command::Print(command) => command.run(),
+            Command::Passes(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `quantize`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use onnxpress::calibrate::Calibration;
+use onnxpress::exec::Tract;
+use onnxpress::passes::{Context, Granularity};
+use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Step};
+use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
+use onnxpress::{Error, Result, emit, read, validate};
+
+use super::compare::{Bounds, execute, sizes, warn_random};
+use super::{Common, EXIT_STATUS, Ended, io, progress};
+
+/// Arguments of `quantize`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("Examples:
+  onnxpress quantize model.onnx --data calib.npz -o model.int8.onnx
+  onnxpress quantize model.onnx --data calib.npz --scale 1/255 --mean 0.5 --std 0.5 \\
+      --test test.npz --labels y --max-drop 1% -o model.int8.onnx
+
+{EXIT_STATUS}"))]
+pub struct Quantize {
+    /// Model to quantize.
+    model: PathBuf,
+    #[command(flatten)]
+    output: io::Output,
+    /// Calibration samples: x.npz, x.npy, or random:N. A few hundred real inputs are enough.
+    #[arg(long, value_name = "DATA")]
+    data: PathBuf,
+    /// How ranges are found: static ranges come from the calibration samples.
+    #[arg(long, value_enum, default_value_t = Mode::Static)]
+    mode: Mode,
+    /// How ranges are measured.
+    #[arg(long, value_enum, default_value_t = Calibrator::Minmax)]
+    calibrator: Calibrator,
+    /// How many weights share a scale.
+    #[arg(long, value_enum, default_value_t = Share::Channel)]
+    granularity: Share,
+    /// Keep nodes in float whose names fit the pattern; `*` stands for any text.
+    #[arg(long, value_name = "NODE-PATTERN")]
+    keep: Vec<String>,
+    /// Leave out a pass.
+    #[arg(long, value_name = "PASS")]
+    skip: Vec<String>,
+    /// Make initializers constants that callers may now override.
+    #[arg(long)]
+    freeze_initializers: bool,
+    /// Compare original and result on these samples, too.
+    #[arg(long, value_name = "DATA")]
+    test: Option<PathBuf>,
+    /// Array of the samples with the class of each; it is no input.
+    #[arg(long, value_name = "NAME")]
+    labels: Option<String>,
+    #[command(flatten)]
+    bounds: Bounds,
+    /// Show every edit, and every refusal with its reason.
+    #[arg(short, long)]
+    verbose: bool,
+    #[command(flatten)]
+    preprocessing: io::Preprocessing,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Mode {
+    Static,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Calibrator {
+    Minmax,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Share {
+    Tensor,
+    Channel,
+}
+
+/// Runs of the calibration samples with which each pass is checked.
+const CHECK_RUNS: usize = 4;
+/// Most runs of the calibration samples on which the result is compared with the original.
+const DRIFT_RUNS: usize = 64;
+/// Outputs below this signal-to-noise ratio in decibel get a warning: the error is a third of the
+/// signal.
+const POOR_DB: f64 = 10.0;
+
+impl Quantize {
+    pub fn run(self) -> Result<Ended> {
+        self.common.start()?;
+        self.output.check(&self.model)?;
+        check_skipped(&self.skip)?;
+        let (Mode::Static, Calibrator::Minmax) = (self.mode, self.calibrator);
+        let original = io::load(&self.model, &self.common)?;
+        let labels = self.labels.as_deref();
+        let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original.model)?;
+        let test = self.test.as_ref();
+        let test =
+            test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
+        let progress = progress::Bar::new("calibrating", self.common.quiet);
+        let calibration = Calibration { engine: &Tract, samples: &samples, progress: &progress };
+        let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration) };
+        let check = Check { engine: &Tract, samples: &samples, runs: CHECK_RUNS };
+        let passes = pipeline::quantize(&self.options());
+        let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
+        let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
+        // What is judged is what was written: the encoded result, read again.
+        let result = read::bytes(encoded.clone(), read::Options::default())?.model;
+        let mut drift = sizes(&original, &result, encoded.len() as u64);
+        let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
+        execute(&mut drift, &original.model, &result, &samples, &part)?;
+        let mut report = CompressionReport {
+            input: self.model.display().to_string(),
+            output: self.output.output.display().to_string(),
+            passes: finished.steps.iter().map(StepReport::new).collect(),
+            warnings: warnings(&finished.steps, &drift),
+            drift,
+            test: None,
+            verbose: self.verbose,
+        };
+        if let Some(samples) = &test {
+            let mut figures = sizes(&original, &result, encoded.len() as u64);
+            let all = validate::Options { top: vec![1], ..Default::default() };
+            execute(&mut figures, &original.model, &result, samples, &all)?;
+            report.test = Some(figures);
+        }
+        let judged = report.test.as_mut().unwrap_or(&mut report.drift);
+        judged.judge(self.bounds.min_sqnr, self.bounds.max_drop);
+        let passed = judged.passed;
+        self.output.save(&encoded)?;
+        if self.common.json {
+            println!("{}", io::json(&report)?);
+        } else {
+            warn_random(Some(&self.data));
+            print!("{report}");
+        }
+        Ok(if passed { Ended::Done } else { Ended::BoundMissed })
+    }
+}
+
+/// What the user must not overlook.
+fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<String> {
+    let mut warnings: Vec<String> = Vec::new();
+    for step in steps {
+        warnings.extend(step.report.warnings.iter().cloned());
+        if let Some(Outcome::Broken(reason)) = &step.outcome {
+            warnings.push(format!("pass {} was taken back: {reason}", step.name));
+        }
+    }
+    let quantized = steps.iter().any(|step| {
+        step.name == "quantize-static"
+            && step.report.changed()
+            && !matches!(step.outcome, Some(Outcome::Broken(_)))
+    });
+    if !quantized {
+        let refusals = steps.iter().filter(|s| s.name == "quantize-static");
+        let reason = refusals.flat_map(|s| &s.report.refused).next();
+        warnings.push(match reason {
+            Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
+            None => "nothing was quantized: the model has no Conv, Gemm or MatMul".to_owned(),
+        });
+    }
+    for output in drift.outputs.iter().filter(|output| output.sqnr_db < POOR_DB) {
+        let found = decibel(output.sqnr_db);
+        warnings
+            .push(format!("output `{}` keeps only {found}: check it on real data", output.name));
+    }
+    if drift.size_bytes.candidate > drift.size_bytes.original {
+        let (from, to) = (bytes(drift.size_bytes.original), bytes(drift.size_bytes.candidate));
+        warnings.push(format!("the file grew from {from} to {to}"));
+    }
+    warnings
+}
+
+/// Names given to --skip must be passes.
+fn check_skipped(names: &[String]) -> Result<()> {
+    match names.iter().find(|name| onnxpress::passes::find(name).is_none()) {
+        None => Ok(()),
+        Some(name) => {
+            Err(Error::new(onnxpress::ErrorKind::Usage, format!("there is no pass `{name}`"))
+                .help("`onnxpress passes` lists them"))
+        }
+    }
+}
+
+impl Quantize {
+    fn options(&self) -> QuantizeOptions {
+        QuantizeOptions {
+            granularity: match self.granularity {
+                Share::Tensor => Granularity::Tensor,
+                Share::Channel => Granularity::Channel,
+            },
+            keep: self.keep.clone(),
+            freeze_initializers: self.freeze_initializers,
+            skip: self.skip.clone(),
+        }
+    }
+}

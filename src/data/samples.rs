@@ -1,0 +1,270 @@
+//! Samples that fit a model, handed out as runs.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::feed::Feed;
+use crate::data::shape::Mode;
+use crate::data::source::{Array, labels, load, random_count};
+use crate::data::{Channels, InputSpec, Options};
+use crate::error::{Result, err};
+use crate::tensor::Tensor;
+
+/// Samples opened against the inputs of a model. The arrays stay as the file has them; each run
+/// converts only its own samples, so that any number of threads may call [`Samples::run`].
+///
+/// # Which array feeds which input
+/// By name. A single input without an array of its name takes the first array that is not the
+/// labels.
+///
+/// # Which samples make a run
+/// The first axis of every array counts the samples.
+///
+/// - An array with as many axes as the input: the input's first axis is its batch. If that is
+///   free, a run takes [`Options::batch`] samples, the last run what is left; if it is fixed,
+///   a run takes that many, and the last run repeats its last sample to fill up.
+/// - An array with one more axis than the input (`[N, 2, 1, 128]` for `[2, 1, 128]`, `[N]` for a
+///   scalar): each sample is a complete input, and each run takes one.
+/// - A scalar array for a scalar input serves every run.
+/// - Samples of other extents are accepted only if axes of 1 or flattening is all the difference.
+#[derive(Debug)]
+pub struct Samples {
+    data: PathBuf,
+    feeds: Vec<Feed>,
+    len: usize,
+    /// Samples of one run, and whether the last run is filled up to it.
+    size: usize,
+    padded: bool,
+    labels: Option<Vec<i64>>,
+    random: bool,
+}
+
+/// The inputs of one execution of the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Name and value of each input, in the order in which they were asked for.
+    pub inputs: Vec<(String, Tensor)>,
+    /// Index of the first sample.
+    pub first: usize,
+    /// Samples that are real; rows of a fixed batch behind them repeat the last one.
+    pub count: usize,
+}
+
+impl Samples {
+    /// Opens `data`: an `.npz` file, an `.npy` file for one input, or `random:N`, which stands for
+    /// N seeded samples (standard normal for floating-point inputs, uniform in
+    /// `0..`[`Options::random_below`] for integers).
+    ///
+    /// # Errors
+    /// When the file cannot be read, an array or the labels are missing, or shape, type or number
+    /// of samples do not fit. Values are checked by [`Samples::run`].
+    pub fn open(data: &Path, inputs: &[InputSpec], options: &Options) -> Result<Self> {
+        options.preprocess.check()?;
+        if options.batch == 0 || options.samples == Some(0) {
+            return Err(err!(Usage, "batch and number of samples must be at least 1"));
+        }
+        if inputs.is_empty() {
+            return Err(err!(Data, "the model has no inputs to feed"));
+        }
+        let samples = match random_count(data) {
+            Some(count) => Self::random(data, count?, inputs, options)?,
+            None => Self::from_file(data, inputs, options)?,
+        };
+        for feed in &samples.feeds {
+            let most = options.limits.run_bytes;
+            let bytes = feed.run_bytes(samples.size);
+            if bytes.is_none_or(|bytes| bytes as u64 > most) {
+                let (name, size) = (&feed.name, samples.size);
+                let found = bytes.map_or("too many".to_owned(), |bytes| bytes.to_string());
+                return Err(err!(
+                    Limit,
+                    "input `{name}` takes {found} bytes for a batch of {size}; at most {most} are built"
+                ));
+            }
+        }
+        Ok(samples)
+    }
+
+    fn random(data: &Path, count: usize, inputs: &[InputSpec], options: &Options) -> Result<Self> {
+        if options.labels.is_some() {
+            return Err(err!(Usage, "random samples have no labels"));
+        }
+        let preprocess = &options.preprocess;
+        if preprocess.is_affine()
+            || preprocess.layout.is_some()
+            || preprocess.channels != Channels::Rgb
+        {
+            return Err(err!(Usage, "random samples are drawn as the model takes them")
+                .help("leave out the preprocessing"));
+        }
+        // First axes that disagree cannot all be a batch.
+        let mut batches: Vec<usize> = inputs
+            .iter()
+            .filter_map(|input| input.dims.as_deref().and_then(|dims| *dims.first()?))
+            .collect();
+        batches.dedup();
+        let whole = batches.len() > 1;
+        let feeds = inputs
+            .iter()
+            .enumerate()
+            .map(|(at, spec)| Feed::random(spec, at, count, whole, options))
+            .collect::<Result<Vec<_>>>()?;
+        Self::assemble(data, feeds, None, true, options)
+    }
+
+    fn from_file(path: &Path, inputs: &[InputSpec], options: &Options) -> Result<Self> {
+        let (arrays, label_array) = load(path, inputs, options)?;
+        let build = || {
+            let feeds = inputs
+                .iter()
+                .zip(arrays)
+                .map(|(spec, array)| Feed::from_array(spec, array, &options.preprocess))
+                .collect::<Result<Vec<_>>>()?;
+            check_preprocess(inputs, &feeds, options)?;
+            Self::assemble(path, feeds, label_array.as_ref(), false, options)
+        };
+        build().map_err(|error| error.in_file(path))
+    }
+
+    /// Checks that the feeds agree, and decides how many samples make a run.
+    fn assemble(
+        data: &Path,
+        feeds: Vec<Feed>,
+        label_array: Option<&Array>,
+        random: bool,
+        options: &Options,
+    ) -> Result<Self> {
+        let mut lens = feeds.iter().filter_map(|feed| Some((feed, feed.len?)));
+        let mut len = 1;
+        if let Some((first, expected)) = lens.next() {
+            len = expected;
+            if let Some((other, found)) = lens.find(|(_, found)| *found != expected) {
+                let (first, other) = (first.place(), other.place());
+                return Err(err!(Data, "{first} has {expected} samples, {other} has {found}"));
+            }
+        }
+        if len == 0 {
+            return Err(err!(Data, "no samples: the first axis has no elements"));
+        }
+        let labels = label_array.map(|array| labels(array, len)).transpose()?;
+        let len = len.min(options.samples.unwrap_or(len));
+        let fixed = fixed_batch(&feeds)?;
+        let size = fixed.unwrap_or_else(|| {
+            let whole = feeds.iter().any(|feed| feed.mode == Mode::Whole);
+            if whole { 1 } else { options.batch.min(len) }
+        });
+        let labels = labels.map(|mut labels| {
+            labels.truncate(len);
+            labels
+        });
+        let data = data.to_owned();
+        Ok(Self { data, feeds, len, size, padded: fixed.is_some(), labels, random })
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// False: a file without samples is refused.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The class of each sample, when [`Options::labels`] named an array.
+    pub fn labels(&self) -> Option<&[i64]> {
+        self.labels.as_deref()
+    }
+
+    /// Were the samples drawn rather than read? Reports must say so.
+    pub fn is_random(&self) -> bool {
+        self.random
+    }
+
+    /// Most samples of one run.
+    pub fn batch(&self) -> usize {
+        self.size
+    }
+
+    /// Number of runs that cover all samples.
+    pub fn runs(&self) -> usize {
+        self.len.div_ceil(self.size)
+    }
+
+    /// The inputs of run `run`, below [`Samples::runs`].
+    ///
+    /// # Errors
+    /// When an element is not finite or does not fit the type of its input; the array, the sample
+    /// and the index within the sample are named.
+    pub fn run(&self, run: usize) -> Result<Run> {
+        if run >= self.runs() {
+            return Err(err!(Usage, "run {run} of {} runs", self.runs()));
+        }
+        let first = run * self.size;
+        let count = self.size.min(self.len - first);
+        let size = if self.padded { self.size } else { count };
+        let inputs = self
+            .feeds
+            .iter()
+            .map(|feed| Ok((feed.name.clone(), feed.tensor(first..first + count, size)?)))
+            .collect::<Result<_>>()
+            .map_err(|error| error.in_file(&self.data))?;
+        Ok(Run { inputs, first, count })
+    }
+}
+
+/// Refuses preprocessing that would change nothing.
+fn check_preprocess(inputs: &[InputSpec], feeds: &[Feed], options: &Options) -> Result<()> {
+    let preprocess = &options.preprocess;
+    if preprocess.is_affine() && !inputs.iter().any(|input| input.dtype.is_float()) {
+        return Err(err!(
+            Usage,
+            "scale, mean and std are for floating-point inputs; the model has none"
+        ));
+    }
+    if preprocess.layout.is_some() && !feeds.iter().any(|feed| feed.has_layout) {
+        return Err(err!(Usage, "a layout is for samples of three axes; there are none"));
+    }
+    if preprocess.channels == Channels::Bgr && !feeds.iter().any(|feed| feed.reversed) {
+        return Err(err!(
+            Usage,
+            "bgr is for samples of three axes, one with 3 channels; there are none"
+        ));
+    }
+    Ok(())
+}
+
+/// The batch that the model fixes, the same for all inputs.
+fn fixed_batch(feeds: &[Feed]) -> Result<Option<usize>> {
+    let mut fixed: Option<(&Feed, usize)> = None;
+    for feed in feeds {
+        let Mode::Rows(Some(batch)) = feed.mode else { continue };
+        let name = &feed.name;
+        match fixed {
+            _ if batch == 0 => return Err(err!(Data, "input `{name}` has a batch of 0")),
+            Some((other, size)) if size != batch => {
+                return Err(err!(
+                    Data,
+                    "input `{}` takes {size} samples in a run, input `{name}` {batch}",
+                    other.name
+                )
+                .help(
+                    "give complete inputs: arrays with one more axis, the first for the samples",
+                ));
+            }
+            _ => fixed = Some((feed, batch)),
+        }
+    }
+    let whole = feeds.iter().find(|feed| feed.mode == Mode::Whole);
+    if let (Some((rows, size)), Some(whole)) = (fixed, whole)
+        && size != 1
+    {
+        return Err(err!(
+            Data,
+            "input `{}` takes {size} samples in a run, but {} holds complete inputs, one for each sample",
+            rows.name,
+            whole.place()
+        )
+        .help("give complete inputs for all: arrays with one more axis, the first for the samples"));
+    }
+    Ok(fixed.map(|(_, size)| size))
+}

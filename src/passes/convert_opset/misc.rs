@@ -1,0 +1,113 @@
+//! Operators that were renamed, whose words changed, or that cannot be carried over.
+
+use crate::ir::{Model, Node};
+
+use super::plan::{Plan, Planned, text};
+use super::{Span, facts};
+
+/// Scatter is called ScatterElements (11).
+pub(super) fn scatter() -> Planned {
+    Plan::new("became ScatterElements").op("ScatterElements").into()
+}
+
+/// The modes of GridSample lost their `bi` (20).
+pub(super) fn grid_sample(node: &Node, span: Span) -> Planned {
+    if !span.crosses(20) {
+        return Ok(None);
+    }
+    let mode = match text(node, "mode")? {
+        Some(b"bilinear") => "linear",
+        Some(b"bicubic") => "cubic",
+        _ => return Ok(None),
+    };
+    Plan::new("mode was renamed").attr("mode", mode).into()
+}
+
+/// RoiAlign can shift by half a pixel since 16, and does by default; before, it did not.
+pub(super) fn roi_align(span: Span) -> Planned {
+    if !span.crosses(16) {
+        return Ok(None);
+    }
+    let plan = Plan::new("coordinates without the half-pixel shift were written out");
+    plan.attr("coordinate_transformation_mode", "output_half_pixel").into()
+}
+
+/// Scan of 8 has a batch axis and sequence lengths.
+pub(super) fn scan(span: Span) -> Planned {
+    if span.crosses(9) {
+        return Err("Scan of operator set 8 loops over a batch, which later versions cannot".into());
+    }
+    Ok(None)
+}
+
+/// Erf took integers before 13. What is not known to be an integer is taken to be a float: no
+/// runtime computed the others.
+pub(super) fn erf(model: &Model, node: &Node, span: Span) -> Planned {
+    let dtype = node.input(0).and_then(|x| facts::dtype(model, x));
+    match dtype {
+        Some(dtype) if span.crosses(13) && !dtype.is_float() => {
+            Err(format!("takes {dtype}, which is not allowed from operator set 13"))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// MeanVarianceNormalization is a function since 13, into whose body tools paste the axes of the
+/// node: the default ones are written out, since shape inference of the `onnx` package wants them.
+pub(super) fn mean_variance(node: &Node, span: Span) -> Planned {
+    if !span.crosses(13) || node.attr("axes").is_some() {
+        return Ok(None);
+    }
+    Plan::new("default axes were written out").attr("axes", vec![0, 2, 3]).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Single, with_input};
+    use crate::ir::{NewNode, TensorType};
+    use crate::tensor::DType;
+
+    #[test]
+    fn scatter_is_renamed() {
+        let (model, x) = with_input(9, None);
+        let new = NewNode::new("Scatter", &[x, x, x], "y").attr("axis", 1);
+        let done = Single::convert(model, new, 13);
+        assert_eq!(done.ops(), ["ScatterElements"]);
+        assert_eq!(done.model.node(done.node).attr_int("axis"), Some(1));
+    }
+
+    #[test]
+    fn modes_are_renamed() {
+        for (old, new) in [("bilinear", "linear"), ("bicubic", "cubic"), ("nearest", "nearest")] {
+            let (model, x) = with_input(16, None);
+            let node = NewNode::new("GridSample", &[x, x], "y").attr("mode", old);
+            let done = Single::convert(model, node, 20);
+            assert_eq!(done.model.node(done.node).attr_str("mode"), Some(new));
+        }
+    }
+
+    #[test]
+    fn roi_align_keeps_its_coordinates() {
+        let (model, x) = with_input(10, None);
+        let done = Single::convert(model, NewNode::new("RoiAlign", &[x, x, x], "y"), 16);
+        let mode = done.model.node(done.node).attr_str("coordinate_transformation_mode");
+        assert_eq!(mode, Some("output_half_pixel"));
+    }
+
+    #[test]
+    fn default_axes_are_written_out() {
+        let (model, x) = with_input(9, None);
+        let new = NewNode::new("MeanVarianceNormalization", &[x], "y");
+        let done = Single::convert(model, new, 13);
+        assert_eq!(done.model.node(done.node).attr_ints("axes"), Some(&[0, 2, 3][..]));
+    }
+
+    #[test]
+    fn erf_of_integers_is_refused() {
+        let (mut model, _) = with_input(9, None);
+        let main = model.main();
+        let n = model.add_input(main, "n", TensorType::of(DType::Int32));
+        let done = Single::convert(model, NewNode::new("Erf", &[n], "y"), 13);
+        assert!(done.refusal().contains("int32"));
+    }
+}

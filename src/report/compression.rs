@@ -1,0 +1,139 @@
+//! The report of commands that write a model.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::pipeline::{Outcome, Step};
+use crate::report::ComparisonReport;
+use crate::report::text::{decibel, finite_decibel};
+
+/// What was done to a model, and how far its outputs moved.
+#[derive(Debug, Clone, Serialize)]
+pub struct CompressionReport {
+    /// The file read.
+    pub input: String,
+    /// The file written.
+    pub output: String,
+    /// One entry for each pass, in order.
+    pub passes: Vec<StepReport>,
+    /// Original and result on the samples the result was made with.
+    pub drift: ComparisonReport,
+    /// Original and result on test samples, when they were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<ComparisonReport>,
+    /// What the user must know.
+    pub warnings: Vec<String>,
+    /// Show every edit in the text view.
+    #[serde(skip)]
+    pub verbose: bool,
+}
+
+/// One pass.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepReport {
+    /// Name.
+    pub pass: String,
+    /// `exact`, `rounding` or `lossy`.
+    pub promise: String,
+    /// Edits made: place and text.
+    pub done: Vec<[String; 2]>,
+    /// Edits declined: place and reason.
+    pub refused: Vec<[String; 2]>,
+    /// Signal-to-noise ratio before and after, when it was executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqnr_db: Option<f64>,
+    /// Why the pass was taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<String>,
+    /// Why its promise was not checked by execution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_executed: Option<String>,
+    /// Milliseconds, without the check.
+    pub milliseconds: f64,
+}
+
+impl StepReport {
+    /// The report of one step of the pipeline.
+    pub fn new(step: &Step) -> Self {
+        let notes = |notes: &[crate::passes::Note]| {
+            notes.iter().map(|note| [note.place.clone(), note.text.clone()]).collect()
+        };
+        let mut report = Self {
+            pass: step.name.to_owned(),
+            promise: step.promise.to_string(),
+            done: notes(&step.report.done),
+            refused: notes(&step.report.refused),
+            sqnr_db: None,
+            rolled_back: None,
+            not_executed: None,
+            milliseconds: step.time.as_secs_f64() * 1e3,
+        };
+        match &step.outcome {
+            Some(Outcome::Kept(ratio)) => report.sqnr_db = Some(finite_decibel(*ratio)),
+            Some(Outcome::Broken(reason)) => report.rolled_back = Some(reason.clone()),
+            Some(Outcome::NotExecuted(reason)) => report.not_executed = Some(reason.clone()),
+            None => {}
+        }
+        report
+    }
+
+    /// One line: what the pass did and what execution said.
+    fn line(&self) -> String {
+        let checked = if let Some(reason) = &self.rolled_back {
+            format!("TAKEN BACK: {reason}")
+        } else if let Some(reason) = &self.not_executed {
+            format!("not executed: {reason}")
+        } else if let Some(ratio) = self.sqnr_db {
+            format!("{}, {}", self.promise, decibel(ratio))
+        } else {
+            String::new()
+        };
+        let refused = match self.refused.len() {
+            0 => String::new(),
+            n => format!(", {n} declined"),
+        };
+        let edits = match self.done.len() {
+            0 => "no edit".to_owned(),
+            1 => "1 edit".to_owned(),
+            n => format!("{n} edits"),
+        };
+        format!("  {:<26}{edits}{refused}", self.pass)
+            + &match checked.as_str() {
+                "" => String::new(),
+                checked => format!("; {checked}"),
+            }
+    }
+}
+
+impl fmt::Display for CompressionReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} -> {}", self.input, self.output)?;
+        writeln!(f, "passes")?;
+        for step in &self.passes {
+            writeln!(f, "{}", step.line())?;
+            if self.verbose {
+                for [place, text] in &step.done {
+                    writeln!(f, "    did       {place}: {text}")?;
+                }
+                for [place, text] in &step.refused {
+                    writeln!(f, "    declined  {place}: {text}")?;
+                }
+            }
+        }
+        writeln!(f, "on the calibration samples")?;
+        write!(f, "{}", indented(&self.drift))?;
+        if let Some(test) = &self.test {
+            writeln!(f, "on the test samples")?;
+            write!(f, "{}", indented(test))?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+fn indented(report: &ComparisonReport) -> String {
+    report.to_string().lines().map(|line| format!("  {line}\n")).collect()
+}

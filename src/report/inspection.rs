@@ -1,0 +1,113 @@
+//! The report of `inspect`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::report::text::{bytes, grouped};
+
+/// What a model is made of. The field names are the contract of `inspect --json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct InspectionReport {
+    /// Version of the default operator set.
+    pub opset: Option<i64>,
+    /// All operator sets: domain (`ai.onnx` is the default) and version.
+    pub opsets: BTreeMap<String, i64>,
+    /// Version of the file format.
+    pub ir_version: Option<i64>,
+    /// The tool that wrote the file.
+    pub producer: String,
+    /// Nodes of all graphs.
+    pub nodes: usize,
+    /// Number of nodes of each operator; other domains are written `domain.Operator`.
+    pub operators: BTreeMap<String, usize>,
+    /// Number of weights.
+    pub parameters: u64,
+    /// Bytes that the weights take.
+    pub weight_bytes: u64,
+    /// Multiply-accumulates for batch 1.
+    pub macs: u64,
+    /// Layers whose multiply-accumulates are unknown because their shapes are.
+    pub macs_unknown: usize,
+    /// Inputs without those that have a default.
+    pub inputs: Vec<PortReport>,
+    /// Outputs.
+    pub outputs: Vec<PortReport>,
+    /// Model-local functions: `domain.name`.
+    pub functions: Vec<String>,
+    /// Layers with weights.
+    pub layers: Vec<LayerReport>,
+    /// What the reader noticed.
+    pub notes: Vec<String>,
+    /// Show the layers in the text view.
+    #[serde(skip)]
+    pub show_layers: bool,
+}
+
+/// An input or output.
+#[derive(Debug, Clone, Serialize)]
+pub struct PortReport {
+    /// Name.
+    pub name: String,
+    /// Element type, or `opaque` for sequences and the like.
+    pub dtype: String,
+    /// Dims: numbers, names, or `?`; `null` when the rank is unknown.
+    pub shape: Option<Vec<String>>,
+}
+
+/// A node that multiplies.
+#[derive(Debug, Clone, Serialize)]
+pub struct LayerReport {
+    /// Name of the node.
+    pub name: String,
+    /// Operator.
+    pub op: String,
+    /// Multiply-accumulates for batch 1, when the shapes are known.
+    pub macs: Option<u64>,
+    /// Number of weights.
+    pub parameters: u64,
+    /// Bytes that the weights take.
+    pub weight_bytes: u64,
+}
+
+impl fmt::Display for InspectionReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = |v: Option<i64>| v.map_or("none".to_owned(), |v| v.to_string());
+        writeln!(f, "opset       {}", version(self.opset))?;
+        writeln!(f, "IR version  {}", version(self.ir_version))?;
+        writeln!(f, "producer    {}", self.producer)?;
+        writeln!(f, "parameters  {}", grouped(self.parameters))?;
+        writeln!(f, "weights     {}", bytes(self.weight_bytes))?;
+        let unknown = match self.macs_unknown {
+            0 => String::new(),
+            n => format!(" (and {n} layers of unknown shape)"),
+        };
+        writeln!(f, "MACs        {}{unknown}", grouped(self.macs))?;
+        for (what, ports) in [("input", &self.inputs), ("output", &self.outputs)] {
+            for port in ports {
+                let shape = port.shape.as_ref().map_or("?".to_owned(), |s| s.join(", "));
+                writeln!(f, "{what:<12}`{}` {}[{shape}]", port.name, port.dtype)?;
+            }
+        }
+        writeln!(f, "nodes       {}", self.nodes)?;
+        for (operator, count) in &self.operators {
+            writeln!(f, "  {count:>6}  {operator}")?;
+        }
+        for function in &self.functions {
+            writeln!(f, "function    {function}")?;
+        }
+        if self.show_layers {
+            writeln!(f, "layers            MACs    parameters")?;
+            for layer in &self.layers {
+                let macs = layer.macs.map_or("?".to_owned(), grouped);
+                let (parameters, name) = (grouped(layer.parameters), &layer.name);
+                writeln!(f, "  {macs:>20}  {parameters:>12}  {} {name}", layer.op)?;
+            }
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        Ok(())
+    }
+}

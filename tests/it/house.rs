@@ -1,0 +1,322 @@
+//! The rules of the house (docs/ARCHITECTURE.md), checked on the sources.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use onnxpress::passes::PASSES;
+
+/// Who may use whom. `error` is free for all, a room may always use itself, and `cli`, `lib.rs` and
+/// `main.rs` may use everything.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("tensor", &[]),
+    ("math", &[]),
+    ("proto", &[]),
+    ("ir", &["tensor"]),
+    ("read", &["proto", "tensor", "ir"]),
+    ("emit", &["proto", "tensor", "ir"]),
+    ("analysis", &["tensor", "ir"]),
+    ("passes", &["tensor", "math", "ir", "analysis"]),
+    ("exec", &["tensor", "ir", "analysis", "emit"]),
+    ("data", &["tensor"]),
+    ("calibrate", &["tensor", "math", "ir", "analysis", "exec", "data"]),
+    ("distill", &["tensor", "math", "ir", "analysis", "exec", "data"]),
+    ("validate", &["tensor", "math", "ir", "analysis", "exec", "data"]),
+    (
+        "pipeline",
+        &[
+            "ir",
+            "analysis",
+            "passes",
+            "calibrate",
+            "validate",
+            "distill",
+            "exec",
+            "emit",
+            "tensor",
+            "data",
+        ],
+    ),
+    (
+        "report",
+        &[
+            "tensor",
+            "math",
+            "ir",
+            "analysis",
+            "passes",
+            "data",
+            "calibrate",
+            "validate",
+            "distill",
+            "pipeline",
+        ],
+    ),
+];
+
+/// Parts of the crate that everything may use.
+const FREE: &[&str] = &["error"];
+
+/// What to do instead of using a room that one may not use.
+fn instead(used: &str) -> &'static str {
+    match used {
+        "exec" | "calibrate" => {
+            "ask for what only running a model tells through `analysis::Evaluate` or \
+             `analysis::Measure`, and let the caller hand it in"
+        }
+        "read" | "emit" => "take and return a `Model`, and let the caller read and write it",
+        "data" => "take tensors as arguments, and let the caller load them",
+        "passes" | "pipeline" => "return facts, and let the pipeline decide what to run",
+        "cli" | "report" => "return data, and let `report` and `cli` show it",
+        "proto" => "keep the message in `read` and `emit`, and carry its bytes in the IR",
+        _ => "move what both need into a room that both may use, or take it as an argument",
+    }
+}
+
+/// Longest file of the house, in lines.
+const HARD_STOP: usize = 600;
+/// Half of the files are no longer than this.
+const MEDIAN: usize = 200;
+/// Nine of ten files are no longer than this.
+const PERCENTILE_90: usize = 450;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Rust files below `folder`, with paths relative to the root, sorted.
+fn rust_files(folder: &str) -> Vec<PathBuf> {
+    let mut pending = vec![root().join(folder)];
+    let mut files = Vec::new();
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(
+                fs::read_dir(&path)
+                    .expect("a folder can be listed")
+                    .map(|entry| entry.expect("listed").path()),
+            );
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path.strip_prefix(root()).expect("below the root").to_owned());
+        }
+    }
+    files.sort();
+    files
+}
+
+fn source(path: &Path) -> String {
+    fs::read_to_string(root().join(path)).expect("sources can be read")
+}
+
+/// The room of a file below `src`.
+fn room(path: &Path) -> String {
+    let part = path.components().nth(1).expect("below src").as_os_str().to_string_lossy();
+    part.trim_end_matches(".rs").to_owned()
+}
+
+/// Code without comments and without what only tests compile: the rest of a file from
+/// `#[cfg(test)] mod tests` on.
+fn shipped(source: &str) -> Vec<&str> {
+    let lines: Vec<&str> = source.lines().collect();
+    let tests = lines.windows(2).position(|pair| {
+        pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
+    });
+    let lines = &lines[..tests.unwrap_or(lines.len())];
+    lines.iter().map(|line| line.split("//").next().unwrap_or_default()).collect()
+}
+
+/// Files that only tests compile: those behind `#[cfg(test)] mod name;`.
+fn test_files() -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    for path in rust_files("src") {
+        let source = source(&path);
+        let lines: Vec<&str> = source.lines().collect();
+        for pair in lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]") {
+            if let Some(name) = pair[1].strip_prefix("mod ").and_then(|m| m.strip_suffix(';')) {
+                files.insert(path.with_file_name(format!("{name}.rs")));
+            }
+        }
+    }
+    files
+}
+
+/// The names right behind `crate::` or `onnxpress::`, groups in braces included, with the line.
+fn uses(lines: &[&str]) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let text = lines.join("\n");
+    for start in ["crate::", "onnxpress::"] {
+        for (at, _) in text.match_indices(start) {
+            let before = text[..at].chars().next_back();
+            if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            let line = text[..at].matches('\n').count() + 1;
+            let rest = &text[at + start.len()..];
+            let names = match rest.strip_prefix('{') {
+                Some(group) => group_heads(group),
+                None => vec![head(rest)],
+            };
+            found.extend(names.into_iter().map(|name| (line, name)));
+        }
+    }
+    found
+}
+
+/// The identifier at the start of a path.
+fn head(path: &str) -> String {
+    path.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The first identifiers of the paths in `a::x, b::{y, z}}`.
+fn group_heads(group: &str) -> Vec<String> {
+    let mut heads = vec![head(group)];
+    let mut depth = 0;
+    for (i, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => heads.push(head(&group[i + 1..])),
+            _ => {}
+        }
+    }
+    heads.retain(|head| !head.is_empty());
+    heads
+}
+
+#[test]
+fn rooms_use_only_what_they_may() {
+    let rooms: BTreeSet<String> = rust_files("src").iter().map(|path| room(path)).collect();
+    let tests = test_files();
+    let mut violations = Vec::new();
+    for path in rust_files("src").iter().filter(|path| !tests.contains(*path)) {
+        let room = room(path);
+        if ["cli", "lib", "main"].contains(&room.as_str()) || FREE.contains(&room.as_str()) {
+            continue;
+        }
+        let Some((_, may)) = MAY_USE.iter().find(|(name, _)| *name == room) else {
+            violations.push(format!(
+                "{}: the room `{room}` is new; say in MAY_USE (tests/it/house.rs) and in \
+                 docs/ARCHITECTURE.md what it may use",
+                path.display()
+            ));
+            continue;
+        };
+        for (line, used) in uses(&shipped(&source(path))) {
+            let fine = used == room || may.contains(&used.as_str()) || FREE.contains(&&*used);
+            if rooms.contains(&used) && !fine {
+                let may = if may.is_empty() { "nothing of ours".into() } else { may.join(", ") };
+                violations.push(format!(
+                    "{}:{line}: `{room}` may not use `{used}` (it may use {may}): {}",
+                    path.display(),
+                    instead(&used)
+                ));
+            }
+        }
+    }
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+#[test]
+fn uses_are_found_in_every_form() {
+    let code = [
+        "use crate::{",
+        "    ir::{Model, Node},",
+        "    error::Result, exec,",
+        "};",
+        "let x = crate::tensor::f(onnxpress::data::G, mycrate::other);",
+    ];
+    let names: Vec<String> = uses(&code).into_iter().map(|(_, name)| name).collect();
+    assert_eq!(names, ["ir", "error", "exec", "tensor", "data"]);
+}
+
+#[test]
+fn files_stay_small() {
+    let files: Vec<PathBuf> = ["src", "tests", "examples", "benches"]
+        .iter()
+        .flat_map(
+            |folder| {
+                if root().join(folder).exists() { rust_files(folder) } else { Vec::new() }
+            },
+        )
+        .collect();
+    let mut sizes: Vec<(usize, &PathBuf)> =
+        files.iter().map(|path| (source(path).lines().count(), path)).collect();
+    sizes.sort();
+    for (lines, path) in &sizes {
+        assert!(
+            *lines <= HARD_STOP,
+            "{} has {lines} lines; no file has more than {HARD_STOP}: divide it",
+            path.display()
+        );
+    }
+    let at = |part: usize| sizes[(sizes.len() - 1) * part / 100];
+    assert!(
+        at(50).0 <= MEDIAN,
+        "half of the files have more than {} lines, {MEDIAN} are allowed",
+        at(50).0
+    );
+    let (lines, path) = at(90);
+    assert!(
+        lines <= PERCENTILE_90,
+        "one of ten files is as long as {} ({lines} lines), {PERCENTILE_90} are allowed",
+        path.display()
+    );
+}
+
+#[test]
+fn every_pass_has_its_file_page_and_tests() {
+    let mut missing = Vec::new();
+    for pass in PASSES.iter().map(|entry| (entry.make)()) {
+        let name = pass.name();
+        let file = name.replace('-', "_");
+        let exists = |path: &str| root().join(path).exists();
+        let (plain, folder) =
+            (format!("src/passes/{file}.rs"), format!("src/passes/{file}/mod.rs"));
+        if !exists(&plain) && !exists(&folder) {
+            missing.push(format!("{plain} or {folder}: the code of `{name}`"));
+        }
+        let page = format!("docs/passes/{name}.md");
+        let title = format!("# {name}\n");
+        match fs::read_to_string(root().join(&page)) {
+            Ok(text) if text.starts_with(&title) => {}
+            Ok(_) => missing.push(format!("{page} must start with the title `{}`", title.trim())),
+            Err(_) => missing.push(format!("{page}: what `{name}` does, when it refuses, and why")),
+        }
+        let cases = format!("tests/passes/{name}.md");
+        if !exists(&cases) {
+            missing.push(format!("{cases}: at least one case"));
+        }
+    }
+    assert!(missing.is_empty(), "missing:\n{}\n", missing.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    // Spelled apart, so that this file does not find itself.
+    let macros = [concat!("to", "do!"), concat!("unimple", "mented!")];
+    for path in rust_files("src").iter().chain(&rust_files("tests")) {
+        let source = source(path);
+        for name in macros {
+            assert!(!source.contains(name), "{} contains {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_dependency_is_explained() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let explained = fs::read_to_string(root().join("docs/DEPENDENCIES.md")).unwrap_or_default();
+    let mut section = "";
+    let mut missing = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if section.ends_with("dependencies]")
+            && let Some((name, _)) = line.split_once('=')
+            && !explained.contains(&format!("`{}`", name.trim()))
+        {
+            missing.push(name.trim());
+        }
+    }
+    assert!(missing.is_empty(), "docs/DEPENDENCIES.md does not say why we need {missing:?}");
+}

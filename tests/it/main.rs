@@ -1,0 +1,7 @@
+//! The integration tests, one binary, one module for each capability.
+
+mod diff;
+mod house;
+mod markdown;
+mod passes;
+mod text;
