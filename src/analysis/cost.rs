@@ -1,10 +1,13 @@
 //! What a model costs: parameters, bytes of weights, multiply-accumulates.
 
-use std::collections::HashSet;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
 
 use crate::analysis::shapes::Shapes;
 use crate::analysis::{constant, products};
-use crate::ir::{AttrValue, Constant, Def, GraphId, Model, Node, NodeId, Stored, ValueId};
+use crate::ir::{Constant, Def, GraphId, Model, Node, NodeId, Stored, ValueId};
 use crate::tensor::Tensor;
 
 /// Nodes between a layer and its stored weights that are looked through, e.g. DequantizeLinear,
@@ -84,6 +87,9 @@ impl Cost {
     /// Graphs inside others come later in `order`, so adding up from the end meets the bodies of a
     /// node before the node.
     fn add_layers(&mut self, model: &Model, shapes: &Shapes) {
+        if model.graphs().next().is_none() {
+            return;
+        }
         let order = running_graphs(model, shapes);
         let functions: HashSet<(&str, &str)> =
             model.functions().iter().map(|f| (f.domain.as_str(), f.name.as_str())).collect();
@@ -97,7 +103,7 @@ impl Cost {
             }
         }
         let mut totals: Vec<Total> = vec![Total::default(); order.len()];
-        let slots: std::collections::HashMap<GraphId, usize> =
+        let slots: HashMap<GraphId, usize> =
             order.iter().enumerate().map(|(slot, &graph)| (graph, slot)).collect();
         for layer in &self.layers {
             let total = &mut totals[slots[&model.node(layer.node).graph()]];
@@ -116,7 +122,7 @@ impl Cost {
             let bodies = running_bodies(node, shapes).filter_map(|body| slots.get(&body));
             let sum = match node.is("If") {
                 true => bodies.fold(Total::default(), |a, &b| a.larger(totals[b])),
-                false => totals[slot].times(iterations(node, shapes)),
+                false => totals[slot].times(shapes.iterations(model, parent)),
             };
             if let Some(&around) = slots.get(&node.graph()) {
                 totals[around] = totals[around].plus(sum);
@@ -150,9 +156,9 @@ impl Total {
         Self { macs: self.macs.max(other.macs), ..self.plus(other) }
     }
 
-    fn times(self, iterations: Option<u64>) -> Self {
+    fn times(self, iterations: Option<usize>) -> Self {
         match iterations {
-            Some(n) => Self { macs: self.macs.saturating_mul(n), ..self },
+            Some(n) => Self { macs: self.macs.saturating_mul(n as u64), ..self },
             None => Self { unknown: self.layers, ..self },
         }
     }
@@ -182,30 +188,6 @@ fn running_bodies(node: &Node, shapes: &Shapes) -> impl Iterator<Item = GraphId>
     };
     let attributes = node.attributes().iter().filter(move |a| a.name != skipped);
     attributes.flat_map(|a| a.value.graphs().iter().copied())
-}
-
-/// How often the body of a Loop or Scan runs, when the file says.
-fn iterations(node: &Node, shapes: &Shapes) -> Option<u64> {
-    if node.is("Loop") {
-        // With a condition the count is only an upper bound.
-        let bounded = node.input(1).is_none_or(|c| shapes.constant(c) == Some(&[Some(1)]));
-        match shapes.constant(node.input(0)?)? {
-            [Some(count)] if bounded => u64::try_from(*count).ok(),
-            _ => None,
-        }
-    } else if node.is("Scan") {
-        let scanned = usize::try_from(node.attr_int("num_scan_inputs")?).ok()?;
-        let slot = node.inputs().len().checked_sub(scanned)?;
-        let axis = match node.attr("scan_input_axes") {
-            Some(AttrValue::Ints(axes)) => *axes.first()?,
-            _ => 0,
-        };
-        let dims = shapes.dims(node.input(slot)?)?;
-        let axis = if axis < 0 { axis.checked_add(i64::try_from(dims.len()).ok()?)? } else { axis };
-        u64::try_from((*dims.get(usize::try_from(axis).ok()?)?)?).ok()
-    } else {
-        None
-    }
 }
 
 fn layer(model: &Model, shapes: &Shapes, id: NodeId, kind: &products::Kind) -> Layer {

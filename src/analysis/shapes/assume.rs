@@ -6,7 +6,8 @@ use crate::analysis::shapes::fact::{Dims, Fact, known};
 use crate::ir::{Constant, Def, DimSize, Model, Stored, TensorType, Value};
 
 /// Assumptions about inputs under which shapes are inferred. The default assumes nothing: what is
-/// then inferred holds in every run, and passes may rely on it.
+/// then inferred holds in every run of a valid model, as far as its declarations are true (those of
+/// inputs, and of the outputs of operators that have no rule).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assume {
     /// Extent of the first axis of every input that leaves it open, and of every axis that carries

@@ -1,8 +1,9 @@
 //! If, Loop and Scan: facts in and out of their bodies.
 
-use crate::analysis::shapes::call::{Call, positions};
-use crate::analysis::shapes::fact::Fact;
-use crate::ir::{AttrValue, GraphId, Node};
+use crate::analysis::shapes::call::Call;
+use crate::analysis::shapes::content::Content;
+use crate::analysis::shapes::fact::{Extent, Fact, position};
+use crate::ir::{AttrValue, GraphId, Model, Node, ValueId};
 use crate::tensor::DType;
 
 /// The body in attribute `name`.
@@ -34,8 +35,7 @@ pub(super) fn enter(call: &Call<'_>, body: GraphId, settled: bool) -> Vec<Fact> 
     };
     let mut facts = if call.node.is("Loop") {
         let counter = Fact::new(Some(DType::Int64), None);
-        let condition = Fact::new(Some(DType::Bool), None);
-        [counter, condition].into_iter().chain((2..count).map(carried)).collect()
+        [counter, running(call, body)].into_iter().chain((2..count).map(carried)).collect()
     } else if call.node.is("Scan") && call.opset >= 9 {
         let states = states(call, count);
         (0..count)
@@ -52,6 +52,16 @@ pub(super) fn enter(call: &Call<'_>, body: GraphId, settled: bool) -> Vec<Fact> 
     facts
 }
 
+/// The condition a Loop hands to its body, which runs only while it is true.
+fn running(call: &Call<'_>, body: GraphId) -> Fact {
+    let input = call.model.graph(body).inputs().get(1).map(|&input| call.model.value(input));
+    let dims = input.and_then(|input| input.tensor_type()?.fixed_dims());
+    let unknown = Fact::new(Some(DType::Bool), None);
+    dims.map_or(unknown, |dims| {
+        Fact::fixed(DType::Bool, &dims).holding(Content::from_ints([Some(1)]))
+    })
+}
+
 fn states(call: &Call<'_>, inputs: usize) -> usize {
     inputs.saturating_sub(call.size("num_scan_inputs").unwrap_or(inputs))
 }
@@ -60,7 +70,7 @@ fn states(call: &Call<'_>, inputs: usize) -> usize {
 fn sliced(call: &Call<'_>, slot: usize, scanned: usize) -> Fact {
     let dims = call.dims(slot).and_then(|dims| {
         let axes = call.node.attr_ints("scan_input_axes").unwrap_or_default();
-        let axis = *positions(&[axes.get(scanned).copied().unwrap_or(0)], dims.len())?.first()?;
+        let axis = position(axes.get(scanned).copied().unwrap_or(0), dims.len())?;
         Some([&dims[..axis], &dims[axis + 1..]].concat())
     });
     Fact::new(call.dtype(slot), dims)
@@ -130,9 +140,33 @@ fn stacked(call: &Call<'_>, step: &Fact, scanned: usize) -> Fact {
     let dims = step.dims.clone().and_then(|mut dims| {
         let axes = call.node.attr_ints("scan_output_axes").unwrap_or_default();
         let axis = axes.get(scanned).copied().unwrap_or(0);
-        let axis = *positions(&[axis], dims.len() + 1)?.first()?;
-        dims.insert(axis, None);
+        let axis = position(axis, dims.len() + 1)?;
+        dims.insert(axis, iterations(call.model, call.node, call.facts));
         Some(dims)
     });
     Fact::new(step.dtype, dims)
+}
+
+/// How often the body of a Loop or Scan runs, when that follows from what is known.
+pub(super) fn iterations(model: &Model, node: &Node, facts: &[Fact]) -> Extent {
+    let fact = |value: ValueId| facts.get(value.index()).unwrap_or(Fact::UNKNOWN);
+    let number = |value: ValueId| match fact(value).content.as_ref()?.ints()? {
+        [x] => *x,
+        _ => None,
+    };
+    if node.is("Loop") {
+        // With a condition that may fail, the count is only an upper bound.
+        let holds = |condition| number(condition) == Some(1);
+        let after = model.graph(body(node, "body")?).outputs().first()?.value;
+        let all = node.input(1).is_none_or(holds) && holds(after);
+        return number(node.input(0)?).filter(|_| all).map(|n| usize::try_from(n).unwrap_or(0));
+    }
+    if !node.is("Scan") {
+        return None;
+    }
+    let scanned = usize::try_from(node.attr_int("num_scan_inputs")?).ok()?;
+    let slot = node.inputs().len().checked_sub(scanned.max(1))?;
+    let dims = fact(node.input(slot)?).dims.as_deref()?;
+    let axes = node.attr_ints("scan_input_axes").unwrap_or_default();
+    dims[position(axes.first().copied().unwrap_or(0), dims.len())?]
 }

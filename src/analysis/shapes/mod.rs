@@ -39,7 +39,7 @@ pub use assume::Assume;
 pub(super) use einsum::Einsum;
 
 use crate::analysis::shapes::fact::Fact;
-use crate::ir::{Model, ValueId};
+use crate::ir::{Model, NodeId, ValueId};
 use crate::tensor::{DType, element_count};
 
 /// What is known about the values of a model. It describes the model as it was when inferred: after
@@ -53,6 +53,13 @@ impl Shapes {
     /// Infers what follows from the inputs of `model` under `assume`.
     pub fn infer(model: &Model, assume: &Assume) -> Self {
         Self { facts: walk::infer(model, assume) }
+    }
+
+    /// How often the body of a Loop or Scan runs, when that is known.
+    pub fn iterations(&self, model: &Model, node: NodeId) -> Option<usize> {
+        // Before operator set 9, Scan had a batch axis in front of the scanned one.
+        let scan = model.node(node).is("Scan") && model.opset().unwrap_or(1) < 9;
+        if scan { None } else { flow::iterations(model, model.node(node), &self.facts) }
     }
 
     fn fact(&self, value: ValueId) -> &Fact {

@@ -50,7 +50,7 @@ fn resolve(input: Option<&[Extent]>, target: &[Option<i64>], allow_zero: bool) -
     };
     let mut axes: Vec<Target> = target.iter().enumerate().map(axis).collect::<Option<_>>()?;
     let open: Vec<usize> = (0..axes.len()).filter(|&i| axes[i] == Target::Open).collect();
-    if let (&[open], Some(input)) = (&open[..], input) {
+    if let (&[open], Some(input)) = (open.as_slice(), input) {
         // Unknown extents that are copied stand on both sides and cancel.
         let copied = |i: &usize| axes.contains(&Target::Copied(*i));
         let rest: Dims = (0..input.len()).filter(|i| !copied(i)).map(|i| input[i]).collect();
@@ -200,7 +200,7 @@ pub(super) fn depth_to_space(call: &Call<'_>) -> Fact {
             let grown = |d: Extent| d?.checked_mul(block?);
             let shrunk = |c: usize| {
                 let area = block?.checked_mul(block?)?;
-                (c % area == 0).then_some(c / area)
+                c.is_multiple_of(area).then_some(c / area)
             };
             Some(vec![n, c.and_then(shrunk), grown(h), grown(w)])
         }
@@ -214,7 +214,8 @@ pub(super) fn space_to_depth(call: &Call<'_>) -> Fact {
     let block = call.size("blocksize").filter(|&b| b > 0);
     let dims = call.dims(0).and_then(|dims| match *dims {
         [n, c, h, w] => {
-            let shrunk = |d: Extent| d.zip(block).and_then(|(d, b)| (d % b == 0).then_some(d / b));
+            let shrunk =
+                |d: Extent| d.zip(block).and_then(|(d, b)| d.is_multiple_of(b).then_some(d / b));
             let area = block.and_then(|b| b.checked_mul(b));
             let channels = c.zip(area).and_then(|(c, area)| c.checked_mul(area));
             Some(vec![n, channels, shrunk(h), shrunk(w)])

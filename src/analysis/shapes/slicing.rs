@@ -177,6 +177,10 @@ fn cuts(call: &Call<'_>, rank: usize) -> Option<Vec<Cut>> {
 
 /// First element and number of elements of a Slice along an axis of `extent` elements.
 fn cut(extent: usize, start: i64, end: i64, step: i64) -> Option<(i128, usize)> {
+    if step < 0 && (end == i64::MAX || end == i64::from(i32::MAX)) {
+        // Backwards to nowhere by the letter of the specification, to the first element in engines.
+        return None;
+    }
     let extent = i128::from(i64::try_from(extent).ok()?);
     let step = i128::from(step);
     let from_end = |x: i64| if x < 0 { i128::from(x) + extent } else { i128::from(x) };
@@ -262,6 +266,7 @@ mod tests {
         assert_eq!(cut(10, 20, 30, 1), Some((10, 0)));
         assert_eq!(cut(0, -1, i64::MIN, -1), Some((0, 0)));
         assert_eq!(cut(10, 0, 5, 0), None);
+        assert_eq!(cut(10, 9, i64::MAX, -1), None);
         assert_eq!(cut(4, i64::MIN, i64::MAX, i64::MAX), Some((0, 1)));
         assert_eq!(cut(4, i64::MAX, i64::MIN, i64::MIN), Some((3, 1)));
     }

@@ -55,7 +55,8 @@ fn standard(op: &str) -> Option<Rule> {
         "CastLike" => One(elementwise::cast_like),
         "BitCast" => One(elementwise::bit_cast),
 
-        "Conv" => One(window::conv),
+        "Conv" | "DeformConv" => One(window::conv),
+        "Col2Im" => One(window::col2im),
         "ConvInteger" => One(window::conv_integer),
         "ConvTranspose" => One(window::conv_transpose),
         "QLinearConv" => One(window::qlinear_conv),

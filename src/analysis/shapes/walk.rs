@@ -52,6 +52,9 @@ pub(super) fn infer(model: &Model, assume: &Assume) -> Vec<Fact> {
         repeats: 0,
         settled: HashSet::new(),
     };
+    if model.graphs().next().is_none() {
+        return walk.facts;
+    }
     walk.start();
     while let Some(step) = walk.steps.pop() {
         match step {

@@ -1,7 +1,7 @@
 //! Operators that slide a window: convolutions and poolings.
 
 use crate::analysis::shapes::call::Call;
-use crate::analysis::shapes::fact::{Dims, Extent, Fact};
+use crate::analysis::shapes::fact::{Dims, Extent, Fact, product};
 use crate::tensor::DType;
 
 /// How a window moves, one entry for each spatial axis.
@@ -58,13 +58,15 @@ impl<'a> Window<'a> {
                     return None;
                 }
                 let mut positions = room / stride + 1;
-                if self.ceil && room % stride != 0 {
-                    if self.auto_pad == "VALID" {
+                if self.ceil {
+                    let rest = room % stride != 0;
+                    if rest && self.auto_pad == "VALID" {
                         // The specification and the engines disagree on this combination.
                         return None;
                     }
+                    positions += i128::from(rest);
                     // A last window that starts in the padding behind the data is left out.
-                    positions += i128::from(positions * stride < extent + begin);
+                    positions -= i128::from((positions - 1) * stride >= extent + begin);
                 }
                 usize::try_from(positions).ok()
             }
@@ -185,6 +187,9 @@ fn conv_transpose_dims(call: &Call<'_>) -> Option<Dims> {
 fn pool_dims(call: &Call<'_>) -> Option<Dims> {
     let (batch, channels, spatial) = split(call.dims(0)?)?;
     let window = kernel(call, None, spatial.len()).and_then(|kernel| Window::of(call, kernel));
+    // Engines forget the gaps of a dilated pooling window when they pad by themselves.
+    let clear = |w: &Window<'_>| w.auto_pad == "NOTSET" || w.dilations.iter().all(|&d| d == 1);
+    let window = window.filter(clear);
     let extent = |(i, &d): (usize, &Extent)| window.as_ref().and_then(|w| w.positions(i, d));
     Some([batch, channels].into_iter().chain(spatial.iter().enumerate().map(extent)).collect())
 }
@@ -214,6 +219,20 @@ pub(super) fn global_pool(call: &Call<'_>) -> Fact {
         let spatial = if last { 1..rank.saturating_sub(1).max(1) } else { 2..rank.max(2) };
         dims.iter_mut().take(spatial.end).skip(spatial.start).for_each(|d| *d = Some(1));
         dims
+    });
+    Fact::new(call.dtype(0), dims)
+}
+
+/// Col2Im: columns `[N, C·block, L]` become an image whose spatial extents an input lists.
+pub(super) fn col2im(call: &Call<'_>) -> Fact {
+    let extent = |d: &Option<i64>| d.and_then(|d| usize::try_from(d).ok());
+    let dims = call.dims(0).zip(call.ints(1)).map(|(columns, image)| {
+        let block: Option<Dims> = call.ints(2).map(|block| block.iter().map(extent).collect());
+        let area = block.and_then(|block| product(&block));
+        let rows = columns.get(1).copied().flatten().zip(area);
+        let channels = rows.and_then(|(rows, area)| rows.checked_div(area));
+        let batch = columns.first().copied().flatten();
+        [batch, channels].into_iter().chain(image.iter().map(extent)).collect()
     });
     Fact::new(call.dtype(0), dims)
 }
