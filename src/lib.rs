@@ -15,5 +15,6 @@ pub mod read;
 pub mod report;
 pub mod tensor;
 pub mod validate;
+pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};

@@ -9,6 +9,7 @@ use onnxpress::data::{
 use onnxpress::emit::{self, Overwrite};
 use onnxpress::ir::{Def, Dim, Model};
 use onnxpress::read::{self, Loaded};
+use onnxpress::wire::Rope;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::Common;
@@ -110,8 +111,7 @@ pub fn json(report: &impl serde::Serialize) -> Result<String> {
 
 /// Reads a model and prints what the reader noticed.
 pub fn load(path: &Path, common: &Common) -> Result<Loaded> {
-    let options = read::Options { drop_unknown: common.drop_unknown };
-    let loaded = read::file(path, options)?;
+    let loaded = read::file(path)?;
     if !common.quiet {
         for note in &loaded.notes {
             eprintln!("note: {}: {note}", path.display());
@@ -141,8 +141,8 @@ impl Output {
     }
 
     /// Writes the result.
-    pub fn save(&self, bytes: &[u8]) -> Result<()> {
+    pub fn save(&self, content: &Rope) -> Result<()> {
         let overwrite = if self.force { Overwrite::Replace } else { Overwrite::Never };
-        emit::save(&self.output, bytes, overwrite)
+        emit::save(&self.output, content, overwrite)
     }
 }

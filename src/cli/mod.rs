@@ -63,9 +63,6 @@ struct Common {
     /// Number of threads; by default one for each processor.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Read models with fields that this version does not know, and drop those fields.
-    #[arg(long)]
-    drop_unknown: bool,
 }
 
 /// Stack of a worker in bytes: the engine recurses over deep graphs.

@@ -109,7 +109,7 @@ impl Quantize {
         let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
         let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
         // What is judged is what was written: the encoded result, read again.
-        let result = read::bytes(encoded.clone(), read::Options::default())?.model;
+        let result = read::bytes(encoded.to_bytes())?.model;
         let mut drift = sizes(&original, &result, encoded.len() as u64);
         let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
         execute(&mut drift, &original.model, &result, &samples, &part)?;

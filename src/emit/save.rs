@@ -1,10 +1,14 @@
 //! Writing files so that nothing is ever torn or lost.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::wire::Rope;
+
+/// Small pieces are gathered into writes of this many bytes.
+const BUFFER: usize = 1 << 20;
 
 /// Whether an existing file may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,12 +19,12 @@ pub enum Overwrite {
     Replace,
 }
 
-/// Writes `bytes` to a temporary file beside `path`, flushes it to disk, and renames it.
+/// Writes `content` to a temporary file beside `path`, flushes it to disk, and renames it.
 ///
 /// # Errors
 /// When the file exists and may not be replaced, or the operating system refuses; then nothing is
 /// left behind.
-pub fn save(path: &Path, bytes: &[u8], overwrite: Overwrite) -> Result<()> {
+pub fn save(path: &Path, content: &Rope, overwrite: Overwrite) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -33,7 +37,10 @@ pub fn save(path: &Path, bytes: &[u8], overwrite: Overwrite) -> Result<()> {
     builder.prefix(".onnxpress-");
     like_a_new_file(&mut builder);
     let mut file = builder.tempfile_in(folder).map_err(|e| io(&e))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| io(&e))?;
+    let mut buffered = BufWriter::with_capacity(BUFFER, file.as_file_mut());
+    content.write_to(&mut buffered).and_then(|()| buffered.flush()).map_err(|e| io(&e))?;
+    drop(buffered);
+    file.as_file().sync_all().map_err(|e| io(&e))?;
     match overwrite {
         Overwrite::Replace => file.persist(path).map_err(|e| io(&e.error))?,
         Overwrite::Never => file.persist_noclobber(path).map_err(|e| match e.error.kind() {
