@@ -38,7 +38,8 @@ pub struct Quantize {
     /// How many weights share a scale.
     #[arg(long, value_enum, default_value_t = Share::Channel)]
     granularity: Share,
-    /// Keep nodes in float whose names fit the pattern; `*` stands for any text.
+    /// Keep nodes in float whose names fit the pattern; `*` stands for any text. A node without a
+    /// name goes by its first output.
     #[arg(long, value_name = "NODE-PATTERN")]
     keep: Vec<String>,
     /// Leave out a pass.
