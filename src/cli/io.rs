@@ -1,18 +1,20 @@
 //! Arguments that several commands share: models, samples, results.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use onnxpress::data::{
-    Channels, InputSpec, Layout, Options, Preprocess, Samples, parse_number, parse_numbers,
+    Channels, Layout, Options, Preprocess, Samples, parse_number, parse_numbers,
 };
 use onnxpress::emit::{self, Overwrite};
-use onnxpress::ir::{Def, Dim, Model};
+use onnxpress::ir::Model;
+use onnxpress::pipeline;
 use onnxpress::read::{self, Loaded};
 use onnxpress::wire::Rope;
 use onnxpress::{Error, ErrorKind, Result};
 
-use super::Common;
+use super::Words;
 
 /// Where the result goes.
 #[derive(Debug, Args)]
@@ -81,38 +83,32 @@ impl Preprocessing {
             seed: self.seed,
             ..Options::default()
         };
-        Samples::open(data, &inputs(model)?, &options)
+        Samples::open(data, &pipeline::inputs(model)?, &options)
     }
 }
 
-/// The inputs that callers must give.
-fn inputs(model: &Model) -> Result<Vec<InputSpec>> {
-    let mut specs = Vec::new();
-    for &input in model.graph(model.main()).inputs() {
-        let value = model.value(input);
-        if matches!(value.def(), Def::Input { default: Some(_) }) {
-            continue;
+/// Prints to standard output; a reader that has gone away is no error.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorKind::Io, format!("standard output: {error}")))
         }
-        let ty = value.tensor_type().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "is not a tensor of a known type")
-                .at(format_args!("input `{}`", value.name()))
-        })?;
-        let dims = ty.dims.as_ref().map(|dims| dims.iter().map(Dim::fixed).collect());
-        specs.push(InputSpec { name: value.name().to_owned(), dtype: ty.dtype, dims });
+        _ => Ok(()),
     }
-    Ok(specs)
 }
 
 /// A report as JSON.
 pub fn json(report: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string_pretty(report)
+        .map(|text| text + "\n")
         .map_err(|error| Error::new(ErrorKind::Engine, format!("no JSON: {error}")))
 }
 
 /// Reads a model and prints what the reader noticed.
-pub fn load(path: &Path, common: &Common) -> Result<Loaded> {
+pub fn load(path: &Path, words: &Words) -> Result<Loaded> {
     let loaded = read::file(path)?;
-    if !common.quiet {
+    if !words.quiet {
         for note in &loaded.notes {
             eprintln!("note: {}: {note}", path.display());
         }

@@ -125,7 +125,7 @@ impl Parts {
         }
         match self.raw.clone() {
             Some(raw) => Ok((Tensor::new(dtype, dims, raw)?, StoredAs::Raw)),
-            None if filled == 1 => Ok((self.from_field(dtype, dims, count)?, StoredAs::Field)),
+            None if filled == 1 => Ok((self.take_field(dtype, dims, count)?, StoredAs::Field)),
             None if dtype == DType::String => {
                 Ok((Tensor::from_strings(dims, Vec::new())?, StoredAs::Absent))
             }
@@ -133,7 +133,7 @@ impl Parts {
         }
     }
 
-    fn from_field(self, dtype: DType, dims: Vec<usize>, count: usize) -> Result<Tensor> {
+    fn take_field(self, dtype: DType, dims: Vec<usize>, count: usize) -> Result<Tensor> {
         let wrong =
             |field: &str| -> Error { err!(Invalid, "{dtype} elements cannot stand in `{field}`") };
         let floats = matches!(dtype, DType::Float | DType::Complex64);

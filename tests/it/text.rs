@@ -129,7 +129,7 @@ fn errors_name_line_column_expected_and_found() {
     <ir_version: 99999999999999999999> g () => () {}
       line 1, column 14: expected the IR version, found 99999999999999999999: too large
     g (float[2] x) => (float[2] y) { y = Relu (z) }
-      graph `g`: node `` (Relu): input `z` is not defined anywhere
+      graph `g`: node producing `y` (Relu): input `z` is not defined anywhere
     g (float[2] x) => (float[2] y) {} h
       line 1, column 35: expected the end of the text, found `h`
     "##);
