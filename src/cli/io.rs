@@ -7,11 +7,10 @@ use clap::Args;
 use onnxpress::data::{
     Channels, Layout, Options, Preprocess, Samples, parse_number, parse_numbers,
 };
-use onnxpress::emit::{self, Overwrite};
+use onnxpress::emit::{self, Encoded, Overwrite};
 use onnxpress::ir::Model;
 use onnxpress::pipeline;
 use onnxpress::read::{self, Loaded};
-use onnxpress::wire::Rope;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::Words;
@@ -25,6 +24,13 @@ pub struct Output {
     /// Replace OUT when it exists.
     #[arg(long)]
     pub force: bool,
+    /// Keep weights in a file of their own beside OUT; the default when the input does, and for
+    /// models beyond 2 GB.
+    #[arg(long)]
+    pub external_data: bool,
+    /// Keep weights in OUT itself; the default when the input does.
+    #[arg(long, conflicts_with = "external_data")]
+    pub inline_data: bool,
 }
 
 /// How samples become inputs.
@@ -136,9 +142,30 @@ impl Output {
         Ok(())
     }
 
+    /// The result as it will be written. `external` tells how the input keeps its weights.
+    pub fn encode(&self, model: &Model, external: bool) -> Result<Encoded> {
+        let verified = model.verify().map_err(Error::from)?;
+        if !self.external_data && (self.inline_data || !external) {
+            match emit::onnx(verified) {
+                Err(error) if error.kind == ErrorKind::Limit && !self.inline_data => {}
+                inline => return Ok(Encoded { model: inline?, data: None }),
+            }
+        }
+        let name = self.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let encoded = emit::with_external_data(verified, &format!("{name}.data"))?;
+        match &encoded.data {
+            // Another model may need that file: this one gets a name after its contents.
+            Some((location, data)) if self.output.with_file_name(location).exists() => {
+                let digest = data.digest();
+                emit::with_external_data(verified, &format!("{name}.{digest:016x}.data"))
+            }
+            _ => Ok(encoded),
+        }
+    }
+
     /// Writes the result.
-    pub fn save(&self, content: &Rope) -> Result<()> {
+    pub fn save(&self, encoded: &Encoded) -> Result<()> {
         let overwrite = if self.force { Overwrite::Replace } else { Overwrite::Never };
-        emit::save(&self.output, content, overwrite)
+        emit::write(&self.output, encoded, overwrite)
     }
 }

@@ -42,7 +42,7 @@ enum Command {
     Quantize(quantize::Quantize),
     /// Run two models on the same samples and say how far apart they are.
     Compare(compare::Compare),
-    /// Write a model again, with nothing changed.
+    /// Write a model again, with its weights inside or in a file of their own.
     Convert(convert::Convert),
     /// Print a model in ONNX text syntax.
     Print(convert::Print),

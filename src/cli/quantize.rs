@@ -8,7 +8,7 @@ use onnxpress::exec::Tract;
 use onnxpress::passes::{Context, Granularity};
 use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Step};
 use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
-use onnxpress::{Error, ErrorKind, Result, emit, read, validate};
+use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::compare::{Bounds, execute, sizes, warn_random};
 use super::{EXIT_STATUS, Ended, Talk, Work, io, progress};
@@ -112,9 +112,12 @@ impl Quantize {
         let check = Check { engine: &Tract, samples: &samples, runs: CHECK_RUNS };
         let passes = pipeline::quantize(&self.options());
         let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
-        let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
+        let encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
-        let result = read::bytes(encoded.to_bytes())?.model;
+        let result = match &encoded.data {
+            None => read::bytes(encoded.model.to_bytes())?.model,
+            Some(_) => finished.model,
+        };
         let mut drift = sizes(&original, &result, encoded.len() as u64);
         let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
         execute(&mut drift, &original.model, &result, &samples, &part)?;
