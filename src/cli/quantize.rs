@@ -160,7 +160,9 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         let reason = refusals.flat_map(|s| &s.report.refused).next();
         warnings.push(match reason {
             Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
-            None => "nothing was quantized: the model has no Conv, Gemm or MatMul".to_owned(),
+            None => {
+                "nothing was quantized: the model has no Conv, Gemm or MatMul in float".to_owned()
+            }
         });
     }
     for output in drift.outputs.iter().filter(|output| output.sqnr_db < POOR_DB) {

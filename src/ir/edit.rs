@@ -232,6 +232,20 @@ impl Model {
         true
     }
 
+    /// Takes the default from an input, so that callers must give it. Returns false for anything
+    /// else.
+    pub fn drop_default(&mut self, value: ValueId) -> bool {
+        let entry = &mut self.values[value.index()];
+        let Def::Input { default } = &mut entry.def else { return false };
+        if default.take().is_none() {
+            return false;
+        }
+        let graph = &mut self.graphs[entry.graph.index()];
+        graph.initializers.retain(|&initializer| initializer != value);
+        graph.sparse_initializers.retain(|&initializer| initializer != value);
+        true
+    }
+
     /// Replaces what is declared about a value.
     pub fn set_info(&mut self, value: ValueId, info: Info) {
         self.values[value.index()].info = info;
@@ -269,6 +283,12 @@ impl Model {
     pub fn remove_attr(&mut self, node: NodeId, name: &str) {
         let attributes = &mut self.nodes[node.index()].attributes;
         attributes.retain(|a| a.name != name || !a.value.graphs().is_empty());
+    }
+
+    /// Changes the name of a node.
+    pub fn set_node_name(&mut self, node: NodeId, name: &str) {
+        self.node_names.insert(name.to_owned());
+        self.nodes[node.index()].name = name.to_owned();
     }
 
     /// Changes the operator of a node within its domain.
