@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use crate::ir::{
-    Attribute, Constant, Def, GraphId, Info, Model, NodeId, Stored, TensorType, Use, ValueId,
-    ValueType,
+    AttrValue, Attribute, Constant, Def, GraphId, Info, Model, NodeId, Stored, StoredAs,
+    TensorType, Use, ValueId, ValueType,
 };
 use crate::tensor::Tensor;
 
@@ -218,6 +218,29 @@ impl Model {
             info.ty = Some(ValueType::Tensor(ty));
         }
         self.values[value.index()].def = Def::Initializer(Constant::Dense(Stored::from(tensor)));
+    }
+
+    /// Stores the elements of every dense tensor, strings apart, in `raw_data`.
+    pub fn store_raw(&mut self) {
+        let attributes = self.nodes.iter_mut().flat_map(|node| &mut node.attributes);
+        let inside = attributes.flat_map(|attribute| match &mut attribute.value {
+            AttrValue::Tensor(stored) => std::slice::from_mut(stored),
+            AttrValue::Tensors(stored) => stored,
+            _ => &mut [],
+        });
+        let constants = self.values.iter_mut().filter_map(|value| match &mut value.def {
+            Def::Initializer(constant) | Def::Input { default: Some(constant) } => Some(constant),
+            _ => None,
+        });
+        let dense = constants.filter_map(|constant| match constant {
+            Constant::Dense(stored) => Some(stored),
+            Constant::Sparse(_) => None,
+        });
+        for stored in dense.chain(inside) {
+            if stored.stored_as == StoredAs::Field && stored.tensor.strings().is_none() {
+                stored.stored_as = StoredAs::Raw;
+            }
+        }
     }
 
     /// Makes an input with a default a plain initializer, so that nobody can override it.

@@ -145,6 +145,31 @@ fn weights_among_the_inputs_have_defaults_that_can_be_overridden() {
 }
 
 #[test]
+fn what_tract_reads_otherwise_is_spelled_out_for_it() {
+    // Elements in typed fields; optional inputs left out in the middle and at the end. The numbers
+    // are those of onnxruntime.
+    for (name, dims, expected) in [
+        (
+            "typed_numeric",
+            vec![2, 4],
+            [-1.6120151, -2.986503, -1.755903, 1.3970706, 4.147953, 1.6375333, -2.986503],
+        ),
+        (
+            "empty_optional",
+            vec![1, 2, 4, 4],
+            [-0.4005347, -0.4005347, 0.8300211, 0.8300211, -0.1475868, -0.1475868, -0.1360091],
+        ),
+    ] {
+        let model = load(&format!("graphs/{name}.onnx"));
+        let count: usize = dims.iter().product();
+        let x: Vec<f32> = (0..count).map(|i| (i * 7 % 11) as f32 * 0.3 - 1.5).collect();
+        let outputs = run(&model, &[("x".into(), Tensor::from_f32(&dims, &x))]).unwrap();
+        let found = Tensor::from_f32(&[7], &floats(&outputs[0].1)[..7]);
+        close(&Tensor::from_f32(&[7], &expected), &found, 1e-6);
+    }
+}
+
+#[test]
 fn names_of_nodes_and_values_may_coincide() {
     // In ONNX nodes and values have names of their own; in tract they have not.
     let mut model = Model::new(8, 17);

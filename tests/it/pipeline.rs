@@ -220,7 +220,6 @@ fn twice(
 const NOT_EXECUTED: &[&str] = &[
     "graphs/bn_training_mode.onnx",
     "graphs/custom_domain.onnx",
-    "graphs/empty_optional.onnx",
     "graphs/fp16.onnx",
     "graphs/function_call.onnx",
     "graphs/loop_body.onnx",
@@ -228,7 +227,6 @@ const NOT_EXECUTED: &[&str] = &[
     "graphs/sequence_ops.onnx",
     "graphs/sparse_init.onnx",
     "graphs/typed_data.onnx",
-    "graphs/typed_numeric.onnx",
 ];
 
 #[test]
