@@ -171,7 +171,7 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         warnings.push(match reason {
             Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
             None if tried => {
-                "nothing was quantized: no Conv, Gemm or MatMul is left to quantize".to_owned()
+                "nothing was quantized: the model has no Conv, Gemm or MatMul in float".to_owned()
             }
             None => "nothing was quantized: pass quantize-static was left out".to_owned(),
         });
