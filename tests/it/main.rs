@@ -3,5 +3,6 @@
 mod diff;
 mod house;
 mod markdown;
+mod model_diff;
 mod passes;
 mod text;
