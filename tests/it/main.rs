@@ -5,4 +5,5 @@ mod house;
 mod markdown;
 mod model_diff;
 mod passes;
+mod snapshots_example;
 mod text;
