@@ -7,7 +7,7 @@ use onnxpress::Result;
 use onnxpress::analysis::diff::{Diff, DiffOptions};
 use onnxpress::report::DiffReport;
 
-use super::{Common, Ended, io};
+use super::{Ended, Talk, io};
 
 /// Longest list that is shown unless `--all` is given.
 const LONGEST: usize = 20;
@@ -45,22 +45,22 @@ pub struct DiffCommand {
     #[arg(long)]
     exit_code: bool,
     #[command(flatten)]
-    common: Common,
+    talk: Talk,
 }
 
 impl DiffCommand {
     pub fn run(self) -> Result<Ended> {
-        let a = io::load(&self.a, &self.common)?;
-        let b = io::load(&self.b, &self.common)?;
+        let a = io::load(&self.a, &self.talk.words)?;
+        let b = io::load(&self.b, &self.talk.words)?;
         let options = DiffOptions { metadata: self.metadata };
         let diff = Diff::between_with(&a.model, &b.model, options);
         let longest = (!self.all).then_some(LONGEST);
         let name = |path: &std::path::Path| path.display().to_string();
         let report = DiffReport::new(&name(&self.a), &name(&self.b), &diff, longest);
-        if self.common.json {
-            println!("{}", io::json(&report)?);
+        if self.talk.json {
+            io::print(&io::json(&report)?)?;
         } else {
-            print!("{report}");
+            io::print(&report.to_string())?;
         }
         Ok(if self.exit_code && !report.equal { Ended::Different } else { Ended::Done })
     }

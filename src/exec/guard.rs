@@ -13,6 +13,12 @@ const AMBIGUOUS: &[&str] = &["Attention"];
 
 /// Checks every node; `is_known` tells whether the engine has an operator of this type.
 pub(super) fn check(model: &Model, is_known: impl Fn(&str) -> bool) -> Result<()> {
+    for graph in model.graphs() {
+        if let Some(value) = model.sparse_initializers_of(graph).next() {
+            let name = model.value(value).name();
+            return Err(err!(Engine, "initializer `{name}`: tract has no sparse tensors"));
+        }
+    }
     for id in model.all_nodes() {
         let node = model.node(id);
         let reason = if let Some(function) = model.function_of(node) {

@@ -9,7 +9,10 @@ use crate::tensor::{DType, Tensor};
 pub(super) fn of(model: &Model, given: &[InputShape]) -> Model {
     let mut view = model.clone();
     freeze_defaults(&mut view, given);
+    view.store_raw();
     for node in view.all_nodes() {
+        // tract takes an omitted trailing input for a present one.
+        view.trim_inputs(node);
         fill_constant_of_shape(&mut view, node);
         write_zero_point(&mut view, node);
     }

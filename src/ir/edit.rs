@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use crate::ir::{
-    Attribute, Constant, Def, GraphId, Info, Model, NodeId, Stored, TensorType, Use, ValueId,
-    ValueType,
+    AttrValue, Attribute, Constant, Def, GraphId, Info, Model, NodeId, Stored, StoredAs,
+    TensorType, Use, ValueId, ValueType,
 };
 use crate::tensor::Tensor;
 
@@ -218,6 +218,29 @@ impl Model {
             info.ty = Some(ValueType::Tensor(ty));
         }
         self.values[value.index()].def = Def::Initializer(Constant::Dense(Stored::from(tensor)));
+    }
+
+    /// Lets every tensor of numbers be written as `raw_data`, whatever field it was read from.
+    pub fn store_raw(&mut self) {
+        let raw = |stored: &mut Stored| {
+            if stored.tensor.strings().is_none() {
+                stored.stored_as = StoredAs::Raw;
+            }
+        };
+        for value in &mut self.values {
+            match &mut value.def {
+                Def::Initializer(Constant::Dense(stored))
+                | Def::Input { default: Some(Constant::Dense(stored)) } => raw(stored),
+                _ => {}
+            }
+        }
+        for attribute in self.nodes.iter_mut().flat_map(|node| &mut node.attributes) {
+            match &mut attribute.value {
+                AttrValue::Tensor(stored) => raw(stored),
+                AttrValue::Tensors(all) => all.iter_mut().for_each(raw),
+                _ => {}
+            }
+        }
     }
 
     /// Makes an input with a default a plain initializer, so that nobody can override it.

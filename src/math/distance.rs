@@ -59,7 +59,7 @@ impl Distance {
     pub fn sqnr_db(&self) -> f64 {
         match (self.not_finite, self.noise) {
             (1.., _) => f64::NEG_INFINITY,
-            (0, noise) if noise == 0.0 => f64::INFINITY,
+            (0, 0.0) => f64::INFINITY,
             (0, noise) => 10.0 * (self.signal / noise).log10(),
         }
     }

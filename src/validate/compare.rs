@@ -104,7 +104,7 @@ fn of_run(
                         run.first + row
                     )
                     .help(
-                        "name the right output with --output, or the right array with --labels",
+                        "name the right output with --scores, or the right array with --labels",
                     ));
                 }
                 let of = |scores: &[f32]| row * classes..((row + 1) * classes).min(scores.len());

@@ -26,7 +26,8 @@ fn write(folder: &TempDir, name: &str, source: &str) -> PathBuf {
     let model = read::text(&source).expect("the text is a model");
     let path = folder.path().join(name);
     let encoded = emit::onnx(model.verify().expect("the model is valid"));
-    std::fs::write(&path, encoded.expect("it can be encoded")).expect("it can be written");
+    let encoded = encoded.expect("it can be encoded");
+    emit::save(&path, &encoded, emit::Overwrite::Never).expect("it can be written");
     path
 }
 
