@@ -3,11 +3,13 @@
 
 mod compare;
 mod convert;
+mod engine;
 mod inspect;
 mod io;
 mod passes;
 mod progress;
 mod quantize;
+mod worker;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -49,6 +51,9 @@ enum Command {
     Print(convert::Print),
     /// List the passes: name, promise, summary.
     Passes(passes::Passes),
+    /// Execute models for another process of onnxpress.
+    #[command(name = onnxpress::exec::WORKER, hide = true)]
+    Worker,
 }
 
 /// Options that every command has.
@@ -94,6 +99,7 @@ impl Cli {
             Command::Convert(command) => command.run(),
             Command::Print(command) => command.run(),
             Command::Passes(command) => command.run(),
+            Command::Worker => worker::run(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod diff;
 mod house;
+mod isolated;
 mod markdown;
 mod passes;
 mod text;
