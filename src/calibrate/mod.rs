@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::analysis::{Measure, Range};
 use crate::data::Samples;
 use crate::error::Result;
-use crate::exec::{Engine, Runner};
+use crate::exec::{Engine, Observation, Observe, Runner, Tap};
 use crate::ir::{Model, ValueId};
 
 /// Calibration samples and the engine that runs them.
@@ -33,7 +33,11 @@ impl Measure for Calibration<'_> {
         let main = model.main();
         let measured: Vec<usize> =
             (0..values.len()).filter(|&i| model.value(values[i]).graph() == main).collect();
-        let taps = measured.iter().map(|&i| model.value(values[i]).name().to_owned()).collect();
+        let tap = |&i: &usize| Tap {
+            value: model.value(values[i]).name().to_owned(),
+            observe: Observe::Range,
+        };
+        let taps = measured.iter().map(tap).collect();
         let runner = Runner::new(self.engine, model, taps);
         self.progress.start(self.samples.runs());
         let nothing = || vec![None; values.len()];
@@ -41,11 +45,10 @@ impl Measure for Calibration<'_> {
             .into_par_iter()
             .try_fold(nothing, |mut ranges, i| -> Result<_> {
                 let run = self.samples.run(i)?;
-                runner.run(&run.inputs, &mut |tap, view| {
-                    let range = view.as_f32().and_then(|elements| Range::of(&elements));
-                    let known = &mut ranges[measured[tap]];
-                    *known = merge(*known, range);
-                })?;
+                let observed = runner.run(&run.inputs)?.observed;
+                for (&i, seen) in measured.iter().zip(&observed) {
+                    ranges[i] = merge(ranges[i], seen.as_ref().and_then(Observation::range));
+                }
                 self.progress.step();
                 Ok(ranges)
             })

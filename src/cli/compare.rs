@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use clap::Args;
 use onnxpress::analysis::{Assume, Cost, Shapes};
 use onnxpress::data::Samples;
-use onnxpress::exec::{Engine, Runner, Tract};
+use onnxpress::exec::{Engine, Runner};
 use onnxpress::ir::Model;
 use onnxpress::read::Loaded;
 use onnxpress::report::{ComparisonReport, Latency, Pair};
 use onnxpress::validate::{self, compare};
 use onnxpress::{Error, ErrorKind, Result};
 
-use super::{EXIT_STATUS, Ended, Talk, Work, io};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
 
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
@@ -52,6 +51,8 @@ pub struct Compare {
     latency: bool,
     #[command(flatten)]
     preprocessing: io::Preprocessing,
+    #[command(flatten)]
+    engine: engine::EngineArgs,
     #[command(flatten)]
     work: Work,
     #[command(flatten)]
@@ -110,9 +111,11 @@ impl Compare {
                 top.push(1);
             }
             let options = validate::Options { top, output: self.scores.clone(), runs: None };
-            execute(&mut report, &original.model, &candidate.model, &samples, &options)?;
+            let engine = self.engine.start()?;
+            execute(&engine, &mut report, &original.model, &candidate.model, &samples, &options)?;
             if self.latency && report.not_validated.is_none() {
-                report.latency_ms = Some(latency(&original.model, &candidate.model, &samples)?);
+                let models = [&original.model, &candidate.model];
+                report.latency_ms = Some(latency(&engine, models, &samples)?);
             }
         }
         report.judge(self.bounds.min_sqnr, self.bounds.max_drop);
@@ -147,6 +150,7 @@ pub fn sizes(original: &Loaded, candidate: &Model, candidate_bytes: u64) -> Comp
 
 /// Runs both models on the samples; a model that the engine cannot run is "not validated".
 pub fn execute(
+    engine: &dyn Engine,
     report: &mut ComparisonReport,
     original: &Model,
     candidate: &Model,
@@ -154,7 +158,7 @@ pub fn execute(
     options: &validate::Options,
 ) -> Result<()> {
     report.random = samples.is_random();
-    match compare(&Tract, original, candidate, samples, options) {
+    match compare(engine, original, candidate, samples, options) {
         Ok(comparison) => report.measured(&comparison),
         Err(error) if error.kind == ErrorKind::Engine => {
             report.not_validated = Some(error.to_string());
@@ -174,17 +178,16 @@ pub fn warn_random(data: Option<&Path>) {
 /// Runs of each model that are timed; the median is taken.
 const TIMED_RUNS: usize = 21;
 
-fn latency(original: &Model, candidate: &Model, samples: &Samples) -> Result<Latency> {
+fn latency(engine: &dyn Engine, models: [&Model; 2], samples: &Samples) -> Result<Latency> {
     let inputs = samples.run(0)?.inputs;
-    let runners = [original, candidate].map(|model| Runner::new(&Tract, model, Vec::new()));
+    let runners = models.map(|model| Runner::new(engine, model, Vec::new()));
     let mut times = [Vec::new(), Vec::new()];
     // In turn, so that a drifting clock speed meets both; the first round prepares the sessions.
     for round in 0..=TIMED_RUNS {
         for (runner, times) in runners.iter().zip(&mut times) {
-            let start = Instant::now();
-            runner.run(&inputs, &mut |_, _| {})?;
+            let time = runner.run(&inputs)?.time;
             if round > 0 {
-                times.push(start.elapsed().as_secs_f64() * 1e3);
+                times.push(time.as_secs_f64() * 1e3);
             }
         }
     }
@@ -192,6 +195,6 @@ fn latency(original: &Model, candidate: &Model, samples: &Samples) -> Result<Lat
         times.sort_by(f64::total_cmp);
         times[TIMED_RUNS / 2]
     });
-    let engine = Tract.name().to_owned();
+    let engine = engine.name().to_owned();
     Ok(Latency { original, candidate, ratio: candidate / original, engine })
 }

@@ -3,11 +3,13 @@
 mod compare;
 mod convert;
 mod diff;
+mod engine;
 mod inspect;
 mod io;
 mod passes;
 mod progress;
 mod quantize;
+mod worker;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -53,6 +55,9 @@ enum Command {
     Print(convert::Print),
     /// List the passes: name, promise, summary.
     Passes(passes::Passes),
+    /// Execute models for another process of onnxpress.
+    #[command(name = onnxpress::exec::WORKER, hide = true)]
+    Worker,
 }
 
 /// How a command with a report talks.
@@ -108,6 +113,7 @@ impl Cli {
             Command::Convert(command) => command.run(),
             Command::Print(command) => command.run(),
             Command::Passes(command) => command.run(),
+            Command::Worker => worker::run(),
         }
     }
 }

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use onnxpress::calibrate::Calibration;
-use onnxpress::exec::Tract;
 use onnxpress::passes::{Context, Granularity};
 use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Step};
 use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::compare::{Bounds, execute, sizes, warn_random};
-use super::{EXIT_STATUS, Ended, Talk, Work, io, progress};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
@@ -67,6 +66,8 @@ pub struct Quantize {
     #[command(flatten)]
     preprocessing: io::Preprocessing,
     #[command(flatten)]
+    engine: engine::EngineArgs,
+    #[command(flatten)]
     work: Work,
     #[command(flatten)]
     talk: Talk,
@@ -111,10 +112,11 @@ impl Quantize {
         let test = self.test.as_ref();
         let test =
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
+        let engine = self.engine.start()?;
         let progress = progress::Bar::new("calibrating", self.talk.words.quiet);
-        let calibration = Calibration { engine: &Tract, samples: &samples, progress: &progress };
-        let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration) };
-        let check = Check { engine: &Tract, samples: &samples, runs: CHECK_RUNS };
+        let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };
+        let cx = Context { evaluate: Some(&engine), measure: Some(&calibration) };
+        let check = Check { engine: &engine, samples: &samples, runs: CHECK_RUNS };
         let passes = pipeline::quantize(&self.options());
         let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
         let encoded = self.output.encode(&finished.model, original.external)?;
@@ -125,7 +127,7 @@ impl Quantize {
         };
         let mut drift = sizes(&original, &result, encoded.len() as u64);
         let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
-        execute(&mut drift, &original.model, &result, &samples, &part)?;
+        execute(&engine, &mut drift, &original.model, &result, &samples, &part)?;
         let mut report = CompressionReport {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),
@@ -138,7 +140,7 @@ impl Quantize {
         if let Some(samples) = &test {
             let mut figures = sizes(&original, &result, encoded.len() as u64);
             let all = validate::Options { top: vec![1], ..Default::default() };
-            execute(&mut figures, &original.model, &result, samples, &all)?;
+            execute(&engine, &mut figures, &original.model, &result, samples, &all)?;
             report.test = Some(figures);
         }
         let judged = report.test.as_mut().unwrap_or(&mut report.drift);

@@ -2,28 +2,33 @@
 
 mod evaluate;
 mod guard;
+mod isolated;
+mod observe;
 mod panic;
 mod runner;
 mod tensors;
 mod tract;
 mod view;
 
+pub use isolated::{Isolated, Limits, WORKER, serve};
+pub use observe::{Observation, Observe, Tap};
 pub use runner::Runner;
 pub use tract::Tract;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::ir::Verified;
-use crate::tensor::{DType, Tensor, TensorView};
+use crate::tensor::{DType, Tensor};
 
 /// Prepares models for execution.
 pub trait Engine: Send + Sync {
     /// Name for messages and reports.
     fn name(&self) -> &'static str;
 
-    /// Makes `model` ready to run on inputs of these shapes, observing the values named `taps`.
-    /// Inputs that have a default and are not listed keep their default.
+    /// Makes `model` ready to run on inputs of these shapes, observing `taps`. Inputs that have a
+    /// default and are not listed keep their default.
     ///
     /// # Errors
     /// When the engine cannot run the model; the message names operator and node when they are
@@ -32,22 +37,43 @@ pub trait Engine: Send + Sync {
         &self,
         model: Verified<'_>,
         inputs: &[InputShape],
-        taps: &[String],
+        taps: &[Tap],
     ) -> Result<Arc<dyn Session>>;
+}
+
+impl Engine for Box<dyn Engine> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn prepare(
+        &self,
+        model: Verified<'_>,
+        inputs: &[InputShape],
+        taps: &[Tap],
+    ) -> Result<Arc<dyn Session>> {
+        (**self).prepare(model, inputs, taps)
+    }
 }
 
 /// A model that is ready to run. Runs do not influence each other.
 pub trait Session: Send + Sync {
-    /// Runs named inputs to named outputs, in the order of the model's outputs. `observe` is called
-    /// with the index of a tap and its value, once for each tap that the engine can see.
+    /// Runs the model on named inputs.
     ///
     /// # Errors
     /// When an input is missing or execution fails.
-    fn run(
-        &self,
-        inputs: &[(String, Tensor)],
-        observe: &mut dyn FnMut(usize, TensorView<'_>),
-    ) -> Result<Vec<(String, Tensor)>>;
+    fn run(&self, inputs: &[(String, Tensor)]) -> Result<Executed>;
+}
+
+/// What one run gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Executed {
+    /// Named outputs, in the order of the model's outputs.
+    pub outputs: Vec<(String, Tensor)>,
+    /// For each tap what was seen; `None` when the engine cannot see the value.
+    pub observed: Vec<Option<Observation>>,
+    /// Time the engine took, without the way to it and back.
+    pub time: Duration,
 }
 
 /// Name, type and dims of an input that will be given.

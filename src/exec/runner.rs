@@ -1,24 +1,33 @@
 //! A model with its sessions, one for each combination of input shapes.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::exec::{Engine, InputShape, Session};
+use crate::exec::{Engine, Executed, InputShape, Session, Tap};
 use crate::ir::Model;
-use crate::tensor::{Tensor, TensorView};
+use crate::tensor::Tensor;
 
-/// Runs one model on inputs of any shape; sessions are prepared when a shape is first seen.
+/// Most sessions that a runner keeps: each holds the weights. Two serve a batch that may vary and
+/// its smaller last one.
+const KEPT_SESSIONS: usize = 4;
+
+/// A session, or why there is none.
+type Prepared = Result<Arc<dyn Session>>;
+
+/// Runs one model on inputs of any shape; sessions are prepared when a shape is first seen, and a
+/// few are kept. What failed is not tried again: it may have taken minutes.
 pub struct Runner<'a> {
     engine: &'a dyn Engine,
     model: &'a Model,
-    taps: Vec<String>,
-    sessions: Mutex<HashMap<Vec<InputShape>, Arc<dyn Session>>>,
+    taps: Vec<Tap>,
+    /// The session used last is at the end.
+    sessions: Mutex<VecDeque<(Vec<InputShape>, Prepared)>>,
 }
 
 impl<'a> Runner<'a> {
-    /// A runner that observes the values named `taps`.
-    pub fn new(engine: &'a dyn Engine, model: &'a Model, taps: Vec<String>) -> Self {
+    /// A runner that observes `taps`.
+    pub fn new(engine: &'a dyn Engine, model: &'a Model, taps: Vec<Tap>) -> Self {
         Self { engine, model, taps, sessions: Mutex::default() }
     }
 
@@ -26,15 +35,11 @@ impl<'a> Runner<'a> {
     ///
     /// # Errors
     /// When the model is invalid, or the engine cannot prepare or run it.
-    pub fn run(
-        &self,
-        inputs: &[(String, Tensor)],
-        observe: &mut dyn FnMut(usize, TensorView<'_>),
-    ) -> Result<Vec<(String, Tensor)>> {
-        self.session(inputs)?.run(inputs, observe)
+    pub fn run(&self, inputs: &[(String, Tensor)]) -> Result<Executed> {
+        self.session(inputs)?.run(inputs)
     }
 
-    fn session(&self, inputs: &[(String, Tensor)]) -> Result<Arc<dyn Session>> {
+    fn session(&self, inputs: &[(String, Tensor)]) -> Prepared {
         let shapes: Vec<InputShape> = inputs
             .iter()
             .map(|(name, tensor)| InputShape {
@@ -45,12 +50,19 @@ impl<'a> Runner<'a> {
             .collect();
         // Held while preparing, so that two threads never prepare the same shape.
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(session) = sessions.get(&shapes) {
-            return Ok(session.clone());
+        if let Some(at) = sessions.iter().position(|(known, _)| *known == shapes)
+            && let Some(entry) = sessions.remove(at)
+        {
+            let session = entry.1.clone();
+            sessions.push_back(entry);
+            return session;
+        }
+        if sessions.len() == KEPT_SESSIONS {
+            sessions.pop_front();
         }
         let verified = self.model.verify().map_err(Error::from)?;
-        let session = self.engine.prepare(verified, &shapes, &self.taps)?;
-        sessions.insert(shapes, session.clone());
-        Ok(session)
+        let session = self.engine.prepare(verified, &shapes, &self.taps);
+        sessions.push_back((shapes, session.clone()));
+        session
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
+use bytes::Bytes;
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
@@ -11,11 +13,15 @@ use tract_onnx::tract_core::plan::{EvalContext, eval};
 
 use crate::emit;
 use crate::error::{Error, Result, err};
-use crate::exec::{Engine, InputShape, Session, guard, panic, tensors, view};
+use crate::exec::{
+    Engine, Executed, InputShape, Session, Tap, guard, observe::Observation, panic, tensors, view,
+};
 use crate::ir::Verified;
-use crate::tensor::{Tensor as OurTensor, TensorView};
+use crate::tensor::Tensor as OurTensor;
 
-/// Runs models with tract, one thread for each run.
+/// Runs models with tract inside the calling process, one thread for each run. Panics become
+/// errors; a stack overflow, a failed allocation or a hang is the caller's: see
+/// [`Isolated`](crate::exec::Isolated).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tract;
 
@@ -32,21 +38,34 @@ impl Engine for Tract {
         &self,
         model: Verified<'_>,
         inputs: &[InputShape],
-        taps: &[String],
+        taps: &[Tap],
     ) -> Result<Arc<dyn Session>> {
-        guard::check(model.model(), |op| FRAMEWORK.op_register.0.contains_key(op))?;
-        let view = view::of(model.model(), inputs);
-        let bytes = emit::onnx(view.verify().map_err(Error::from)?)?.to_bytes();
-        panic::caught(|| {
-            let proto = pb::ModelProto::decode(&bytes[..])
-                .map_err(|error| err!(Engine, "tract cannot decode the model: {error}"))?;
-            // tract's optimizer knows less than its plain planner: what it refuses may still run.
-            let optimized = Plan::build(&proto, inputs, taps, true);
-            let plan = optimized
-                .or_else(|first| Plan::build(&proto, inputs, taps, false).map_err(|_| first));
-            Ok(Arc::new(plan?) as Arc<dyn Session>)
-        })
+        build(lower(model, inputs)?, inputs, taps)
     }
+}
+
+/// The encoded tract view of a model that tract may see: what it would get wrong is refused here.
+pub(super) fn lower(model: Verified<'_>, inputs: &[InputShape]) -> Result<Bytes> {
+    guard::check(model.model(), |op| FRAMEWORK.op_register.0.contains_key(op))?;
+    let view = view::of(model.model(), inputs);
+    Ok(emit::onnx(view.verify().map_err(Error::from)?)?.to_bytes())
+}
+
+/// Makes what [`lower`] gave ready to run.
+pub(super) fn build(
+    lowered: Bytes,
+    inputs: &[InputShape],
+    taps: &[Tap],
+) -> Result<Arc<dyn Session>> {
+    panic::caught(|| {
+        let proto = pb::ModelProto::decode(lowered)
+            .map_err(|error| err!(Engine, "tract cannot decode the model: {error}"))?;
+        // tract's optimizer knows less than its plain planner: what it refuses may still run.
+        let optimized = Plan::build(&proto, inputs, taps, true);
+        let plan =
+            optimized.or_else(|first| Plan::build(&proto, inputs, taps, false).map_err(|_| first));
+        Ok(Arc::new(plan?) as Arc<dyn Session>)
+    })
 }
 
 struct Plan {
@@ -54,8 +73,9 @@ struct Plan {
     /// Names of the inputs in tract's order.
     inputs: Vec<String>,
     outputs: Vec<String>,
-    /// Taps at each outlet.
-    taps: HashMap<OutletId, Vec<usize>>,
+    taps: Vec<Tap>,
+    /// Indices of the taps at each outlet.
+    seen_at: HashMap<OutletId, Vec<usize>>,
     /// Taps that are graph inputs, with the name of the input.
     input_taps: Vec<(usize, String)>,
     /// Outlets kept alive only to be observed; their data is freed at once.
@@ -72,7 +92,7 @@ impl Plan {
     fn build(
         proto: &pb::ModelProto,
         shapes: &[InputShape],
-        taps: &[String],
+        taps: &[Tap],
         optimize: bool,
     ) -> Result<Self> {
         let parsed = FRAMEWORK.parse(proto, None).map_err(engine)?;
@@ -95,9 +115,9 @@ impl Plan {
         }
         let (mut input_taps, mut wanted) = (Vec::new(), Vec::new());
         for (index, tap) in taps.iter().enumerate() {
-            if inputs.contains(tap) {
-                input_taps.push((index, tap.clone()));
-            } else if let Some(&outlet) = parsed.outlets_by_name.get(tap) {
+            if inputs.contains(&tap.value) {
+                input_taps.push((index, tap.value.clone()));
+            } else if let Some(&outlet) = parsed.outlets_by_name.get(&tap.value) {
                 wanted.push((index, outlet));
             }
         }
@@ -128,16 +148,13 @@ impl Plan {
         }
         typed.select_output_outlets(&kept).map_err(engine)?;
         let plan = typed.into_runnable().map_err(engine)?;
-        Ok(Self { plan, inputs, outputs, taps: at, input_taps, observed_only })
+        let taps = taps.to_vec();
+        Ok(Self { plan, inputs, outputs, taps, seen_at: at, input_taps, observed_only })
     }
 }
 
 impl Session for Plan {
-    fn run(
-        &self,
-        inputs: &[(String, OurTensor)],
-        observe: &mut dyn FnMut(usize, TensorView<'_>),
-    ) -> Result<Vec<(String, OurTensor)>> {
+    fn run(&self, inputs: &[(String, OurTensor)]) -> Result<Executed> {
         let find = |name: &String| {
             inputs
                 .iter()
@@ -145,15 +162,17 @@ impl Session for Plan {
                 .map(|(_, tensor)| tensor)
                 .ok_or_else(|| err!(Data, "input `{name}` of the model is not given"))
         };
+        let start = Instant::now();
+        let mut observed: Vec<Option<Observation>> = vec![None; self.taps.len()];
         for (index, name) in &self.input_taps {
-            observe(*index, find(name)?.view());
+            observed[*index] = self.taps[*index].observe.of(find(name)?.view())?;
         }
         let values = self
             .inputs
             .iter()
             .map(|name| Ok(tensors::to_tract(find(name)?)?.into_tvalue()))
             .collect::<Result<TVec<TValue>>>()?;
-        panic::caught(|| {
+        let outputs = panic::caught(|| {
             let mut state = self.plan.spawn().map_err(engine)?;
             let outputs = state
                 .run_plan_with_eval(
@@ -166,8 +185,9 @@ impl Session for Plan {
                         let mut outputs = eval(context, op_state, node, input)?;
                         for (slot, value) in outputs.iter_mut().enumerate() {
                             let outlet = OutletId::new(node.id, slot);
-                            for &tap in self.taps.get(&outlet).into_iter().flatten() {
-                                tensors::show(value, |view| observe(tap, view))?;
+                            for &tap in self.seen_at.get(&outlet).into_iter().flatten() {
+                                let observe = self.taps[tap].observe;
+                                observed[tap] = tensors::show(value, |view| observe.of(view))??;
                             }
                             if self.observed_only.contains(&outlet) {
                                 *value = Tensor::zero_dt(value.datum_type(), &[0])?.into_tvalue();
@@ -179,6 +199,7 @@ impl Session for Plan {
                 .map_err(engine)?;
             let named = self.outputs.iter().cloned().zip(&outputs);
             named.map(|(name, value)| Ok((name, tensors::from_tract(value)?))).collect()
-        })
+        });
+        Ok(Executed { outputs: outputs?, observed, time: start.elapsed() })
     }
 }

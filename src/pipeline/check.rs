@@ -46,7 +46,7 @@ impl Check<'_> {
     pub(super) fn outputs(&self, model: &Model) -> Result<Outputs> {
         let runner = Runner::new(self.engine, model, Vec::new());
         let runs = 0..self.samples.runs().min(self.runs);
-        runs.map(|i| runner.run(&self.samples.run(i)?.inputs, &mut |_, _| {})).collect()
+        runs.map(|i| Ok(runner.run(&self.samples.run(i)?.inputs)?.outputs)).collect()
     }
 }
 

@@ -67,11 +67,9 @@ pub fn compare(
         .into_par_iter()
         .map(|i| {
             let run = samples.run(i)?;
-            let before =
-                a.run(&run.inputs, &mut |_, _| {}).map_err(|error| error.at("original model"))?;
-            let after =
-                b.run(&run.inputs, &mut |_, _| {}).map_err(|error| error.at("candidate model"))?;
-            of_run(&run, samples, &before, &after, options)
+            let before = a.run(&run.inputs).map_err(|error| error.at("original model"))?;
+            let after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
+            of_run(&run, samples, &before.outputs, &after.outputs, options)
         })
         .collect::<Result<_>>()?;
     let whole = parts.into_iter().reduce(merge);

@@ -3,7 +3,7 @@
 use onnxpress::ErrorKind;
 use onnxpress::analysis::{Evaluate, constant};
 use onnxpress::data::Options;
-use onnxpress::exec::{Runner, Tract};
+use onnxpress::exec::{Observation, Observe, Runner, Tap, Tract};
 use onnxpress::ir::{At, Model, NewNode, ValueId};
 use onnxpress::tensor::{DType, Tensor};
 
@@ -25,16 +25,21 @@ fn observed_values_are_those_that_outputs_would_be() {
         let inner = model.values().filter(|(_, v)| v.producer().is_some() && !v.is_output());
         let inner: Vec<ValueId> = inner.map(|(id, _)| id).collect();
         let taps: Vec<String> = inner.iter().map(|&id| model.value(id).name().to_owned()).collect();
-        let mut seen: Vec<Option<Tensor>> = vec![None; taps.len()];
-        let runner = Runner::new(&Tract, &model, taps.clone());
-        let outputs = runner
-            .run(&inputs, &mut |tap, view| {
-                let tensor =
-                    Tensor::new(view.dtype, view.dims.to_vec(), view.bytes.to_vec().into());
-                let before = seen[tap].replace(tensor.unwrap());
-                assert!(before.is_none(), "{name}: `{}` was shown twice", taps[tap]);
+        let values = taps.iter().map(|tap| Tap { value: tap.clone(), observe: Observe::Value });
+        let runner = Runner::new(&Tract, &model, values.collect());
+        let executed = runner.run(&inputs).unwrap();
+        let outputs = executed.outputs;
+        let seen: Vec<Option<Tensor>> = executed
+            .observed
+            .into_iter()
+            .map(|seen| match seen {
+                Some(Observation::Value(tensor)) => Some(tensor),
+                other => {
+                    assert!(other.is_none(), "{name}: a value was asked for, not {other:?}");
+                    None
+                }
             })
-            .unwrap();
+            .collect();
         let plain = run(&model, &inputs).unwrap();
         assert_eq!(plain.len(), outputs.len());
         let mut open = model.clone();
@@ -88,8 +93,8 @@ fn a_batch_is_its_samples_one_by_one() {
             let options = Options { batch, samples: Some(count), ..pixels() };
             let samples = samples(&model, fixture("digits_test.npz"), &options);
             let runs = (0..samples.runs()).flat_map(|i| {
-                let outputs = runner.run(&samples.run(i).unwrap().inputs, &mut |_, _| {});
-                floats(find(&outputs.unwrap(), "logits"))
+                let outputs = runner.run(&samples.run(i).unwrap().inputs);
+                floats(find(&outputs.unwrap().outputs, "logits"))
             });
             runs.collect()
         };

@@ -7,6 +7,7 @@ mod diff;
 mod exec;
 mod exec_guard;
 mod house;
+mod isolated;
 mod markdown;
 mod model_diff;
 mod passes;

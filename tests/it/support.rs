@@ -87,7 +87,7 @@ pub type Named = Vec<(String, Tensor)>;
 
 /// Runs a model once.
 pub fn run(model: &Model, inputs: &[(String, Tensor)]) -> onnxpress::Result<Named> {
-    Runner::new(&Tract, model, Vec::new()).run(inputs, &mut |_, _| {})
+    Runner::new(&Tract, model, Vec::new()).run(inputs).map(|executed| executed.outputs)
 }
 
 /// The elements of a `float` tensor.

@@ -1,0 +1,70 @@
+//! What a worker may use.
+
+use std::time::Duration;
+
+use crate::error::{Result, err};
+
+/// What a worker of [`Isolated`](crate::exec::Isolated) may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory that each worker may allocate; enforced on Linux. Half of the machine's
+    /// memory by default, so that the two workers of a comparison fit.
+    pub memory: u64,
+    /// Longest that preparing a model, or one run, may take: 2 minutes by default, a hundred times
+    /// what is usual.
+    pub time: Duration,
+    /// Runs that one worker makes at a time; the number of processors by default.
+    pub threads: usize,
+}
+
+/// Used where the size of the memory is not known.
+const MEMORY: u64 = 8 << 30;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: machine_memory().map_or(MEMORY, |bytes| bytes / 2),
+            time: Duration::from_secs(120),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn machine_memory() -> Option<u64> {
+    let info = rustix::system::sysinfo();
+    // Its types differ between processors.
+    #[allow(clippy::useless_conversion, reason = "needed on 32-bit processors")]
+    u64::from(info.totalram).checked_mul(u64::from(info.mem_unit))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn machine_memory() -> Option<u64> {
+    None
+}
+
+/// Limits the calling process to `memory` bytes of data, and spares the machine its core dumps.
+#[cfg(unix)]
+pub(super) fn apply(memory: u64) -> Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let lower = |resource: Resource, limit: u64| {
+        // What is already forbidden stays so.
+        let maximum = getrlimit(resource).maximum;
+        let limit = Some(maximum.map_or(limit, |maximum| maximum.min(limit)));
+        setrlimit(resource, Rlimit { current: limit, maximum: limit })
+            .map_err(|error| err!(Engine, "cannot limit the engine's process: {error}"))
+    };
+    // One byte, not none: that also keeps a core from being piped into a program (core(5)).
+    lower(Resource::Core, 1)?;
+    // Data rather than address space: mapped files and reserved addresses are no memory.
+    lower(Resource::Data, memory)?;
+    #[cfg(target_os = "linux")]
+    // When memory runs out all the same, this process goes first. Not every system lets us say so.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(super) fn apply(_memory: u64) -> Result<()> {
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! What parent and worker say to each other.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::analysis::Range;
+use crate::error::{Error, ErrorKind, Place, Result};
+use crate::exec::isolated::wire::{Frame, Received, Wire, unreadable};
+use crate::exec::{Executed, InputShape, Observation, Observe, Tap};
+use crate::tensor::{DType, Tensor};
+
+/// The parent asks.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Comes first: take these limits upon yourself.
+    Start { memory: u64, threads: usize },
+    /// Make the model, encoded by [`lower`](crate::exec::tract::lower), ready.
+    Prepare { model: Bytes, inputs: Vec<InputShape>, taps: Vec<Tap> },
+    /// Run the model that is ready.
+    Run { inputs: Vec<(String, Tensor)> },
+    /// Forget the model.
+    Release,
+}
+
+/// The worker answers, each request once.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// To [`Request::Start`]: the version of the program.
+    Ready(String),
+    /// To [`Request::Prepare`] and [`Request::Release`].
+    Done,
+    /// To [`Request::Run`].
+    Executed(Executed),
+    /// To any request.
+    Failed(Error),
+}
+
+impl Wire for Request {
+    fn put(&self, frame: &mut Frame) {
+        match self {
+            Self::Start { memory, threads } => {
+                frame.put(&0u64);
+                frame.put(memory);
+                frame.put(threads);
+            }
+            Self::Prepare { model, inputs, taps } => {
+                frame.put(&1u64);
+                frame.put(model);
+                frame.put(inputs);
+                frame.put(taps);
+            }
+            Self::Run { inputs } => {
+                frame.put(&2u64);
+                frame.put(inputs);
+            }
+            Self::Release => frame.put(&3u64),
+        }
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        Ok(match u64::take(frame)? {
+            0 => Self::Start { memory: frame.take()?, threads: frame.take()? },
+            1 => Self::Prepare { model: frame.take()?, inputs: frame.take()?, taps: frame.take()? },
+            2 => Self::Run { inputs: frame.take()? },
+            3 => Self::Release,
+            _ => return Err(unreadable()),
+        })
+    }
+}
+
+impl Wire for Reply {
+    fn put(&self, frame: &mut Frame) {
+        match self {
+            Self::Ready(version) => {
+                frame.put(&0u64);
+                frame.put(version);
+            }
+            Self::Done => frame.put(&1u64),
+            Self::Executed(executed) => {
+                frame.put(&2u64);
+                frame.put(&executed.outputs);
+                frame.put(&executed.observed);
+                frame.put(&u64::try_from(executed.time.as_nanos()).unwrap_or(u64::MAX));
+            }
+            Self::Failed(error) => {
+                frame.put(&3u64);
+                frame.put(error);
+            }
+        }
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        Ok(match u64::take(frame)? {
+            0 => Self::Ready(frame.take()?),
+            1 => Self::Done,
+            2 => Self::Executed(Executed {
+                outputs: frame.take()?,
+                observed: frame.take()?,
+                time: Duration::from_nanos(frame.take()?),
+            }),
+            3 => Self::Failed(frame.take()?),
+            _ => return Err(unreadable()),
+        })
+    }
+}
+
+impl Wire for DType {
+    fn put(&self, frame: &mut Frame) {
+        frame.put(&u64::from(self.to_onnx().unsigned_abs()));
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        let number = i32::try_from(u64::take(frame)?).ok();
+        number.and_then(Self::from_onnx).ok_or_else(unreadable)
+    }
+}
+
+/// Not for tensors of strings.
+impl Wire for Tensor {
+    fn put(&self, frame: &mut Frame) {
+        frame.put(&self.dtype());
+        frame.put(&self.dims().to_vec());
+        frame.put(self.bytes());
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        let (dtype, dims, bytes) = (frame.take()?, frame.take()?, frame.take()?);
+        Self::new(dtype, dims, bytes).map_err(|_| unreadable())
+    }
+}
+
+impl Wire for InputShape {
+    fn put(&self, frame: &mut Frame) {
+        frame.put(&self.name);
+        frame.put(&self.dtype);
+        frame.put(&self.dims);
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        Ok(Self { name: frame.take()?, dtype: frame.take()?, dims: frame.take()? })
+    }
+}
+
+impl Wire for Tap {
+    fn put(&self, frame: &mut Frame) {
+        frame.put(&self.value);
+        frame.put(&match self.observe {
+            Observe::Range => 0u64,
+            Observe::Value => 1,
+        });
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        let value = frame.take()?;
+        let observe = match u64::take(frame)? {
+            0 => Observe::Range,
+            1 => Observe::Value,
+            _ => return Err(unreadable()),
+        };
+        Ok(Self { value, observe })
+    }
+}
+
+impl Wire for Observation {
+    fn put(&self, frame: &mut Frame) {
+        match self {
+            Self::Range(range) => {
+                frame.put(&0u64);
+                frame.put(&u64::from(range.min.to_bits()));
+                frame.put(&u64::from(range.max.to_bits()));
+            }
+            Self::Value(tensor) => {
+                frame.put(&1u64);
+                frame.put(tensor);
+            }
+        }
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        fn float(frame: &mut Received) -> Result<f32> {
+            u32::try_from(u64::take(frame)?).map(f32::from_bits).map_err(|_| unreadable())
+        }
+        Ok(match u64::take(frame)? {
+            0 => Self::Range(Range { min: float(frame)?, max: float(frame)? }),
+            1 => Self::Value(frame.take()?),
+            _ => return Err(unreadable()),
+        })
+    }
+}
+
+/// The kinds that running a model can give; others become [`ErrorKind::Engine`].
+const KINDS: &[ErrorKind] = &[
+    ErrorKind::Engine,
+    ErrorKind::Data,
+    ErrorKind::Invalid,
+    ErrorKind::Unsupported,
+    ErrorKind::Limit,
+];
+
+impl Wire for Error {
+    fn put(&self, frame: &mut Frame) {
+        frame.put(&KINDS.iter().position(|kind| *kind == self.kind).unwrap_or(0));
+        frame.put(&self.place.item);
+        frame.put(&self.message);
+        frame.put(&self.help);
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        let kind = *KINDS.get(usize::take(frame)?).ok_or_else(unreadable)?;
+        let place = Place { item: frame.take()?, ..Place::default() };
+        Ok(Self { kind, place: Box::new(place), message: frame.take()?, help: frame.take()? })
+    }
+}
