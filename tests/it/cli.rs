@@ -257,6 +257,19 @@ fn keep_skip_and_granularity_reach_the_passes() {
 }
 
 #[test]
+fn nothing_left_to_quantize_is_a_warning() {
+    let folder = tempdir().unwrap();
+    ok(&shell(&format!("{QUANTIZE} -o TMP/once.onnx"), folder.path()));
+    let again = QUANTIZE.replace("fixtures/digits_mlp.onnx", "TMP/once.onnx");
+    let ran = shell(&format!("{again} -o TMP/twice.onnx"), folder.path());
+    let expected = "warning: nothing was quantized: the model has no Conv, Gemm or MatMul in float";
+    assert!(ok(&ran).contains(expected), "{}", ran.out);
+    let [once, twice] = ["once", "twice"]
+        .map(|name| std::fs::read(folder.path().join(format!("{name}.onnx"))).unwrap());
+    assert!(once == twice, "the file is the same");
+}
+
+#[test]
 fn the_snapshot_model_is_the_one_inspected() {
     // `inspect` is snapshotted on this model; the numbers that matter are counted apart.
     let model = load("digits_resnet_opset11.onnx");
