@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os().nth(1).ok_or("usage: text_form MODEL")?;
     let path = std::path::Path::new(&path);
     let model = if path.extension().is_some_and(|extension| extension == "onnx") {
-        read::file(path, read::Options::default())?.model
+        read::file(path)?.model
     } else {
         read::text(&std::fs::read_to_string(path)?).map_err(|error| error.in_file(path))?
     };

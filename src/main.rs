@@ -14,7 +14,17 @@ const USAGE: u8 = 2;
 const BOUND_MISSED: u8 = 3;
 
 fn main() -> ExitCode {
-    match cli::Cli::parse().run() {
+    let cli = cli::Cli::parse();
+    // The whole command runs on a large stack: the engine recurses over deep graphs.
+    let work = std::thread::Builder::new().stack_size(cli::WORKER_STACK).spawn(|| cli.run());
+    let Ok(ended) = work.map(std::thread::JoinHandle::join) else {
+        eprintln!("error: the operating system gives no thread");
+        return ExitCode::from(FAILED);
+    };
+    // A panic has printed its message.
+    match ended.unwrap_or_else(|_| {
+        Err(onnxpress::Error::new(onnxpress::ErrorKind::Engine, "onnxpress crashed (a bug)"))
+    }) {
         Ok(cli::Ended::Done) => ExitCode::SUCCESS,
         Ok(cli::Ended::BoundMissed) => ExitCode::from(BOUND_MISSED),
         Err(error) => {

@@ -14,7 +14,7 @@ use onnxpress::report::{ComparisonReport, Latency, Pair};
 use onnxpress::validate::{self, compare};
 use onnxpress::{Error, ErrorKind, Result};
 
-use super::{Common, EXIT_STATUS, Ended, io};
+use super::{EXIT_STATUS, Ended, Talk, Work, io};
 
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
@@ -48,18 +48,26 @@ pub struct Compare {
     #[command(flatten)]
     preprocessing: io::Preprocessing,
     #[command(flatten)]
-    common: Common,
+    work: Work,
+    #[command(flatten)]
+    talk: Talk,
 }
 
 /// Bounds that the result is asked to keep.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Bounds {
     /// Least signal-to-noise ratio of every output, in decibel.
-    #[arg(long, value_name = "DB", allow_hyphen_values = true)]
+    #[arg(long, value_name = "DB", allow_hyphen_values = true, value_parser = decibel)]
     pub min_sqnr: Option<f64>,
     /// Largest fall of top-1 accuracy, e.g. 1% or 0.01.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub max_drop: Option<f64>,
+}
+
+/// A finite number of decibel.
+fn decibel(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches("dB").trim_end().parse::<f64>();
+    number.ok().filter(|x| x.is_finite()).ok_or_else(|| format!("`{text}`; expected a number"))
 }
 
 /// `1%` or `0.01`.
@@ -76,34 +84,34 @@ fn share(text: &str) -> Result<f64, String> {
 
 impl Compare {
     pub fn run(self) -> Result<Ended> {
-        self.common.start()?;
+        self.work.start()?;
         if self.bounds.max_drop.is_some() && self.labels.is_none() {
             return Err(Error::new(ErrorKind::Usage, "--max-drop needs --data and --labels"));
         }
         if self.bounds.min_sqnr.is_some() && self.data.is_none() {
             return Err(Error::new(ErrorKind::Usage, "--min-sqnr needs --data"));
         }
-        let original = io::load(&self.original, &self.common)?;
-        let candidate = io::load(&self.candidate, &self.common)?;
+        let original = io::load(&self.original, &self.talk.words)?;
+        let candidate = io::load(&self.candidate, &self.talk.words)?;
         let mut report = sizes(&original, &candidate.model, candidate.byte_size);
         if let Some(data) = &self.data {
             let samples = self.preprocessing.open(data, self.labels.as_deref(), &original.model)?;
-            let options = validate::Options {
-                top: self.top.clone(),
-                output: self.scores.clone(),
-                runs: None,
-            };
+            let mut top = self.top.clone();
+            if self.bounds.max_drop.is_some() && !top.contains(&1) {
+                top.push(1);
+            }
+            let options = validate::Options { top, output: self.scores.clone(), runs: None };
             execute(&mut report, &original.model, &candidate.model, &samples, &options)?;
             if self.latency && report.not_validated.is_none() {
                 report.latency_ms = Some(latency(&original.model, &candidate.model, &samples)?);
             }
         }
         report.judge(self.bounds.min_sqnr, self.bounds.max_drop);
-        if self.common.json {
-            println!("{}", super::io::json(&report)?);
+        if self.talk.json {
+            io::print(&io::json(&report)?)?;
         } else {
             warn_random(self.data.as_deref());
-            print!("{report}");
+            io::print(&report.to_string())?;
         }
         Ok(if report.passed { Ended::Done } else { Ended::BoundMissed })
     }
@@ -115,6 +123,7 @@ pub fn sizes(original: &Loaded, candidate: &Model, candidate_bytes: u64) -> Comp
     let (a, b) = (cost(&original.model), cost(candidate));
     ComparisonReport {
         samples: 0,
+        random: false,
         outputs: Vec::new(),
         accuracy: BTreeMap::new(),
         size_bytes: Pair { original: original.byte_size, candidate: candidate_bytes },
@@ -135,6 +144,7 @@ pub fn execute(
     samples: &Samples,
     options: &validate::Options,
 ) -> Result<()> {
+    report.random = samples.is_random();
     match compare(&Tract, original, candidate, samples, options) {
         Ok(comparison) => report.measured(&comparison),
         Err(error) if error.kind == ErrorKind::Engine => {

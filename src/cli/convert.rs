@@ -6,12 +6,13 @@ use clap::Args;
 use onnxpress::emit::{self, Elements, TextOptions};
 use onnxpress::{Error, Result};
 
-use super::{Common, EXIT_STATUS, Ended, io};
+use super::{EXIT_STATUS, Ended, Words, io};
 
 /// Arguments of `convert`.
 #[derive(Debug, Args)]
-#[command(after_help = format!("Example:
+#[command(after_help = format!("Examples:
   onnxpress convert model.onnx -o copy.onnx
+  onnxpress convert model.onnx --external-data -o small.onnx
 
 {EXIT_STATUS}"))]
 pub struct Convert {
@@ -20,15 +21,15 @@ pub struct Convert {
     #[command(flatten)]
     output: io::Output,
     #[command(flatten)]
-    common: Common,
+    words: Words,
 }
 
 impl Convert {
     pub fn run(self) -> Result<Ended> {
         self.output.check(&self.model)?;
-        let loaded = io::load(&self.model, &self.common)?;
-        let bytes = emit::onnx(loaded.model.verify().map_err(Error::from)?)?;
-        self.output.save(&bytes)?;
+        let loaded = io::load(&self.model, &self.words)?;
+        let encoded = self.output.encode(&loaded.model, loaded.external)?;
+        self.output.save(&encoded)?;
         Ok(Ended::Done)
     }
 }
@@ -46,15 +47,15 @@ pub struct Print {
     #[arg(long)]
     full: bool,
     #[command(flatten)]
-    common: Common,
+    words: Words,
 }
 
 impl Print {
     pub fn run(self) -> Result<Ended> {
-        let loaded = io::load(&self.model, &self.common)?;
+        let loaded = io::load(&self.model, &self.words)?;
         let elements = if self.full { Elements::All } else { Elements::Few };
         let verified = loaded.model.verify().map_err(Error::from)?;
-        print!("{}", emit::text_with(verified, TextOptions { elements }));
+        io::print(&emit::text_with(verified, TextOptions { elements }))?;
         Ok(Ended::Done)
     }
 }

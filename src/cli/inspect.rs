@@ -10,7 +10,7 @@ use onnxpress::ir::{Def, DimSize, Model, Node, ValueType};
 use onnxpress::read::Loaded;
 use onnxpress::report::{InspectionReport, LayerReport, PortReport};
 
-use super::{Common, EXIT_STATUS, Ended, io};
+use super::{EXIT_STATUS, Ended, Talk, io};
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
@@ -27,17 +27,17 @@ pub struct Inspect {
     #[arg(long)]
     layers: bool,
     #[command(flatten)]
-    common: Common,
+    talk: Talk,
 }
 
 impl Inspect {
     pub fn run(self) -> Result<Ended> {
-        let loaded = io::load(&self.model, &self.common)?;
+        let loaded = io::load(&self.model, &self.talk.words)?;
         let report = report(&loaded, self.layers);
-        if self.common.json {
-            println!("{}", io::json(&report)?);
+        if self.talk.json {
+            io::print(&io::json(&report)?)?;
         } else {
-            print!("{report}");
+            io::print(&report.to_string())?;
         }
         Ok(Ended::Done)
     }

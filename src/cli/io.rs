@@ -1,17 +1,19 @@
 //! Arguments that several commands share: models, samples, results.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use onnxpress::data::{
-    Channels, InputSpec, Layout, Options, Preprocess, Samples, parse_number, parse_numbers,
+    Channels, Layout, Options, Preprocess, Samples, parse_number, parse_numbers,
 };
-use onnxpress::emit::{self, Overwrite};
-use onnxpress::ir::{Def, Dim, Model};
+use onnxpress::emit::{self, Encoded, Overwrite};
+use onnxpress::ir::Model;
+use onnxpress::pipeline;
 use onnxpress::read::{self, Loaded};
 use onnxpress::{Error, ErrorKind, Result};
 
-use super::Common;
+use super::Words;
 
 /// Where the result goes.
 #[derive(Debug, Args)]
@@ -22,6 +24,13 @@ pub struct Output {
     /// Replace OUT when it exists.
     #[arg(long)]
     pub force: bool,
+    /// Keep weights in a file of their own beside OUT; the default when the input does, and for
+    /// models beyond 2 GB.
+    #[arg(long)]
+    pub external_data: bool,
+    /// Keep weights in OUT itself; the default when the input does.
+    #[arg(long, conflicts_with = "external_data")]
+    pub inline_data: bool,
 }
 
 /// How samples become inputs.
@@ -80,39 +89,32 @@ impl Preprocessing {
             seed: self.seed,
             ..Options::default()
         };
-        Samples::open(data, &inputs(model)?, &options)
+        Samples::open(data, &pipeline::inputs(model)?, &options)
     }
 }
 
-/// The inputs that callers must give.
-fn inputs(model: &Model) -> Result<Vec<InputSpec>> {
-    let mut specs = Vec::new();
-    for &input in model.graph(model.main()).inputs() {
-        let value = model.value(input);
-        if matches!(value.def(), Def::Input { default: Some(_) }) {
-            continue;
+/// Prints to standard output; a reader that has gone away is no error.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorKind::Io, format!("standard output: {error}")))
         }
-        let ty = value.tensor_type().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "is not a tensor of a known type")
-                .at(format_args!("input `{}`", value.name()))
-        })?;
-        let dims = ty.dims.as_ref().map(|dims| dims.iter().map(Dim::fixed).collect());
-        specs.push(InputSpec { name: value.name().to_owned(), dtype: ty.dtype, dims });
+        _ => Ok(()),
     }
-    Ok(specs)
 }
 
 /// A report as JSON.
 pub fn json(report: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string_pretty(report)
+        .map(|text| text + "\n")
         .map_err(|error| Error::new(ErrorKind::Engine, format!("no JSON: {error}")))
 }
 
 /// Reads a model and prints what the reader noticed.
-pub fn load(path: &Path, common: &Common) -> Result<Loaded> {
-    let options = read::Options { drop_unknown: common.drop_unknown };
-    let loaded = read::file(path, options)?;
-    if !common.quiet {
+pub fn load(path: &Path, words: &Words) -> Result<Loaded> {
+    let loaded = read::file(path)?;
+    if !words.quiet {
         for note in &loaded.notes {
             eprintln!("note: {}: {note}", path.display());
         }
@@ -140,9 +142,30 @@ impl Output {
         Ok(())
     }
 
+    /// The result as it will be written. `external` tells how the input keeps its weights.
+    pub fn encode(&self, model: &Model, external: bool) -> Result<Encoded> {
+        let verified = model.verify().map_err(Error::from)?;
+        if !self.external_data && (self.inline_data || !external) {
+            match emit::onnx(verified) {
+                Err(error) if error.kind == ErrorKind::Limit && !self.inline_data => {}
+                inline => return Ok(Encoded { model: inline?, data: None }),
+            }
+        }
+        let name = self.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let encoded = emit::with_external_data(verified, &format!("{name}.data"))?;
+        match &encoded.data {
+            // Another model may need that file: this one gets a name after its contents.
+            Some((location, data)) if self.output.with_file_name(location).exists() => {
+                let digest = data.digest();
+                emit::with_external_data(verified, &format!("{name}.{digest:016x}.data"))
+            }
+            _ => Ok(encoded),
+        }
+    }
+
     /// Writes the result.
-    pub fn save(&self, bytes: &[u8]) -> Result<()> {
+    pub fn save(&self, encoded: &Encoded) -> Result<()> {
         let overwrite = if self.force { Overwrite::Replace } else { Overwrite::Never };
-        emit::save(&self.output, bytes, overwrite)
+        emit::write(&self.output, encoded, overwrite)
     }
 }

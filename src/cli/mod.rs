@@ -1,5 +1,4 @@
 //! Turns words into options and reports into output; one file for each subcommand.
-#![expect(clippy::print_stdout, reason = "this is where output is printed")]
 
 mod compare;
 mod convert;
@@ -43,7 +42,7 @@ enum Command {
     Quantize(quantize::Quantize),
     /// Run two models on the same samples and say how far apart they are.
     Compare(compare::Compare),
-    /// Write a model again, with nothing changed.
+    /// Write a model again, with its weights inside or in a file of their own.
     Convert(convert::Convert),
     /// Print a model in ONNX text syntax.
     Print(convert::Print),
@@ -51,27 +50,36 @@ enum Command {
     Passes(passes::Passes),
 }
 
-/// Options that every command has.
+/// How a command with a report talks.
 #[derive(Debug, Args)]
-struct Common {
+struct Talk {
     /// Print the report as JSON on standard output, and nothing else there.
     #[arg(long)]
     json: bool,
-    /// Print nothing but the report, errors and warnings.
+    #[command(flatten)]
+    words: Words,
+}
+
+/// What a command says besides its result.
+#[derive(Debug, Args)]
+struct Words {
+    /// Print nothing but the result, errors and warnings.
     #[arg(short, long)]
     quiet: bool,
+}
+
+/// How a command computes.
+#[derive(Debug, Args)]
+struct Work {
     /// Number of threads; by default one for each processor.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Read models with fields that this version does not know, and drop those fields.
-    #[arg(long)]
-    drop_unknown: bool,
 }
 
 /// Stack of a worker in bytes: the engine recurses over deep graphs.
-const WORKER_STACK: usize = 64 << 20;
+pub const WORKER_STACK: usize = 64 << 20;
 
-impl Common {
+impl Work {
     fn start(&self) -> onnxpress::Result<()> {
         rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads.unwrap_or(0))

@@ -2,10 +2,10 @@
 
 use clap::Args;
 use onnxpress::Result;
-use onnxpress::passes::PASSES;
+use onnxpress::passes::{PASSES, Pass};
 use serde_json::json;
 
-use super::{EXIT_STATUS, Ended};
+use super::{EXIT_STATUS, Ended, io};
 
 /// Arguments of `passes`.
 #[derive(Debug, Args)]
@@ -27,11 +27,14 @@ impl Passes {
                     "summary": pass.summary(),
                 })
             });
-            println!("{:#}", serde_json::Value::Array(rows.collect()));
+            io::print(&io::json(&rows.collect::<Vec<_>>())?)?;
         } else {
-            for pass in passes {
-                println!("{:<26}{:<10}{}", pass.name(), pass.promise().to_string(), pass.summary());
-            }
+            let line = |pass: &dyn Pass| {
+                let promise = pass.promise().to_string();
+                format!("{:<26}{promise:<10}{}\n", pass.name(), pass.summary())
+            };
+            let lines: String = passes.iter().map(|pass| line(pass.as_ref())).collect();
+            io::print(&lines)?;
         }
         Ok(Ended::Done)
     }

@@ -8,10 +8,10 @@ use onnxpress::exec::Tract;
 use onnxpress::passes::{Context, Granularity};
 use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Step};
 use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
-use onnxpress::{Error, Result, emit, read, validate};
+use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::compare::{Bounds, execute, sizes, warn_random};
-use super::{Common, EXIT_STATUS, Ended, io, progress};
+use super::{EXIT_STATUS, Ended, Talk, Work, io, progress};
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
@@ -38,7 +38,8 @@ pub struct Quantize {
     /// How many weights share a scale.
     #[arg(long, value_enum, default_value_t = Share::Channel)]
     granularity: Share,
-    /// Keep nodes in float whose names fit the pattern; `*` stands for any text.
+    /// Keep nodes in float whose names fit the pattern; `*` stands for any text. A node without a
+    /// name goes by its first output.
     #[arg(long, value_name = "NODE-PATTERN")]
     keep: Vec<String>,
     /// Leave out a pass.
@@ -61,7 +62,9 @@ pub struct Quantize {
     #[command(flatten)]
     preprocessing: io::Preprocessing,
     #[command(flatten)]
-    common: Common,
+    work: Work,
+    #[command(flatten)]
+    talk: Talk,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -90,25 +93,31 @@ const POOR_DB: f64 = 10.0;
 
 impl Quantize {
     pub fn run(self) -> Result<Ended> {
-        self.common.start()?;
+        self.work.start()?;
+        if self.bounds.max_drop.is_some() && (self.test.is_none() || self.labels.is_none()) {
+            return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test and --labels"));
+        }
         self.output.check(&self.model)?;
         check_skipped(&self.skip)?;
         let (Mode::Static, Calibrator::Minmax) = (self.mode, self.calibrator);
-        let original = io::load(&self.model, &self.common)?;
+        let original = io::load(&self.model, &self.talk.words)?;
         let labels = self.labels.as_deref();
         let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original.model)?;
         let test = self.test.as_ref();
         let test =
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
-        let progress = progress::Bar::new("calibrating", self.common.quiet);
+        let progress = progress::Bar::new("calibrating", self.talk.words.quiet);
         let calibration = Calibration { engine: &Tract, samples: &samples, progress: &progress };
         let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration) };
         let check = Check { engine: &Tract, samples: &samples, runs: CHECK_RUNS };
         let passes = pipeline::quantize(&self.options());
         let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
-        let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
+        let encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
-        let result = read::bytes(encoded.clone(), read::Options::default())?.model;
+        let result = match &encoded.data {
+            None => read::bytes(encoded.model.to_bytes())?.model,
+            Some(_) => finished.model,
+        };
         let mut drift = sizes(&original, &result, encoded.len() as u64);
         let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
         execute(&mut drift, &original.model, &result, &samples, &part)?;
@@ -131,11 +140,11 @@ impl Quantize {
         judged.judge(self.bounds.min_sqnr, self.bounds.max_drop);
         let passed = judged.passed;
         self.output.save(&encoded)?;
-        if self.common.json {
-            println!("{}", io::json(&report)?);
+        if self.talk.json {
+            io::print(&io::json(&report)?)?;
         } else {
             warn_random(Some(&self.data));
-            print!("{report}");
+            io::print(&report.to_string())?;
         }
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })
     }
@@ -158,11 +167,13 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
     if !quantized {
         let refusals = steps.iter().filter(|s| s.name == "quantize-static");
         let reason = refusals.flat_map(|s| &s.report.refused).next();
+        let tried = steps.iter().any(|step| step.name == "quantize-static");
         warnings.push(match reason {
             Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
-            None => {
-                "nothing was quantized: the model has no Conv, Gemm or MatMul in float".to_owned()
+            None if tried => {
+                "nothing was quantized: no Conv, Gemm or MatMul is left to quantize".to_owned()
             }
+            None => "nothing was quantized: pass quantize-static was left out".to_owned(),
         });
     }
     for output in drift.outputs.iter().filter(|output| output.sqnr_db < POOR_DB) {
@@ -181,10 +192,8 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
 fn check_skipped(names: &[String]) -> Result<()> {
     match names.iter().find(|name| onnxpress::passes::find(name).is_none()) {
         None => Ok(()),
-        Some(name) => {
-            Err(Error::new(onnxpress::ErrorKind::Usage, format!("there is no pass `{name}`"))
-                .help("`onnxpress passes` lists them"))
-        }
+        Some(name) => Err(Error::new(ErrorKind::Usage, format!("there is no pass `{name}`"))
+            .help("`onnxpress passes` lists them")),
     }
 }
 

@@ -1,61 +1,49 @@
 //! Attribute -> `AttributeProto`.
 
-use crate::emit::onnx::{carried, graph};
+use crate::emit::Storage;
+use crate::emit::onnx::graph;
 use crate::emit::tensor;
-use crate::error::Result;
 use crate::ir::{AttrValue, Attribute, Model};
-use crate::proto::AttributeProto;
 use crate::proto::attribute_proto::AttributeType;
+use crate::wire::{Rope, Writer};
 
-pub(super) fn attribute(model: &Model, attribute: &Attribute) -> Result<AttributeProto> {
-    let mut proto: AttributeProto = carried(&attribute.carried)?;
-    proto.name = Some(attribute.name.clone());
-    let present = !attribute.implicit;
+pub(super) fn attribute(model: &Model, attribute: &Attribute, storage: &mut Storage) -> Rope {
+    let mut out = Writer::keeping(&attribute.carried);
+    out.bytes(1, attribute.name.as_bytes());
     let kind = match &attribute.value {
-        AttrValue::Float(x) => {
-            proto.f = present.then_some(*x);
-            AttributeType::Float
-        }
-        AttrValue::Int(x) => {
-            proto.i = present.then_some(*x);
-            AttributeType::Int
-        }
-        AttrValue::String(x) => {
-            proto.s = present.then(|| x.to_vec());
-            AttributeType::String
-        }
-        AttrValue::Tensor(stored) => {
-            proto.t = Some(tensor::tensor(stored)?);
-            AttributeType::Tensor
-        }
-        AttrValue::Graph(body) => {
-            proto.g = Some(graph(model, *body)?);
-            AttributeType::Graph
-        }
-        AttrValue::Floats(xs) => {
-            proto.floats.clone_from(xs);
-            AttributeType::Floats
-        }
-        AttrValue::Ints(xs) => {
-            proto.ints.clone_from(xs);
-            AttributeType::Ints
-        }
-        AttrValue::Strings(xs) => {
-            proto.strings = xs.iter().map(|x| x.to_vec()).collect();
-            AttributeType::Strings
-        }
-        AttrValue::Tensors(xs) => {
-            proto.tensors = xs.iter().map(tensor::tensor).collect::<Result<_>>()?;
-            AttributeType::Tensors
-        }
-        AttrValue::Graphs(bodies) => {
-            proto.graphs = bodies.iter().map(|&body| graph(model, body)).collect::<Result<_>>()?;
-            AttributeType::Graphs
-        }
-        AttrValue::Opaque => return Ok(proto),
+        AttrValue::Float(_) => AttributeType::Float,
+        AttrValue::Int(_) => AttributeType::Int,
+        AttrValue::String(_) => AttributeType::String,
+        AttrValue::Tensor(_) => AttributeType::Tensor,
+        AttrValue::Graph(_) => AttributeType::Graph,
+        AttrValue::Floats(_) => AttributeType::Floats,
+        AttrValue::Ints(_) => AttributeType::Ints,
+        AttrValue::Strings(_) => AttributeType::Strings,
+        AttrValue::Tensors(_) => AttributeType::Tensors,
+        AttrValue::Graphs(_) => AttributeType::Graphs,
+        AttrValue::Opaque => return out.finish(),
     };
-    if !attribute.untyped {
-        proto.r#type = Some(kind as i32);
+    if !attribute.implicit {
+        match &attribute.value {
+            AttrValue::Float(x) => out.float(2, *x),
+            AttrValue::Int(x) => out.int(3, *x),
+            AttrValue::String(x) => out.shared(4, x),
+            AttrValue::Tensor(stored) => out.message(5, tensor::tensor(stored, None, storage)),
+            AttrValue::Graph(body) => out.message(6, graph(model, *body, storage)),
+            AttrValue::Floats(xs) => xs.iter().for_each(|x| out.float(7, *x)),
+            AttrValue::Ints(xs) => xs.iter().for_each(|x| out.int(8, *x)),
+            AttrValue::Strings(xs) => xs.iter().for_each(|x| out.shared(9, x)),
+            AttrValue::Tensors(xs) => {
+                xs.iter().for_each(|x| out.message(10, tensor::tensor(x, None, storage)));
+            }
+            AttrValue::Graphs(bodies) => {
+                bodies.iter().for_each(|body| out.message(11, graph(model, *body, storage)));
+            }
+            AttrValue::Opaque => {}
+        }
     }
-    Ok(proto)
+    if !attribute.untyped {
+        out.int(20, kind as i64);
+    }
+    out.finish()
 }

@@ -1,12 +1,16 @@
 //! A *verified* model becomes bytes; the twin of `read`.
 
 mod attribute;
+mod external;
 mod onnx;
 mod save;
 mod tensor;
 mod text;
 mod types;
 
+use external::Storage;
+
+pub use external::{Encoded, with_external_data};
 pub use onnx::onnx;
-pub use save::{Overwrite, save};
+pub use save::{Overwrite, save, write};
 pub use text::{Elements, TextOptions, text, text_with};

@@ -1,107 +1,93 @@
-//! Model -> `ModelProto`.
+//! Model -> `ModelProto`, in ascending order of the field numbers.
 
-use bytes::Bytes;
-use prost::Message;
-
-use crate::emit::{attribute, tensor, types};
+use crate::emit::{Storage, attribute, tensor, types};
 use crate::error::{Result, err};
 use crate::ir::{Constant, Declared, Def, GraphId, Model, Node, ValueId, Verified};
-use crate::proto::{
-    FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, SparseTensorProto,
-    StringStringEntryProto, TensorProto, ValueInfoProto,
-};
+use crate::wire::{Rope, Writer};
 
 /// Largest protobuf message that all readers accept.
 const LARGEST_MESSAGE: usize = i32::MAX as usize;
 
-/// The encoded model. A model that was read and not edited gives the bytes it was read from.
+/// The encoded model with all data inside. A model that was read and not edited gives the bytes it
+/// was read from. Weights are shared with the model, not copied.
 ///
 /// # Errors
 /// When the message would pass 2 GiB, which no reader accepts.
-pub fn onnx(verified: Verified<'_>) -> Result<Bytes> {
-    let proto = model(verified.model())?;
-    let size = proto.encoded_len();
-    if size > LARGEST_MESSAGE {
-        return Err(err!(
-            Limit,
-            "the model takes {size} bytes in one message; readers accept {LARGEST_MESSAGE}"
-        ));
+pub fn onnx(verified: Verified<'_>) -> Result<Rope> {
+    within_limit(encode(verified, &mut Storage::Inline))
+}
+
+/// The encoded model, with tensors where `storage` says.
+pub(super) fn encode(verified: Verified<'_>, storage: &mut Storage) -> Rope {
+    let model = verified.model();
+    let mut out = Writer::keeping(&model.header.carried);
+    if let Some(version) = model.header.ir_version {
+        out.int(1, version);
     }
-    Ok(proto.encode_to_vec().into())
-}
-
-/// The message a remainder was taken from, without the fields that the IR models.
-pub(super) fn carried<M: Message + Default>(encoded: &Bytes) -> Result<M> {
-    M::decode(encoded.clone())
-        .map_err(|error| err!(Invalid, "carried data cannot be decoded: {error}"))
-}
-
-/// Sets a text field; one that is empty keeps the presence it was read with.
-pub(super) fn set_text(field: &mut Option<String>, text: &str) {
-    if !text.is_empty() {
-        *field = Some(text.to_owned());
-    }
-}
-
-/// An entry of metadata.
-pub(super) fn entry((key, value): &(String, String)) -> StringStringEntryProto {
-    StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) }
-}
-
-fn model(model: &Model) -> Result<ModelProto> {
-    let mut proto: ModelProto = carried(&model.header.carried)?;
-    proto.ir_version = model.header.ir_version;
+    out.message(7, graph(model, model.main(), storage));
     for (i, (domain, version)) in model.header.opsets.iter().enumerate() {
-        let mut import: OperatorSetIdProto = match model.header.opsets_carried.get(i) {
-            Some(encoded) => carried(encoded)?,
-            None => OperatorSetIdProto { domain: Some(String::new()), ..Default::default() },
+        let mut import = match model.header.opsets_carried.get(i) {
+            Some(kept) => Writer::keeping(kept),
+            None => Writer::default(),
         };
-        set_text(&mut import.domain, domain);
-        import.version = Some(*version);
-        proto.opset_import.push(import);
+        match model.header.opsets_carried.get(i) {
+            Some(_) => import.text(1, domain),
+            None => import.bytes(1, domain.as_bytes()),
+        }
+        import.int(2, *version);
+        out.message(8, import.finish());
     }
     for function in model.functions() {
-        proto.functions.push(carried::<FunctionProto>(&function.encoded)?);
+        out.shared(25, &function.encoded);
     }
-    proto.graph = Some(graph(model, model.main())?);
-    Ok(proto)
+    out.finish()
+}
+
+pub(super) fn within_limit(encoded: Rope) -> Result<Rope> {
+    match encoded.len() {
+        size if size > LARGEST_MESSAGE => Err(err!(
+            Limit,
+            "the model takes {size} bytes in one message; readers accept {LARGEST_MESSAGE}"
+        )
+        .help("keep the weights in a file of their own with --external-data")),
+        _ => Ok(encoded),
+    }
 }
 
 /// Recursion is bounded by the nesting that `read` accepted.
-pub(super) fn graph(model: &Model, id: GraphId) -> Result<GraphProto> {
+pub(super) fn graph(model: &Model, id: GraphId, storage: &mut Storage) -> Rope {
     let entry = model.graph(id);
-    let mut proto: GraphProto = carried(&entry.carried)?;
-    set_text(&mut proto.name, entry.name());
+    let mut out = Writer::keeping(&entry.carried);
     for (_, node) in model.nodes_of(id) {
-        proto.node.push(self::node(model, node)?);
+        out.message(1, self::node(model, node, storage));
     }
+    out.text(2, entry.name());
     for value in model.initializers_of(id) {
         if let Some(Constant::Dense(stored)) = constant(model, value) {
-            let mut initializer: TensorProto = tensor::tensor(stored)?;
-            initializer.name = Some(model.value(value).name().to_owned());
-            proto.initializer.push(initializer);
+            out.message(5, tensor::tensor(stored, Some(model.value(value).name()), storage));
+        }
+    }
+    for &value in entry.inputs() {
+        out.message(11, types::info(model.value(value).name(), model.value(value).info()));
+    }
+    for output in entry.outputs() {
+        out.message(12, types::info(model.value(output.value).name(), &output.info));
+    }
+    for declared in model.declared_of(id) {
+        match declared {
+            Declared::Value(value) => {
+                let value = model.value(*value);
+                out.message(13, types::info(value.name(), value.info()));
+            }
+            Declared::Carried(encoded) => out.shared(13, encoded),
         }
     }
     for value in model.sparse_initializers_of(id) {
         if let Some(Constant::Sparse(encoded)) = constant(model, value) {
-            proto.sparse_initializer.push(carried::<SparseTensorProto>(encoded)?);
+            out.shared(15, encoded);
         }
     }
-    for &value in entry.inputs() {
-        proto.input.push(types::info(model.value(value).name(), model.value(value).info())?);
-    }
-    for output in entry.outputs() {
-        proto.output.push(types::info(model.value(output.value).name(), &output.info)?);
-    }
-    for declared in model.declared_of(id) {
-        proto.value_info.push(match declared {
-            Declared::Value(value) => {
-                types::info(model.value(*value).name(), model.value(*value).info())?
-            }
-            Declared::Carried(encoded) => carried::<ValueInfoProto>(encoded)?,
-        });
-    }
-    Ok(proto)
+    out.finish()
 }
 
 fn constant(model: &Model, value: ValueId) -> Option<&Constant> {
@@ -111,19 +97,23 @@ fn constant(model: &Model, value: ValueId) -> Option<&Constant> {
     }
 }
 
-fn node(model: &Model, node: &Node) -> Result<NodeProto> {
-    let mut proto: NodeProto = carried(&node.carried)?;
-    let name = |value: &Option<ValueId>| {
-        value.map(|value| model.value(value).name().to_owned()).unwrap_or_default()
-    };
-    proto.input = node.inputs().iter().map(name).collect();
-    proto.output = node.outputs().iter().map(name).collect();
-    set_text(&mut proto.name, node.name());
-    proto.op_type = Some(node.op().to_owned());
-    set_text(&mut proto.domain, node.domain());
-    proto.metadata_props.extend(node.metadata.iter().map(entry));
-    for attribute in node.attributes() {
-        proto.attribute.push(attribute::attribute(model, attribute)?);
+fn node(model: &Model, node: &Node, storage: &mut Storage) -> Rope {
+    let mut out = Writer::keeping(&node.carried);
+    let name = |value: &Option<ValueId>| value.map_or("", |value| model.value(value).name());
+    for input in node.inputs() {
+        out.bytes(1, name(input).as_bytes());
     }
-    Ok(proto)
+    for output in node.outputs() {
+        out.bytes(2, name(output).as_bytes());
+    }
+    out.text(3, node.name());
+    out.bytes(4, node.op().as_bytes());
+    for attribute in node.attributes() {
+        out.message(5, attribute::attribute(model, attribute, storage));
+    }
+    out.text(7, node.domain());
+    for entry in &node.metadata {
+        out.message(9, types::entry(entry));
+    }
+    out.finish()
 }

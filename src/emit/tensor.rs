@@ -1,47 +1,75 @@
 //! Tensor -> `TensorProto`, in the field it was read from.
 
-use crate::emit::onnx::carried;
-use crate::error::Result;
+use crate::emit::Storage;
+use crate::emit::types::entry;
 use crate::ir::{Stored, StoredAs};
-use crate::proto::TensorProto;
 use crate::tensor::{DType, Tensor};
+use crate::wire::{Rope, Writer};
 
-pub(super) fn tensor(stored: &Stored) -> Result<TensorProto> {
+/// `TensorProto.DataLocation.EXTERNAL`.
+const EXTERNAL: i64 = 1;
+
+/// The message of a tensor; an initializer is named after its value.
+pub(super) fn tensor(stored: &Stored, name: Option<&str>, storage: &mut Storage) -> Rope {
     let tensor = &stored.tensor;
-    let mut proto: TensorProto = carried(&stored.carried)?;
-    proto.dims = tensor.dims().iter().map(|&d| i64::try_from(d).unwrap_or(i64::MAX)).collect();
-    proto.data_type = Some(tensor.dtype().to_onnx());
+    let mut out = Writer::keeping(&stored.carried);
+    tensor.dims().iter().for_each(|&dim| out.int(1, i64::try_from(dim).unwrap_or(i64::MAX)));
+    out.int(2, i64::from(tensor.dtype().to_onnx()));
+    if stored.stored_as == StoredAs::Field {
+        early_field(tensor, &mut out);
+    }
+    if let Some(name) = name {
+        out.bytes(8, name.as_bytes());
+    }
     match stored.stored_as {
-        StoredAs::Raw => proto.raw_data = Some(tensor.bytes().clone()),
-        StoredAs::Field => into_field(tensor, &mut proto),
+        StoredAs::Raw => match storage.place(tensor.bytes()) {
+            None => out.shared(9, tensor.bytes()),
+            Some(place) => {
+                let entries = place.entries();
+                entries.iter().for_each(|pair| out.message(13, entry(pair)));
+                out.int(14, EXTERNAL);
+            }
+        },
+        StoredAs::Field => late_field(tensor, &mut out),
         StoredAs::Absent => {}
     }
-    Ok(proto)
+    out.finish()
 }
 
-fn into_field(tensor: &Tensor, proto: &mut TensorProto) {
-    macro_rules! elements {
-        ($native:ty) => {{
-            let (chunks, _) = tensor.bytes().as_chunks::<{ size_of::<$native>() }>();
-            chunks.iter().map(|&b| <$native>::from_le_bytes(b))
-        }};
-    }
+macro_rules! elements {
+    ($tensor:expr, $native:ty) => {{
+        let (chunks, _) = $tensor.bytes().as_chunks::<{ size_of::<$native>() }>();
+        chunks.iter().map(|&b| <$native>::from_le_bytes(b))
+    }};
+}
+
+/// The typed fields that stand before the name.
+fn early_field(tensor: &Tensor, out: &mut Writer) {
     match tensor.dtype() {
-        DType::Float | DType::Complex64 => proto.float_data = elements!(f32).collect(),
-        DType::Double | DType::Complex128 => proto.double_data = elements!(f64).collect(),
-        DType::Int64 => proto.int64_data = elements!(i64).collect(),
-        DType::Uint64 => proto.uint64_data = elements!(u64).collect(),
-        DType::Uint32 => proto.uint64_data = elements!(u32).map(u64::from).collect(),
-        DType::Int32 => proto.int32_data = elements!(i32).collect(),
-        DType::Int16 => proto.int32_data = elements!(i16).map(i32::from).collect(),
-        DType::Int8 => proto.int32_data = elements!(i8).map(i32::from).collect(),
+        // The encoded list is the little-endian elements themselves.
+        DType::Float | DType::Complex64 => out.shared(4, tensor.bytes()),
+        DType::Int32 => out.packed(5, elements!(tensor, i32).map(i64::from)),
+        DType::Int16 => out.packed(5, elements!(tensor, i16).map(i64::from)),
+        DType::Int8 => out.packed(5, elements!(tensor, i8).map(i64::from)),
         DType::Uint16 | DType::Float16 | DType::Bfloat16 => {
-            proto.int32_data = elements!(u16).map(i32::from).collect();
+            out.packed(5, elements!(tensor, u16).map(i64::from));
         }
         DType::String => {
             let strings = tensor.strings().unwrap_or_default();
-            proto.string_data = strings.iter().map(|s| s.to_vec()).collect();
+            strings.iter().for_each(|text| out.shared(6, text));
         }
-        _ => proto.int32_data = tensor.bytes().iter().map(|&b| i32::from(b)).collect(),
+        DType::Int64 => out.packed(7, elements!(tensor, i64)),
+        DType::Double | DType::Complex128 | DType::Uint32 | DType::Uint64 => {}
+        _ => out.packed(5, tensor.bytes().iter().map(|&b| i64::from(b))),
+    }
+}
+
+/// The typed fields that stand after the name.
+fn late_field(tensor: &Tensor, out: &mut Writer) {
+    match tensor.dtype() {
+        DType::Double | DType::Complex128 => out.shared(10, tensor.bytes()),
+        DType::Uint64 => out.packed(11, elements!(tensor, u64).map(|x| x as i64)),
+        DType::Uint32 => out.packed(11, elements!(tensor, u32).map(i64::from)),
+        _ => {}
     }
 }

@@ -36,7 +36,7 @@ impl Engine for Tract {
     ) -> Result<Arc<dyn Session>> {
         guard::check(model.model(), |op| FRAMEWORK.op_register.0.contains_key(op))?;
         let view = view::of(model.model(), inputs);
-        let bytes = emit::onnx(view.verify().map_err(Error::from)?)?;
+        let bytes = emit::onnx(view.verify().map_err(Error::from)?)?.to_bytes();
         panic::caught(|| {
             let proto = pb::ModelProto::decode(&bytes[..])
                 .map_err(|error| err!(Engine, "tract cannot decode the model: {error}"))?;

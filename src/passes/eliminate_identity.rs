@@ -38,7 +38,7 @@ impl Rule for EliminateIdentity {
         };
         if !model.can_substitute(from, to) {
             return Match::Refused(format!(
-                "`{}` is an output of the graph, and `{}` cannot take its name",
+                "`{}` must keep its name, and `{}` cannot take it",
                 model.value(from).name(),
                 model.value(to).name()
             ));

@@ -10,7 +10,6 @@ use std::path::{Component, Path, PathBuf};
 use bytes::Bytes;
 
 use crate::error::{Error, Result, err};
-use crate::proto::StringStringEntryProto;
 use crate::read::disk;
 
 /// The folder that external data may come from.
@@ -46,13 +45,9 @@ impl Folder {
     }
 
     /// The `length` bytes that the entries of a tensor point to.
-    pub(super) fn window(
-        &mut self,
-        entries: &[StringStringEntryProto],
-        length: usize,
-    ) -> Result<Bytes> {
+    pub(super) fn window(&mut self, entries: &[(String, String)], length: usize) -> Result<Bytes> {
         let get = |key: &str| {
-            entries.iter().find(|e| e.key.as_deref() == Some(key)).and_then(|e| e.value.as_deref())
+            entries.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
         };
         let number = |key: &str| -> Result<Option<usize>> {
             get(key)

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use crate::error::{Result, err};
 use crate::ir::{
     Constant, Declared, Def, GraphId, GraphOutput, Info, Model, Node, NodeId, Use, ValueId,
 };
-use crate::proto::{GraphProto, NodeProto, ValueInfoProto};
-use crate::read::onnx::{remainder, take_entries, take_text};
-use crate::read::{Folder, attribute, tensor, types};
+use crate::read::onnx::{entry, text_or_keep};
+use crate::read::{Folder, attribute, sparse, tensor, types};
+use crate::wire::{Message, Rest};
 
 /// Names visible at some depth, innermost graph last.
 #[derive(Default)]
@@ -33,61 +35,104 @@ impl Scopes {
     }
 }
 
-pub(super) fn read(model: &mut Model, proto: GraphProto, folder: &mut Folder) -> Result<()> {
-    let mut reader = Reader { model, folder, scopes: Scopes::default() };
-    reader.graph(proto).map(|_| ())
+/// Reads the main graph.
+pub(super) fn read(model: &mut Model, message: &Message, folder: &mut Folder) -> Result<()> {
+    let mut reader = Reader { model, scopes: Scopes::default() };
+    reader.graph(message, folder).map(|_| ())
 }
+
+/// Deepest nesting of bodies. The format's own readers stop at 100 nested messages, of which each
+/// body takes three.
+const BODY_DEPTH: usize = 100 / 3;
 
 struct Reader<'a> {
     model: &'a mut Model,
-    folder: &'a mut Folder,
     scopes: Scopes,
 }
 
+/// The fields of a graph message.
+#[derive(Default)]
+struct Parts {
+    nodes: Vec<Message>,
+    initializers: Vec<Message>,
+    sparse: Vec<Message>,
+    inputs: Vec<Message>,
+    outputs: Vec<Message>,
+    declared: Vec<Message>,
+    annotations: Vec<Message>,
+}
+
 impl Reader<'_> {
-    /// Recursion is bounded by the decoder's limit on nested messages.
-    fn graph(&mut self, mut proto: GraphProto) -> Result<GraphId> {
-        let name = take_text(&mut proto.name);
+    /// Recursion is bounded by [`BODY_DEPTH`].
+    fn graph(&mut self, message: &Message, folder: &mut Folder) -> Result<GraphId> {
+        if self.scopes.0.len() > BODY_DEPTH {
+            return Err(err!(Limit, "bodies are nested deeper than {BODY_DEPTH}"));
+        }
+        let (mut name, mut parts, mut rest) = (String::new(), Parts::default(), Rest::default());
+        for field in message.fields() {
+            let field = field?;
+            match field.number {
+                1 => parts.nodes.push(field.message()?),
+                2 => name = text_or_keep(field, &mut rest)?,
+                5 => parts.initializers.push(field.message()?),
+                11 => parts.inputs.push(field.message()?),
+                12 => parts.outputs.push(field.message()?),
+                13 => parts.declared.push(field.message()?),
+                14 => {
+                    rest.keep(&field);
+                    parts.annotations.push(field.message()?);
+                }
+                15 => parts.sparse.push(field.message()?),
+                _ => rest.keep(&field),
+            }
+        }
         let graph = self.model.add_graph(&name, None);
+        self.model.graph_mut(graph).carried = rest.finish();
         self.scopes.0.push(HashMap::new());
-        self.definitions(graph, &mut proto).and_then(|()| self.mentions(graph, proto)).map_err(
-            |error| match name.as_str() {
+        self.definitions(graph, &parts, folder)
+            .and_then(|nodes| self.mentions(graph, &parts, nodes, folder))
+            .map_err(|error| match name.as_str() {
                 "" => error,
                 name if graph == self.model.main() => error.at(format_args!("graph `{name}`")),
                 name => error.at(format_args!("body `{name}`")),
-            },
-        )?;
+            })?;
         self.scopes.0.pop();
         Ok(graph)
     }
 
-    fn definitions(&mut self, graph: GraphId, proto: &mut GraphProto) -> Result<()> {
-        for mut input in std::mem::take(&mut proto.input) {
-            let name = input.name.take().unwrap_or_default();
+    fn definitions(
+        &mut self,
+        graph: GraphId,
+        parts: &Parts,
+        folder: &mut Folder,
+    ) -> Result<Vec<NodeParts>> {
+        for message in &parts.inputs {
+            let (name, info) = types::info(message)?;
             let value = self.define(graph, &name, Def::Input { default: None })?;
-            let info = types::info(&mut input)?;
             self.model.set_info(value, info);
             self.model.graph_mut(graph).inputs.push(value);
         }
-        for mut initializer in std::mem::take(&mut proto.initializer) {
-            let name = initializer.name.take().unwrap_or_default();
-            let stored = tensor::stored(initializer, self.folder)
-                .map_err(|error| error.at(format_args!("initializer `{name}`")))?;
+        for message in &parts.initializers {
+            let (name, stored) = tensor::initializer(message, folder)?;
             let value = self.constant(graph, &name, Constant::Dense(stored))?;
             self.model.graph_mut(graph).initializers.push(value);
         }
-        for mut sparse in std::mem::take(&mut proto.sparse_initializer) {
-            let name = sparse.values.as_ref().and_then(|v| v.name.clone()).unwrap_or_default();
-            let value = self.constant(graph, &name, Constant::Sparse(remainder(&mut sparse)))?;
+        for message in &parts.sparse {
+            let name = sparse::check(message, folder)?;
+            let constant = Constant::Sparse(message.bytes().clone());
+            let value = self.constant(graph, &name, constant)?;
             self.model.graph_mut(graph).sparse_initializers.push(value);
         }
-        for name in proto.node.iter().flat_map(|node| &node.output) {
-            if !name.is_empty() {
+        let mut nodes = Vec::with_capacity(parts.nodes.len());
+        for message in &parts.nodes {
+            let node = NodeParts::read(message)?;
+            for name in node.outputs.iter().filter(|name| !name.is_empty()) {
                 // `push_node` fills in the producer.
                 self.define(graph, name, Def::Undefined)?;
             }
+            nodes.push(node);
         }
-        Ok(())
+        Ok(nodes)
     }
 
     fn define(&mut self, graph: GraphId, name: &str, def: Def) -> Result<ValueId> {
@@ -111,92 +156,81 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    fn mentions(&mut self, graph: GraphId, mut proto: GraphProto) -> Result<()> {
-        let mut order = Vec::with_capacity(proto.node.len());
-        for node in std::mem::take(&mut proto.node) {
-            order.push(self.node(graph, node)?);
+    fn mentions(
+        &mut self,
+        graph: GraphId,
+        parts: &Parts,
+        nodes: Vec<NodeParts>,
+        folder: &mut Folder,
+    ) -> Result<()> {
+        let mut order = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            order.push(self.node(graph, node, folder)?);
         }
         self.model.set_order(graph, &order);
-        for mut output in std::mem::take(&mut proto.output) {
-            let name = output.name.take().unwrap_or_default();
+        for message in &parts.outputs {
+            let (name, info) = types::info(message)?;
             let value = self.scopes.resolve(&name).ok_or_else(|| {
                 err!(Invalid, "output `{name}` is not produced by any node, input or initializer")
             })?;
-            let info = types::info(&mut output)?;
             if self.model.value(value).info().ty.is_none() {
                 let own = Info { ty: info.ty.clone(), ..Info::default() };
                 self.model.set_info(value, own);
             }
             self.model.push_output(graph, GraphOutput { value, info });
         }
-        for declared in std::mem::take(&mut proto.value_info) {
-            self.declared(graph, declared)?;
+        for message in &parts.declared {
+            self.declared(graph, message)?;
         }
-        for annotation in &proto.quantization_annotation {
-            let parameters = annotation.quant_parameter_tensor_names.iter();
-            let named = parameters.filter_map(|entry| entry.value.as_deref());
-            for name in named.chain(annotation.tensor_name.as_deref()) {
-                if let Some(value) = self.scopes.resolve(name) {
-                    self.model.push_use(value, Use::Carried { graph });
-                }
-            }
+        for message in &parts.annotations {
+            self.annotation(graph, message)?;
         }
-        self.model.graph_mut(graph).carried = remainder(&mut proto);
         Ok(())
     }
 
-    fn node(&mut self, graph: GraphId, mut proto: NodeProto) -> Result<NodeId> {
-        let op = take_text(&mut proto.op_type);
-        let name = take_text(&mut proto.name);
-        if op.is_empty() {
-            return Err(err!(Invalid, "node `{name}` has no operator type"));
-        }
-        let place = format!("node `{name}` ({op})");
-        let mut inputs = Vec::with_capacity(proto.input.len());
-        for text in std::mem::take(&mut proto.input) {
-            inputs.push(match text.as_str() {
+    fn node(&mut self, graph: GraphId, parts: NodeParts, folder: &mut Folder) -> Result<NodeId> {
+        let place = parts.place();
+        let mut inputs = Vec::with_capacity(parts.inputs.len());
+        for name in &parts.inputs {
+            inputs.push(match name.as_str() {
                 "" => None,
-                text => Some(self.scopes.resolve(text).ok_or_else(|| {
-                    err!(Invalid, "input `{text}` is not defined anywhere").at(&place)
+                name => Some(self.scopes.resolve(name).ok_or_else(|| {
+                    err!(Invalid, "input `{name}` is not defined anywhere").at(&place)
                 })?),
             });
         }
-        let outputs = std::mem::take(&mut proto.output);
-        let outputs: Vec<_> = outputs.iter().map(|name| self.scopes.own(name)).collect();
-        let mut attributes = Vec::with_capacity(proto.attribute.len());
-        for raw in std::mem::take(&mut proto.attribute) {
-            let name = raw.name.clone().unwrap_or_default();
-            let mut body = |graph| self.graph(graph);
-            let read = attribute::read(raw, &mut body)
-                .map_err(|error| error.at(format_args!("{place}: attribute `{name}`")))?;
+        let outputs = parts.outputs.iter().map(|name| self.scopes.own(name)).collect();
+        let mut attributes = Vec::with_capacity(parts.attributes.len());
+        for message in &parts.attributes {
+            let mut body = |body: &Message, folder: &mut Folder| self.graph(body, folder);
+            let read =
+                attribute::read(message, folder, &mut body).map_err(|error| error.at(&place))?;
             attributes.push(read);
         }
-        let node = Node {
-            name,
-            domain: take_text(&mut proto.domain),
-            op,
+        Ok(self.model.push_node(Node {
+            name: parts.name,
+            domain: parts.domain,
+            op: parts.op,
             graph,
             inputs,
             outputs,
             attributes,
-            metadata: take_entries(&mut proto.metadata_props),
-            carried: remainder(&mut proto),
+            metadata: parts.metadata,
+            carried: parts.carried,
             prev: None,
             next: None,
             alive: true,
-        };
-        Ok(self.model.push_node(node))
+        }))
     }
 
-    fn declared(&mut self, graph: GraphId, mut proto: ValueInfoProto) -> Result<()> {
-        let own = proto.name.as_deref().and_then(|name| self.scopes.own(name));
-        let info = types::info(&mut ValueInfoProto { name: None, ..proto.clone() })?;
-        let entry = match own {
+    fn declared(&mut self, graph: GraphId, message: &Message) -> Result<()> {
+        let (name, info) = types::info(message)?;
+        let entry = match self.scopes.own(&name) {
             Some(value) if self.accepts(value, &info) => {
                 self.model.set_info(value, info);
                 Declared::Value(value)
             }
-            _ => Declared::Carried(remainder(&mut proto)),
+            _ => Declared::Carried(message.bytes().clone()),
         };
         self.model.push_declared(graph, entry);
         Ok(())
@@ -207,5 +241,70 @@ impl Reader<'_> {
         let known = self.model.value(value).info();
         let bare = Info { ty: known.ty.clone(), ..Info::default() };
         known.ty.is_none() || known == info || (*known == bare && known.ty == info.ty)
+    }
+
+    /// The values that a `TensorAnnotation` names are needed.
+    fn annotation(&mut self, graph: GraphId, message: &Message) -> Result<()> {
+        for field in message.fields() {
+            let field = field?;
+            let name = match field.number {
+                1 => Some(field.text()?),
+                2 => entry(&field.message()?)?.map(|(_, value)| value),
+                _ => None,
+            };
+            if let Some(value) = name.and_then(|name| self.scopes.resolve(&name)) {
+                self.model.push_use(value, Use::Carried { graph });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The fields of a node message.
+#[derive(Default)]
+struct NodeParts {
+    name: String,
+    op: String,
+    domain: String,
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    attributes: Vec<Message>,
+    metadata: Vec<(String, String)>,
+    carried: Bytes,
+}
+
+impl NodeParts {
+    fn read(message: &Message) -> Result<Self> {
+        let (mut parts, mut rest) = (Self::default(), Rest::default());
+        for field in message.fields() {
+            let field = field?;
+            match field.number {
+                1 => parts.inputs.push(field.text()?),
+                2 => parts.outputs.push(field.text()?),
+                3 => parts.name = text_or_keep(field, &mut rest)?,
+                4 => parts.op = field.text()?,
+                5 => parts.attributes.push(field.message()?),
+                7 => parts.domain = text_or_keep(field, &mut rest)?,
+                9 => match entry(&field.clone().message()?)? {
+                    Some(entry) => parts.metadata.push(entry),
+                    None => rest.keep(&field),
+                },
+                _ => rest.keep(&field),
+            }
+        }
+        if parts.op.is_empty() {
+            return Err(err!(Invalid, "{} has no operator type", parts.place()));
+        }
+        parts.carried = rest.finish();
+        Ok(parts)
+    }
+
+    /// How messages name the node.
+    fn place(&self) -> String {
+        match (self.name.as_str(), self.outputs.first()) {
+            ("", Some(output)) => format!("node producing `{output}` ({})", self.op),
+            ("", None) => format!("unnamed node ({})", self.op),
+            (name, _) => format!("node `{name}` ({})", self.op),
+        }
     }
 }

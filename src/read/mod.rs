@@ -7,10 +7,11 @@ mod graph;
 mod onnx;
 mod order;
 mod sniff;
+mod sparse;
 mod tensor;
 mod text;
 mod types;
 
 pub use external::Folder;
-pub use onnx::{Loaded, Options, bytes, file};
+pub use onnx::{Loaded, bytes, file};
 pub use text::text;

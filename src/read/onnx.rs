@@ -1,21 +1,16 @@
 //! `ModelProto` -> model.
+//!
+//! Messages are walked on the wire: what the IR models is taken out, every other field is kept as
+//! the bytes it was read from, also fields that no version of the format knew when this was written.
 
 use std::path::Path;
 
 use bytes::Bytes;
-use prost::Message;
 
 use crate::error::{Error, Result, err};
 use crate::ir::{Function, Model};
-use crate::proto::{ModelProto, StringStringEntryProto};
 use crate::read::{Folder, disk, graph, order, sniff};
-
-/// How to read.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
-    /// Read a file with fields this version does not know, and drop them.
-    pub drop_unknown: bool,
-}
+use crate::wire::{Field, Message, Rest};
 
 /// A model as read.
 #[derive(Debug, Clone)]
@@ -24,6 +19,8 @@ pub struct Loaded {
     pub model: Model,
     /// What the reader changed or noticed, e.g. nodes that arrived out of order.
     pub notes: Vec<String>,
+    /// Tensors lie in other files.
+    pub external: bool,
     /// Size of the model file in bytes, plus the external data it refers to.
     pub byte_size: u64,
 }
@@ -31,13 +28,14 @@ pub struct Loaded {
 /// Reads the model file `path`. Weights stay windows of the mapped file.
 ///
 /// # Errors
-/// When the file cannot be read, is not ONNX, holds data that would be lost, or breaks a rule of
-/// the format; the message names the place.
-pub fn file(path: &Path, options: Options) -> Result<Loaded> {
+/// When the file cannot be read, is not ONNX, or breaks a rule of the format; the message names the
+/// place.
+pub fn file(path: &Path) -> Result<Loaded> {
     let (handle, size) = disk::open_regular(path)?;
     let encoded = if size == 0 { Bytes::new() } else { disk::map(&handle, path)? };
     let mut folder = Folder::of(path);
-    let mut loaded = decode(encoded, &mut folder, options).map_err(|error| error.in_file(path))?;
+    let mut loaded = decode(encoded, &mut folder).map_err(|error| error.in_file(path))?;
+    loaded.external = folder.bytes_read() > 0;
     loaded.byte_size = size + folder.bytes_read();
     Ok(loaded)
 }
@@ -46,80 +44,103 @@ pub fn file(path: &Path, options: Options) -> Result<Loaded> {
 ///
 /// # Errors
 /// As [`file()`], and when a tensor lies in another file.
-pub fn bytes(encoded: Bytes, options: Options) -> Result<Loaded> {
-    decode(encoded, &mut Folder::none(), options)
+pub fn bytes(encoded: Bytes) -> Result<Loaded> {
+    decode(encoded, &mut Folder::none())
 }
 
-fn decode(encoded: Bytes, folder: &mut Folder, options: Options) -> Result<Loaded> {
+fn decode(encoded: Bytes, folder: &mut Folder) -> Result<Loaded> {
     let size = encoded.len();
     if let Some(what) = sniff::not_onnx(&encoded) {
-        return Err(err!(Format, "expected an ONNX model, found {what}"));
-    }
-    let mut proto = ModelProto::decode(encoded).map_err(|error| {
-        err!(Format, "not a readable ONNX model: {error}")
-            .help("the file may be truncated or of another format")
-    })?;
-    let understood = proto.encoded_len();
-    if understood != size && !options.drop_unknown {
-        return Err(err!(
-            Unsupported,
-            "{} of {size} bytes hold fields or encodings that this version does not know",
-            size.abs_diff(understood)
-        )
-        .help("they would be lost; `--drop-unknown` reads the model without them"));
+        return Err(err!(Format, "not a valid ONNX model: found {what}"));
     }
     let mut model = Model::default();
     let mut notes = Vec::new();
-    header(&mut model, &mut proto)?;
-    let main = proto.graph.take().ok_or_else(|| err!(Format, "the model has no graph"))?;
-    for mut function in std::mem::take(&mut proto.functions) {
-        model.push_function(Function {
-            domain: function.domain.clone().unwrap_or_default(),
-            name: function.name.clone().unwrap_or_default(),
-            overload: function.overload.clone().unwrap_or_default(),
-            encoded: remainder(&mut function),
-        });
-    }
-    model.header.carried = remainder(&mut proto);
-    graph::read(&mut model, main, folder)?;
+    let graphs = header(&mut model, &Message::new(encoded))?;
+    let main = Message::merged(graphs).ok_or_else(|| {
+        err!(Format, "not a valid ONNX model: it has no graph")
+            .help("the file may be truncated or of another format")
+    })?;
+    graph::read(&mut model, &main, folder)?;
     order::sort(&mut model, &mut notes)?;
-    if understood != size {
-        notes.push(format!("{} bytes of unknown fields were dropped", size.abs_diff(understood)));
-    }
     model.verify().map_err(Error::from)?;
-    Ok(Loaded { model, notes, byte_size: size as u64 })
+    Ok(Loaded { model, notes, external: false, byte_size: size as u64 })
 }
 
-fn header(model: &mut Model, proto: &mut ModelProto) -> Result<()> {
-    model.header.ir_version = proto.ir_version.take();
-    model.header.producer = proto.producer_name.clone().unwrap_or_default();
-    for mut import in std::mem::take(&mut proto.opset_import) {
-        let domain = take_text(&mut import.domain);
-        let version = import.version.take().unwrap_or_default();
-        if model.header.opsets.iter().any(|(known, _)| *known == domain) {
-            return Err(err!(Invalid, "operator set `{domain}` is imported twice"));
+/// Everything but the graph, whose parts are returned.
+fn header(model: &mut Model, message: &Message) -> Result<Vec<Message>> {
+    let (mut graphs, mut rest) = (Vec::new(), Rest::default());
+    for field in message.fields() {
+        let field = field?;
+        match field.number {
+            1 => model.header.ir_version = Some(field.i64()?),
+            7 => graphs.push(field.message()?),
+            8 => import(model, &field.message()?)?,
+            25 => {
+                let function = function(&field.message()?)?;
+                model.push_function(function);
+            }
+            2 => {
+                rest.keep(&field);
+                model.header.producer = field.text()?;
+            }
+            _ => rest.keep(&field),
         }
-        model.header.opsets.push((domain, version));
-        model.header.opsets_carried.push(remainder(&mut import));
     }
+    model.header.carried = rest.finish();
+    Ok(graphs)
+}
+
+fn import(model: &mut Model, message: &Message) -> Result<()> {
+    let (mut domain, mut version, mut rest) = (String::new(), 0, Rest::default());
+    for field in message.fields() {
+        let field = field?;
+        match field.number {
+            1 => domain = text_or_keep(field, &mut rest)?,
+            2 => version = field.i64()?,
+            _ => rest.keep(&field),
+        }
+    }
+    if model.header.opsets.iter().any(|(known, _)| *known == domain) {
+        return Err(err!(Invalid, "operator set `{domain}` is imported twice"));
+    }
+    model.header.opsets.push((domain, version));
+    model.header.opsets_carried.push(rest.finish());
     Ok(())
 }
 
-/// What is left of a message after the modelled fields were taken.
-pub(super) fn remainder<M: Message>(message: &mut M) -> Bytes {
-    if message.encoded_len() == 0 { Bytes::new() } else { message.encode_to_vec().into() }
-}
-
-/// Takes a text field, but leaves one that is present and empty: so its presence survives.
-pub(super) fn take_text(field: &mut Option<String>) -> String {
-    field.take_if(|text| !text.is_empty()).unwrap_or_default()
-}
-
-/// Takes a list of keys and values, unless an entry lacks one of them: then all are left.
-pub(super) fn take_entries(field: &mut Vec<StringStringEntryProto>) -> Vec<(String, String)> {
-    if field.iter().any(|entry| entry.key.is_none() || entry.value.is_none()) {
-        return Vec::new();
+fn function(message: &Message) -> Result<Function> {
+    let (mut name, mut domain, mut overload) = <(String, String, String)>::default();
+    for field in message.fields() {
+        let field = field?;
+        match field.number {
+            1 => name = field.text()?,
+            10 => domain = field.text()?,
+            13 => overload = field.text()?,
+            _ => {}
+        }
     }
-    let entries = std::mem::take(field).into_iter();
-    entries.map(|e| (e.key.unwrap_or_default(), e.value.unwrap_or_default())).collect()
+    Ok(Function { domain, name, overload, encoded: message.bytes().clone() })
+}
+
+/// The text of a field; one that is present and empty is kept, so that its presence survives.
+pub(super) fn text_or_keep(field: Field, rest: &mut Rest) -> Result<String> {
+    let text = field.clone().text()?;
+    if text.is_empty() {
+        rest.keep(&field);
+    }
+    Ok(text)
+}
+
+/// A list entry of key and value; `None` when it lacks one of them or holds something else.
+pub(super) fn entry(message: &Message) -> Result<Option<(String, String)>> {
+    let (mut key, mut value) = (None, None);
+    for field in message.fields() {
+        let field = field?;
+        match field.number {
+            1 => key = Some(field.text()?),
+            2 => value = Some(field.text()?),
+            _ => return Ok(None),
+        }
+    }
+    Ok(key.zip(value))
 }

@@ -4,132 +4,192 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result, err};
 use crate::ir::{Stored, StoredAs};
-use crate::proto::TensorProto;
-use crate::proto::tensor_proto::DataLocation;
 use crate::read::Folder;
-use crate::read::onnx::remainder;
+use crate::read::onnx::entry;
 use crate::tensor::{DType, Tensor, element_count};
+use crate::wire::{Message, Rest};
 
-pub(super) fn stored(mut proto: TensorProto, folder: &mut Folder) -> Result<Stored> {
-    let number = proto.data_type.take().unwrap_or_default();
-    let dtype = DType::from_onnx(number)
-        .ok_or_else(|| err!(Unsupported, "unknown element type {number}"))?;
-    let dims = std::mem::take(&mut proto.dims);
-    let dims = dims
-        .iter()
-        .map(|&d| usize::try_from(d).map_err(|_| err!(Invalid, "dims {dims:?} hold a negative")))
-        .collect::<Result<Vec<_>>>()?;
-    let count = element_count(&dims)
-        .ok_or_else(|| err!(Invalid, "the product of dims {dims:?} overflows"))?;
-    let external = proto.data_location == Some(DataLocation::External as i32);
-    let raw = proto.raw_data.take();
-    let fields = [
-        proto.float_data.len(),
-        proto.int32_data.len(),
-        proto.string_data.len(),
-        proto.int64_data.len(),
-        proto.double_data.len(),
-        proto.uint64_data.len(),
-    ];
-    let filled = fields.iter().filter(|&&len| len > 0).count();
-    if filled + usize::from(raw.as_ref().is_some_and(|r| !r.is_empty())) + usize::from(external) > 1
-    {
-        return Err(err!(Invalid, "its data stands in more than one field"));
-    }
-    let (tensor, stored_as) = if external {
-        let entries = std::mem::take(&mut proto.external_data);
-        proto.data_location = None;
-        let length = dtype.byte_len(count).ok_or_else(|| {
-            err!(Invalid, "{dtype} tensor of dims {dims:?} cannot lie in another file")
-        })?;
-        let data = folder.window(&entries, length)?;
-        (Tensor::new(dtype, dims, data)?, StoredAs::Raw)
-    } else if let Some(raw) = raw {
-        (Tensor::new(dtype, dims, raw)?, StoredAs::Raw)
-    } else if filled == 1 {
-        (from_field(dtype, dims, count, &mut proto)?, StoredAs::Field)
-    } else if dtype == DType::String {
-        (Tensor::from_strings(dims, Vec::new())?, StoredAs::Absent)
-    } else {
-        (Tensor::new(dtype, dims, Bytes::new())?, StoredAs::Absent)
-    };
-    Ok(Stored { tensor, stored_as, carried: remainder(&mut proto) })
+/// `TensorProto.DataLocation.EXTERNAL`.
+const EXTERNAL: i32 = 1;
+
+/// The fields of a tensor message.
+#[derive(Default)]
+struct Parts {
+    name: String,
+    number: i32,
+    dims: Vec<i64>,
+    raw: Option<Bytes>,
+    floats: Vec<[u8; 4]>,
+    doubles: Vec<[u8; 8]>,
+    ints: Vec<i32>,
+    longs: Vec<i64>,
+    unsigned: Vec<u64>,
+    strings: Vec<Bytes>,
+    /// Where external data lies.
+    external: Vec<(String, String)>,
+    is_external: bool,
 }
 
-fn from_field(
-    dtype: DType,
-    dims: Vec<usize>,
-    count: usize,
-    proto: &mut TensorProto,
-) -> Result<Tensor> {
-    let wrong =
-        |field: &str| -> Error { err!(Invalid, "{dtype} elements cannot stand in `{field}`") };
-    let data: Vec<u8> = if !proto.float_data.is_empty() {
-        if !matches!(dtype, DType::Float | DType::Complex64) {
-            return Err(wrong("float_data"));
-        }
-        std::mem::take(&mut proto.float_data).iter().flat_map(|x| x.to_le_bytes()).collect()
-    } else if !proto.double_data.is_empty() {
-        if !matches!(dtype, DType::Double | DType::Complex128) {
-            return Err(wrong("double_data"));
-        }
-        std::mem::take(&mut proto.double_data).iter().flat_map(|x| x.to_le_bytes()).collect()
-    } else if !proto.int64_data.is_empty() {
-        if dtype != DType::Int64 {
-            return Err(wrong("int64_data"));
-        }
-        std::mem::take(&mut proto.int64_data).iter().flat_map(|x| x.to_le_bytes()).collect()
-    } else if !proto.uint64_data.is_empty() {
-        let elements = std::mem::take(&mut proto.uint64_data);
-        match dtype {
-            DType::Uint64 => elements.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            DType::Uint32 => narrow(&elements, dtype, |&x| u32::try_from(x).ok())?
-                .iter()
-                .flat_map(|x| x.to_le_bytes())
-                .collect(),
-            _ => return Err(wrong("uint64_data")),
-        }
-    } else if !proto.int32_data.is_empty() {
-        let elements = std::mem::take(&mut proto.int32_data);
-        match (dtype, dtype.bits()) {
-            (DType::Int32, _) => elements.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            (DType::Int16, _) => narrow(&elements, dtype, |&x| i16::try_from(x).ok())?
-                .iter()
-                .flat_map(|x| x.to_le_bytes())
-                .collect(),
-            (DType::Int8, _) => narrow(&elements, dtype, |&x| i8::try_from(x).ok())?
-                .iter()
-                .flat_map(|x| x.to_le_bytes())
-                .collect(),
-            (DType::Uint16 | DType::Float16 | DType::Bfloat16, _) => {
-                narrow(&elements, dtype, |&x| u16::try_from(x).ok())?
-                    .iter()
-                    .flat_map(|x| x.to_le_bytes())
-                    .collect()
+/// The name of the tensor, and the tensor. A name stays in the kept fields, too, unless it stands
+/// for an initializer; see [`initializer`].
+pub(super) fn stored(message: &Message, folder: &mut Folder) -> Result<(String, Stored)> {
+    read(message, folder, true)
+}
+
+/// As [`stored`]; the name belongs to the value and is not kept.
+pub(super) fn initializer(message: &Message, folder: &mut Folder) -> Result<(String, Stored)> {
+    read(message, folder, false)
+}
+
+fn read(message: &Message, folder: &mut Folder, keep_name: bool) -> Result<(String, Stored)> {
+    let (mut parts, mut rest) = (Parts::default(), Rest::default());
+    let mut entries = Rest::default();
+    for field in message.fields() {
+        let field = field?;
+        match field.number {
+            1 => field.append_varints(&mut parts.dims, |x| x as i64)?,
+            2 => parts.number = field.i32()?,
+            4 => field.append_fixed32(&mut parts.floats)?,
+            5 => field.append_varints(&mut parts.ints, |x| x as i32)?,
+            6 => parts.strings.push(field.bytes()?),
+            7 => field.append_varints(&mut parts.longs, |x| x as i64)?,
+            8 => {
+                if keep_name {
+                    rest.keep(&field);
+                }
+                parts.name = field.text()?;
             }
-            (_, 2 | 4 | 8) => narrow(&elements, dtype, |&x| u8::try_from(x).ok())?,
-            _ => return Err(wrong("int32_data")),
+            9 => parts.raw = Some(field.bytes()?),
+            10 => field.append_fixed64(&mut parts.doubles)?,
+            11 => field.append_varints(&mut parts.unsigned, |x| x)?,
+            13 => {
+                entries.keep(&field);
+                parts.external.extend(entry(&field.message()?)?);
+            }
+            14 => {
+                parts.is_external = field.clone().i32()? == EXTERNAL;
+                if !parts.is_external {
+                    rest.keep(&field);
+                }
+            }
+            _ => rest.keep(&field),
         }
-    } else {
-        let strings = std::mem::take(&mut proto.string_data);
-        if dtype != DType::String || strings.len() != count {
-            return Err(wrong("string_data"));
+    }
+    if !parts.is_external {
+        // Entries without a location flag say nothing, but are part of the file.
+        for field in Message::new(entries.finish()).fields() {
+            rest.keep(&field?);
         }
-        return Tensor::from_strings(dims, strings.into_iter().map(Into::into).collect());
-    };
-    Tensor::new(dtype, dims, data.into())
+    }
+    let name = std::mem::take(&mut parts.name);
+    let (tensor, stored_as) = parts.build(folder).map_err(|error| match name.as_str() {
+        "" => error,
+        name => error.at(format_args!("tensor `{name}`")),
+    })?;
+    Ok((name, Stored { tensor, stored_as, carried: rest.finish() }))
 }
 
-fn narrow<T: std::fmt::Display, U>(
+impl Parts {
+    fn build(self, folder: &mut Folder) -> Result<(Tensor, StoredAs)> {
+        let dtype = DType::from_onnx(self.number)
+            .ok_or_else(|| err!(Unsupported, "unknown element type {}", self.number))?;
+        let dims = self
+            .dims
+            .iter()
+            .map(|&d| {
+                usize::try_from(d)
+                    .map_err(|_| err!(Invalid, "dims {:?} hold a negative number", self.dims))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let count = element_count(&dims)
+            .ok_or_else(|| err!(Invalid, "the product of dims {dims:?} overflows"))?;
+        let fields = [
+            !self.floats.is_empty(),
+            !self.doubles.is_empty(),
+            !self.ints.is_empty(),
+            !self.longs.is_empty(),
+            !self.unsigned.is_empty(),
+            !self.strings.is_empty(),
+        ];
+        let filled = fields.into_iter().filter(|&f| f).count();
+        let raw = self.raw.as_ref().is_some_and(|raw| !raw.is_empty());
+        if filled + usize::from(raw) + usize::from(self.is_external) > 1 {
+            return Err(err!(Invalid, "its data stands in more than one field"));
+        }
+        if self.is_external {
+            let length = dtype.byte_len(count).ok_or_else(|| {
+                err!(Invalid, "{dtype} tensor of dims {dims:?} cannot lie in another file")
+            })?;
+            let data = folder.window(&self.external, length)?;
+            return Ok((Tensor::new(dtype, dims, data)?, StoredAs::Raw));
+        }
+        match self.raw.clone() {
+            Some(raw) => Ok((Tensor::new(dtype, dims, raw)?, StoredAs::Raw)),
+            None if filled == 1 => Ok((self.take_field(dtype, dims, count)?, StoredAs::Field)),
+            None if dtype == DType::String => {
+                Ok((Tensor::from_strings(dims, Vec::new())?, StoredAs::Absent))
+            }
+            None => Ok((Tensor::new(dtype, dims, Bytes::new())?, StoredAs::Absent)),
+        }
+    }
+
+    fn take_field(self, dtype: DType, dims: Vec<usize>, count: usize) -> Result<Tensor> {
+        let wrong =
+            |field: &str| -> Error { err!(Invalid, "{dtype} elements cannot stand in `{field}`") };
+        let floats = matches!(dtype, DType::Float | DType::Complex64);
+        let doubles = matches!(dtype, DType::Double | DType::Complex128);
+        let data: Vec<u8> = if !self.floats.is_empty() {
+            if floats { self.floats.concat() } else { return Err(wrong("float_data")) }
+        } else if !self.doubles.is_empty() {
+            if doubles { self.doubles.concat() } else { return Err(wrong("double_data")) }
+        } else if !self.longs.is_empty() {
+            if dtype != DType::Int64 {
+                return Err(wrong("int64_data"));
+            }
+            self.longs.iter().flat_map(|x| x.to_le_bytes()).collect()
+        } else if !self.unsigned.is_empty() {
+            match dtype {
+                DType::Uint64 => self.unsigned.iter().flat_map(|x| x.to_le_bytes()).collect(),
+                DType::Uint32 => {
+                    narrow(&self.unsigned, dtype, |&x| u32::try_from(x).ok().map(u32::to_le_bytes))?
+                }
+                _ => return Err(wrong("uint64_data")),
+            }
+        } else if !self.ints.is_empty() {
+            let ints = &self.ints;
+            match (dtype, dtype.bits()) {
+                (DType::Int32, _) => ints.iter().flat_map(|x| x.to_le_bytes()).collect(),
+                (DType::Int16, _) => {
+                    narrow(ints, dtype, |&x| i16::try_from(x).ok().map(i16::to_le_bytes))?
+                }
+                (DType::Int8, _) => {
+                    narrow(ints, dtype, |&x| i8::try_from(x).ok().map(i8::to_le_bytes))?
+                }
+                (DType::Uint16 | DType::Float16 | DType::Bfloat16, _) => {
+                    narrow(ints, dtype, |&x| u16::try_from(x).ok().map(u16::to_le_bytes))?
+                }
+                (_, 2 | 4 | 8) => narrow(ints, dtype, |&x| u8::try_from(x).ok().map(|x| [x]))?,
+                _ => return Err(wrong("int32_data")),
+            }
+        } else if dtype == DType::String && self.strings.len() == count {
+            return Tensor::from_strings(dims, self.strings);
+        } else {
+            return Err(wrong("string_data"));
+        };
+        Tensor::new(dtype, dims, data.into())
+    }
+}
+
+fn narrow<T: std::fmt::Display, const N: usize>(
     elements: &[T],
     dtype: DType,
-    convert: impl Fn(&T) -> Option<U>,
-) -> Result<Vec<U>> {
-    elements
-        .iter()
-        .enumerate()
-        .map(|(i, x)| {
-            convert(x).ok_or_else(|| err!(Invalid, "element {i} is {x}, which is no {dtype}"))
-        })
-        .collect()
+    convert: impl Fn(&T) -> Option<[u8; N]>,
+) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(elements.len() * N);
+    for (i, x) in elements.iter().enumerate() {
+        let element =
+            convert(x).ok_or_else(|| err!(Invalid, "element {i} is {x}, which is no {dtype}"))?;
+        bytes.extend_from_slice(&element);
+    }
+    Ok(bytes)
 }

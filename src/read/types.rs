@@ -2,33 +2,83 @@
 
 use crate::error::Result;
 use crate::ir::{Dim, DimSize, Info, TensorType, ValueType};
-use crate::proto::tensor_shape_proto::dimension;
-use crate::proto::{TypeProto, ValueInfoProto, tensor_shape_proto, type_proto};
-use crate::read::onnx::{remainder, take_entries};
+use crate::read::onnx::entry;
 use crate::tensor::DType;
+use crate::wire::{Message, Rest};
 
-/// What a `ValueInfoProto` (whose name was taken) declares.
-pub(super) fn info(proto: &mut ValueInfoProto) -> Result<Info> {
-    let ty = proto.r#type.take().map(|ty| match tensor_type(&ty) {
-        Some(tensor) => ValueType::Tensor(tensor),
-        None => ValueType::Opaque(remainder(&mut ty.clone())),
-    });
-    Ok(Info { ty, metadata: take_entries(&mut proto.metadata_props), carried: remainder(proto) })
-}
-
-/// The dense tensor type, when the message is one and of a known element type.
-fn tensor_type(proto: &TypeProto) -> Option<TensorType> {
-    let Some(type_proto::Value::TensorType(tensor)) = &proto.value else { return None };
-    let dtype = DType::from_onnx(tensor.elem_type?)?;
-    let dims = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(dim).collect());
-    Some(TensorType { dtype, dims, denotation: proto.denotation.clone() })
-}
-
-fn dim(proto: &tensor_shape_proto::Dimension) -> Dim {
-    let size = match &proto.value {
-        Some(dimension::Value::DimValue(size)) => DimSize::Known(*size),
-        Some(dimension::Value::DimParam(name)) => DimSize::Symbol(name.clone()),
-        None => DimSize::Unknown,
+/// Name and declaration of a `ValueInfoProto`.
+pub(super) fn info(message: &Message) -> Result<(String, Info)> {
+    let (mut name, mut types, mut metadata) = (String::new(), Vec::new(), Vec::new());
+    let mut rest = Rest::default();
+    for field in message.fields() {
+        let field = field?;
+        match field.number {
+            1 => name = field.text()?,
+            2 => types.push(field.message()?),
+            4 => match entry(&field.clone().message()?)? {
+                Some(entry) => metadata.push(entry),
+                None => rest.keep(&field),
+            },
+            _ => rest.keep(&field),
+        }
+    }
+    let ty = match Message::merged(types) {
+        None => None,
+        Some(ty) => Some(match tensor_type(&ty)? {
+            Some(tensor) => ValueType::Tensor(tensor),
+            None => ValueType::Opaque(ty.bytes().clone()),
+        }),
     };
-    Dim { size, denotation: proto.denotation.clone() }
+    Ok((name, Info { ty, metadata, carried: rest.finish() }))
+}
+
+/// The dense tensor type, when the message is one of a known element type and says nothing else,
+/// and nothing twice: protobuf would merge the parts.
+fn tensor_type(message: &Message) -> Result<Option<TensorType>> {
+    let (mut tensor, mut denotation) = (None, None);
+    for field in message.fields() {
+        let field = field?;
+        match field.number {
+            1 if tensor.is_none() => tensor = Some(field.message()?),
+            6 => denotation = Some(field.text()?),
+            _ => return Ok(None),
+        }
+    }
+    let Some(tensor) = tensor else { return Ok(None) };
+    let (mut dtype, mut dims) = (None, None);
+    for field in tensor.fields() {
+        let field = field?;
+        match field.number {
+            1 => dtype = DType::from_onnx(field.i32()?),
+            2 if dims.is_none() => match self::dims(&field.message()?)? {
+                Some(axes) => dims = Some(axes),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        }
+    }
+    Ok(dtype.map(|dtype| TensorType { dtype, dims, denotation }))
+}
+
+/// The axes of a `TensorShapeProto`; `None` when it says something else.
+fn dims(message: &Message) -> Result<Option<Vec<Dim>>> {
+    let mut dims = Vec::new();
+    for field in message.fields() {
+        let field = field?;
+        if field.number != 1 {
+            return Ok(None);
+        }
+        let (mut size, mut denotation) = (DimSize::Unknown, None);
+        for field in field.message()?.fields() {
+            let field = field?;
+            match field.number {
+                1 => size = DimSize::Known(field.i64()?),
+                2 => size = DimSize::Symbol(field.text()?),
+                3 => denotation = Some(field.text()?),
+                _ => return Ok(None),
+            }
+        }
+        dims.push(Dim { size, denotation });
+    }
+    Ok(Some(dims))
 }

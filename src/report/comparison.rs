@@ -13,6 +13,9 @@ use crate::validate::Comparison;
 pub struct ComparisonReport {
     /// Samples compared; 0 when the models were not run.
     pub samples: usize,
+    /// The samples are seeded noise, which says nothing about real inputs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub random: bool,
     /// Drift of each output.
     pub outputs: Vec<OutputReport>,
     /// `top1`, `top5`, …: accuracy and agreement; empty without labels.
@@ -119,6 +122,10 @@ impl ComparisonReport {
                 self.missed
                     .push(format!("output `{}`: {found}, asked for {bound} dB", output.name));
             }
+        }
+        if max_drop.is_some() && self.not_validated.is_none() && !self.accuracy.contains_key("top1")
+        {
+            self.missed.push("the fall of top-1 could not be checked: there are no labels".into());
         }
         if let (Some(bound), Some(top)) = (max_drop, self.accuracy.get("top1")) {
             let drop = top.original - top.candidate;

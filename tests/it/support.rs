@@ -42,19 +42,19 @@ pub fn models() -> Vec<String> {
 
 /// Reads a model of `fixtures/`.
 pub fn load(name: &str) -> Model {
-    let loaded = read::file(&fixture(name), read::Options::default());
+    let loaded = read::file(&fixture(name));
     loaded.unwrap_or_else(|error| panic!("{name}: {error}")).model
 }
 
 /// Verifies and encodes.
 pub fn encode(model: &Model) -> Bytes {
     let verified = model.verify().unwrap_or_else(|violations| panic!("{violations:#?}"));
-    emit::onnx(verified).expect("a verified model can be encoded")
+    emit::onnx(verified).expect("a verified model can be encoded").to_bytes()
 }
 
 /// Reads an encoded model.
 pub fn decode(encoded: Bytes) -> Model {
-    read::bytes(encoded, read::Options::default()).expect("our bytes can be read").model
+    read::bytes(encoded).expect("our bytes can be read").model
 }
 
 /// The inputs that callers must give, or the name of one that is no tensor.

@@ -31,7 +31,7 @@ fn everything_reads_back_as_the_same_text() {
 fn text_and_file_say_the_same() {
     let model = parse(EVERYTHING);
     let encoded = emit::onnx(model.verify().unwrap()).unwrap();
-    let again = read::bytes(encoded, read::Options::default()).unwrap().model;
+    let again = read::bytes(encoded.to_bytes()).unwrap().model;
     assert_eq!(full(&again), EVERYTHING);
 }
 
@@ -42,7 +42,7 @@ fn every_fixture_reads_back_from_its_text() {
     paths.sort();
     let mut seen = 0;
     for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == "onnx")) {
-        let model = read::file(path, read::Options::default()).unwrap().model;
+        let model = read::file(path).unwrap().model;
         let sparse = model.graphs().any(|g| model.sparse_initializers_of(g).next().is_some());
         if sparse {
             continue;
@@ -129,7 +129,7 @@ fn errors_name_line_column_expected_and_found() {
     <ir_version: 99999999999999999999> g () => () {}
       line 1, column 14: expected the IR version, found 99999999999999999999: too large
     g (float[2] x) => (float[2] y) { y = Relu (z) }
-      graph `g`: node `` (Relu): input `z` is not defined anywhere
+      graph `g`: node producing `y` (Relu): input `z` is not defined anywhere
     g (float[2] x) => (float[2] y) {} h
       line 1, column 35: expected the end of the text, found `h`
     "##);

@@ -91,8 +91,14 @@ impl Insert<'_> {
             return;
         };
         let (integers, scales) = weights::bias(&elements, input, weight);
-        let scale = self.constant("scale", Tensor::from_f32(&[scales.len()], &scales));
-        self.stored(bias.value, &[(planned.node, bias.slot)], integers, &[scale], Some(0));
+        // Like the weight, the bias has one scale or one for each channel.
+        let axis = planned.weight.as_ref().and_then(|weight| weight.axis).map(|_| 0);
+        let dims: Vec<usize> = axis.map(|_| scales.len()).into_iter().collect();
+        let scale = self.constant(
+            "scale",
+            Tensor::from_f32(&dims, &scales[..dims.first().copied().unwrap_or(1)]),
+        );
+        self.stored(bias.value, &[(planned.node, bias.slot)], integers, &[scale], axis);
     }
 
     /// Lets `readers` read integers behind a DequantizeLinear instead of the constant `value`. When
@@ -145,23 +151,31 @@ impl Insert<'_> {
         let dequantize = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
         let dequantize = self.model.add_node(graph, At::After(quantize), dequantize);
         let dequantized = self.output(dequantize);
+        // Names as the user knows them: graph outputs hand theirs over below.
+        let producer = self.model.value(value).producer().map(|node| self.model.label(node));
         self.model.replace_uses_where(value, dequantized, |node, _| node != quantize);
         if self.model.value(value).is_output() && self.model.value(value).producer().is_some() {
             self.model.hand_over_outputs(value, dequantized);
         }
-        self.skip_clipping(quantize, grid, report);
+        self.skip_clipping(quantize, grid, producer, report);
     }
 
     /// Removes Relu and Clip right before a QuantizeLinear whose saturation cuts off the same: then
     /// every input gives the same integer without them.
-    fn skip_clipping(&mut self, quantize: NodeId, grid: Grid, report: &mut Report) {
+    fn skip_clipping(
+        &mut self,
+        quantize: NodeId,
+        grid: Grid,
+        mut label: Option<String>,
+        report: &mut Report,
+    ) {
         while let Some(value) = self.model.node(quantize).input(0)
             && self.model.value(value).only_consumer().is_some()
             && let Some(producer) = self.model.value(value).producer()
             && let Some((min, max)) = table::clipped_to(self.model, producer)
             && (grid.quantize(min), grid.quantize(max)) == (grid.low, grid.high)
         {
-            let place = self.model.label(producer);
+            let place = label.take().unwrap_or_else(|| self.model.label(producer));
             let input = self.model.node(producer).input(0);
             self.model.set_input(quantize, 0, input);
             self.model.remove_node(producer);

@@ -95,7 +95,12 @@ fn candidate(
     if node.graph() != model.main() {
         return Err("it stands in a body, where values are not measured".into());
     }
-    if let Some(pattern) = options.keep.iter().find(|p| matches(p, node.name())) {
+    // A node without a name goes by the name of its output.
+    let name = match (node.name(), node.output(0)) {
+        ("", Some(output)) => model.value(output).name(),
+        (name, _) => name,
+    };
+    if let Some(pattern) = options.keep.iter().find(|p| matches(p, name)) {
         return Err(format!("kept in float by `{pattern}`"));
     }
     let (mut weight, mut activations) = (None, Vec::new());

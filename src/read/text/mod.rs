@@ -19,7 +19,7 @@ use crate::proto::{
     GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
     ValueInfoProto,
 };
-use crate::read::{Options, bytes};
+use crate::read::bytes;
 use cursor::Cursor;
 
 /// How deep graphs may nest: more would pass the limit of the decoder on nested messages.
@@ -34,7 +34,7 @@ const DEEPEST: usize = 30;
 pub fn text(source: &str) -> Result<Model> {
     let mut parser = Parser { cursor: Cursor::new(source), depth: 0 };
     let encoded = parser.model()?.encode_to_vec();
-    Ok(bytes(encoded.into(), Options::default())?.model)
+    Ok(bytes(encoded.into())?.model)
 }
 
 struct Parser<'a> {

@@ -1,0 +1,99 @@
+//! Bytes in pieces: what is small is copied, what is large is shared.
+
+use std::io::{self, Write};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// Pieces from this size on are shared instead of copied. 4 KiB: a page.
+const SHARED: usize = 4 << 10;
+
+/// A sequence of bytes made of shared pieces.
+#[derive(Debug, Clone, Default)]
+pub struct Rope {
+    done: Vec<Bytes>,
+    tail: BytesMut,
+    len: usize,
+}
+
+impl Rope {
+    /// Number of bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True without any byte.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends small bytes by copying.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        self.tail.put_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    /// Appends a `varint`.
+    pub(super) fn put_varint(&mut self, value: u64) {
+        let before = self.tail.len();
+        prost::encoding::encode_varint(value, &mut self.tail);
+        self.len += self.tail.len() - before;
+    }
+
+    /// Appends bytes, sharing them when they are large.
+    pub fn push(&mut self, bytes: &Bytes) {
+        if bytes.len() < SHARED {
+            self.put(bytes);
+        } else {
+            self.flush();
+            self.done.push(bytes.clone());
+            self.len += bytes.len();
+        }
+    }
+
+    /// Appends a whole rope.
+    pub fn append(&mut self, other: Self) {
+        for piece in &other.done {
+            self.push(piece);
+        }
+        self.put(&other.tail);
+    }
+
+    fn flush(&mut self) {
+        if !self.tail.is_empty() {
+            self.done.push(self.tail.split().freeze());
+        }
+    }
+
+    /// The pieces in order.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.done.iter().map(|piece| &piece[..]).chain([&self.tail[..]])
+    }
+
+    /// Writes all pieces.
+    ///
+    /// # Errors
+    /// Those of `to`.
+    pub fn write_to(&self, to: &mut impl Write) -> io::Result<()> {
+        self.pieces().try_for_each(|piece| to.write_all(piece))
+    }
+
+    /// FNV-1a digest of all bytes: the same for the same bytes, however they are cut.
+    pub fn digest(&self) -> u64 {
+        const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        let bytes = self.pieces().flatten();
+        bytes.fold(BASIS, |digest, &byte| (digest ^ u64::from(byte)).wrapping_mul(PRIME))
+    }
+
+    /// All bytes in one piece; copies, unless there is only one.
+    pub fn to_bytes(&self) -> Bytes {
+        match (&self.done[..], self.tail.is_empty()) {
+            ([piece], true) => piece.clone(),
+            _ => {
+                let mut joined = Vec::with_capacity(self.len);
+                self.pieces().for_each(|piece| joined.extend_from_slice(piece));
+                joined.into()
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Checks onnxpress from outside, with the Python packages onnx and onnxruntime.
+#
+#   tests/peers/run.sh            everything that can be run here
+#
+# Makes a virtual environment in target/peers from requirements.txt, builds a release, and runs the
+# checks of this folder. Those on shared models need the shared material: ONNXPRESS_SHARED, by
+# default ../shared beside the checkout; without it they are left out, and that is said.
+#
+#   PYTHON                    the interpreter for the environment (python3)
+#   ONNXPRESS_SHARED          folder with models/ and data/
+#   ONNXPRESS_CONVERT_OPSET   command for check_opset.py with {target}, {in}, {out}; without it that
+#                             check is left out
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+root=$PWD
+peers=$root/tests/peers
+venv=${CARGO_TARGET_DIR:-$root/target}/peers
+export ONNXPRESS_SHARED=${ONNXPRESS_SHARED:-$root/../shared}
+
+if ! cmp -s "$peers/requirements.txt" "$venv/requirements.txt"; then
+    "${PYTHON:-python3}" -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --requirement "$peers/requirements.txt"
+    cp "$peers/requirements.txt" "$venv/requirements.txt"
+fi
+cargo build --locked --release --bins --example text_form
+release=${CARGO_TARGET_DIR:-$root/target}/release
+export ONNXPRESS=${ONNXPRESS:-$release/onnxpress}
+
+failed=()
+check() {
+    local name=$1
+    shift
+    echo "== $name"
+    "$@" || failed+=("$name")
+}
+skip() { echo "== $1: left out: $2"; }
+
+# The text form, on all fixtures but the two that are expected to differ.
+fixtures=()
+for model in fixtures/*.onnx fixtures/graphs/*.onnx; do
+    case $model in
+    */sparse_init.onnx | */unsorted.onnx) ;;
+    *) fixtures+=("$model") ;;
+    esac
+done
+check check_text "$venv/bin/python" "$peers/check_text.py" "$release/examples/text_form" "${fixtures[@]}"
+
+if [[ -n ${ONNXPRESS_CONVERT_OPSET:-} ]]; then
+    check check_opset "$venv/bin/python" "$peers/check_opset.py" "$ONNXPRESS_CONVERT_OPSET"
+else
+    skip check_opset "ONNXPRESS_CONVERT_OPSET names no command"
+fi
+
+if [[ -f $ONNXPRESS_SHARED/models/models.json && -d $ONNXPRESS_SHARED/data ]]; then
+    check check_roundtrip "$venv/bin/python" "$peers/check_roundtrip.py"
+    check quantize_models "$venv/bin/python" "$peers/quantize_models.py"
+    check all_models "$venv/bin/python" "$peers/all_models.py"
+else
+    skip "check_roundtrip, quantize_models, all_models" "no models/ and data/ in $ONNXPRESS_SHARED"
+fi
+
+if ((${#failed[@]})); then
+    echo "failed: ${failed[*]}"
+    exit 1
+fi
+echo "all checks passed"
