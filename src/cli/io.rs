@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use onnxpress::data::{
-    Channels, Layout, Options, Preprocess, Samples, parse_number, parse_numbers,
+    Channels, Layout, Limits, Options, Preprocess, Preset, Resize, Samples, Size, parse_number,
+    parse_numbers,
 };
 use onnxpress::emit::{self, Encoded, Overwrite};
 use onnxpress::ir::Model;
@@ -36,9 +37,20 @@ pub struct Output {
 /// How samples become inputs.
 #[derive(Debug, Args)]
 pub struct Preprocessing {
-    /// Use only the first N samples.
+    /// Use only the first N samples; of images in class folders, as many of each class as possible.
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
+    /// A recipe by name: `imagenet` (--resize 256 --crop 224 --scale 1/255 --mean 0.485,0.456,0.406
+    /// --std 0.229,0.224,0.225), `tf` (--scale 1/127.5 --mean 1) or `unit` (--scale 1/255). Options
+    /// beside it replace its parts; --resize or --crop replaces both of them.
+    #[arg(long, value_name = "NAME")]
+    pub preprocess: Option<Preset>,
+    /// Scale images: the shorter side to N pixels, or both sides to HxW (height x width).
+    #[arg(long, value_name = "N|HxW")]
+    pub resize: Option<Resize>,
+    /// Cut this size out of the middle of images, after --resize.
+    #[arg(long, value_name = "N|HxW")]
+    pub crop: Option<Size>,
     /// Multiply every value, e.g. 1/255.
     #[arg(long, value_name = "X", value_parser = parse_number)]
     pub scale: Option<f64>,
@@ -48,12 +60,18 @@ pub struct Preprocessing {
     /// Divide after that: one number, or one for each channel.
     #[arg(long, value_name = "X,…", value_parser = parse_numbers)]
     pub std: Option<Numbers>,
-    /// Layout of the samples in the file: nchw or nhwc.
+    /// Layout of the samples in the file: nchw or nhwc. Images have none; for them it is the layout
+    /// that the model takes, needed only if its extents leave that open.
     #[arg(long, value_name = "LAYOUT")]
     pub layout: Option<Layout>,
     /// Order of the colours that the model wants, for RGB samples: rgb or bgr.
     #[arg(long, value_name = "ORDER", default_value = "rgb")]
     pub channels: Channels,
+    /// Most bytes of arrays that one file may put into memory [default: 1 GiB; of a deflated array
+    /// above 64 MiB at most 100 times what it takes in the file]. Arrays above 64 MiB that are not
+    /// compressed stay in the file and do not count.
+    #[arg(long, value_name = "N")]
+    pub max_data_bytes: Option<u64>,
     /// Seed of `random:N`.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -76,16 +94,24 @@ impl Preprocessing {
 
     /// Opens samples for the inputs of `model`.
     pub fn open(&self, data: &Path, labels: Option<&str>, model: &Model) -> Result<Samples> {
+        let limits = match self.max_data_bytes {
+            Some(array_bytes) => Limits { array_bytes, expansion: u64::MAX, ..Limits::default() },
+            None => Limits::default(),
+        };
         let options = Options {
             labels: labels.map(ToOwned::to_owned),
             samples: self.samples,
             preprocess: Preprocess {
+                preset: self.preprocess,
                 scale: self.scale,
                 mean: self.mean.clone().unwrap_or_default(),
                 std: self.std.clone().unwrap_or_default(),
                 layout: self.layout,
                 channels: self.channels,
+                resize: self.resize,
+                crop: self.crop,
             },
+            limits,
             seed: self.seed,
             ..Options::default()
         };

@@ -12,9 +12,10 @@ pub(super) fn of(model: &Model, given: &[InputShape]) -> Model {
     let mut view = model.clone();
     settle_defaults(&mut view, given);
     name_apart(&mut view);
+    // tract looks for `uint64` and `uint32` elements in the wrong fields.
     view.store_raw();
     for node in view.all_nodes() {
-        // tract takes an omitted trailing input for a present one.
+        // tract counts inputs that are left out at the end.
         view.trim_inputs(node);
         fill_constant_of_shape(&mut view, node);
         write_zero_point(&mut view, node);

@@ -220,25 +220,25 @@ impl Model {
         self.values[value.index()].def = Def::Initializer(Constant::Dense(Stored::from(tensor)));
     }
 
-    /// Lets every tensor of numbers be written as `raw_data`, whatever field it was read from.
+    /// Stores the elements of every dense tensor, strings apart, in `raw_data`.
     pub fn store_raw(&mut self) {
-        let raw = |stored: &mut Stored| {
-            if stored.tensor.strings().is_none() {
+        let attributes = self.nodes.iter_mut().flat_map(|node| &mut node.attributes);
+        let inside = attributes.flat_map(|attribute| match &mut attribute.value {
+            AttrValue::Tensor(stored) => std::slice::from_mut(stored),
+            AttrValue::Tensors(stored) => stored,
+            _ => &mut [],
+        });
+        let constants = self.values.iter_mut().filter_map(|value| match &mut value.def {
+            Def::Initializer(constant) | Def::Input { default: Some(constant) } => Some(constant),
+            _ => None,
+        });
+        let dense = constants.filter_map(|constant| match constant {
+            Constant::Dense(stored) => Some(stored),
+            Constant::Sparse(_) => None,
+        });
+        for stored in dense.chain(inside) {
+            if stored.stored_as == StoredAs::Field && stored.tensor.strings().is_none() {
                 stored.stored_as = StoredAs::Raw;
-            }
-        };
-        for value in &mut self.values {
-            match &mut value.def {
-                Def::Initializer(Constant::Dense(stored))
-                | Def::Input { default: Some(Constant::Dense(stored)) } => raw(stored),
-                _ => {}
-            }
-        }
-        for attribute in self.nodes.iter_mut().flat_map(|node| &mut node.attributes) {
-            match &mut attribute.value {
-                AttrValue::Tensor(stored) => raw(stored),
-                AttrValue::Tensors(all) => all.iter_mut().for_each(raw),
-                _ => {}
             }
         }
     }

