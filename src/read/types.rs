@@ -32,13 +32,14 @@ pub(super) fn info(message: &Message) -> Result<(String, Info)> {
     Ok((name, Info { ty, metadata, carried: rest.finish() }))
 }
 
-/// The dense tensor type, when the message is one of a known element type and says nothing else.
+/// The dense tensor type, when the message is one of a known element type and says nothing else,
+/// and nothing twice: protobuf would merge the parts.
 fn tensor_type(message: &Message) -> Result<Option<TensorType>> {
     let (mut tensor, mut denotation) = (None, None);
     for field in message.fields() {
         let field = field?;
         match field.number {
-            1 => tensor = Some(field.message()?),
+            1 if tensor.is_none() => tensor = Some(field.message()?),
             6 => denotation = Some(field.text()?),
             _ => return Ok(None),
         }
@@ -49,7 +50,7 @@ fn tensor_type(message: &Message) -> Result<Option<TensorType>> {
         let field = field?;
         match field.number {
             1 => dtype = DType::from_onnx(field.i32()?),
-            2 => match self::dims(&field.message()?)? {
+            2 if dims.is_none() => match self::dims(&field.message()?)? {
                 Some(axes) => dims = Some(axes),
                 None => return Ok(None),
             },

@@ -250,10 +250,23 @@ fn keep_skip_and_granularity_reach_the_passes() {
     let line = format!("{QUANTIZE} --skip quantize-static -o TMP/skipped.onnx");
     let ran = shell(&line, folder.path());
     assert!(!ok(&ran).contains("\n  quantize-static"), "{}", ran.out);
-    assert!(ran.out.contains("warning: nothing was quantized"), "{}", ran.out);
+    let expected = "warning: nothing was quantized: pass quantize-static was left out";
+    assert!(ran.out.contains(expected), "{}", ran.out);
     let line = format!("{QUANTIZE} --granularity tensor -v -o TMP/tensor.onnx");
     let ran = shell(&line, folder.path());
     assert!(ok(&ran).contains("(Gemm): int8 weight, uint8 activations"), "{}", ran.out);
+}
+
+#[test]
+fn nothing_left_to_quantize_is_a_warning() {
+    let folder = tempdir().unwrap();
+    ok(&shell(&format!("{QUANTIZE} -o TMP/once.onnx"), folder.path()));
+    let again = QUANTIZE.replace("fixtures/digits_mlp.onnx", "TMP/once.onnx");
+    let ran = shell(&format!("{again} -o TMP/twice.onnx"), folder.path());
+    assert!(ok(&ran).contains("warning: nothing was quantized: "), "{}", ran.out);
+    let [once, twice] = ["once", "twice"]
+        .map(|name| std::fs::read(folder.path().join(format!("{name}.onnx"))).unwrap());
+    assert!(once == twice, "the file is the same");
 }
 
 #[test]
