@@ -9,8 +9,8 @@ pub(super) fn not_onnx(bytes: &[u8]) -> Option<&'static str> {
         (b"<html", "an HTML page: the download went wrong"),
         (b"PK\x03\x04", "a zip archive (perhaps a PyTorch checkpoint): export the model to ONNX"),
         (b"\x1f\x8b", "gzip data: decompress it first"),
-        (b"GGUF", "a GGUF file, not an ONNX model"),
-        (b"\x93NUMPY", "a NumPy array, not an ONNX model"),
+        (b"GGUF", "a GGUF file"),
+        (b"\x93NUMPY", "a NumPy array"),
         (b"\x89HDF", "an HDF5 file (perhaps a Keras model): export the model to ONNX"),
         (b"ir_version:", "protobuf text format: convert it to the binary format"),
     ];
@@ -18,10 +18,10 @@ pub(super) fn not_onnx(bytes: &[u8]) -> Option<&'static str> {
         return Some(what);
     }
     if bytes.get(4..8) == Some(b"TFL3") {
-        return Some("a TensorFlow Lite model, not an ONNX model");
+        return Some("a TensorFlow Lite model");
     }
     if bytes.get(8..10) == Some(b"{\"") {
-        return Some("a safetensors file, not an ONNX model");
+        return Some("a safetensors file");
     }
     bytes.is_empty().then_some("an empty file")
 }
