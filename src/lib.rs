@@ -11,25 +11,23 @@
 //! use std::path::Path;
 //!
 //! use onnxpress::calibrate::Calibration;
-//! use onnxpress::data::{InputSpec, Options, Preprocess, Samples};
+//! use onnxpress::data::{Options, Preprocess, Samples};
 //! use onnxpress::emit::{self, Overwrite};
 //! use onnxpress::exec::Tract;
 //! use onnxpress::passes::{Context, Granularity};
 //! use onnxpress::pipeline::{self, Check, QuantizeOptions};
-//! use onnxpress::tensor::DType;
 //! use onnxpress::{Error, read, validate};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Load. Weights stay windows of the mapped file.
-//! let original = read::file(Path::new("fixtures/digits_mlp.onnx"), read::Options::default())?;
+//! let original = read::file(Path::new("fixtures/digits_mlp.onnx"))?;
 //!
 //! // Samples for its input, float [1, 1, 8, 8]: grey values from 0 to 16, divided by 16.
-//! let dims = [1, 1, 8, 8].map(Some).to_vec();
-//! let input = InputSpec { name: "input".into(), dtype: DType::Float, dims: Some(dims) };
+//! let inputs = pipeline::inputs(&original.model)?;
 //! let preprocess = Preprocess { scale: Some(1.0 / 16.0), ..Preprocess::default() };
 //! let options = Options { preprocess, ..Options::default() };
 //! let calib = Path::new("fixtures/digits_calib.npz");
-//! let calib = Samples::open(calib, std::slice::from_ref(&input), &options)?;
+//! let calib = Samples::open(calib, &inputs, &options)?;
 //!
 //! // Compress. Passes ask for measured ranges through the context; each pass is checked by
 //! // running the model before and after it, and taken back when it breaks its promise.
@@ -43,13 +41,13 @@
 //!     skip: Vec::new(),
 //! });
 //! let finished = pipeline::run(original.model.clone(), &passes, &context, Some(&check))?;
-//! let bytes = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
-//! assert!((bytes.len() as u64) < original.byte_size / 2);
+//! let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
+//! assert!((encoded.len() as u64) < original.byte_size / 2);
 //!
 //! // Validate what will be written, read again, on labelled samples that calibration never saw.
-//! let result = read::bytes(bytes.clone(), read::Options::default())?.model;
+//! let result = read::bytes(encoded.to_bytes())?.model;
 //! let options = Options { labels: Some("y".into()), ..options };
-//! let test = Samples::open(Path::new("fixtures/digits_test.npz"), &[input], &options)?;
+//! let test = Samples::open(Path::new("fixtures/digits_test.npz"), &inputs, &options)?;
 //! let top1 = validate::Options { top: vec![1], ..validate::Options::default() };
 //! let comparison = validate::compare(&Tract, &original.model, &result, &test, &top1)?;
 //! let (_, counts) = comparison.accuracy[0];
@@ -59,7 +57,7 @@
 //!
 //! // Save: written beside the target, then renamed.
 //! let folder = tempfile::tempdir()?;
-//! emit::save(&folder.path().join("digits.int8.onnx"), &bytes, Overwrite::Never)?;
+//! emit::save(&folder.path().join("digits.int8.onnx"), &encoded, Overwrite::Never)?;
 //! # Ok(())
 //! # }
 //! ```

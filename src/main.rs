@@ -10,7 +10,7 @@ use clap::Parser;
 const FAILED: u8 = 1;
 /// The arguments contradict each other or the model.
 const USAGE: u8 = 2;
-/// The command did its work, but a bound was missed.
+/// The command did its work, but a bound was missed, or two models differ.
 const BOUND_MISSED: u8 = 3;
 
 fn main() -> ExitCode {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Err(onnxpress::Error::new(onnxpress::ErrorKind::Engine, "onnxpress crashed (a bug)"))
     }) {
         Ok(cli::Ended::Done) => ExitCode::SUCCESS,
-        Ok(cli::Ended::BoundMissed) => ExitCode::from(BOUND_MISSED),
+        Ok(cli::Ended::BoundMissed | cli::Ended::Different) => ExitCode::from(BOUND_MISSED),
         Err(error) => {
             eprintln!("error: {error}");
             match error.kind {

@@ -3,11 +3,13 @@
 
 mod constants;
 pub mod cost;
+pub mod diff;
 mod products;
 pub mod shapes;
 
 pub use constants::constant;
 pub use cost::Cost;
+pub use diff::Diff;
 pub use shapes::{Assume, Shapes};
 
 use crate::error::Result;

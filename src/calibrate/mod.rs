@@ -26,8 +26,9 @@ impl Measure for Calibration<'_> {
     /// Smallest and largest element over all samples (min-max calibration).
     ///
     /// Memory does not grow with the number of samples, and the result is bit-identical for any
-    /// order of the samples, any batching and any number of threads: minima and maxima of parts
-    /// merge exactly. Only `float` values of the main graph are measured.
+    /// number of threads and, when batches are whole, for any order of the samples: minima and
+    /// maxima of parts merge exactly. Another batch size can change the last bits, because the
+    /// engine adds up in another order. Only `float` values of the main graph are measured.
     fn ranges(&self, model: &Model, values: &[ValueId]) -> Result<Vec<Option<Range>>> {
         let main = model.main();
         let measured: Vec<usize> =

@@ -20,6 +20,7 @@ use super::{EXIT_STATUS, Ended, Talk, Work, io};
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:
   onnxpress compare model.onnx model.int8.onnx --data test.npz --labels y --scale 1/255
+  onnxpress compare model.onnx model.int8.onnx --data val/ --preprocess imagenet --max-drop 1%
   onnxpress compare model.onnx model.int8.onnx --data random:16 --min-sqnr 30
 
 {EXIT_STATUS}"))]
@@ -28,10 +29,14 @@ pub struct Compare {
     original: PathBuf,
     /// The model that is to replace it.
     candidate: PathBuf,
-    /// Samples: x.npz, x.npy, or random:N. Without samples only sizes are compared.
+    /// Samples: x.npz, x.npy, a folder of png or jpeg images (flat, or one sub-folder for each
+    /// class), ONNX test data (test_data_set_*/input_*.pb), or random:N. Without samples only sizes
+    /// are compared.
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
-    /// Array of DATA with the class of each sample.
+    /// Array of DATA with the class of each sample. Images in class folders need no name: their
+    /// classes are the numbers that the folders are named by, or else the positions of the folders
+    /// when sorted by name.
     #[arg(long, value_name = "NAME", requires = "data")]
     labels: Option<String>,
     /// Count a hit when the label is among the first K classes.
@@ -85,7 +90,7 @@ fn share(text: &str) -> Result<f64, String> {
 impl Compare {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
-        if self.bounds.max_drop.is_some() && self.labels.is_none() {
+        if self.bounds.max_drop.is_some() && self.data.is_none() {
             return Err(Error::new(ErrorKind::Usage, "--max-drop needs --data and --labels"));
         }
         if self.bounds.min_sqnr.is_some() && self.data.is_none() {
@@ -96,6 +101,10 @@ impl Compare {
         let mut report = sizes(&original, &candidate.model, candidate.byte_size);
         if let Some(data) = &self.data {
             let samples = self.preprocessing.open(data, self.labels.as_deref(), &original.model)?;
+            if self.bounds.max_drop.is_some() && samples.labels().is_none() {
+                return Err(Error::new(ErrorKind::Usage, "--max-drop needs --labels")
+                    .help("name the array with the class of each sample"));
+            }
             let mut top = self.top.clone();
             if self.bounds.max_drop.is_some() && !top.contains(&1) {
                 top.push(1);

@@ -10,8 +10,9 @@ use super::{EXIT_STATUS, Ended, Words, io};
 
 /// Arguments of `convert`.
 #[derive(Debug, Args)]
-#[command(after_help = format!("Example:
+#[command(after_help = format!("Examples:
   onnxpress convert model.onnx -o copy.onnx
+  onnxpress convert model.onnx --external-data -o small.onnx
 
 {EXIT_STATUS}"))]
 pub struct Convert {
@@ -27,8 +28,8 @@ impl Convert {
     pub fn run(self) -> Result<Ended> {
         self.output.check(&self.model)?;
         let loaded = io::load(&self.model, &self.words)?;
-        let bytes = emit::onnx(loaded.model.verify().map_err(Error::from)?)?;
-        self.output.save(&bytes)?;
+        let encoded = self.output.encode(&loaded.model, loaded.external)?;
+        self.output.save(&encoded)?;
         Ok(Ended::Done)
     }
 }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use onnxpress::data::{
-    Channels, Layout, Options, Preprocess, Samples, parse_number, parse_numbers,
+    Channels, Layout, Limits, Options, Preprocess, Preset, Resize, Samples, Size, parse_number,
+    parse_numbers,
 };
-use onnxpress::emit::{self, Overwrite};
+use onnxpress::emit::{self, Encoded, Overwrite};
 use onnxpress::ir::Model;
 use onnxpress::pipeline;
 use onnxpress::read::{self, Loaded};
-use onnxpress::wire::Rope;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::Words;
@@ -25,14 +25,32 @@ pub struct Output {
     /// Replace OUT when it exists.
     #[arg(long)]
     pub force: bool,
+    /// Keep weights in a file of their own beside OUT; the default when the input does, and for
+    /// models beyond 2 GB.
+    #[arg(long)]
+    pub external_data: bool,
+    /// Keep weights in OUT itself; the default when the input does.
+    #[arg(long, conflicts_with = "external_data")]
+    pub inline_data: bool,
 }
 
 /// How samples become inputs.
 #[derive(Debug, Args)]
 pub struct Preprocessing {
-    /// Use only the first N samples.
+    /// Use only the first N samples; of images in class folders, as many of each class as possible.
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
+    /// A recipe by name: `imagenet` (--resize 256 --crop 224 --scale 1/255 --mean 0.485,0.456,0.406
+    /// --std 0.229,0.224,0.225), `tf` (--scale 1/127.5 --mean 1) or `unit` (--scale 1/255). Options
+    /// beside it replace its parts; --resize or --crop replaces both of them.
+    #[arg(long, value_name = "NAME")]
+    pub preprocess: Option<Preset>,
+    /// Scale images: the shorter side to N pixels, or both sides to HxW (height x width).
+    #[arg(long, value_name = "N|HxW")]
+    pub resize: Option<Resize>,
+    /// Cut this size out of the middle of images, after --resize.
+    #[arg(long, value_name = "N|HxW")]
+    pub crop: Option<Size>,
     /// Multiply every value, e.g. 1/255.
     #[arg(long, value_name = "X", value_parser = parse_number)]
     pub scale: Option<f64>,
@@ -42,12 +60,18 @@ pub struct Preprocessing {
     /// Divide after that: one number, or one for each channel.
     #[arg(long, value_name = "X,…", value_parser = parse_numbers)]
     pub std: Option<Numbers>,
-    /// Layout of the samples in the file: nchw or nhwc.
+    /// Layout of the samples in the file: nchw or nhwc. Images have none; for them it is the layout
+    /// that the model takes, needed only if its extents leave that open.
     #[arg(long, value_name = "LAYOUT")]
     pub layout: Option<Layout>,
     /// Order of the colours that the model wants, for RGB samples: rgb or bgr.
     #[arg(long, value_name = "ORDER", default_value = "rgb")]
     pub channels: Channels,
+    /// Most bytes of arrays that one file may put into memory [default: 1 GiB; of a deflated array
+    /// above 64 MiB at most 100 times what it takes in the file]. Arrays above 64 MiB that are not
+    /// compressed stay in the file and do not count.
+    #[arg(long, value_name = "N")]
+    pub max_data_bytes: Option<u64>,
     /// Seed of `random:N`.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -70,16 +94,24 @@ impl Preprocessing {
 
     /// Opens samples for the inputs of `model`.
     pub fn open(&self, data: &Path, labels: Option<&str>, model: &Model) -> Result<Samples> {
+        let limits = match self.max_data_bytes {
+            Some(array_bytes) => Limits { array_bytes, expansion: u64::MAX, ..Limits::default() },
+            None => Limits::default(),
+        };
         let options = Options {
             labels: labels.map(ToOwned::to_owned),
             samples: self.samples,
             preprocess: Preprocess {
+                preset: self.preprocess,
                 scale: self.scale,
                 mean: self.mean.clone().unwrap_or_default(),
                 std: self.std.clone().unwrap_or_default(),
                 layout: self.layout,
                 channels: self.channels,
+                resize: self.resize,
+                crop: self.crop,
             },
+            limits,
             seed: self.seed,
             ..Options::default()
         };
@@ -136,9 +168,30 @@ impl Output {
         Ok(())
     }
 
+    /// The result as it will be written. `external` tells how the input keeps its weights.
+    pub fn encode(&self, model: &Model, external: bool) -> Result<Encoded> {
+        let verified = model.verify().map_err(Error::from)?;
+        if !self.external_data && (self.inline_data || !external) {
+            match emit::onnx(verified) {
+                Err(error) if error.kind == ErrorKind::Limit && !self.inline_data => {}
+                inline => return Ok(Encoded { model: inline?, data: None }),
+            }
+        }
+        let name = self.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let encoded = emit::with_external_data(verified, &format!("{name}.data"))?;
+        match &encoded.data {
+            // Another model may need that file: this one gets a name after its contents.
+            Some((location, data)) if self.output.with_file_name(location).exists() => {
+                let digest = data.digest();
+                emit::with_external_data(verified, &format!("{name}.{digest:016x}.data"))
+            }
+            _ => Ok(encoded),
+        }
+    }
+
     /// Writes the result.
-    pub fn save(&self, content: &Rope) -> Result<()> {
+    pub fn save(&self, encoded: &Encoded) -> Result<()> {
         let overwrite = if self.force { Overwrite::Replace } else { Overwrite::Never };
-        emit::save(&self.output, content, overwrite)
+        emit::write(&self.output, encoded, overwrite)
     }
 }

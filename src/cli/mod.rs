@@ -2,6 +2,7 @@
 
 mod compare;
 mod convert;
+mod diff;
 mod inspect;
 mod io;
 mod passes;
@@ -17,6 +18,8 @@ pub enum Ended {
     Done,
     /// Everything was done, but a bound was missed.
     BoundMissed,
+    /// The models compared are not the same, and the caller asked to be told by the exit code.
+    Different,
 }
 
 /// Makes ONNX models smaller and faster, and proves by execution that they still work.
@@ -42,7 +45,9 @@ enum Command {
     Quantize(quantize::Quantize),
     /// Run two models on the same samples and say how far apart they are.
     Compare(compare::Compare),
-    /// Write a model again, with nothing changed.
+    /// Say what differs between two models, node by node and weight by weight.
+    Diff(diff::DiffCommand),
+    /// Write a model again, with its weights inside or in a file of their own.
     Convert(convert::Convert),
     /// Print a model in ONNX text syntax.
     Print(convert::Print),
@@ -99,6 +104,7 @@ impl Cli {
             Command::Inspect(command) => command.run(),
             Command::Quantize(command) => command.run(),
             Command::Compare(command) => command.run(),
+            Command::Diff(command) => command.run(),
             Command::Convert(command) => command.run(),
             Command::Print(command) => command.run(),
             Command::Passes(command) => command.run(),

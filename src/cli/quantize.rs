@@ -8,7 +8,7 @@ use onnxpress::exec::Tract;
 use onnxpress::passes::{Context, Granularity};
 use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Step};
 use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
-use onnxpress::{Error, ErrorKind, Result, emit, read, validate};
+use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::compare::{Bounds, execute, sizes, warn_random};
 use super::{EXIT_STATUS, Ended, Talk, Work, io, progress};
@@ -19,6 +19,8 @@ use super::{EXIT_STATUS, Ended, Talk, Work, io, progress};
   onnxpress quantize model.onnx --data calib.npz -o model.int8.onnx
   onnxpress quantize model.onnx --data calib.npz --scale 1/255 --mean 0.5 --std 0.5 \\
       --test test.npz --labels y --max-drop 1% -o model.int8.onnx
+  onnxpress quantize model.onnx --data photos/ --samples 200 --preprocess imagenet \\
+      -o model.int8.onnx
 
 {EXIT_STATUS}"))]
 pub struct Quantize {
@@ -26,7 +28,9 @@ pub struct Quantize {
     model: PathBuf,
     #[command(flatten)]
     output: io::Output,
-    /// Calibration samples: x.npz, x.npy, or random:N. A few hundred real inputs are enough.
+    /// Calibration samples: x.npz, x.npy, a folder of png or jpeg images (flat, or one sub-folder
+    /// for each class), ONNX test data (test_data_set_*/input_*.pb), or random:N. A few hundred real
+    /// inputs are enough.
     #[arg(long, value_name = "DATA")]
     data: PathBuf,
     /// How ranges are found: static ranges come from the calibration samples.
@@ -51,7 +55,8 @@ pub struct Quantize {
     /// Compare original and result on these samples, too.
     #[arg(long, value_name = "DATA")]
     test: Option<PathBuf>,
-    /// Array of the samples with the class of each; it is no input.
+    /// Array of the samples with the class of each; it is no input. Images in class folders need no
+    /// name.
     #[arg(long, value_name = "NAME")]
     labels: Option<String>,
     #[command(flatten)]
@@ -94,7 +99,7 @@ const POOR_DB: f64 = 10.0;
 impl Quantize {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
-        if self.bounds.max_drop.is_some() && (self.test.is_none() || self.labels.is_none()) {
+        if self.bounds.max_drop.is_some() && self.test.is_none() {
             return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test and --labels"));
         }
         self.output.check(&self.model)?;
@@ -112,9 +117,12 @@ impl Quantize {
         let check = Check { engine: &Tract, samples: &samples, runs: CHECK_RUNS };
         let passes = pipeline::quantize(&self.options());
         let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
-        let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
+        let encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
-        let result = read::bytes(encoded.to_bytes())?.model;
+        let result = match &encoded.data {
+            None => read::bytes(encoded.model.to_bytes())?.model,
+            Some(_) => finished.model,
+        };
         let mut drift = sizes(&original, &result, encoded.len() as u64);
         let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
         execute(&mut drift, &original.model, &result, &samples, &part)?;
@@ -168,7 +176,7 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         warnings.push(match reason {
             Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
             None if tried => {
-                "nothing was quantized: no Conv, Gemm or MatMul is left to quantize".to_owned()
+                "nothing was quantized: the model has no Conv, Gemm or MatMul in float".to_owned()
             }
             None => "nothing was quantized: pass quantize-static was left out".to_owned(),
         });

@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::data::array::Array;
 use crate::data::convert::{check_finite, convert, is_fed};
+use crate::data::files::{Files, Sample};
 use crate::data::preprocess::{Affine, channel_axis};
 use crate::data::random::SplitMix64;
 use crate::data::shape::{Mode, fit};
-use crate::data::source::Array;
+use crate::data::source::Source;
 use crate::data::strided::Strided;
 use crate::data::{Channels, InputSpec, Layout, Options, Preprocess};
 use crate::error::{Error, Result, err};
@@ -24,11 +26,12 @@ pub(super) struct Feed {
     pub mode: Mode,
     /// Samples that it has; `None` when one value serves all runs.
     pub len: Option<usize>,
-    /// Has the layout, or the order of the channels, been heeded?
+    /// Has the layout, the order of the channels, or the size of images been heeded?
     pub has_layout: bool,
     pub reversed: bool,
+    pub sized: bool,
     dtype: DType,
-    /// Extents of one sample in the input, without the batch.
+    /// Extents of one sample in the input, without the batch; of the largest one if they differ.
     dims: Vec<usize>,
     origin: Origin,
 }
@@ -36,16 +39,35 @@ pub(super) struct Feed {
 #[derive(Debug)]
 enum Origin {
     Array { array: Array, sample: Vec<usize>, order: Option<Strided>, affine: Option<Affine> },
+    Files(Files),
     Random { seed: u64, input: u64, below: u64 },
 }
 
 impl Feed {
-    /// Feeds `spec` from an array whose shape and type fit.
-    pub fn from_array(spec: &InputSpec, array: Array, preprocess: &Preprocess) -> Result<Self> {
+    /// Feeds `spec` from what fits it.
+    pub fn new(spec: &InputSpec, source: Source, preprocess: &Preprocess) -> Result<Self> {
         check_type(spec)?;
+        let files = match source {
+            Source::Array(array) => return Self::from_array(spec, array, preprocess),
+            Source::Images(images) => Files::images(images, spec, preprocess),
+            Source::Tensors(tensors) => Files::tensors(tensors, spec, preprocess),
+        };
+        Ok(Self {
+            name: spec.name.clone(),
+            mode: files.mode(),
+            len: Some(files.len()),
+            has_layout: files.are_images(),
+            reversed: files.reversed(),
+            sized: files.are_images(),
+            dtype: spec.dtype,
+            dims: files.largest().to_vec(),
+            origin: Origin::Files(files),
+        })
+    }
+
+    fn from_array(spec: &InputSpec, array: Array, preprocess: &Preprocess) -> Result<Self> {
         let place = array.place();
-        let fit =
-            fit(spec, array.tensor.dims(), preprocess.layout).map_err(|error| error.at(&place))?;
+        let fit = fit(spec, &array.dims, preprocess.layout).map_err(|error| error.at(&place))?;
         let mut order = match (fit.transposed, fit.layout) {
             (true, Some(Layout::Nchw)) => Some(Strided::permuted(&fit.sample, &[2, 0, 1])),
             (true, _) => Some(Strided::permuted(&fit.sample, &[1, 2, 0])),
@@ -74,10 +96,11 @@ impl Feed {
             mode: fit.mode,
             len: match fit.mode {
                 Mode::Shared => None,
-                _ => array.tensor.dims().first().copied(),
+                _ => array.dims.first().copied(),
             },
             has_layout: fit.layout.is_some(),
             reversed: colours.is_some(),
+            sized: false,
             dtype: spec.dtype,
             dims: fit.dims,
             origin: Origin::Array { array, sample: fit.sample, order, affine },
@@ -113,6 +136,7 @@ impl Feed {
             len: (mode != Mode::Shared).then_some(len),
             has_layout: false,
             reversed: false,
+            sized: false,
             dtype: spec.dtype,
             dims,
             origin: Origin::Random {
@@ -127,19 +151,20 @@ impl Feed {
     pub fn place(&self) -> String {
         match &self.origin {
             Origin::Array { array, .. } => array.place(),
+            Origin::Files(files) => files.place().to_owned(),
             Origin::Random { .. } => format!("input `{}`", self.name),
         }
     }
 
     /// Bytes of the input in a run of `size` samples; `None` when they cannot be counted.
     pub fn run_bytes(&self, size: usize) -> Option<usize> {
-        self.dtype.byte_len(element_count(&self.shape(size))?)
+        self.dtype.byte_len(element_count(&self.shape(size, &self.dims))?)
     }
 
-    fn shape(&self, size: usize) -> Vec<usize> {
+    fn shape(&self, size: usize, sample: &[usize]) -> Vec<usize> {
         match self.mode {
-            Mode::Rows(_) => [&[size], self.dims.as_slice()].concat(),
-            Mode::Whole | Mode::Shared => self.dims.clone(),
+            Mode::Rows(_) => [&[size], sample].concat(),
+            Mode::Whole | Mode::Shared => sample.to_vec(),
         }
     }
 
@@ -147,42 +172,58 @@ impl Feed {
     pub fn tensor(&self, rows: Range<usize>, size: usize) -> Result<Tensor> {
         let (rows, size) = if self.mode == Mode::Shared { (0..1, 1) } else { (rows, size) };
         if let Some(bytes) = self.untouched(rows.clone(), size)? {
-            return Tensor::new(self.dtype, self.shape(size), bytes);
+            return Tensor::new(self.dtype, self.shape(size, &self.dims), bytes);
         }
-        let mut out = Vec::with_capacity(self.run_bytes(size).unwrap_or_default());
+        let mut out = Vec::new();
+        let mut dims: Option<Vec<usize>> = None;
         let mut start = 0;
         for row in rows.clone() {
             start = out.len();
-            self.push(row, &mut out)?;
+            let found = self.push(row, &mut out)?;
+            if let Some(expected) = dims.replace(found)
+                && dims.as_ref() != Some(&expected)
+            {
+                return Err(err!(
+                    Data,
+                    "samples of different shapes in one batch: {expected:?} and {dims:?}"
+                )
+                .at(format_args!("{}, sample {row}", self.place()))
+                .help("bring images to one size with --resize HxW, or --resize N --crop HxW"));
+            }
         }
         let end = out.len();
         for _ in rows.len()..size {
             out.extend_from_within(start..end);
         }
-        Tensor::new(self.dtype, self.shape(size), out.into())
+        let dims = dims.unwrap_or_else(|| self.dims.clone());
+        Tensor::new(self.dtype, self.shape(size, &dims), out.into())
     }
 
     /// The samples as a window of the array, when nothing has to be done to them.
     fn untouched(&self, rows: Range<usize>, size: usize) -> Result<Option<Bytes>> {
         match &self.origin {
             Origin::Array { array, sample, order: None, affine: None }
-                if array.tensor.dtype() == self.dtype && rows.len() == size =>
+                if array.dtype == self.dtype && rows.len() == size =>
             {
-                for row in rows.clone() {
-                    checked_sample(array, sample, row)?;
+                let bytes = array.rows(rows.clone()).map_err(|error| error.at(array.place()))?;
+                let len = bytes.len() / rows.len().max(1);
+                for (at, row) in rows.enumerate() {
+                    check_sample(array, sample, row, &bytes[at * len..(at + 1) * len])?;
                 }
-                Ok(Some(sample_bytes(&array.tensor, sample, rows)))
+                Ok(Some(bytes))
             }
             _ => Ok(None),
         }
     }
 
-    /// Appends one sample as the input takes it.
-    fn push(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
+    /// Appends one sample as the input takes it; returns its extents, without the batch.
+    fn push(&self, row: usize, out: &mut Vec<u8>) -> Result<Vec<usize>> {
         match &self.origin {
             Origin::Array { array, sample, order, affine } => {
-                let bytes = checked_sample(array, sample, row)?;
-                let dtype = array.tensor.dtype();
+                let bytes =
+                    array.rows(row..row + 1).map_err(|error| in_sample(error, array, row))?;
+                check_sample(array, sample, row, &bytes)?;
+                let dtype = array.dtype;
                 let arranged = order.as_ref().map(|order| order.gather(&bytes, dtype.bits() / 8));
                 let view = TensorView {
                     dtype,
@@ -192,13 +233,20 @@ impl Feed {
                 let converted = convert(view, self.dtype, affine.as_ref());
                 out.extend_from_slice(&converted.map_err(|error| in_sample(error, array, row))?);
             }
+            Origin::Files(files) => {
+                let Sample { tensor, dims, affine } = files.load(row)?;
+                let converted = check_finite(&tensor.view())
+                    .and_then(|()| convert(tensor.view(), self.dtype, affine.as_ref()));
+                out.extend_from_slice(&converted.map_err(|error| files.blame(error, row))?);
+                return Ok(dims);
+            }
             Origin::Random { seed, input, below } => {
                 let count = element_count(&self.dims).unwrap_or_default();
                 let mut random = SplitMix64::for_sample(*seed, *input, row as u64);
                 random.fill(out, self.dtype, count, *below);
             }
         }
-        Ok(())
+        Ok(self.dims.clone())
     }
 }
 
@@ -209,18 +257,10 @@ fn check_type(spec: &InputSpec) -> Result<()> {
     Err(err!(Unsupported, "input `{}` takes {}, which arrays cannot give", spec.name, spec.dtype))
 }
 
-/// The bytes of the samples `rows`, shared with the array.
-fn sample_bytes(tensor: &Tensor, sample: &[usize], rows: Range<usize>) -> Bytes {
-    let len = element_count(sample).and_then(|n| tensor.dtype().byte_len(n)).unwrap_or_default();
-    tensor.bytes().slice(rows.start * len..rows.end * len)
-}
-
-/// The bytes of one sample, all of whose elements are finite.
-fn checked_sample(array: &Array, sample: &[usize], row: usize) -> Result<Bytes> {
-    let bytes = sample_bytes(&array.tensor, sample, row..row + 1);
-    check_finite(&TensorView { dtype: array.tensor.dtype(), dims: sample, bytes: &bytes })
-        .map_err(|error| in_sample(error, array, row))?;
-    Ok(bytes)
+/// Refuses a sample with elements that are not finite.
+fn check_sample(array: &Array, sample: &[usize], row: usize, bytes: &[u8]) -> Result<()> {
+    check_finite(&TensorView { dtype: array.dtype, dims: sample, bytes })
+        .map_err(|error| in_sample(error, array, row))
 }
 
 fn in_sample(error: Error, array: &Array, row: usize) -> Error {

@@ -1,13 +1,15 @@
 //! Arrays in NumPy's `.npy` format, as tensors in row-major, little-endian order.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
+use crate::data::array::{Array, normalise};
+use crate::data::disk::open_regular;
 use crate::data::npy_header::{Header, read_error};
+use crate::data::options::Limits;
 use crate::data::strided::Strided;
 use crate::error::{Error, Result, err};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 
 /// The array of an `.npy` file in its stored element type: `bool`, integers of 8 to 64 bits,
 /// `float16`, `float32` or `float64`. Big-endian and Fortran-ordered arrays are converted.
@@ -16,43 +18,64 @@ use crate::tensor::{DType, Tensor};
 /// When the file cannot be read, is not one complete `.npy` array, holds bytes behind it, or holds
 /// objects, strings, complex numbers or structures. Nothing is ever unpickled.
 pub fn read_npy(path: &Path) -> Result<Tensor> {
-    let open = || {
-        let file = File::open(path)?;
-        let len = file.metadata()?.len();
-        Ok((BufReader::new(file), len))
+    let whole = || {
+        let (file, len) = open_regular(path)?;
+        read(&mut BufReader::new(file), len)
     };
-    let (mut reader, len) = open().map_err(|error| Error::io(path, &error))?;
-    read(&mut reader, len).map_err(|error| error.in_file(path))
+    whole().map_err(|error| error.in_file(path))
 }
 
 /// The one array that `reader` holds; `available` is how many bytes it can give at most.
 fn read(reader: &mut impl Read, available: u64) -> Result<Tensor> {
     let header = Header::read(reader)?;
-    read_elements(header, reader, available)
+    read_elements(header, reader, available, usize::MAX)?.tensor(usize::MAX)
 }
 
-/// The elements behind `header`, which must be the last bytes of `reader`. Memory is taken only
-/// after the shape was compared with `available`, the most bytes of header and elements together.
+/// The first `keep` samples of an `.npy` file. Where more than [`Limits::resident_bytes`] would be
+/// kept they stay in the file, unless their order keeps them from being read one by one.
+pub(super) fn open(path: &Path, keep: usize, limits: &Limits) -> Result<Array> {
+    let (file, len) = open_regular(path)?;
+    let mut reader = BufReader::new(file);
+    let header = Header::read(&mut reader)?;
+    let kept = header.kept_len(keep) as u64;
+    if header.is_row_major() && kept > limits.resident_bytes {
+        let left = len.saturating_sub(header.len as u64);
+        if left != header.data_len as u64 {
+            return Err(wrong_length(&header, left));
+        }
+        let start = header.len as u64;
+        return Ok(Array::in_file(header, reader.into_inner(), start));
+    }
+    limits.check_arrays(kept, 0)?;
+    read_elements(header, &mut reader, len, keep)
+}
+
+/// The first `keep` samples behind `header`. The rest is read and thrown away; the elements must be
+/// the last bytes of `reader`. Memory is taken only after the shape was compared with `available`,
+/// the most bytes of header and elements together.
 pub(super) fn read_elements(
     header: Header,
     reader: &mut impl Read,
     available: u64,
-) -> Result<Tensor> {
+    keep: usize,
+) -> Result<Array> {
     let left = available.saturating_sub(header.len as u64);
     if left < header.data_len as u64 {
-        return Err(cut_short(&header, left));
+        return Err(wrong_length(&header, left));
     }
+    let kept = header.kept_len(keep);
     let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(header.data_len)
-        .map_err(|_| err!(Limit, "no memory for {} bytes", header.data_len))?;
+    bytes.try_reserve_exact(kept).map_err(|_| err!(Limit, "no memory for {kept} bytes"))?;
     let found = reader
         .by_ref()
-        .take(header.data_len as u64)
+        .take(kept as u64)
         .read_to_end(&mut bytes)
+        .map_err(|error| read_error(&error))? as u64;
+    let rest = (header.data_len - kept) as u64;
+    let skipped = io::copy(&mut reader.by_ref().take(rest), &mut io::sink())
         .map_err(|error| read_error(&error))?;
-    if found < header.data_len {
-        return Err(cut_short(&header, found as u64));
+    if found + skipped < header.data_len as u64 {
+        return Err(wrong_length(&header, found + skipped));
     }
     // Reading to the end is also what makes a zip member compare its checksum.
     if reader.read(&mut [0]).map_err(|error| read_error(&error))? != 0 {
@@ -64,29 +87,16 @@ pub(super) fn read_elements(
             header.dims
         ));
     }
-    finish(header, bytes)
+    normalise(&mut bytes, header.dtype, header.big_endian)?;
+    if !header.is_row_major() {
+        bytes = Strided::column_major(&header.dims).gather(&bytes, header.dtype.bits() / 8);
+    }
+    Ok(Array::in_memory(header, bytes))
 }
 
-fn cut_short(header: &Header, found: u64) -> Error {
+fn wrong_length(header: &Header, found: u64) -> Error {
     let Header { dtype, dims, data_len, .. } = header;
     err!(Format, "{dtype} array of shape {dims:?} takes {data_len} bytes, found {found}")
-}
-
-/// Row-major, little-endian elements.
-fn finish(header: Header, mut bytes: Vec<u8>) -> Result<Tensor> {
-    let width = header.dtype.bits() / 8;
-    if header.dtype == DType::Bool
-        && let Some(at) = bytes.iter().position(|&byte| byte > 1)
-    {
-        return Err(err!(Format, "bool element {at} is the byte {}, not 0 or 1", bytes[at]));
-    }
-    if header.big_endian {
-        bytes.chunks_exact_mut(width).for_each(<[u8]>::reverse);
-    }
-    if header.fortran && header.dims.len() > 1 {
-        bytes = Strided::column_major(&header.dims).gather(&bytes, width);
-    }
-    Tensor::new(header.dtype, header.dims, bytes.into())
 }
 
 #[cfg(test)]
@@ -129,6 +139,36 @@ mod tests {
         let error = parse(b"\x93NUMPY\x02\x00\xff\xff\xff\xff").unwrap_err();
         assert_eq!(error.kind, ErrorKind::Limit);
         assert_eq!(parse(b"\x93NUMPY\x04\x00\0\0\0\0").unwrap_err().kind, ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn only_the_first_samples_are_kept_and_the_rest_is_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        let big: Vec<u8> = (1i16..=8).flat_map(i16::to_be_bytes).collect();
+        let write = |data: &[u8]| std::fs::write(&path, npy(">i2", false, &[4, 2], data)).unwrap();
+        for resident_bytes in [0, 1 << 20] {
+            let limits = Limits { resident_bytes, ..Limits::default() };
+            write(&big);
+            let array = open(&path, 3, &limits).unwrap();
+            assert_eq!(array.dims, [4, 2]);
+            assert_eq!(array.rows(2..3).unwrap().as_ref(), [5, 0, 6, 0]);
+            assert_eq!(array.tensor(3).unwrap().to_i64().unwrap(), [1, 2, 3, 4, 5, 6]);
+            assert_eq!(array.rows(3..4).is_ok(), resident_bytes == 0);
+            for wrong in [15, 17] {
+                write(&[&big[..], &[0]].concat()[..wrong]);
+                assert_eq!(open(&path, 3, &limits).unwrap_err().kind, ErrorKind::Format);
+            }
+        }
+        let tight = Limits { array_bytes: 15, ..Limits::default() };
+        write(&big);
+        assert_eq!(open(&path, 4, &tight).unwrap_err().kind, ErrorKind::Limit);
+        assert!(open(&path, 3, &tight).is_ok());
+        // Column by column, no sample can be left out.
+        std::fs::write(&path, npy(">i2", true, &[4, 2], &big)).unwrap();
+        let columns = Limits { resident_bytes: 0, ..Limits::default() };
+        let array = open(&path, 1, &columns).unwrap();
+        assert_eq!(array.rows(1..2).unwrap().as_ref(), [2, 0, 6, 0]);
     }
 
     proptest! {

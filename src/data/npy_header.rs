@@ -29,6 +29,21 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// Does the last axis run fastest? Only then are samples contiguous.
+    pub fn is_row_major(&self) -> bool {
+        !self.fortran || self.dims.len() < 2
+    }
+
+    /// Bytes of the first `keep` samples, or of all elements if those cannot be told apart.
+    pub fn kept_len(&self, keep: usize) -> usize {
+        match self.dims.first() {
+            Some(&samples) if self.is_row_major() && keep < samples => {
+                self.data_len / samples * keep
+            }
+            _ => self.data_len,
+        }
+    }
+
     pub fn read(reader: &mut impl Read) -> Result<Self> {
         let mut start = [0; 8];
         fill(reader, &mut start)?;

@@ -8,6 +8,8 @@ use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::data::Limits;
+use crate::data::array::Array;
+use crate::data::disk::open_regular;
 use crate::data::npy::read_elements;
 use crate::data::npy_header::{Header, read_error};
 use crate::error::{Error, Result, err};
@@ -26,7 +28,8 @@ pub struct Npz {
     /// Index of each name in the archive.
     indices: Vec<usize>,
     limits: Limits,
-    inflated: u64,
+    /// Bytes of the arrays in memory so far.
+    taken: u64,
 }
 
 impl Npz {
@@ -37,14 +40,10 @@ impl Npz {
     /// When the file cannot be read, is not a zip file, has more members than
     /// [`Limits::entries`], two members of one name, or no array.
     pub fn open(path: &Path, limits: Limits) -> Result<Self> {
-        let open = || {
-            let file = File::open(path)?;
-            let len = file.metadata()?.len();
-            Ok((BufReader::new(file), len))
-        };
-        let (reader, file_len) = open().map_err(|error| Error::io(path, &error))?;
+        let (file, file_len) = open_regular(path)?;
         let here = |error: Error| error.in_file(path);
-        let archive = ZipArchive::new(reader).map_err(|error| here(zip_error(&error)))?;
+        let archive =
+            ZipArchive::new(BufReader::new(file)).map_err(|error| here(zip_error(&error)))?;
         if archive.len() > limits.entries {
             let (found, most) = (archive.len(), limits.entries);
             return Err(here(err!(Limit, "{found} members; at most {most} are read")));
@@ -63,7 +62,7 @@ impl Npz {
         if names.is_empty() {
             return Err(here(err!(Data, "the file holds no array (no member ends in .npy)")));
         }
-        Ok(Self { path: path.to_owned(), file_len, archive, names, indices, limits, inflated: 0 })
+        Ok(Self { path: path.to_owned(), file_len, archive, names, indices, limits, taken: 0 })
     }
 
     /// Names of the arrays, in the order of the file, without `.npy`.
@@ -75,36 +74,55 @@ impl Npz {
     ///
     /// # Errors
     /// When there is no such array, its checksum or length is wrong, it cannot be represented (see
-    /// [`read_npy`](crate::data::read_npy)), or all arrays read so far would pass
-    /// [`Limits::inflated_bytes`].
+    /// [`read_npy`](crate::data::read_npy)), or memory would pass [`Limits::array_bytes`] or
+    /// [`Limits::expansion`].
     pub fn read(&mut self, name: &str) -> Result<Tensor> {
-        self.read_member(name)
-            .map_err(|error| error.at(format_args!("array `{name}`")).in_file(&self.path))
+        self.open_array(name, usize::MAX)?.tensor(usize::MAX)
     }
 
-    fn read_member(&mut self, name: &str) -> Result<Tensor> {
+    /// The first `keep` samples of one array; the others are inflated and thrown away, so that the
+    /// checksum is always compared. What is stored as it is, and larger than
+    /// [`Limits::resident_bytes`], stays in the file.
+    pub(super) fn open_array(&mut self, name: &str, keep: usize) -> Result<Array> {
+        let mut array = self
+            .member(name, keep)
+            .map_err(|error| error.at(format_args!("array `{name}`")).in_file(&self.path))?;
+        array.name = Some(name.to_owned());
+        Ok(array)
+    }
+
+    fn member(&mut self, name: &str, keep: usize) -> Result<Array> {
         let Some(at) = self.names.iter().position(|known| known == name) else {
             return Err(err!(Data, "not in the file, which holds {}", list(&self.names)));
         };
         let mut member =
             self.archive.by_index(self.indices[at]).map_err(|error| zip_error(&error))?;
+        let stored = member.compression() == CompressionMethod::Stored;
         // Both sizes are only claims; what the file can hold bounds them.
         let packed = member.compressed_size().min(self.file_len);
-        let available = match member.compression() {
-            CompressionMethod::Stored => packed,
-            _ => member.size().min(packed.saturating_mul(DEFLATE_MAX_RATIO)),
+        let available = if stored {
+            packed
+        } else {
+            member.size().min(packed.saturating_mul(DEFLATE_MAX_RATIO))
         };
+        let start = member.data_start();
         let header = Header::read(&mut member)?;
-        let (needed, most) = (header.data_len as u64, self.limits.inflated_bytes);
-        if needed > most.saturating_sub(self.inflated) {
-            return Err(err!(
-                Limit,
-                "{needed} bytes, after {} bytes of other arrays; at most {most} are inflated",
-                self.inflated
-            ));
+        let kept = header.kept_len(keep) as u64;
+        if let Some(start) = start.filter(|_| stored)
+            && header.is_row_major()
+            && kept > self.limits.resident_bytes
+        {
+            let start = start.saturating_add(header.len as u64);
+            read_elements(header.clone(), &mut member, available, 0)?;
+            let (file, _) = open_regular(&self.path)?;
+            return Ok(Array::in_file(header, file, start));
         }
-        self.inflated += needed;
-        read_elements(header, &mut member, available)
+        self.limits.check_arrays(kept, self.taken)?;
+        if !stored {
+            self.limits.check_expansion(kept, packed)?;
+        }
+        self.taken += kept;
+        read_elements(header, &mut member, available, keep)
     }
 }
 
@@ -148,14 +166,37 @@ mod tests {
         let path = npz(folder.path(), &arrays);
         let few = Limits { entries: 1, ..Limits::default() };
         assert_eq!(Npz::open(&path, few).err().unwrap().kind, ErrorKind::Limit);
-        let tight = Limits { inflated_bytes: 104, ..Limits::default() };
+        let tight = Limits { array_bytes: 104, ..Limits::default() };
         let mut file = Npz::open(&path, tight).unwrap();
         assert!(file.read("a").is_ok());
         assert_eq!(file.read("b").unwrap_err().kind, ErrorKind::Limit);
+        let path = npz(folder.path(), &[("a", npy("|u1", false, &[9000], &[0; 9000]))]);
+        let zeros = Limits { resident_bytes: 99, expansion: 20, ..Limits::default() };
+        let mut file = Npz::open(&path, zeros).unwrap();
+        assert_eq!(file.read("a").unwrap_err().kind, ErrorKind::Limit);
+        assert_eq!(file.open_array("a", 7).unwrap().rows(0..7).unwrap().as_ref(), [0; 7]);
+        let any = Limits { expansion: u64::MAX, ..Limits::default() };
         // A header that asks for far more than the member can inflate to.
         let path = npz(folder.path(), &[("a", npy("|u1", false, &[1 << 29], &[0; 10]))]);
-        let error = Npz::open(&path, Limits::default()).unwrap().read("a").unwrap_err();
+        let error = Npz::open(&path, any).unwrap().read("a").unwrap_err();
         assert_eq!(error.kind, ErrorKind::Format);
+    }
+
+    #[test]
+    fn large_stored_arrays_stay_in_the_file_after_their_checksum_was_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let arrays = [("a", npy_i64(&[3], &[4, 5, 6])), ("b", npy_f32(&[1], &[0.5]))];
+        let path = npz_with(folder.path(), &arrays, CompressionMethod::Stored);
+        let limits = Limits { resident_bytes: 4, array_bytes: 4, ..Limits::default() };
+        let mut file = Npz::open(&path, limits).unwrap();
+        assert_eq!(file.read("a").unwrap(), Tensor::from_i64(&[3], &[4, 5, 6]));
+        assert_eq!(file.read("b").unwrap(), Tensor::from_f32(&[1], &[0.5]));
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes.windows(8).position(|window| window == 5i64.to_le_bytes()).unwrap();
+        bytes[at] ^= 2;
+        std::fs::write(&path, &bytes).unwrap();
+        let error = Npz::open(&path, limits).unwrap().open_array("a", 1).unwrap_err();
+        assert!(error.message.to_lowercase().contains("checksum"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::data::geometry::{Resize, Size};
+use crate::data::preset::Preset;
 use crate::error::{Error, Result, err};
 
 /// Preprocessing: given by the user, never guessed.
@@ -11,8 +13,12 @@ use crate::error::{Error, Result, err};
 ///   once, which differs from NumPy's `float32` arithmetic by at most a few units in the last place.
 /// - `layout` and `channels` apply to samples of three axes, whatever their type. Where a channel is
 ///   reversed, `mean` and `std` are in the order that the model wants.
+/// - `resize` and then `crop` apply to images only.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Preprocess {
+    /// A recipe by name; what is given beside it replaces its part. A `resize` or `crop` replaces
+    /// both of the recipe.
+    pub preset: Option<Preset>,
     /// Factor of every value, e.g. 1/255.
     pub scale: Option<f64>,
     /// Subtracted after scaling: nothing, one number, or one for each channel.
@@ -21,10 +27,15 @@ pub struct Preprocess {
     pub std: Vec<f64>,
     /// Layout of the samples in the file. They are transposed when only the other layout matches
     /// the input; when both match (free or equal extents), the model is taken to want
-    /// [`Layout::Nchw`], as the operators of ONNX do.
+    /// [`Layout::Nchw`], as the operators of ONNX do. Images have no layout in their files: for
+    /// them it says what the model takes, which is needed only where its extents leave that open.
     pub layout: Option<Layout>,
     /// Order of the colours that the model wants; the samples are RGB.
     pub channels: Channels,
+    /// Scales images.
+    pub resize: Option<Resize>,
+    /// Cuts this size out of the middle of images.
+    pub crop: Option<Size>,
 }
 
 /// Where the channel axis of an image is.
@@ -120,6 +131,26 @@ impl Affine {
 }
 
 impl Preprocess {
+    /// The same with the parts of the preset filled in.
+    pub(super) fn resolved(&self) -> Self {
+        let Some(preset) = self.preset else { return self.clone() };
+        let recipe = preset.recipe();
+        let or = |given: &[f64], default: Vec<f64>| {
+            if given.is_empty() { default } else { given.to_vec() }
+        };
+        let sized = self.resize.is_some() || self.crop.is_some();
+        Self {
+            preset: None,
+            scale: self.scale.or(recipe.scale),
+            mean: or(&self.mean, recipe.mean),
+            std: or(&self.std, recipe.std),
+            layout: self.layout,
+            channels: self.channels,
+            resize: if sized { self.resize } else { recipe.resize },
+            crop: if sized { self.crop } else { recipe.crop },
+        }
+    }
+
     /// Refuses numbers that cannot be meant.
     pub(super) fn check(&self) -> Result<()> {
         let (mean, std) = (self.mean.len(), self.std.len());
@@ -213,6 +244,20 @@ mod tests {
         assert_eq!(apply(&[2, 2], Some(Layout::Nhwc)), [0.0, 0.0, 0.5, 0.5]);
         assert_eq!(apply(&[1, 2, 2, 1][..3], None), [0.0, 0.0, 0.5, 0.5]);
         assert!(pre.affine(&[4], None).is_err());
+    }
+
+    #[test]
+    fn what_is_given_replaces_its_part_of_the_preset() {
+        let preset = Some(Preset::Imagenet);
+        let all = Preprocess { preset, ..Preprocess::default() }.resolved();
+        assert_eq!(all.resize, Some(Resize::Shorter(256)));
+        assert_eq!(all.crop, Some(Size { height: 224, width: 224 }));
+        assert_eq!((all.scale, all.mean.len(), all.std.len()), (Some(1.0 / 255.0), 3, 3));
+        let crop = Some(Size { height: 8, width: 8 });
+        let given = Preprocess { preset, crop, std: vec![2.0], ..Preprocess::default() };
+        let resolved = given.resolved();
+        assert_eq!((resolved.resize, resolved.crop, resolved.std), (None, crop, vec![2.0]));
+        assert_eq!(resolved.mean, all.mean);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::feed::Feed;
 use crate::data::shape::Mode;
-use crate::data::source::{Array, labels, load, random_count};
+use crate::data::source::{Labels, load, random_count};
 use crate::data::{Channels, InputSpec, Options};
 use crate::error::{Result, err};
 use crate::tensor::Tensor;
@@ -25,6 +25,9 @@ use crate::tensor::Tensor;
 /// - An array with one more axis than the input (`[N, 2, 1, 128]` for `[2, 1, 128]`, `[N]` for a
 ///   scalar): each sample is a complete input, and each run takes one.
 /// - A scalar array for a scalar input serves every run.
+/// - In ONNX test data each data set is a complete input, and each run takes one; its tensors go by
+///   their names if all of them name an input, otherwise by the numbers of the files.
+/// - An image is one row, or a complete input if that has no batch axis.
 /// - Samples of other extents are accepted only if axes of 1 or flattening is all the difference.
 #[derive(Debug)]
 pub struct Samples {
@@ -47,18 +50,33 @@ pub struct Run {
     pub first: usize,
     /// Samples that are real; rows of a fixed batch behind them repeat the last one.
     pub count: usize,
+    /// Samples that the inputs hold, with the repeated ones.
+    pub size: usize,
 }
 
 impl Samples {
-    /// Opens `data`: an `.npz` file, an `.npy` file for one input, or `random:N`, which stands for
-    /// N seeded samples (standard normal for floating-point inputs, uniform in
-    /// `0..`[`Options::random_below`] for integers).
+    /// Opens `data`, which is one of
+    ///
+    /// - an `.npz` file, or an `.npy` file for one input;
+    /// - for one input, an image (png or jpeg) or a folder of images, flat or with one sub-folder
+    ///   for each class. Then the sub-folders are the labels: the numbers that all of them are named
+    ///   by, or else their positions among the sorted names. With classes, the first image of each
+    ///   comes first, then the second of each; so any first samples are spread over the classes;
+    /// - ONNX test data: a folder of `test_data_set_*` or one of these with its `input_*.pb`, or,
+    ///   for one input, a `.pb` file;
+    /// - `random:N`: N seeded samples (standard normal for floating-point inputs, uniform in
+    ///   `0..`[`Options::random_below`] for integers).
+    ///
+    /// Images and test data are read run by run, so that memory does not grow with their number.
     ///
     /// # Errors
-    /// When the file cannot be read, an array or the labels are missing, or shape, type or number
-    /// of samples do not fit. Values are checked by [`Samples::run`].
+    /// When a file cannot be read, an array or the labels are missing, or shape, type or number
+    /// of samples do not fit. Values and pixels are checked by [`Samples::run`].
     pub fn open(data: &Path, inputs: &[InputSpec], options: &Options) -> Result<Self> {
-        options.preprocess.check()?;
+        let given = &options.preprocess;
+        given.check()?;
+        let resolved = Options { preprocess: given.resolved(), ..options.clone() };
+        resolved.preprocess.check()?;
         if options.batch == 0 || options.samples == Some(0) {
             return Err(err!(Usage, "batch and number of samples must be at least 1"));
         }
@@ -66,9 +84,13 @@ impl Samples {
             return Err(err!(Data, "the model has no inputs to feed"));
         }
         let samples = match random_count(data) {
-            Some(count) => Self::random(data, count?, inputs, options)?,
-            None => Self::from_file(data, inputs, options)?,
+            Some(count) => Self::random(data, count?, inputs, &resolved)?,
+            None => Self::from_file(data, inputs, &resolved)?,
         };
+        let sized = given.resize.is_some() || given.crop.is_some();
+        if sized && !samples.feeds.iter().any(|feed| feed.sized) {
+            return Err(err!(Usage, "resize and crop are for images; there are none").in_file(data));
+        }
         for feed in &samples.feeds {
             let most = options.limits.run_bytes;
             let bytes = feed.run_bytes(samples.size);
@@ -91,6 +113,8 @@ impl Samples {
         let preprocess = &options.preprocess;
         if preprocess.is_affine()
             || preprocess.layout.is_some()
+            || preprocess.resize.is_some()
+            || preprocess.crop.is_some()
             || preprocess.channels != Channels::Rgb
         {
             return Err(err!(Usage, "random samples are drawn as the model takes them")
@@ -112,15 +136,15 @@ impl Samples {
     }
 
     fn from_file(path: &Path, inputs: &[InputSpec], options: &Options) -> Result<Self> {
-        let (arrays, label_array) = load(path, inputs, options)?;
         let build = || {
+            let (sources, labels) = load(path, inputs, options)?;
             let feeds = inputs
                 .iter()
-                .zip(arrays)
-                .map(|(spec, array)| Feed::from_array(spec, array, &options.preprocess))
+                .zip(sources)
+                .map(|(spec, source)| Feed::new(spec, source, &options.preprocess))
                 .collect::<Result<Vec<_>>>()?;
             check_preprocess(inputs, &feeds, options)?;
-            Self::assemble(path, feeds, label_array.as_ref(), false, options)
+            Self::assemble(path, feeds, labels, false, options)
         };
         build().map_err(|error| error.in_file(path))
     }
@@ -129,7 +153,7 @@ impl Samples {
     fn assemble(
         data: &Path,
         feeds: Vec<Feed>,
-        label_array: Option<&Array>,
+        labels: Option<Labels>,
         random: bool,
         options: &Options,
     ) -> Result<Self> {
@@ -145,16 +169,13 @@ impl Samples {
         if len == 0 {
             return Err(err!(Data, "no samples: the first axis has no elements"));
         }
-        let labels = label_array.map(|array| labels(array, len)).transpose()?;
-        let len = len.min(options.samples.unwrap_or(len));
+        let kept = len.min(options.samples.unwrap_or(len));
+        let labels = labels.map(|labels| labels.first(len, kept)).transpose()?;
+        let len = kept;
         let fixed = fixed_batch(&feeds)?;
         let size = fixed.unwrap_or_else(|| {
             let whole = feeds.iter().any(|feed| feed.mode == Mode::Whole);
             if whole { 1 } else { options.batch.min(len) }
-        });
-        let labels = labels.map(|mut labels| {
-            labels.truncate(len);
-            labels
         });
         let data = data.to_owned();
         Ok(Self { data, feeds, len, size, padded: fixed.is_some(), labels, random })
@@ -170,7 +191,8 @@ impl Samples {
         self.len == 0
     }
 
-    /// The class of each sample, when [`Options::labels`] named an array.
+    /// The class of each sample, when [`Options::labels`] named an array, or when the samples are
+    /// images in sub-folders.
     pub fn labels(&self) -> Option<&[i64]> {
         self.labels.as_deref()
     }
@@ -193,8 +215,8 @@ impl Samples {
     /// The inputs of run `run`, below [`Samples::runs`].
     ///
     /// # Errors
-    /// When an element is not finite or does not fit the type of its input; the array, the sample
-    /// and the index within the sample are named.
+    /// When an element is not finite or does not fit the type of its input (the array or file, the
+    /// sample and the index within the sample are named), or a file cannot be read or decoded.
     pub fn run(&self, run: usize) -> Result<Run> {
         if run >= self.runs() {
             return Err(err!(Usage, "run {run} of {} runs", self.runs()));
@@ -208,7 +230,7 @@ impl Samples {
             .map(|feed| Ok((feed.name.clone(), feed.tensor(first..first + count, size)?)))
             .collect::<Result<_>>()
             .map_err(|error| error.in_file(&self.data))?;
-        Ok(Run { inputs, first, count })
+        Ok(Run { inputs, first, count, size })
     }
 }
 

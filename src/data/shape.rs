@@ -134,7 +134,8 @@ fn mismatch(spec: &InputSpec, dims: &[Option<usize>], array: &[usize]) -> crate:
     }
 }
 
-fn show(dims: &[Option<usize>]) -> String {
+/// Extents in words; a free one is `?`.
+pub(super) fn show(dims: &[Option<usize>]) -> String {
     let dims: Vec<String> =
         dims.iter().map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string())).collect();
     format!("[{}]", dims.join(", "))

@@ -1,25 +1,43 @@
-//! Finds the array of each input, and the labels, in a file.
+//! Finds what feeds each input, and the labels, in a file or a folder.
 
-use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::data::array::Array;
+use crate::data::disk::open_regular;
+use crate::data::images::{self, ImageFiles, Images};
 use crate::data::npz::list;
-use crate::data::{InputSpec, Npz, Options, read_npy};
+use crate::data::picture::is_picture;
+use crate::data::test_data::{self, TensorFiles};
+use crate::data::{InputSpec, Npz, Options, npy};
 use crate::error::{Error, Result, err};
-use crate::tensor::Tensor;
 
-/// An array of a file; an `.npy` file does not name its only one.
+/// What holds the samples of one input.
 #[derive(Debug)]
-pub(super) struct Array {
-    pub name: Option<String>,
-    pub tensor: Tensor,
+pub(super) enum Source {
+    Array(Array),
+    Images(Images),
+    Tensors(TensorFiles),
 }
 
-impl Array {
-    /// The array in words, for messages.
-    pub fn place(&self) -> String {
-        self.name.as_ref().map_or("the array".to_owned(), |name| format!("array `{name}`"))
+/// The labels of all samples.
+#[derive(Debug)]
+pub(super) enum Labels {
+    Array(Array),
+    /// From the names of sub-folders.
+    Known(Vec<i64>),
+}
+
+impl Labels {
+    /// The labels of the first `keep` of `samples` samples.
+    pub fn first(self, samples: usize, keep: usize) -> Result<Vec<i64>> {
+        match self {
+            Self::Array(array) => labels_of(&array, samples, keep),
+            Self::Known(mut labels) => {
+                labels.truncate(keep);
+                Ok(labels)
+            }
+        }
     }
 }
 
@@ -32,53 +50,70 @@ pub(super) fn random_count(data: &Path) -> Option<Result<usize>> {
     })
 }
 
-/// The array of each input, in the order of `inputs`, and the labels when they are asked for.
+/// What feeds each input, in the order of `inputs`, and the labels when there are some.
 pub(super) fn load(
     path: &Path,
     inputs: &[InputSpec],
     options: &Options,
-) -> Result<(Vec<Array>, Option<Array>)> {
+) -> Result<(Vec<Source>, Option<Labels>)> {
     if path.is_dir() {
-        return Err(err!(Unsupported, "folders of samples cannot be read")
-            .help("give an .npz or .npy file")
-            .in_file(path));
+        let sets = test_data::find(path)?;
+        if sets.is_empty() {
+            return load_images(images::find(path)?, inputs, options);
+        }
+        if images::find(path).is_ok() {
+            return Err(err!(Data, "the folder holds both images and ONNX test data"));
+        }
+        return load_tensors(sets, inputs, options);
     }
     let mut start = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(6).read_to_end(&mut start))
-        .map_err(|error| Error::io(path, &error))?;
+    let (file, _) = open_regular(path)?;
+    file.take(6).read_to_end(&mut start).map_err(|error| Error::io(path, &error))?;
+    let single = || vec![path.to_owned()];
     match start.as_slice() {
-        b"\x93NUMPY" => load_npy(path, inputs, options).map_err(|error| error.in_file(path)),
-        [b'P', b'K', ..] => {
-            let file = Npz::open(path, options.limits)?;
-            load_npz(file, inputs, options).map_err(|error| error.in_file(path))
+        b"\x93NUMPY" => load_npy(path, inputs, options),
+        [b'P', b'K', ..] => load_npz(Npz::open(path, options.limits)?, inputs, options),
+        start if is_picture(start) || images::is_named_image(path) => {
+            load_images(ImageFiles { paths: single(), labels: None }, inputs, options)
         }
-        _ => Err(err!(Format, "neither an .npz nor an .npy file").in_file(path)),
+        _ if test_data::is_named_pb(path) => load_tensors(vec![single()], inputs, options),
+        [] => Err(err!(Format, "the file is empty; expected {EXPECTED}")),
+        _ => Err(err!(Format, "expected {EXPECTED}")),
     }
 }
+
+const EXPECTED: &str = "an .npz or .npy file, a png or jpeg image, or an ONNX tensor named .pb";
 
 fn load_npy(
     path: &Path,
     inputs: &[InputSpec],
     options: &Options,
-) -> Result<(Vec<Array>, Option<Array>)> {
+) -> Result<(Vec<Source>, Option<Labels>)> {
     if let Some(labels) = &options.labels {
         return Err(err!(Usage, "an .npy file has no array of labels `{labels}`")
             .help("save samples and labels in one .npz file"));
     }
-    if inputs.len() != 1 {
-        let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
-        return Err(err!(Usage, "one array for {} inputs: {}", inputs.len(), list(&names))
-            .help("save one array for each input in one .npz file"));
+    one_input(inputs, "array", "save one array for each input in one .npz file")?;
+    let keep = options.samples.unwrap_or(usize::MAX);
+    Ok((vec![Source::Array(npy::open(path, keep, &options.limits)?)], None))
+}
+
+/// Refuses a single source for several inputs.
+fn one_input<'a>(inputs: &'a [InputSpec], what: &str, help: &str) -> Result<&'a InputSpec> {
+    match inputs {
+        [input] => Ok(input),
+        _ => {
+            let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
+            Err(err!(Usage, "one {what} for {} inputs: {}", inputs.len(), list(&names)).help(help))
+        }
     }
-    Ok((vec![Array { name: None, tensor: read_npy(path)? }], None))
 }
 
 fn load_npz(
     mut file: Npz,
     inputs: &[InputSpec],
     options: &Options,
-) -> Result<(Vec<Array>, Option<Array>)> {
+) -> Result<(Vec<Source>, Option<Labels>)> {
     let names = file.names().to_vec();
     let known = |name: &String| names.contains(name);
     if let Some(labels) = options.labels.as_ref().filter(|&name| !known(name)) {
@@ -96,28 +131,57 @@ fn load_npz(
             err!(Data, "no array for input `{}`; the file holds {}", input.name, list(&names))
         })?);
     }
-    let mut read =
-        |name: &String| file.read(name).map(|tensor| Array { name: Some(name.clone()), tensor });
-    let arrays = chosen.into_iter().map(&mut read).collect::<Result<_>>()?;
-    let labels = options.labels.as_ref().map(read).transpose()?;
+    let keep = options.samples.unwrap_or(usize::MAX);
+    let mut open = |name: &String| file.open_array(name, keep);
+    let arrays =
+        chosen.into_iter().map(|name| open(name).map(Source::Array)).collect::<Result<_>>()?;
+    let labels = options.labels.as_ref().map(|name| open(name).map(Labels::Array)).transpose()?;
     Ok((arrays, labels))
 }
 
-/// The labels of `samples` samples.
-pub(super) fn labels(array: &Array, samples: usize) -> Result<Vec<i64>> {
-    let tensor = &array.tensor;
+fn load_images(
+    found: ImageFiles,
+    inputs: &[InputSpec],
+    options: &Options,
+) -> Result<(Vec<Source>, Option<Labels>)> {
+    let input = one_input(inputs, "image", "save one array for each input in one .npz file")?;
+    let ImageFiles { mut paths, labels } = found;
+    if let (Some(name), None) = (&options.labels, &labels) {
+        return Err(err!(Usage, "the images have no labels `{name}`")
+            .help("labels are the names of sub-folders, one for each class"));
+    }
+    paths.truncate(options.samples.unwrap_or(usize::MAX));
+    let images = Images::open(paths, input, &options.preprocess, options)?;
+    Ok((vec![Source::Images(images)], labels.map(Labels::Known)))
+}
+
+fn load_tensors(
+    mut sets: Vec<Vec<PathBuf>>,
+    inputs: &[InputSpec],
+    options: &Options,
+) -> Result<(Vec<Source>, Option<Labels>)> {
+    if let Some(labels) = &options.labels {
+        return Err(err!(Usage, "ONNX test data have no labels `{labels}`"));
+    }
+    sets.truncate(options.samples.unwrap_or(usize::MAX));
+    let files = test_data::assign(&sets, inputs, &options.limits)?;
+    Ok((files.into_iter().map(Source::Tensors).collect(), None))
+}
+
+/// The labels of the first `keep` of `samples` samples.
+fn labels_of(array: &Array, samples: usize, keep: usize) -> Result<Vec<i64>> {
     let expected = format!("expected one integer for each of the {samples} samples");
-    let error = match *tensor.dims() {
-        _ if tensor.dtype().is_float() => {
-            err!(Data, "{expected}, found {}", tensor.dtype())
+    let error = match *array.dims {
+        _ if array.dtype.is_float() => {
+            err!(Data, "{expected}, found {}", array.dtype)
         }
-        [len] if len == samples => return tensor.to_i64(),
+        [len] if len == samples => return array.tensor(keep)?.to_i64(),
         [len] => err!(Data, "{expected}, found {len}"),
         [len, classes] if len == samples && classes > 1 => {
-            err!(Data, "{expected}, found shape {:?}", tensor.dims())
+            err!(Data, "{expected}, found shape {:?}", array.dims)
                 .help("if the labels are one-hot, save their argmax over the last axis")
         }
-        _ => err!(Data, "{expected}, found shape {:?}", tensor.dims()),
+        _ => err!(Data, "{expected}, found shape {:?}", array.dims),
     };
     Err(error.at(array.place()))
 }

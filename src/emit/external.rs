@@ -81,18 +81,40 @@ impl DataFile {
     }
 }
 
+/// An encoded model, with or without a data file beside it.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// The model file.
+    pub model: Rope,
+    /// Name and contents of the data file, to which the model refers by this name.
+    pub data: Option<(String, Rope)>,
+}
+
+impl Encoded {
+    /// Bytes of both files.
+    pub fn len(&self) -> usize {
+        self.model.len() + self.data.as_ref().map_or(0, |(_, data)| data.len())
+    }
+
+    /// True without any byte.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// The encoded model and its data file, to which the model refers as `location` (a name in the
-/// folder of the model). Tensors of at least 1 KiB lie in the data file in the order of the model.
+/// folder of the model). Tensors of at least 1 KiB lie in the data file in the order of the model;
+/// without one there is no data file.
 ///
 /// # Errors
 /// When the message alone would pass 2 GiB.
-pub fn with_external_data(verified: Verified<'_>, location: &str) -> Result<(Rope, Rope)> {
+pub fn with_external_data(verified: Verified<'_>, location: &str) -> Result<Encoded> {
     let file = DataFile { location: location.to_owned(), ..DataFile::default() };
     let mut storage = Storage::External(file);
-    let encoded = within_limit(encode(verified, &mut storage))?;
+    let model = within_limit(encode(verified, &mut storage))?;
     let data = match storage {
-        Storage::External(file) => file.data,
-        Storage::Inline => Rope::default(),
+        Storage::External(file) if !file.data.is_empty() => Some((file.location, file.data)),
+        _ => None,
     };
-    Ok((encoded, data))
+    Ok(Encoded { model, data })
 }

@@ -10,7 +10,7 @@ mod types;
 
 use external::Storage;
 
-pub use external::with_external_data;
+pub use external::{Encoded, with_external_data};
 pub use onnx::onnx;
-pub use save::{Overwrite, save};
+pub use save::{Overwrite, save, write};
 pub use text::{Elements, TextOptions, text, text_with};

@@ -13,11 +13,11 @@ const AMBIGUOUS: &[&str] = &["Attention"];
 
 /// Checks every node; `is_known` tells whether the engine has an operator of this type.
 pub(super) fn check(model: &Model, is_known: impl Fn(&str) -> bool) -> Result<()> {
-    for graph in model.graphs() {
-        if let Some(value) = model.sparse_initializers_of(graph).next() {
-            let name = model.value(value).name();
-            return Err(err!(Engine, "initializer `{name}`: tract has no sparse tensors"));
-        }
+    let mut sparse = model.graphs().flat_map(|graph| model.sparse_initializers_of(graph));
+    if let Some(value) = sparse.next() {
+        let name = model.value(value).name();
+        return Err(err!(Engine, "tract does not know sparse initializers")
+            .at(format_args!("initializer `{name}`")));
     }
     for id in model.all_nodes() {
         let node = model.node(id);

@@ -1,6 +1,8 @@
 //! The tract view: a copy of the model in which what tract lacks or reads differently is spelled
 //! out, without changing what the model computes.
 
+use std::collections::HashSet;
+
 use crate::exec::InputShape;
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
@@ -8,10 +10,12 @@ use crate::tensor::{DType, Tensor};
 /// The copy for tract.
 pub(super) fn of(model: &Model, given: &[InputShape]) -> Model {
     let mut view = model.clone();
-    freeze_defaults(&mut view, given);
+    settle_defaults(&mut view, given);
+    name_apart(&mut view);
+    // tract looks for `uint64` and `uint32` elements in the wrong fields.
     view.store_raw();
     for node in view.all_nodes() {
-        // tract takes an omitted trailing input for a present one.
+        // tract counts inputs that are left out at the end.
         view.trim_inputs(node);
         fill_constant_of_shape(&mut view, node);
         write_zero_point(&mut view, node);
@@ -19,11 +23,35 @@ pub(super) fn of(model: &Model, given: &[InputShape]) -> Model {
     view
 }
 
-/// tract needs weights as constants: inputs that are not given keep their defaults for good.
-fn freeze_defaults(view: &mut Model, given: &[InputShape]) {
+/// tract needs weights as constants: inputs that are not given keep their defaults for good. Of
+/// those that are given it would use the default all the same.
+fn settle_defaults(view: &mut Model, given: &[InputShape]) {
     for input in view.graph(view.main()).inputs().to_vec() {
-        if !given.iter().any(|shape| shape.name == view.value(input).name()) {
+        if given.iter().any(|shape| shape.name == view.value(input).name()) {
+            view.drop_default(input);
+        } else {
             view.freeze_input(input);
+        }
+    }
+}
+
+/// In tract a node (called after its first output, when it has no name), an input and a constant
+/// may not have the same name.
+fn name_apart(view: &mut Model) {
+    let values = view.values().filter(|(_, value)| value.producer().is_none());
+    let mut taken: HashSet<String> = values.map(|(_, value)| value.name().to_owned()).collect();
+    for id in view.all_nodes() {
+        let node = view.node(id);
+        let name = match (node.name(), node.output(0)) {
+            ("", Some(output)) => view.value(output).name().to_owned(),
+            (name, _) => name.to_owned(),
+        };
+        if name.is_empty() || taken.insert(name.clone()) {
+            continue;
+        }
+        let mut others = (1usize..).map(|i| format!("{name}_{i}"));
+        if let Some(other) = others.find(|other| taken.insert(other.clone())) {
+            view.set_node_name(id, &other);
         }
     }
 }

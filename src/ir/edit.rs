@@ -220,25 +220,25 @@ impl Model {
         self.values[value.index()].def = Def::Initializer(Constant::Dense(Stored::from(tensor)));
     }
 
-    /// Lets every tensor of numbers be written as `raw_data`, whatever field it was read from.
+    /// Stores the elements of every dense tensor, strings apart, in `raw_data`.
     pub fn store_raw(&mut self) {
-        let raw = |stored: &mut Stored| {
-            if stored.tensor.strings().is_none() {
+        let attributes = self.nodes.iter_mut().flat_map(|node| &mut node.attributes);
+        let inside = attributes.flat_map(|attribute| match &mut attribute.value {
+            AttrValue::Tensor(stored) => std::slice::from_mut(stored),
+            AttrValue::Tensors(stored) => stored,
+            _ => &mut [],
+        });
+        let constants = self.values.iter_mut().filter_map(|value| match &mut value.def {
+            Def::Initializer(constant) | Def::Input { default: Some(constant) } => Some(constant),
+            _ => None,
+        });
+        let dense = constants.filter_map(|constant| match constant {
+            Constant::Dense(stored) => Some(stored),
+            Constant::Sparse(_) => None,
+        });
+        for stored in dense.chain(inside) {
+            if stored.stored_as == StoredAs::Field && stored.tensor.strings().is_none() {
                 stored.stored_as = StoredAs::Raw;
-            }
-        };
-        for value in &mut self.values {
-            match &mut value.def {
-                Def::Initializer(Constant::Dense(stored))
-                | Def::Input { default: Some(Constant::Dense(stored)) } => raw(stored),
-                _ => {}
-            }
-        }
-        for attribute in self.nodes.iter_mut().flat_map(|node| &mut node.attributes) {
-            match &mut attribute.value {
-                AttrValue::Tensor(stored) => raw(stored),
-                AttrValue::Tensors(all) => all.iter_mut().for_each(raw),
-                _ => {}
             }
         }
     }
@@ -252,6 +252,20 @@ impl Model {
         entry.def = Def::Initializer(constant);
         let graph = entry.graph;
         self.graphs[graph.index()].inputs.retain(|&input| input != value);
+        true
+    }
+
+    /// Takes the default from an input, so that callers must give it. Returns false for anything
+    /// else.
+    pub fn drop_default(&mut self, value: ValueId) -> bool {
+        let entry = &mut self.values[value.index()];
+        let Def::Input { default } = &mut entry.def else { return false };
+        if default.take().is_none() {
+            return false;
+        }
+        let graph = &mut self.graphs[entry.graph.index()];
+        graph.initializers.retain(|&initializer| initializer != value);
+        graph.sparse_initializers.retain(|&initializer| initializer != value);
         true
     }
 
@@ -292,6 +306,12 @@ impl Model {
     pub fn remove_attr(&mut self, node: NodeId, name: &str) {
         let attributes = &mut self.nodes[node.index()].attributes;
         attributes.retain(|a| a.name != name || !a.value.graphs().is_empty());
+    }
+
+    /// Changes the name of a node.
+    pub fn set_node_name(&mut self, node: NodeId, name: &str) {
+        self.node_names.insert(name.to_owned());
+        self.nodes[node.index()].name = name.to_owned();
     }
 
     /// Changes the operator of a node within its domain.

@@ -24,6 +24,11 @@ impl Model {
         self.graphs().flat_map(|g| self.nodes_of(g).map(|(id, _)| id)).collect()
     }
 
+    /// Number of node ids ever given out: the length of a table indexed by them.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Live values in the order they were made.
     pub fn values(&self) -> impl Iterator<Item = (ValueId, &Value)> {
         let live = self.values.iter().enumerate().filter(|(_, value)| value.alive);

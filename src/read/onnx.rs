@@ -19,6 +19,8 @@ pub struct Loaded {
     pub model: Model,
     /// What the reader changed or noticed, e.g. nodes that arrived out of order.
     pub notes: Vec<String>,
+    /// Tensors lie in other files.
+    pub external: bool,
     /// Size of the model file in bytes, plus the external data it refers to.
     pub byte_size: u64,
 }
@@ -33,6 +35,7 @@ pub fn file(path: &Path) -> Result<Loaded> {
     let encoded = if size == 0 { Bytes::new() } else { disk::map(&handle, path)? };
     let mut folder = Folder::of(path);
     let mut loaded = decode(encoded, &mut folder).map_err(|error| error.in_file(path))?;
+    loaded.external = folder.bytes_read() > 0;
     loaded.byte_size = size + folder.bytes_read();
     Ok(loaded)
 }
@@ -60,7 +63,7 @@ fn decode(encoded: Bytes, folder: &mut Folder) -> Result<Loaded> {
     graph::read(&mut model, &main, folder)?;
     order::sort(&mut model, &mut notes)?;
     model.verify().map_err(Error::from)?;
-    Ok(Loaded { model, notes, byte_size: size as u64 })
+    Ok(Loaded { model, notes, external: false, byte_size: size as u64 })
 }
 
 /// Everything but the graph, whose parts are returned.

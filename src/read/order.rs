@@ -9,26 +9,27 @@ use crate::ir::{Def, GraphId, Model, NodeId, ValueId};
 /// Sorts every graph that needs it, and notes it.
 pub(super) fn sort(model: &mut Model, notes: &mut Vec<String>) -> Result<()> {
     let captures = captures(model);
+    // Position of each node in its graph; nodes of all graphs share one table.
+    let mut position = vec![0usize; model.node_count()];
     for graph in model.graphs().collect::<Vec<_>>() {
         let nodes: Vec<NodeId> = model.nodes_of(graph).map(|(id, _)| id).collect();
-        let needs = |id: NodeId| {
+        for (i, id) in nodes.iter().enumerate() {
+            position[id.index()] = i;
+        }
+        let before = |id: NodeId| {
             let own = model.node(id).inputs().iter().flatten();
-            own.chain(captures.get(&id).into_iter().flatten()).copied()
-        };
-        let position: HashMap<NodeId, usize> =
-            nodes.iter().enumerate().map(|(i, &id)| (id, i)).collect();
-        let producers = |id: NodeId| {
-            needs(id).filter_map(|value| match *model.value(value).def() {
+            let values = own.chain(captures.get(&id).into_iter().flatten());
+            values.filter_map(|&value| match *model.value(value).def() {
                 Def::Output { node, .. } if model.value(value).graph() == graph => {
-                    position.get(&node).copied()
+                    Some(position[node.index()])
                 }
                 _ => None,
             })
         };
-        let edges: Vec<Vec<usize>> = nodes.iter().map(|&id| producers(id).collect()).collect();
-        if edges.iter().enumerate().all(|(i, before)| before.iter().all(|&j| j < i)) {
+        if nodes.iter().enumerate().all(|(i, &id)| before(id).all(|j| j < i)) {
             continue;
         }
+        let edges: Vec<Vec<usize>> = nodes.iter().map(|&id| before(id).collect()).collect();
         let order = stable_order(&edges).map_err(|cycle| {
             let names: Vec<String> = cycle.iter().map(|&i| model.label(nodes[i])).collect();
             err!(Invalid, "the graph has a cycle: {}", names.join(" -> "))

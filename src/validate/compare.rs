@@ -85,10 +85,10 @@ fn of_run(
     after: &[(String, Tensor)],
     options: &Options,
 ) -> Result<Comparison> {
-    let batch = run.inputs.first().and_then(|(_, t)| t.dims().first().copied()).unwrap_or(1);
+    let batch = run.size;
     let mut comparison = drift(before, after, |tensor| real_share(tensor, batch, run.count))?;
     comparison.samples = run.count;
-    if let Some(labels) = samples.labels() {
+    if let Some(labels) = samples.labels().filter(|_| !options.top.is_empty()) {
         let slot = scores(before, run.count, options)?;
         let (a, b) = (before[slot].1.to_f32()?, after[slot].1.to_f32()?);
         let rows = if before[slot].1.dims().first() == Some(&batch) { batch } else { run.count };

@@ -77,6 +77,14 @@ impl Rope {
         self.pieces().try_for_each(|piece| to.write_all(piece))
     }
 
+    /// FNV-1a digest of all bytes: the same for the same bytes, however they are cut.
+    pub fn digest(&self) -> u64 {
+        const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        let bytes = self.pieces().flatten();
+        bytes.fold(BASIS, |digest, &byte| (digest ^ u64::from(byte)).wrapping_mul(PRIME))
+    }
+
     /// All bytes in one piece; copies, unless there is only one.
     pub fn to_bytes(&self) -> Bytes {
         match (&self.done[..], self.tail.is_empty()) {

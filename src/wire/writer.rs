@@ -18,13 +18,13 @@ pub struct Writer {
 impl Writer {
     /// A message that holds `kept`, the encoded fields that were not modelled.
     pub fn keeping(kept: &Bytes) -> Self {
-        let mut fields: Vec<(u32, Bytes)> = Message::new(kept.clone())
-            .fields()
-            .map_while(Result::ok)
-            .map(|field| (field.number, field.raw))
-            .collect();
-        fields.sort_by_key(|(number, _)| *number);
-        Self { rope: Rope::default(), kept: fields.into() }
+        let mut place = 0;
+        let fields = Message::new(kept.clone()).fields().map_while(Result::ok).map(|field| {
+            // Kept fields stay in their order, also where it is not that of their numbers.
+            place = field.number.max(place);
+            (place, field.raw)
+        });
+        Self { rope: Rope::default(), kept: fields.collect() }
     }
 
     fn key(&mut self, number: u32, wire: WireType) {
@@ -101,15 +101,16 @@ mod tests {
     #[test]
     fn kept_fields_stand_where_their_numbers_belong() {
         let mut other = Writer::default();
-        other.int(9, 1);
         other.bytes(2, b"x");
+        other.int(9, 1);
+        other.int(7, 1);
         let kept = other.finish().to_bytes();
         let mut writer = Writer::keeping(&kept);
         writer.int(1, 7);
         writer.float(5, 0.5);
         let fields = Message::new(writer.finish().to_bytes()).fields();
         let numbers: Vec<u32> = fields.map(|field| field.unwrap().number).collect();
-        assert_eq!(numbers, [1, 2, 5, 9]);
+        assert_eq!(numbers, [1, 2, 5, 9, 7]);
     }
 
     #[test]

@@ -1,7 +1,19 @@
 //! The integration tests, one binary, one module for each capability.
 
+mod calibrate;
+mod cli;
+mod cli_errors;
 mod diff;
+mod exec;
+mod exec_guard;
 mod house;
 mod markdown;
+mod model_diff;
 mod passes;
+mod pipeline;
+mod quantize;
+mod random_graphs;
+mod roundtrip;
+mod snapshots_example;
+mod support;
 mod text;

@@ -1,0 +1,270 @@
+//! What people see and scripts rely on: help, reports, JSON fields, exit codes.
+
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::support::{Ran, fixture, listing, load, onnxpress, shell};
+
+const QUANTIZE: &str = "quantize fixtures/digits_mlp.onnx --data fixtures/digits_calib.npz \
+                        --scale 1/16 --labels y";
+
+fn ok(ran: &Ran) -> &str {
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    &ran.out
+}
+
+fn json(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}\n{}", ran.out, ran.err))
+}
+
+/// The value at a path such as `accuracy/top1/original`.
+fn at<'a>(report: &'a Value, path: &str) -> &'a Value {
+    let found = report.pointer(&format!("/{path}"));
+    found.unwrap_or_else(|| panic!("no field `{path}` in {report:#}"))
+}
+
+#[test]
+fn help() {
+    for command in ["", "inspect", "quantize", "compare", "convert", "print", "diff", "passes"] {
+        let mut args: Vec<&str> = vec![command, "--help"];
+        args.retain(|arg| !arg.is_empty());
+        let name = if command.is_empty() { "onnxpress" } else { command };
+        insta::assert_snapshot!(format!("help_{name}"), ok(&onnxpress(&args)));
+    }
+}
+
+#[test]
+fn every_subcommand_is_in_the_help_test() {
+    let help = onnxpress(&["--help"]).out;
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let names: Vec<&str> = commands.lines().filter_map(|l| l.split_whitespace().next()).collect();
+    let tested = ["inspect", "quantize", "compare", "convert", "print", "diff", "passes", "help"];
+    assert_eq!(names, tested, "add the new one to `help`");
+}
+
+#[test]
+fn passes() {
+    insta::assert_snapshot!("passes", ok(&onnxpress(&["passes"])));
+    let rows = json(&onnxpress(&["passes", "--json"]));
+    for row in rows.as_array().unwrap() {
+        for field in ["name", "promise", "summary"] {
+            assert!(row[field].as_str().is_some_and(|text| !text.is_empty()), "{row}");
+        }
+    }
+    assert_eq!(rows.as_array().unwrap().len(), onnxpress::passes::PASSES.len());
+}
+
+#[test]
+fn inspect() {
+    let file = "fixtures/digits_resnet_opset11.onnx";
+    insta::assert_snapshot!("inspect", ok(&onnxpress(&["inspect", file, "--layers"])));
+    insta::assert_snapshot!("inspect_json", ok(&onnxpress(&["inspect", file, "--json"])));
+    let note = onnxpress(&["inspect", "fixtures/graphs/unsorted.onnx"]);
+    assert!(note.err.starts_with("note: ") && note.out.contains("note: graph"), "{}", note.err);
+    let quiet = onnxpress(&["inspect", "fixtures/graphs/unsorted.onnx", "--quiet"]);
+    assert_eq!(quiet.err, "");
+}
+
+#[test]
+fn print() {
+    let shape_chain = onnxpress(&["print", "fixtures/graphs/matmul_bias.onnx"]);
+    insta::assert_snapshot!("print", ok(&shape_chain));
+}
+
+/// Cuts out what another processor may measure otherwise: decibels, cosines, errors.
+fn without_measured(report: &str) -> String {
+    let mut text = String::new();
+    let mut words = report.split_inclusive([' ', '\n']).peekable();
+    let mut before = "";
+    while let Some(word) = words.next() {
+        let next = words.peek().copied().unwrap_or_default();
+        let measured = next.starts_with("dB") || ["cosine ", "error "].contains(&before);
+        let number = word.trim_end_matches([' ', '\n', ',']);
+        match measured && number.parse::<f64>().is_ok() {
+            true => text.push_str(&word.replacen(number, "#", 1)),
+            false => text.push_str(word),
+        }
+        before = word;
+    }
+    text
+}
+
+#[test]
+fn quantize_report() {
+    let folder = tempdir().unwrap();
+    let line = format!("{QUANTIZE} --test fixtures/digits_test.npz -v -o TMP/small.onnx");
+    let ran = shell(&line, folder.path());
+    insta::assert_snapshot!("quantize", without_measured(ok(&ran)));
+    assert_eq!(ran.err, "", "words go to standard error only when there is something to say");
+}
+
+#[test]
+fn quantize_json_is_the_same_report() {
+    let folder = tempdir().unwrap();
+    let line = format!("{QUANTIZE} --test fixtures/digits_test.npz --json -o TMP/small.onnx");
+    let mut report = json(&shell(&line, folder.path()));
+    assert_eq!(at(&report, "test/samples"), 400);
+    assert_eq!(at(&report, "drift/samples"), 64);
+    let size = folder.path().join("small.onnx").metadata().unwrap().len();
+    assert_eq!(at(&report, "test/size_bytes/candidate").as_u64(), Some(size));
+    // The rest is a snapshot of the shape: times and measured figures are cut out.
+    for step in report["passes"].as_array_mut().unwrap() {
+        assert!(step["milliseconds"].take().as_f64().is_some_and(|time| time >= 0.0));
+        let edits = step["done"].as_array().unwrap().len();
+        step["done"] = edits.into();
+        if let Some(ratio) = step.get_mut("sqnr_db") {
+            *ratio = ratio.as_f64().unwrap().round().into();
+        }
+    }
+    for figures in ["drift", "test"] {
+        report[figures]["outputs"].take();
+    }
+    insta::assert_snapshot!("quantize_json", format!("{report:#}"));
+}
+
+#[test]
+fn compare_json_has_the_promised_fields() {
+    let args = "compare fixtures/digits_transformer.onnx fixtures/digits_transformer_dynamo.onnx \
+                --data fixtures/digits_test.npz --labels y --scale 1/16 --top 1,3 --latency --json";
+    let ran = onnxpress(&args.split_whitespace().collect::<Vec<_>>());
+    let report = json(&ran);
+    assert_eq!((ran.code, at(&report, "samples").as_u64()), (0, Some(400)));
+    assert_eq!(at(&report, "outputs/0/name"), "logits");
+    for (field, low, high) in [
+        ("outputs/0/sqnr_db", 80.0, 300.0),
+        ("outputs/0/cosine", 0.999_999, 1.000_001),
+        ("outputs/0/max_abs", 0.0, 1e-2),
+        ("outputs/0/mean_abs", 0.0, 1e-3),
+        ("accuracy/top1/original", 0.985, 0.985),
+        ("accuracy/top1/candidate", 0.985, 0.985),
+        ("accuracy/top1/agreement", 1.0, 1.0),
+        ("accuracy/top3/original", 0.99, 1.0),
+        ("size_bytes/original", 143_460.0, 143_460.0),
+        ("size_bytes/candidate", 131_957.0, 131_957.0),
+        ("parameters/original", 30_000.0, 31_000.0),
+        ("parameters/candidate", 30_417.0, 30_417.0),
+        ("macs/original", 494_480.0, 494_480.0),
+        ("macs/candidate", 494_480.0, 494_480.0),
+        ("latency_ms/original", 1e-6, 1e4),
+        ("latency_ms/candidate", 1e-6, 1e4),
+        ("latency_ms/ratio", 1e-3, 1e3),
+    ] {
+        let found = at(&report, field).as_f64().unwrap_or_else(|| panic!("{field}"));
+        assert!((low..=high).contains(&found), "{field} is {found}, not in {low}..={high}");
+    }
+    assert_eq!(at(&report, "passed"), true);
+}
+
+#[test]
+fn a_missed_bound_is_3_and_the_result_is_still_there() {
+    let folder = tempdir().unwrap();
+    let original = "fixtures/digits_mlp.onnx";
+    let data = "--data fixtures/digits_test.npz --labels y --scale 1/16";
+    let ran = shell(&format!("{QUANTIZE} -o TMP/a.onnx --min-sqnr 100"), folder.path());
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.out.contains("MISSED      output `logits`"), "{}", ran.out);
+    assert_eq!(listing(folder.path()), ["a.onnx"]);
+    let bound = |bound: &str| {
+        shell(&format!("compare {original} TMP/a.onnx {data} {bound}"), folder.path())
+    };
+    for (bounds, code) in [
+        ("--min-sqnr 100", 3),
+        ("--min-sqnr 30", 0),
+        ("--min-sqnr 30 --max-drop 1%", 0),
+        ("--min-sqnr 100 --max-drop 1%", 3),
+        ("--max-drop 0.01 --json", 0),
+    ] {
+        assert_eq!(bound(bounds).code, code, "{bounds}");
+    }
+    // Backwards, the drop is a rise or nothing; a worse model misses.
+    let worse = "compare fixtures/digits_resnet_bn.onnx fixtures/digits_mlp.onnx";
+    let ran = shell(&format!("{worse} {data} --max-drop 1%"), folder.path());
+    assert_eq!(ran.code, 3, "{}", ran.out);
+    assert!(ran.out.contains("top-1 falls by 2.50 %, allowed are 1.00 %"), "{}", ran.out);
+}
+
+#[test]
+fn a_bound_that_cannot_be_checked_is_missed() {
+    let model = "fixtures/graphs/loop_body.onnx";
+    let ran = onnxpress(&["compare", model, model, "--data", "random:2", "--min-sqnr", "10"]);
+    assert_eq!(ran.code, 3);
+    assert!(
+        ran.out.contains("NOT VALIDATED BY EXECUTION: original model: node `loop_last` (Loop)")
+    );
+}
+
+#[test]
+fn random_samples_are_announced_in_capital_letters() {
+    let model = "fixtures/digits_mlp.onnx";
+    let ran = onnxpress(&["compare", model, model, "--data", "random:2"]);
+    assert!(ran.err.contains("THE SAMPLES ARE RANDOM"), "{}", ran.err);
+}
+
+#[test]
+fn force_replaces_and_its_absence_protects() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out.onnx");
+    std::fs::write(&out, "precious").unwrap();
+    for command in [QUANTIZE, "convert fixtures/digits_mlp.onnx"] {
+        let ran = shell(&format!("{command} -o TMP/out.onnx"), folder.path());
+        assert_eq!(ran.code, 2, "{}", ran.err);
+        assert_eq!(std::fs::read(&out).unwrap(), b"precious");
+    }
+    let line = "convert fixtures/digits_mlp.onnx -o TMP/out.onnx --force";
+    ok(&shell(line, folder.path()));
+    assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(fixture("digits_mlp.onnx")).unwrap());
+    ok(&shell(&format!("{QUANTIZE} -o TMP/out.onnx --force"), folder.path()));
+    assert!(out.metadata().unwrap().len() < 30_000);
+    assert_eq!(listing(folder.path()), ["out.onnx"], "no temporary file stays behind");
+}
+
+#[test]
+fn the_input_is_never_overwritten() {
+    let folder = tempdir().unwrap();
+    let copy = folder.path().join("model.onnx");
+    std::fs::copy(fixture("digits_mlp.onnx"), &copy).unwrap();
+    let calibration = "--data fixtures/digits_calib.npz --scale 1/16";
+    for out in ["TMP/model.onnx", "TMP/../TMP/model.onnx", "TMP/./model.onnx"] {
+        // The second path leaves the temporary folder and comes back.
+        let name = folder.path().file_name().unwrap().to_str().unwrap();
+        let out = out.replace("../TMP", &format!("../{name}"));
+        for command in [
+            format!("quantize TMP/model.onnx {calibration} -o {out} --force"),
+            format!("convert TMP/model.onnx -o {out} --force"),
+        ] {
+            let ran = shell(&command, folder.path());
+            assert_eq!(ran.code, 2, "{command}: {}", ran.err);
+            assert!(ran.err.contains("is the input; it is never overwritten"), "{}", ran.err);
+        }
+    }
+    assert_eq!(std::fs::read(&copy).unwrap(), std::fs::read(fixture("digits_mlp.onnx")).unwrap());
+}
+
+#[test]
+fn keep_skip_and_granularity_reach_the_passes() {
+    let folder = tempdir().unwrap();
+    let line = format!("{QUANTIZE} --keep * -v -o TMP/kept.onnx");
+    let ran = shell(&line, folder.path());
+    assert!(ok(&ran).contains("kept in float by `*`"), "{}", ran.out);
+    assert!(ran.out.contains("warning: nothing was quantized"), "{}", ran.out);
+    let line = format!("{QUANTIZE} --skip quantize-static -o TMP/skipped.onnx");
+    let ran = shell(&line, folder.path());
+    assert!(!ok(&ran).contains("\n  quantize-static"), "{}", ran.out);
+    assert!(ran.out.contains("warning: nothing was quantized"), "{}", ran.out);
+    let line = format!("{QUANTIZE} --granularity tensor -v -o TMP/tensor.onnx");
+    let ran = shell(&line, folder.path());
+    assert!(ok(&ran).contains("(Gemm): int8 weight, uint8 activations"), "{}", ran.out);
+}
+
+#[test]
+fn the_snapshot_model_is_the_one_inspected() {
+    // `inspect` is snapshotted on this model; the numbers that matter are counted apart.
+    let model = load("digits_resnet_opset11.onnx");
+    let report = json(&onnxpress(&["inspect", "fixtures/digits_resnet_opset11.onnx", "--json"]));
+    assert_eq!(at(&report, "opset"), 11);
+    assert_eq!(at(&report, "nodes").as_u64(), Some(model.all_nodes().len() as u64));
+    let convolutions = model.all_nodes().iter().filter(|&&n| model.node(n).is("Conv")).count();
+    assert_eq!(at(&report, "operators/Conv").as_u64(), Some(convolutions as u64));
+    assert_eq!(at(&report, "inputs/0/name"), "input");
+    assert_eq!(at(&report, "outputs/0/dtype"), "float");
+}

@@ -1,0 +1,251 @@
+//! Execution: what is observed is what is computed, for any batch and any choice of inputs.
+
+use onnxpress::ErrorKind;
+use onnxpress::analysis::{Evaluate, constant};
+use onnxpress::data::Options;
+use onnxpress::exec::{Runner, Tract};
+use onnxpress::ir::{At, Model, NewNode, ValueId};
+use onnxpress::tensor::{DType, Tensor};
+
+use crate::support::{
+    Named, add, add_input, add_output, fixture, floats, load, pixels, run, samples, value,
+};
+
+fn find<'a>(outputs: &'a Named, name: &str) -> &'a Tensor {
+    let found = outputs.iter().find(|(known, _)| known == name);
+    &found.unwrap_or_else(|| panic!("no output `{name}`")).1
+}
+
+#[test]
+fn observed_values_are_those_that_outputs_would_be() {
+    for name in ["digits_resnet_bn.onnx", "digits_transformer.onnx", "digits_mlp.onnx"] {
+        let model = load(name);
+        let batch = Options { batch: 3, ..pixels() };
+        let inputs = samples(&model, fixture("digits_test.npz"), &batch).run(1).unwrap().inputs;
+        let inner = model.values().filter(|(_, v)| v.producer().is_some() && !v.is_output());
+        let inner: Vec<ValueId> = inner.map(|(id, _)| id).collect();
+        let taps: Vec<String> = inner.iter().map(|&id| model.value(id).name().to_owned()).collect();
+        let mut seen: Vec<Option<Tensor>> = vec![None; taps.len()];
+        let runner = Runner::new(&Tract, &model, taps.clone());
+        let outputs = runner
+            .run(&inputs, &mut |tap, view| {
+                let tensor =
+                    Tensor::new(view.dtype, view.dims.to_vec(), view.bytes.to_vec().into());
+                let before = seen[tap].replace(tensor.unwrap());
+                assert!(before.is_none(), "{name}: `{}` was shown twice", taps[tap]);
+            })
+            .unwrap();
+        let plain = run(&model, &inputs).unwrap();
+        assert_eq!(plain.len(), outputs.len());
+        let mut open = model.clone();
+        for &id in &inner {
+            open.add_output(open.main(), id, None);
+        }
+        let expected = run(&open, &inputs).unwrap();
+        for ((tap, &id), observed) in taps.iter().zip(&inner).zip(&seen) {
+            let expected = find(&expected, tap);
+            let Some(observed) = observed else {
+                let same = expected.dtype() != DType::Float || same_in_every_run(&model, id);
+                assert!(same, "{name}: `{tap}` was not shown");
+                continue;
+            };
+            assert_eq!(observed, expected, "{name}: `{tap}` has another shape");
+            assert_eq!(observed.bytes(), expected.bytes(), "{name}: `{tap}`");
+        }
+        // Looking does not change what comes out.
+        for (name, tensor) in &plain {
+            close(tensor, find(&outputs, name), 1e-5);
+        }
+    }
+}
+
+/// Whether a value depends on constants and on the shapes of the inputs alone.
+fn same_in_every_run(model: &Model, value: ValueId) -> bool {
+    match model.value(value).producer() {
+        None => model.value(value).initializer().is_some(),
+        Some(node) if model.node(node).is("Shape") => true,
+        Some(node) => {
+            model.node(node).inputs().iter().flatten().all(|&id| same_in_every_run(model, id))
+        }
+    }
+}
+
+/// Largest difference, as a share of the largest element.
+fn close(a: &Tensor, b: &Tensor, bound: f32) {
+    assert_eq!((a.dims(), a.dtype()), (b.dims(), b.dtype()));
+    let (a, b) = (floats(a), floats(b));
+    let largest = a.iter().fold(0f32, |m, x| m.max(x.abs()));
+    let error = a.iter().zip(&b).fold(0f32, |m, (x, y)| m.max((x - y).abs()));
+    assert!(error <= bound * largest, "differ by {error} where the largest is {largest}");
+}
+
+#[test]
+fn a_batch_is_its_samples_one_by_one() {
+    for name in ["digits_resnet_bn.onnx", "digits_transformer_dynamo.onnx"] {
+        let model = load(name);
+        let runner = Runner::new(&Tract, &model, Vec::new());
+        let logits = |batch: usize, count: usize| -> Vec<f32> {
+            let options = Options { batch, samples: Some(count), ..pixels() };
+            let samples = samples(&model, fixture("digits_test.npz"), &options);
+            let runs = (0..samples.runs()).flat_map(|i| {
+                let outputs = runner.run(&samples.run(i).unwrap().inputs, &mut |_, _| {});
+                floats(find(&outputs.unwrap(), "logits"))
+            });
+            runs.collect()
+        };
+        let (single, batched) = (logits(1, 10), logits(4, 10));
+        assert_eq!(single.len(), 100);
+        let [single, batched] = [single, batched].map(|x| Tensor::from_f32(&[10, 10], &x));
+        close(&single, &batched, 1e-5);
+    }
+}
+
+#[test]
+fn several_inputs_are_found_by_name() {
+    let model = load("tokens_embedding.onnx");
+    let samples = samples(&model, fixture("tokens_test.npz"), &Options::default());
+    let mut inputs = samples.run(7).unwrap().inputs;
+    assert_eq!(inputs.len(), 2);
+    let expected = run(&model, &inputs).unwrap();
+    inputs.reverse();
+    assert_eq!(run(&model, &inputs).unwrap(), expected);
+    let dropped = inputs.pop().unwrap().0;
+    let error = run(&model, &inputs).err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Data);
+    assert_eq!(error.to_string(), format!("input `{dropped}` of the model is not given"));
+}
+
+#[test]
+fn weights_among_the_inputs_have_defaults_that_can_be_overridden() {
+    let model = load("graphs/ir3_inputs.onnx");
+    let x = samples(&model, "random:2", &Options::default()).run(0).unwrap().inputs;
+    assert_eq!(x.len(), 1, "only the real input is asked for");
+    let plain = run(&model, &x).unwrap();
+    let listed = model.graph(model.main()).inputs().iter().copied();
+    let (name, default) = listed
+        .filter_map(|id| match model.value(id).def() {
+            onnxpress::ir::Def::Input { default: Some(onnxpress::ir::Constant::Dense(stored)) } => {
+                Some((model.value(id).name().to_owned(), stored.tensor.clone()))
+            }
+            _ => None,
+        })
+        .find(|(_, tensor)| tensor.dims().len() == 4)
+        .unwrap();
+    let with = |tensor: Tensor| {
+        let inputs = [x.clone(), vec![(name.clone(), tensor)]].concat();
+        run(&model, &inputs)
+    };
+    match with(default.clone()) {
+        Ok(outputs) => close(&outputs[0].1, &plain[0].1, 1e-5),
+        Err(error) => panic!("a default given explicitly: {error}"),
+    }
+    let doubled: Vec<f32> = floats(&default).iter().map(|x| 2.0 * x).collect();
+    let outputs = with(Tensor::from_f32(default.dims(), &doubled)).unwrap();
+    assert_ne!(floats(&outputs[0].1), floats(&plain[0].1), "the given weight is used");
+}
+
+#[test]
+fn what_tract_reads_otherwise_is_spelled_out_for_it() {
+    // Elements in typed fields; optional inputs left out in the middle and at the end. The numbers
+    // are those of onnxruntime.
+    for (name, dims, expected) in [
+        (
+            "typed_numeric",
+            vec![2, 4],
+            [-1.6120151, -2.986503, -1.755903, 1.3970706, 4.147953, 1.6375333, -2.986503],
+        ),
+        (
+            "empty_optional",
+            vec![1, 2, 4, 4],
+            [-0.4005347, -0.4005347, 0.8300211, 0.8300211, -0.1475868, -0.1475868, -0.1360091],
+        ),
+    ] {
+        let model = load(&format!("graphs/{name}.onnx"));
+        let count: usize = dims.iter().product();
+        let x: Vec<f32> = (0..count).map(|i| (i * 7 % 11) as f32 * 0.3 - 1.5).collect();
+        let outputs = run(&model, &[("x".into(), Tensor::from_f32(&dims, &x))]).unwrap();
+        let found = Tensor::from_f32(&[7], &floats(&outputs[0].1)[..7]);
+        close(&Tensor::from_f32(&[7], &expected), &found, 1e-6);
+    }
+}
+
+#[test]
+fn names_of_nodes_and_values_may_coincide() {
+    // In ONNX nodes and values have names of their own; in tract they have not.
+    let mut model = Model::new(8, 17);
+    let x = add_input(&mut model, "x", &[2]);
+    let main = model.main();
+    let c = model.add_initializer(main, "c", Tensor::from_f32(&[2], &[10.0, 20.0]));
+    let named = |name: &str, op: &str, inputs: &[ValueId], output: &str| NewNode {
+        name: name.into(),
+        ..NewNode::new(op, inputs, output)
+    };
+    let a = add(&mut model, named("x", "Relu", &[x], "a"));
+    let b = add(&mut model, named("d", "Add", &[a, c], "b"));
+    let d = add(&mut model, named("", "Neg", &[b], "d"));
+    let y = add(&mut model, named("c", "Add", &[d, b], "y"));
+    add_output(&mut model, d);
+    add_output(&mut model, y);
+    let outputs = run(&model, &[("x".into(), Tensor::from_f32(&[2], &[-1.0, 1.0]))]).unwrap();
+    assert_eq!(floats(find(&outputs, "d")), [-10.0, -21.0]);
+    assert_eq!(floats(find(&outputs, "y")), [0.0, 0.0]);
+}
+
+/// Evaluates a node on constants.
+fn evaluated(inputs: &[Tensor], node: impl FnOnce(&[ValueId]) -> NewNode) -> Vec<Option<Tensor>> {
+    let mut model = Model::new(8, 17);
+    let main = model.main();
+    let values: Vec<ValueId> =
+        inputs.iter().map(|tensor| model.add_initializer(main, "c", tensor.clone())).collect();
+    let id = model.add_node(main, At::End, node(&values));
+    let constants: Vec<Option<Tensor>> = model
+        .node(id)
+        .inputs()
+        .iter()
+        .map(|input| input.and_then(|value| constant(&model, value)))
+        .collect();
+    Tract.evaluate(&model, id, &constants).expect("the node can be computed")
+}
+
+#[test]
+fn constants_are_evaluated() {
+    let x = Tensor::from_f32(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let y = Tensor::from_f32(&[3], &[10.0, 20.0, 30.0]);
+    let sum = evaluated(&[x.clone(), y], |v| NewNode::new("Add", v, "sum"));
+    let expected = Tensor::from_f32(&[2, 3], &[11.0, 22.0, 33.0, 14.0, 25.0, 36.0]);
+    assert_eq!(sum, [Some(expected)]);
+    let shape = evaluated(std::slice::from_ref(&x), |v| NewNode::new("Shape", v, "shape"));
+    assert_eq!(shape, [Some(Tensor::from_i64(&[2], &[2, 3]))]);
+    // An optional input that is left out in the middle.
+    let most = Tensor::from_f32(&[], &[2.5]);
+    let clipped = evaluated(&[x.clone(), most], |v| NewNode {
+        inputs: vec![Some(v[0]), None, Some(v[1])],
+        ..NewNode::new("Clip", &[], "clipped")
+    });
+    let expected = Tensor::from_f32(&[2, 3], &[1.0, 2.0, 2.5, 2.5, 2.5, 2.5]);
+    assert_eq!(clipped, [Some(expected)]);
+    let parts = evaluated(&[x], |v| NewNode {
+        outputs: vec!["left".into(), "middle".into(), "right".into()],
+        ..NewNode::new("Split", v, "left").attr("axis", 1i64)
+    });
+    let column = |a, b| Some(Tensor::from_f32(&[2, 1], &[a, b]));
+    assert_eq!(parts, [column(1.0, 4.0), column(2.0, 5.0), column(3.0, 6.0)]);
+}
+
+#[test]
+fn evaluating_what_has_bodies_or_is_wrong_is_an_error() {
+    let model = load("graphs/if_captures.onnx");
+    let branch = model.all_nodes().into_iter().find(|&node| model.node(node).is("If")).unwrap();
+    let inputs = vec![None; model.node(branch).inputs().len()];
+    let error = Tract.evaluate(&model, branch, &inputs).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unsupported);
+    let mut model = Model::new(8, 17);
+    let main = model.main();
+    let [a, b] =
+        [2, 3].map(|n| model.add_initializer(main, "c", Tensor::from_f32(&[n], &vec![0.0; n])));
+    let node = model.add_node(main, At::End, NewNode::new("Add", &[a, b], "sum"));
+    let inputs = [a, b].map(|id| constant(&model, id));
+    let error = Tract.evaluate(&model, node, &inputs).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Engine, "{error}");
+    assert!(model.is_live_value(value(&model, "sum")), "the model is as it was");
+}

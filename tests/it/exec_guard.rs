@@ -1,0 +1,77 @@
+//! What tract would compute wrongly, or cannot compute, is refused with the name of the node.
+
+use onnxpress::ErrorKind;
+use onnxpress::data::Options;
+use onnxpress::ir::{Model, NewNode, ValueId};
+use onnxpress::tensor::{DType, Tensor};
+
+use crate::support::{add, add_input, add_output, floats, load, run, samples};
+
+/// A model whose only node is `node` on an input `x`, and what the engine says to it.
+fn refused(dims: &[usize], build: impl FnOnce(&mut Model, ValueId) -> NewNode) -> String {
+    let mut model = Model::new(8, 17);
+    let x = add_input(&mut model, "x", dims);
+    let node = build(&mut model, x);
+    let y = add(&mut model, node);
+    add_output(&mut model, y);
+    let zeros = vec![0.0; dims.iter().product()];
+    let error = run(&model, &[("x".into(), Tensor::from_f32(dims, &zeros))]);
+    let error = error.expect_err("it is refused");
+    assert_eq!(error.kind, ErrorKind::Engine);
+    error.to_string()
+}
+
+#[test]
+fn what_tract_computes_wrongly_is_refused_by_name() {
+    let reverse = refused(&[4, 1, 2], |model, x| {
+        let weight = |model: &mut Model, name: &str, width: usize| {
+            let zeros = Tensor::from_f32(&[1, 12, width], &vec![0.1; 12 * width]);
+            model.add_initializer(model.main(), name, zeros)
+        };
+        let (w, r) = (weight(model, "w", 2), weight(model, "r", 3));
+        let lstm = NewNode::new("LSTM", &[x, w, r], "memory").attr("hidden_size", 3i64);
+        lstm.attr("direction", "reverse")
+    });
+    assert_eq!(reverse, "node `memory` (LSTM): tract computes direction `reverse` wrongly");
+    let dropout = refused(&[4], |model, x| {
+        let ratio = model.add_initializer(model.main(), "ratio", Tensor::from_f32(&[], &[0.5]));
+        let yes = Tensor::new(DType::Bool, vec![], vec![1].into()).unwrap();
+        let training = model.add_initializer(model.main(), "training", yes);
+        NewNode::new("Dropout", &[x, ratio, training], "dropped")
+    });
+    assert_eq!(dropout, "node `dropped` (Dropout): training mode is random");
+    let custom = refused(&[4], |model, x| {
+        model.header.opsets.push(("com.example".into(), 1));
+        NewNode { domain: "com.example".into(), ..NewNode::new("Relu", &[x], "mine") }
+    });
+    let expected = "node `mine` (Relu): operators of domain `com.example` are unknown to tract";
+    assert_eq!(custom, expected, "a known name in another domain is another operator");
+    let unknown = refused(&[4], |_, x| NewNode::new("Frobnicate", &[x], "odd"));
+    assert_eq!(unknown, "node `odd` (Frobnicate): tract does not implement Frobnicate");
+    let random = refused(&[4], |_, x| NewNode::new("RandomNormalLike", &[x], "noise"));
+    assert_eq!(random, "node `noise` (RandomNormalLike): its output is random");
+}
+
+#[test]
+fn sparse_weights_are_refused_by_name() {
+    let model = load("graphs/sparse_init.onnx");
+    let x = samples(&model, "random:1", &Options::default()).run(0).unwrap().inputs;
+    let error = run(&model, &x).err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Engine);
+    assert_eq!(error.to_string(), "initializer `w1`: tract does not know sparse initializers");
+}
+
+#[test]
+fn inference_dropout_is_no_obstacle() {
+    let mut model = Model::new(8, 17);
+    let x = add_input(&mut model, "x", &[4]);
+    let main = model.main();
+    let ratio = model.add_initializer(main, "ratio", Tensor::from_f32(&[], &[0.5]));
+    let no = Tensor::new(DType::Bool, vec![], vec![0].into()).unwrap();
+    let training = model.add_initializer(main, "training", no);
+    let y = add(&mut model, NewNode::new("Dropout", &[x, ratio, training], "y"));
+    add_output(&mut model, y);
+    let x = Tensor::from_f32(&[4], &[1.0, -2.0, 3.0, 4.0]);
+    let outputs = run(&model, &[("x".into(), x.clone())]).unwrap();
+    assert_eq!(floats(&outputs[0].1), floats(&x));
+}

@@ -1,0 +1,226 @@
+//! Reading and writing lose nothing, and a second, independent codec agrees.
+
+use bytes::Bytes;
+use onnxpress::calibrate::Calibration;
+use onnxpress::data::Options;
+use onnxpress::exec::Tract;
+use onnxpress::passes::{Context, Granularity};
+use onnxpress::pipeline::{self, QuantizeOptions};
+use onnxpress::{ErrorKind, read};
+use protobuf::Message;
+use reference::onnx::tensor_proto::DataLocation;
+use reference::onnx::{ModelProto, TensorProto};
+
+use crate::support::{decode, encode, fixture, load, models, samples};
+
+/// The messages as rust-protobuf generates them from the same schema.
+#[expect(clippy::unwrap_used, reason = "generated")]
+mod reference {
+    include!(concat!(env!("OUT_DIR"), "/reference/mod.rs"));
+}
+
+const UNSORTED: &str = "graphs/unsorted.onnx";
+const EXTERNAL: &str = "graphs/external_data.onnx";
+
+fn original(name: &str) -> Bytes {
+    std::fs::read(fixture(name)).expect("a fixture").into()
+}
+
+fn parsed(encoded: &[u8]) -> ModelProto {
+    ModelProto::parse_from_bytes(encoded).expect("the second codec reads our bytes")
+}
+
+/// Models that keep their data inside and their nodes in order.
+fn plain() -> Vec<String> {
+    models().into_iter().filter(|name| ![UNSORTED, EXTERNAL].contains(&name.as_str())).collect()
+}
+
+#[test]
+fn every_fixture_comes_back_byte_for_byte() {
+    for name in plain() {
+        let loaded = read::file(&fixture(&name)).unwrap();
+        assert_eq!(loaded.notes, [] as [&str; 0], "{name}");
+        assert!(encode(&loaded.model) == original(&name), "{name} changed");
+        assert_eq!(loaded.byte_size, original(&name).len() as u64, "{name}");
+    }
+}
+
+#[test]
+fn unsorted_nodes_are_sorted_once_and_noted() {
+    let loaded = read::file(&fixture(UNSORTED)).unwrap();
+    let note = "graph `unsorted`: nodes arrived out of order and were sorted (6 of 6 moved)";
+    assert_eq!(loaded.notes, [note]);
+    let sorted = encode(&loaded.model);
+    let again = read::bytes(sorted.clone()).unwrap();
+    assert_eq!(again.notes, [] as [&str; 0]);
+    assert_eq!(encode(&again.model), sorted);
+    // The same nodes in another order, and nothing else.
+    let (mut before, mut after) = (parsed(&original(UNSORTED)), parsed(&sorted));
+    assert_ne!(before, after);
+    for model in [&mut before, &mut after] {
+        let nodes = &mut model.graph.as_mut().unwrap().node;
+        nodes.sort_by(|a, b| a.output.cmp(&b.output));
+    }
+    assert_eq!(before, after);
+}
+
+#[test]
+fn external_data_is_brought_inside() {
+    let loaded = read::file(&fixture(EXTERNAL)).unwrap();
+    let data = std::fs::read(fixture("graphs/external_data.bin")).unwrap();
+    assert_eq!(loaded.byte_size, (original(EXTERNAL).len() + data.len()) as u64);
+    let encoded = encode(&loaded.model);
+    let (mut before, after) = (parsed(&original(EXTERNAL)), parsed(&encoded));
+    let mut moved = 0;
+    for tensor in &mut before.graph.as_mut().unwrap().initializer {
+        moved += usize::from(inline(tensor, &data));
+    }
+    assert!(moved > 3, "only {moved} tensors lie outside");
+    assert_eq!(before, after, "the file with its data inside, and nothing else");
+    assert_eq!(encode(&decode(encoded.clone())), encoded);
+    let error = read::bytes(original(EXTERNAL)).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unsupported, "without a folder there is no data: {error}");
+}
+
+/// Does by hand what the reader does with external data.
+fn inline(tensor: &mut TensorProto, data: &[u8]) -> bool {
+    if tensor.data_location() != DataLocation::EXTERNAL {
+        return false;
+    }
+    let get = |key: &str| -> usize {
+        let entry = tensor.external_data.iter().find(|entry| entry.key() == key);
+        entry.expect("offset and length are written").value().parse().expect("a number")
+    };
+    let (offset, length) = (get("offset"), get("length"));
+    tensor.set_raw_data(data[offset..offset + length].to_vec());
+    tensor.external_data.clear();
+    tensor.clear_data_location();
+    true
+}
+
+#[test]
+fn a_second_codec_reads_the_same_message() {
+    for name in plain() {
+        assert_eq!(parsed(&encode(&load(&name))), parsed(&original(&name)), "{name}");
+    }
+}
+
+#[test]
+fn a_second_codec_understands_what_passes_wrote() {
+    let options = QuantizeOptions {
+        granularity: Granularity::Channel,
+        keep: Vec::new(),
+        freeze_initializers: true,
+        skip: Vec::new(),
+    };
+    let mut quantized = 0;
+    for name in plain() {
+        let model = load(&name);
+        let samples = samples(&model, "random:2", &Options::default());
+        let calibration = Calibration { engine: &Tract, samples: &samples, progress: &() };
+        let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration) };
+        // What tract cannot run is not quantized; other modules look at that.
+        let Ok(finished) = pipeline::run(model, &pipeline::quantize(&options), &cx, None) else {
+            continue;
+        };
+        let encoded = encode(&finished.model);
+        let message = parsed(&encoded);
+        assert_eq!(message.compute_size(), encoded.len() as u64, "{name}: something is unknown");
+        let theirs = message.write_to_bytes().unwrap();
+        let ours = encode(&decode(theirs.into()));
+        assert_eq!(parsed(&ours), message, "{name}: another message after a trip through it");
+        assert_eq!(decode(encoded.clone()).all_nodes().len(), finished.model.all_nodes().len());
+        let nodes = &message.graph.node;
+        quantized += usize::from(nodes.iter().any(|node| node.op_type() == "QuantizeLinear"));
+    }
+    assert!(quantized > 15, "only {quantized} models were quantized");
+}
+
+#[test]
+fn unknown_fields_are_carried() {
+    /// A field number that ONNX does not use.
+    const UNKNOWN: u32 = 1000;
+    let name = "graphs/residual_relu.onnx";
+    let places: [fn(&mut ModelProto) -> &mut protobuf::SpecialFields; 4] = [
+        |model| &mut model.special_fields,
+        |model| &mut model.graph.as_mut().expect("a graph").node[0].special_fields,
+        |model| &mut model.graph.as_mut().expect("a graph").initializer[0].special_fields,
+        |model| &mut model.opset_import[0].special_fields,
+    ];
+    for (i, place) in places.into_iter().enumerate() {
+        let mut message = parsed(&original(name));
+        place(&mut message).mut_unknown_fields().add_varint(UNKNOWN, 7);
+        let encoded = Bytes::from(message.write_to_bytes().unwrap());
+        let loaded = read::bytes(encoded.clone()).unwrap();
+        assert_eq!(encode(&loaded.model), encoded, "place {i}");
+    }
+}
+
+/// Distance between the places at which files are damaged; a prime, so that all kinds of fields
+/// are hit.
+const STRIDE: usize = 97;
+
+#[test]
+fn truncated_files_never_panic() {
+    let mut refused = 0;
+    for name in models() {
+        let whole = original(&name);
+        for end in (0..whole.len()).step_by(STRIDE) {
+            match read::bytes(whole.slice(..end)) {
+                Ok(loaded) => drop(encode(&loaded.model)),
+                Err(error) => {
+                    assert!(!error.to_string().is_empty());
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 5000, "only {refused} pieces were refused");
+}
+
+#[test]
+fn damaged_files_never_panic_and_what_is_read_is_written() {
+    let mut read_anyway = 0;
+    for name in models().iter().filter(|name| name.starts_with("graphs/")) {
+        let whole = original(name);
+        for (i, damage) in
+            (0..whole.len()).step_by(STRIDE / 7).zip([0xff, 0x01, 0x80].iter().cycle())
+        {
+            let mut bytes = whole.to_vec();
+            bytes[i] ^= damage;
+            let Ok(loaded) = read::bytes(bytes.clone().into()) else {
+                continue;
+            };
+            if !loaded.notes.is_empty() {
+                continue;
+            }
+            read_anyway += 1;
+            let again = encode(&loaded.model);
+            // Encodings may differ in the order of fields, messages may not. NaN is not equal to
+            // itself, so bytes are compared.
+            let canonical = |bytes: &[u8]| {
+                ModelProto::parse_from_bytes(bytes)
+                    .map(|message| message.write_to_bytes().ok())
+                    .ok()
+            };
+            // What is carried is not decoded: the other codec may refuse it.
+            let Some(expected) = canonical(&bytes) else { continue };
+            if again != bytes {
+                assert_eq!(canonical(&again), Some(expected), "{name}, byte {i}");
+            }
+        }
+    }
+    assert!(read_anyway > 500, "only {read_anyway} damaged models could be read");
+}
+
+#[test]
+fn an_untouched_weight_is_a_window_of_the_file() {
+    let whole = original("digits_mlp.onnx");
+    let model = decode(whole.clone());
+    let tensors = model.values().filter_map(|(_, value)| value.initializer());
+    let inside = |tensor: &onnxpress::tensor::Tensor| {
+        whole.as_ptr_range().contains(&tensor.bytes().as_ptr())
+    };
+    let large: Vec<_> = tensors.filter(|tensor| tensor.byte_size() > 1000).collect();
+    assert!(large.len() >= 2 && large.into_iter().all(inside), "weights are not copied");
+}
