@@ -6,10 +6,12 @@
 mod attr;
 mod build;
 mod edit;
+pub mod functions;
 mod ids;
 mod model;
 mod node;
 pub mod ops;
+pub mod schema;
 mod types;
 mod value;
 mod verify;

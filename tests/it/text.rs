@@ -138,14 +138,15 @@ fn errors_name_line_column_expected_and_found() {
 #[test]
 fn what_onnx_parser_also_accepts_is_accepted() {
     let source = r#"
-        # No header, untyped values, blank inputs, attributes behind the inputs.
-        agraph (x, float y0 = {1}) => (y) {
+        # Untyped values, blank inputs, attributes behind the inputs.
+        <ir_version: 8, opset_import: ["" : 17, "com.example" : 1]>
+        agraph (float x, float y0 = {1}) => (y) {
             a, , b = Foo:over (x, , y0,) <k = 1, "l" : floats = [1, 2.5, -inf], r: int = @outer>
             y = com.example.Bar <t = float[2] {1, 2}, p = seq(float[N])> (a, b)
         }"#;
     insta::assert_snapshot!(full(&parse(source)), @r##"
-    <opset_import: []>
-    agraph (x, float y0 = {1}) => (y) {
+    <ir_version: 8, opset_import: ["" : 17, "com.example" : 1]>
+    agraph (float x, float y0 = {1}) => (y) {
        a, "", b = Foo:over <k = 1, l = [1.0, 2.5, -inf], r: int = @outer> (x, "", y0)
        y = com.example.Bar <t = float[2] {1, 2}, p: type_proto = seq(float[N])> (a, b)
     }

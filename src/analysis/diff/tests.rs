@@ -4,17 +4,20 @@ use super::{Diff, DiffOptions};
 use crate::ir::{Attribute, Constant, Def, Model, Stored, StoredAs};
 use crate::read;
 
+/// The model; a header is added when there is none.
 fn parse(source: &str) -> Model {
-    read::text(source).unwrap_or_else(|error| panic!("{error}\n{source}"))
+    let source = match source.starts_with('<') {
+        true => source.to_owned(),
+        false => {
+            format!(r#"<ir_version: 8, opset_import: ["" : 17, "com.x" : 1]> {source}"#)
+        }
+    };
+    read::text(&source).unwrap_or_else(|error| panic!("{error}\n{source}"))
 }
 
 /// The differences between two graphs, and the same difference seen from the other side.
 fn diff(a: &str, b: &str) -> Vec<String> {
-    let header = |source: &str| match source.starts_with('<') {
-        true => source.to_owned(),
-        false => format!(r#"<ir_version: 8, opset_import: ["" : 17]> {source}"#),
-    };
-    let (a, b) = (parse(&header(a)), parse(&header(b)));
+    let (a, b) = (parse(a), parse(b));
     assert!(Diff::between(&a, &a).is_empty());
     assert!(Diff::between(&b, &b).is_empty());
     let there = Diff::between(&a, &b);
@@ -248,8 +251,10 @@ fn declared_types_of_inner_values() {
 #[test]
 fn metadata_counts_only_when_asked() {
     let graph = "g (float[2] x) => (float[2] y) { y = Relu (x) }";
-    let a = parse(&format!(r#"<opset_import: ["" : 17], doc_string: "one"> {graph}"#));
-    let b = parse(&format!(r#"<opset_import: ["" : 17], doc_string: "two"> {graph}"#));
+    let a =
+        parse(&format!(r#"<ir_version: 8, opset_import: ["" : 17], doc_string: "one"> {graph}"#));
+    let b =
+        parse(&format!(r#"<ir_version: 8, opset_import: ["" : 17], doc_string: "two"> {graph}"#));
     assert!(Diff::between(&a, &b).is_empty());
     let text = Diff::between_with(&a, &b, DiffOptions { metadata: true }).to_string();
     assert_eq!(text, "~ model: doc_string: \"one\" -> \"two\"\n");

@@ -69,8 +69,9 @@ mod tests {
 
     #[test]
     fn scatter_is_renamed() {
-        let (model, x) = with_input(9, None);
-        let new = NewNode::new("Scatter", &[x, x, x], "y").attr("axis", 1);
+        let (mut model, x) = with_input(9, None);
+        let indices = model.add_input(model.main(), "indices", TensorType::of(DType::Int64));
+        let new = NewNode::new("Scatter", &[x, indices, x], "y").attr("axis", 1);
         let done = Single::convert(model, new, 13);
         assert_eq!(done.ops(), ["ScatterElements"]);
         assert_eq!(done.model.node(done.node).attr_int("axis"), Some(1));
@@ -88,8 +89,9 @@ mod tests {
 
     #[test]
     fn roi_align_keeps_its_coordinates() {
-        let (model, x) = with_input(10, None);
-        let done = Single::convert(model, NewNode::new("RoiAlign", &[x, x, x], "y"), 16);
+        let (mut model, x) = with_input(10, None);
+        let batch = model.add_input(model.main(), "batch", TensorType::of(DType::Int64));
+        let done = Single::convert(model, NewNode::new("RoiAlign", &[x, x, batch], "y"), 16);
         let mode = done.model.node(done.node).attr_str("coordinate_transformation_mode");
         assert_eq!(mode, Some("output_half_pixel"));
     }

@@ -224,6 +224,9 @@ mod tests {
         model.add_output(body, result, None);
         let mut branch = NewNode::new("If", &[condition], "picked");
         branch.attributes.push(Attribute::new("then_branch", AttrValue::Graph(body)));
+        let other = model.add_graph("else", None);
+        model.add_output(other, x, None);
+        branch.attributes.push(Attribute::new("else_branch", AttrValue::Graph(other)));
         model.add_node(main, At::End, branch);
         run(&mut model, 13);
         let axes = model.node(inner).input(1).unwrap();

@@ -1,0 +1,113 @@
+//! The gate: what a model must satisfy before it may be written or run, and what is odd about it.
+
+mod attributes;
+mod bodies;
+mod header;
+mod nodes;
+mod shapes;
+mod structure;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+use crate::ir::Model;
+
+pub(super) use attributes::{known, names};
+pub(super) use nodes::{Operators, arity};
+
+/// A model that passed [`Model::verify`]; the only thing `emit` accepts.
+#[derive(Debug, Clone, Copy)]
+pub struct Verified<'a>(&'a Model);
+
+impl<'a> Verified<'a> {
+    /// The model.
+    pub fn model(self) -> &'a Model {
+        self.0
+    }
+}
+
+/// A rule that the model breaks, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Place in words.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// How many violations an error message lists; all of them are in the vector.
+const LISTED: usize = 5;
+
+impl From<Vec<Violation>> for Error {
+    fn from(violations: Vec<Violation>) -> Self {
+        let mut text: Vec<String> =
+            violations.iter().take(LISTED).map(ToString::to_string).collect();
+        if violations.len() > LISTED {
+            text.push(format!("and {} more", violations.len() - LISTED));
+        }
+        Self::new(ErrorKind::Invalid, text.join("; "))
+    }
+}
+
+/// What the rules found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// Rules broken: the model means nothing, or nothing certain.
+    pub(super) violations: Vec<Violation>,
+    /// What works somewhere, but not everywhere.
+    pub(super) warnings: Vec<Violation>,
+}
+
+impl Findings {
+    pub(super) fn violation(&mut self, place: impl fmt::Display, message: impl Into<String>) {
+        self.violations.push(Violation { place: place.to_string(), message: message.into() });
+    }
+
+    pub(super) fn warning(&mut self, place: impl fmt::Display, message: impl Into<String>) {
+        self.warnings.push(Violation { place: place.to_string(), message: message.into() });
+    }
+
+    /// A violation when `wrong`, else a warning.
+    pub(super) fn either(&mut self, wrong: bool, place: impl fmt::Display, message: String) {
+        if wrong { self.violation(place, message) } else { self.warning(place, message) }
+    }
+}
+
+impl Model {
+    /// Checks versions, names, scopes, order, use lists and outputs, and every node of a known
+    /// operator against what ONNX says about it at the version in force. Linear.
+    ///
+    /// # Errors
+    /// All violations: first of the header, then of the graphs, then of the nodes.
+    pub fn verify(&self) -> Result<Verified<'_>, Vec<Violation>> {
+        let findings = self.findings();
+        if findings.violations.is_empty() { Ok(Verified(self)) } else { Err(findings.violations) }
+    }
+
+    /// What is odd about a model without making it invalid: operators and versions that onnxpress
+    /// does not know, and what some runtimes refuse and others accept. Linear.
+    pub fn warnings(&self) -> Vec<Violation> {
+        self.findings().warnings
+    }
+
+    fn findings(&self) -> Findings {
+        let mut findings = Findings::default();
+        if self.graphs.is_empty() {
+            findings.violation("model", "has no graph");
+            return findings;
+        }
+        header::check(self, &mut findings);
+        structure::check(self, &mut findings);
+        nodes::check(self, &mut findings);
+        findings
+    }
+}
