@@ -62,12 +62,18 @@ impl Model {
     }
 
     /// A node name that is empty or that no other node has.
-    fn fresh_node_name(&self, base: String) -> String {
+    fn fresh_node_name(&mut self, base: String) -> String {
         if base.is_empty() || !self.node_names.contains(&base) {
             return base;
         }
-        let mut names = (1usize..).map(|i| format!("{base}_{i}"));
-        names.find(|name| !self.node_names.contains(name)).unwrap_or_default()
+        let counter = self.node_suffixes.entry(base.clone()).or_insert(0);
+        loop {
+            *counter += 1;
+            let name = format!("{base}_{counter}");
+            if !self.node_names.contains(&name) {
+                return name;
+            }
+        }
     }
 
     /// A new graph: the body of `parent`, or the main graph of an empty model.

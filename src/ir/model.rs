@@ -17,6 +17,7 @@ pub struct Model {
     pub(crate) functions: Vec<Function>,
     pub(crate) names: HashSet<String>,
     pub(crate) node_names: HashSet<String>,
+    pub(crate) node_suffixes: HashMap<String, u32>,
     pub(crate) suffixes: HashMap<String, u32>,
 }
 

@@ -1,6 +1,6 @@
 //! Files as shared bytes. The one place with `unsafe`: memory mapping.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -25,6 +25,19 @@ pub(super) fn open_regular(path: &Path) -> Result<(File, u64)> {
         return Err(err!(Io, "expected a regular file").in_file(path));
     }
     Ok((file, metadata.len()))
+}
+
+/// True when a file has several names (hard links).
+#[cfg(unix)]
+pub(super) fn is_shared(found: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    found.nlink() > 1
+}
+
+/// True when a file is known to have several names (hard links).
+#[cfg(not(unix))]
+pub(super) fn is_shared(_: &Metadata) -> bool {
+    false
 }
 
 /// The whole file as shared bytes, mapped: pages are read when they are touched.

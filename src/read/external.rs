@@ -18,6 +18,8 @@ pub struct Folder {
     base: Option<PathBuf>,
     allowed: Vec<PathBuf>,
     files: HashMap<String, Bytes>,
+    /// The model file itself has several names.
+    model_is_shared: bool,
 }
 
 impl Folder {
@@ -31,7 +33,8 @@ impl Folder {
         let resolved = model.canonicalize().ok();
         let allowed = [base.canonicalize().ok(), resolved.map(|path| parent(&path))];
         let allowed = allowed.into_iter().flatten().collect();
-        Self { base: Some(base), allowed, files: HashMap::new() }
+        let model_is_shared = model.metadata().is_ok_and(|found| disk::is_shared(&found));
+        Self { base: Some(base), allowed, model_is_shared, ..Self::default() }
     }
 
     /// No folder: external data is an error.
@@ -112,6 +115,15 @@ impl Folder {
             ));
         }
         let (handle, size) = disk::open_regular(&resolved)?;
+        // A link farm has links beside the model's own; a lone model with a linked data file may
+        // show somebody else's file under another name.
+        if !self.model_is_shared && handle.metadata().is_ok_and(|found| disk::is_shared(&found)) {
+            return Err(err!(
+                Invalid,
+                "external data `{location}` has several names (hard links), the model has one"
+            )
+            .help("copy the data file if it is what you want"));
+        }
         let data = if size == 0 { Bytes::new() } else { disk::map(&handle, &resolved)? };
         self.files.insert(location.to_owned(), data.clone());
         Ok(data)

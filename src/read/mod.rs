@@ -3,6 +3,7 @@
 mod attribute;
 mod disk;
 mod external;
+mod functions;
 mod graph;
 mod onnx;
 mod order;

@@ -3,13 +3,14 @@
 //! Messages are walked on the wire: what the IR models is taken out, every other field is kept as
 //! the bytes it was read from, also fields that no version of the format knew when this was written.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use bytes::Bytes;
 
 use crate::error::{Error, Result, err};
 use crate::ir::{Function, Model};
-use crate::read::{Folder, disk, graph, order, sniff};
+use crate::read::{Folder, disk, functions, graph, order, sniff};
 use crate::wire::{Field, Message, Rest};
 
 /// A model as read.
@@ -63,12 +64,15 @@ fn decode(encoded: Bytes, folder: &mut Folder) -> Result<Loaded> {
     graph::read(&mut model, &main, folder)?;
     order::sort(&mut model, &mut notes)?;
     model.verify().map_err(Error::from)?;
+    functions::check(&model, &mut notes)?;
+    notes.extend(model.warnings().iter().map(ToString::to_string));
     Ok(Loaded { model, notes, external: false, byte_size: size as u64 })
 }
 
 /// Everything but the graph, whose parts are returned.
 fn header(model: &mut Model, message: &Message) -> Result<Vec<Message>> {
     let (mut graphs, mut rest) = (Vec::new(), Rest::default());
+    let mut keys = HashSet::new();
     for field in message.fields() {
         let field = field?;
         match field.number {
@@ -82,6 +86,14 @@ fn header(model: &mut Model, message: &Message) -> Result<Vec<Message>> {
             2 => {
                 rest.keep(&field);
                 model.header.producer = field.text()?;
+            }
+            14 => {
+                rest.keep(&field);
+                if let Some((key, _)) = entry(&field.message()?)?
+                    && !keys.insert(key.clone())
+                {
+                    return Err(err!(Invalid, "metadata key `{key}` is given twice"));
+                }
             }
             _ => rest.keep(&field),
         }

@@ -91,8 +91,9 @@ fn read(message: &Message, folder: &mut Folder, keep_name: bool) -> Result<(Stri
 
 impl Parts {
     fn build(self, folder: &mut Folder) -> Result<(Tensor, StoredAs)> {
-        let dtype = DType::from_onnx(self.number)
-            .ok_or_else(|| err!(Unsupported, "unknown element type {}", self.number))?;
+        let dtype = DType::from_onnx(self.number).ok_or_else(|| {
+            err!(Unsupported, "unknown element type {} in `data_type`", self.number)
+        })?;
         let dims = self
             .dims
             .iter()

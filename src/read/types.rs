@@ -1,6 +1,6 @@
 //! `ValueInfoProto` and `TypeProto` -> declared types.
 
-use crate::error::Result;
+use crate::error::{Result, err};
 use crate::ir::{Dim, DimSize, Info, TensorType, ValueType};
 use crate::read::onnx::entry;
 use crate::tensor::DType;
@@ -26,7 +26,10 @@ pub(super) fn info(message: &Message) -> Result<(String, Info)> {
         None => None,
         Some(ty) => Some(match tensor_type(&ty)? {
             Some(tensor) => ValueType::Tensor(tensor),
-            None => ValueType::Opaque(ty.bytes().clone()),
+            None => {
+                check_nesting(&ty)?;
+                ValueType::Opaque(ty.bytes().clone())
+            }
         }),
     };
     Ok((name, Info { ty, metadata, carried: rest.finish() }))
@@ -58,6 +61,39 @@ fn tensor_type(message: &Message) -> Result<Option<TensorType>> {
         }
     }
     Ok(dtype.map(|dtype| TensorType { dtype, dims, denotation }))
+}
+
+/// Deepest nesting of sequence, optional and map types; real models have one or two levels.
+const TYPE_DEPTH: usize = 32;
+
+/// Refuses types that are nested too deep for readers that recurse.
+fn check_nesting(ty: &Message) -> Result<()> {
+    let mut level = vec![ty.clone()];
+    for _ in 0..TYPE_DEPTH {
+        let mut inner = Vec::new();
+        for ty in level {
+            for field in ty.fields() {
+                let field = field?;
+                // Sequence, map, optional: the element type is their field 1, of a map field 2.
+                let element = match field.number {
+                    4 | 9 => 1,
+                    5 => 2,
+                    _ => continue,
+                };
+                for field in field.message()?.fields() {
+                    let field = field?;
+                    if field.number == element {
+                        inner.push(field.message()?);
+                    }
+                }
+            }
+        }
+        if inner.is_empty() {
+            return Ok(());
+        }
+        level = inner;
+    }
+    Err(err!(Limit, "a type is nested deeper than {TYPE_DEPTH} levels"))
 }
 
 /// The axes of a `TensorShapeProto`; `None` when it says something else.
