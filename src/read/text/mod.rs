@@ -30,7 +30,7 @@ const DEEPEST: usize = 30;
 ///
 /// # Errors
 /// When the text breaks the grammar, with line, column, what was expected and what was found; and
-/// as [`bytes`] when the model breaks a rule of the format.
+/// as [`bytes()`] when the model breaks a rule of the format.
 pub fn text(source: &str) -> Result<Model> {
     let mut parser = Parser { cursor: Cursor::new(source), depth: 0 };
     let encoded = parser.model()?.encode_to_vec();
