@@ -65,6 +65,7 @@
 pub mod analysis;
 pub mod calibrate;
 pub mod data;
+mod disk;
 pub mod emit;
 pub mod error;
 pub mod exec;

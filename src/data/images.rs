@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::data::disk::{self, ends_in};
+use crate::data::folder::{self, ends_in};
 use crate::data::geometry::Size;
 use crate::data::picture::{self, Geometry};
 use crate::data::shape::{Mode, fit, show};
@@ -30,12 +30,12 @@ pub(super) struct ImageFiles {
 /// otherwise a label is the position among the sorted names. The first image of each class comes
 /// first, then the second of each, so that any number of first samples is spread over the classes.
 pub(super) fn find(folder: &Path) -> Result<ImageFiles> {
-    let listing = disk::list(folder)?;
+    let listing = folder::list(folder)?;
     let flat = images_of(&listing.files)?;
     let classes = listing
         .folders
         .iter()
-        .map(|class| images_of(&disk::list(class)?.files))
+        .map(|class| images_of(&folder::list(class)?.files))
         .collect::<Result<Vec<_>>>()?;
     let labelled = classes.iter().any(|class| !class.is_empty());
     if labelled && !flat.is_empty() {
@@ -51,7 +51,7 @@ pub(super) fn find(folder: &Path) -> Result<ImageFiles> {
     if !labelled {
         return Ok(ImageFiles { paths: flat, labels: None });
     }
-    let number = |path: &PathBuf| disk::name(path).parse::<i64>().ok();
+    let number = |path: &PathBuf| folder::name(path).parse::<i64>().ok();
     let numbers: Option<Vec<i64>> = listing.folders.iter().map(number).collect();
     let labels = numbers.unwrap_or_else(|| (0..classes.len() as i64).collect());
     let mut dealt: Vec<(usize, i64, PathBuf)> = Vec::new();

@@ -8,9 +8,9 @@
 
 mod array;
 mod convert;
-mod disk;
 mod feed;
 mod files;
+mod folder;
 mod geometry;
 mod images;
 mod npy;

@@ -4,10 +4,10 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use crate::data::array::{Array, normalise};
-use crate::data::disk::open_regular;
 use crate::data::npy_header::{Header, read_error};
 use crate::data::options::Limits;
 use crate::data::strided::Strided;
+use crate::disk::open_regular;
 use crate::error::{Error, Result, err};
 use crate::tensor::Tensor;
 

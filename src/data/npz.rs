@@ -9,9 +9,9 @@ use zip::{CompressionMethod, ZipArchive};
 
 use crate::data::Limits;
 use crate::data::array::Array;
-use crate::data::disk::open_regular;
 use crate::data::npy::read_elements;
 use crate::data::npy_header::{Header, read_error};
+use crate::disk::open_regular;
 use crate::error::{Error, Result, err};
 use crate::tensor::Tensor;
 

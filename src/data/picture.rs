@@ -7,9 +7,9 @@ use std::path::Path;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageBuffer, ImageError, ImageReader, Pixel};
 
-use crate::data::disk::open_regular;
 use crate::data::geometry::{Resize, Size};
 use crate::data::npy_header::read_error;
+use crate::disk::open_regular;
 use crate::error::{Error, Result, err};
 
 /// Bytes from the start of a file in which the size nearly always stands.

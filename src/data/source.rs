@@ -4,12 +4,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::data::array::Array;
-use crate::data::disk::open_regular;
 use crate::data::images::{self, ImageFiles, Images};
 use crate::data::npz::list;
 use crate::data::picture::is_picture;
 use crate::data::test_data::{self, TensorFiles};
 use crate::data::{InputSpec, Npz, Options, npy};
+use crate::disk::open_regular;
 use crate::error::{Error, Result, err};
 
 /// What holds the samples of one input.

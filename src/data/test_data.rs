@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::convert::is_fed;
-use crate::data::disk::{self, ends_in};
+use crate::data::folder::{self, ends_in};
 use crate::data::npz::list;
 use crate::data::shape::show;
 use crate::data::tensor_proto::read_pb;
@@ -28,7 +28,7 @@ pub(super) struct TensorFiles {
 
 /// The files of each data set in `folder`, in the order of their numbers; empty if there are none.
 pub(super) fn find(folder: &Path) -> Result<Vec<Vec<PathBuf>>> {
-    let listing = disk::list(folder)?;
+    let listing = folder::list(folder)?;
     let sets = numbered(&listing.folders, SET);
     let own = inputs_of(&listing.files);
     if !own.is_empty() {
@@ -36,7 +36,7 @@ pub(super) fn find(folder: &Path) -> Result<Vec<Vec<PathBuf>>> {
     }
     sets.into_iter()
         .map(|set| {
-            let files = inputs_of(&disk::list(&set)?.files);
+            let files = inputs_of(&folder::list(&set)?.files);
             if files.is_empty() {
                 return Err(err!(Data, "the data set holds no input_*.pb").in_file(&set));
             }

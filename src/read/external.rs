@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::disk;
 use crate::error::{Error, Result, err};
-use crate::read::disk;
 
 /// The folder that external data may come from.
 #[derive(Debug, Default)]

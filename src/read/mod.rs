@@ -1,7 +1,6 @@
 //! Bytes become an [`ir::Model`](crate::ir::Model), and nothing is lost; hostile input ends here.
 
 mod attribute;
-mod disk;
 mod external;
 mod functions;
 mod graph;
@@ -15,4 +14,5 @@ mod types;
 
 pub use external::Folder;
 pub use onnx::{Loaded, bytes, file};
+pub use tensor::tensor;
 pub use text::text;

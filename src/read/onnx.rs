@@ -8,9 +8,10 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use crate::disk;
 use crate::error::{Error, Result, err};
 use crate::ir::{Function, Model};
-use crate::read::{Folder, disk, functions, graph, order, sniff};
+use crate::read::{Folder, functions, graph, order, sniff};
 use crate::wire::{Field, Message, Rest};
 
 /// A model as read.

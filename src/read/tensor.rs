@@ -30,6 +30,15 @@ struct Parts {
     is_external: bool,
 }
 
+/// An encoded `TensorProto` that keeps its data inside: its name, empty without one, and the tensor.
+///
+/// # Errors
+/// When the bytes are no such message, or dims, type and data do not fit.
+pub fn tensor(encoded: Bytes) -> Result<(String, Tensor)> {
+    let (name, stored) = stored(&Message::new(encoded), &mut Folder::none())?;
+    Ok((name, stored.tensor))
+}
+
 /// The name of the tensor, and the tensor. A name stays in the kept fields, too, unless it stands
 /// for an initializer; see [`initializer`].
 pub(super) fn stored(message: &Message, folder: &mut Folder) -> Result<(String, Stored)> {

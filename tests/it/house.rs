@@ -13,15 +13,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("math", &[]),
     ("proto", &[]),
     ("wire", &[]),
+    ("disk", &[]),
     ("ir", &["tensor"]),
-    ("read", &["wire", "proto", "tensor", "ir"]),
+    ("read", &["disk", "wire", "proto", "tensor", "ir"]),
     ("emit", &["wire", "proto", "tensor", "ir"]),
     ("analysis", &["tensor", "ir"]),
     ("passes", &["tensor", "math", "ir", "analysis"]),
     ("exec", &["tensor", "ir", "analysis", "emit"]),
-    // `proto` because the inputs of ONNX test data are encoded `TensorProto`s. They become tensors
-    // right where the file is read, as `.npy` arrays do; no other message is used.
-    ("data", &["tensor", "proto"]),
+    // `read` because the inputs of ONNX test data are encoded tensors.
+    ("data", &["disk", "tensor", "read"]),
     ("calibrate", &["tensor", "math", "ir", "analysis", "exec", "data"]),
     ("distill", &["tensor", "math", "ir", "analysis", "exec", "data"]),
     ("validate", &["tensor", "math", "ir", "analysis", "exec", "data"]),

@@ -1,22 +1,9 @@
-//! Opens files of samples, and lists folders.
+//! Lists folders, and looks at the names of files.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result, err};
-
-/// Opens a regular file and tells its length. A pipe or a device is refused before it is opened,
-/// as opening it could block for ever.
-pub(super) fn open_regular(path: &Path) -> Result<(File, u64)> {
-    let refuse = |error: &std::io::Error| Error::io(path, error);
-    if !path.metadata().map_err(|error| refuse(&error))?.is_file() {
-        return Err(err!(Io, "expected a regular file").in_file(path));
-    }
-    let file = File::open(path).map_err(|error| refuse(&error))?;
-    let len = file.metadata().map_err(|error| refuse(&error))?.len();
-    Ok((file, len))
-}
+use crate::error::{Error, Result};
 
 /// What a folder holds, by name; entries that start with a dot are left out.
 pub(super) struct Listing {

@@ -1,4 +1,4 @@
-//! Files as shared bytes. The one place with `unsafe`: memory mapping.
+//! Files for reading: regular ones only, as shared bytes. The one place with `unsafe`: mapping.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::path::Path;
@@ -9,7 +9,7 @@ use memmap2::Mmap;
 use crate::error::{Error, Result, err};
 
 /// Opens a regular file for reading without ever blocking on a pipe or a device.
-pub(super) fn open_regular(path: &Path) -> Result<(File, u64)> {
+pub(crate) fn open_regular(path: &Path) -> Result<(File, u64)> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -29,14 +29,14 @@ pub(super) fn open_regular(path: &Path) -> Result<(File, u64)> {
 
 /// True when a file has several names (hard links).
 #[cfg(unix)]
-pub(super) fn is_shared(found: &Metadata) -> bool {
+pub(crate) fn is_shared(found: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     found.nlink() > 1
 }
 
 /// True when a file is known to have several names (hard links).
 #[cfg(not(unix))]
-pub(super) fn is_shared(_: &Metadata) -> bool {
+pub(crate) fn is_shared(_: &Metadata) -> bool {
     false
 }
 
@@ -45,7 +45,7 @@ pub(super) fn is_shared(_: &Metadata) -> bool {
 /// The map shows the file as it is while it is used. Another process that truncates the file in
 /// that time ends this one with a bus error; onnxpress itself never writes to an input file.
 #[expect(unsafe_code, reason = "mapping is what keeps weights from being copied")]
-pub(super) fn map(file: &File, path: &Path) -> Result<Bytes> {
+pub(crate) fn map(file: &File, path: &Path) -> Result<Bytes> {
     // SAFETY: the map is read-only and private to this process; see the caveat above.
     let map = unsafe { Mmap::map(file) }.map_err(|e| Error::io(path, &e))?;
     Ok(Bytes::from_owner(map))
