@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::disk;
 use crate::emit::Encoded;
 use crate::error::{Error, ErrorKind, Result, err};
 use crate::wire::Rope;
@@ -84,7 +85,8 @@ fn written(path: &Path, content: &Rope) -> Result<NamedTempFile> {
     like_a_new_file(&mut builder);
     let mut file = builder.tempfile_in(folder_of(path)).map_err(io)?;
     let mut buffered = BufWriter::with_capacity(BUFFER, file.as_file_mut());
-    content.write_to(&mut buffered).and_then(|()| buffered.flush()).map_err(io)?;
+    let pieces = content.pieces().try_for_each(|piece| disk::copy(piece, &mut buffered));
+    pieces.and_then(|()| buffered.flush()).map_err(io)?;
     drop(buffered);
     file.as_file().sync_all().map_err(io)?;
     Ok(file)

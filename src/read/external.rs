@@ -124,7 +124,7 @@ impl Folder {
             )
             .help("copy the data file if it is what you want"));
         }
-        let data = if size == 0 { Bytes::new() } else { disk::map(&handle, &resolved)? };
+        let data = if size == 0 { Bytes::new() } else { disk::map(handle, &resolved)? };
         self.files.insert(location.to_owned(), data.clone());
         Ok(data)
     }

@@ -1,7 +1,5 @@
 //! Bytes in pieces: what is small is copied, what is large is shared.
 
-use std::io::{self, Write};
-
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Pieces from this size on are shared instead of copied. 4 KiB: a page.
@@ -67,14 +65,6 @@ impl Rope {
     /// The pieces in order.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         self.done.iter().map(|piece| &piece[..]).chain([&self.tail[..]])
-    }
-
-    /// Writes all pieces.
-    ///
-    /// # Errors
-    /// Those of `to`.
-    pub fn write_to(&self, to: &mut impl Write) -> io::Result<()> {
-        self.pieces().try_for_each(|piece| to.write_all(piece))
     }
 
     /// FNV-1a digest of all bytes: the same for the same bytes, however they are cut.

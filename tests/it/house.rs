@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("ir", &["tensor"]),
     ("read", &["disk", "wire", "proto", "tensor", "ir"]),
-    ("emit", &["wire", "proto", "tensor", "ir"]),
+    ("emit", &["disk", "wire", "proto", "tensor", "ir"]),
     ("analysis", &["tensor", "ir"]),
     ("passes", &["tensor", "math", "ir", "analysis"]),
     ("exec", &["tensor", "ir", "analysis", "emit"]),
