@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use onnxpress::emit::{self, Elements, TextOptions};
-use onnxpress::{Error, Result};
+use onnxpress::ir::Model;
+use onnxpress::passes::{Context, ConvertOpset, Pass};
+use onnxpress::{Error, ErrorKind, Result};
 
 use super::{EXIT_STATUS, Ended, Words, io};
 
@@ -13,6 +15,7 @@ use super::{EXIT_STATUS, Ended, Words, io};
 #[command(after_help = format!("Examples:
   onnxpress convert model.onnx -o copy.onnx
   onnxpress convert model.onnx --external-data -o small.onnx
+  onnxpress convert model.onnx --opset 17 -o newer.onnx
 
 {EXIT_STATUS}"))]
 pub struct Convert {
@@ -20,6 +23,9 @@ pub struct Convert {
     model: PathBuf,
     #[command(flatten)]
     output: io::Output,
+    /// Raise the default operator set to N (13 to 21), and rewrite the nodes that change with it.
+    #[arg(long, value_name = "N")]
+    opset: Option<i64>,
     #[command(flatten)]
     words: Words,
 }
@@ -27,10 +33,29 @@ pub struct Convert {
 impl Convert {
     pub fn run(self) -> Result<Ended> {
         self.output.check(&self.model)?;
-        let loaded = io::load(&self.model, &self.words)?;
+        let mut loaded = io::load(&self.model, &self.words)?;
+        if let Some(target) = self.opset {
+            raise(&mut loaded.model, target)?;
+        }
         let encoded = self.output.encode(&loaded.model, loaded.external)?;
         self.output.save(&encoded)?;
         Ok(Ended::Done)
+    }
+}
+
+/// Raises the operator set, or says why that cannot be done.
+fn raise(model: &mut Model, target: i64) -> Result<()> {
+    let found = model.opset().unwrap_or(0);
+    if found > target {
+        let text = format!("the model imports opset {found}; it cannot be lowered to {target}");
+        return Err(Error::new(ErrorKind::Unsupported, text));
+    }
+    let report = ConvertOpset { target }.run(model, &Context::default())?;
+    match report.refused.first() {
+        None => Ok(()),
+        Some(note) => {
+            Err(Error::new(ErrorKind::Unsupported, note.text.clone()).at(note.place.clone()))
+        }
     }
 }
 

@@ -8,24 +8,12 @@ its Python start-up: `--import` shows what importing alone costs.
 """
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 
-from common import DATA, TOOL, manifest, model_path
+from common import DATA, TOOL, manifest, measure, model_path
 
 ROUNDS = 5
-
-
-def measure(command):
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - start
-    if status:
-        sys.exit(f"failed: {' '.join(command)}")
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def row(name, runs):
