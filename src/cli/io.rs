@@ -160,12 +160,7 @@ impl Output {
                 .in_file(&self.output)
                 .help("choose another name with -o"));
         }
-        if self.output.symlink_metadata().is_ok() && !self.force {
-            return Err(Error::new(ErrorKind::Usage, "the file exists already")
-                .in_file(&self.output)
-                .help("choose another name, or replace it with --force"));
-        }
-        Ok(())
+        emit::refuse_existing(&self.output, self.overwrite())
     }
 
     /// The result as it will be written. `external` tells how the input keeps its weights.
@@ -191,7 +186,10 @@ impl Output {
 
     /// Writes the result.
     pub fn save(&self, encoded: &Encoded) -> Result<()> {
-        let overwrite = if self.force { Overwrite::Replace } else { Overwrite::Never };
-        emit::write(&self.output, encoded, overwrite)
+        emit::write(&self.output, encoded, self.overwrite())
+    }
+
+    fn overwrite(&self) -> Overwrite {
+        if self.force { Overwrite::Replace } else { Overwrite::Never }
     }
 }

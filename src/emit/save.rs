@@ -66,7 +66,11 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn refuse_existing(path: &Path, overwrite: Overwrite) -> Result<()> {
+/// Checks that `path` may be written, so that no work is done in vain; [`save`] checks again.
+///
+/// # Errors
+/// When it exists and may not be replaced, or is no regular file.
+pub fn refuse_existing(path: &Path, overwrite: Overwrite) -> Result<()> {
     match path.symlink_metadata() {
         Ok(_) if overwrite == Overwrite::Never => Err(exists(path)),
         // Renaming onto a folder, a pipe or a device would fail late, or destroy it.
@@ -111,7 +115,7 @@ fn flush_folder(path: &Path) {
 
 fn exists(path: &Path) -> Error {
     let error = Error::new(ErrorKind::Usage, "the file exists already").in_file(path);
-    error.help("choose another name, or replace it with `--force`")
+    error.help("choose another name, or replace it with --force")
 }
 
 #[cfg(unix)]

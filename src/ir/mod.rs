@@ -23,6 +23,7 @@ pub use edit::At;
 pub use ids::{GraphId, NodeId, ValueId};
 pub use model::{Declared, Function, Graph, GraphOutput, Header, Model};
 pub use node::Node;
+pub(crate) use node::label;
 pub use types::{Dim, DimSize, TensorType, ValueType};
 pub use value::{Constant, Def, Info, Stored, StoredAs, Use, Value};
 pub use verify::{Verified, Violation};

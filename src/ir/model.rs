@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
+use crate::ir::schema::canonical;
 use crate::ir::{GraphId, Info, Node, NodeId, Value, ValueId};
 
 /// A model: one main graph, its bodies, and what the file says around them.
@@ -136,7 +137,6 @@ impl Model {
 
     /// Imported version of `domain`.
     pub fn opset_of(&self, domain: &str) -> Option<i64> {
-        let canonical = |d: &str| if d == "ai.onnx" { String::new() } else { d.to_owned() };
         let wanted = canonical(domain);
         self.header.opsets.iter().find(|(d, _)| canonical(d) == wanted).map(|&(_, version)| version)
     }

@@ -139,10 +139,15 @@ impl Node {
 
     /// How messages name it: ``node `conv1` (Conv)``; without a name, by its first output.
     pub(crate) fn label(&self, output: Option<&str>) -> String {
-        match (self.name.as_str(), output) {
-            ("", Some(output)) => format!("node producing `{output}` ({})", self.op),
-            ("", None) => format!("unnamed node ({})", self.op),
-            (name, _) => format!("node `{name}` ({})", self.op),
-        }
+        label(&self.name, &self.op, output)
+    }
+}
+
+/// See [`Node::label`]; for nodes that are only being read.
+pub(crate) fn label(name: &str, op: &str, output: Option<&str>) -> String {
+    match (name, output) {
+        ("", Some(output)) => format!("node producing `{output}` ({op})"),
+        ("", None) => format!("unnamed node ({op})"),
+        (name, _) => format!("node `{name}` ({op})"),
     }
 }

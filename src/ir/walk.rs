@@ -65,16 +65,4 @@ impl Model {
             _ => None,
         })
     }
-
-    /// True when `inner` is `outer` or lies inside one of its nodes.
-    pub fn is_within(&self, inner: GraphId, outer: GraphId) -> bool {
-        let mut at = Some(inner);
-        while let Some(graph) = at {
-            if graph == outer {
-                return true;
-            }
-            at = self.graph(graph).parent.map(|node| self.node(node).graph);
-        }
-        false
-    }
 }

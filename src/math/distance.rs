@@ -83,11 +83,6 @@ impl Distance {
     pub fn mean_abs(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.absolute / self.count as f64 }
     }
-
-    /// Root of the mean square of the reference: the unit in which errors are judged.
-    pub fn reference_rms(&self) -> f64 {
-        if self.count == 0 { 0.0 } else { (self.signal / self.count as f64).sqrt() }
-    }
 }
 
 #[cfg(test)]

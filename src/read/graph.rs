@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::error::{Result, err};
 use crate::ir::{
-    Constant, Declared, Def, GraphId, GraphOutput, Info, Model, Node, NodeId, Use, ValueId,
+    Constant, Declared, Def, GraphId, GraphOutput, Info, Model, Node, NodeId, Use, ValueId, label,
 };
 use crate::read::onnx::{entry, text_or_keep};
 use crate::read::{Folder, attribute, sparse, tensor, types};
@@ -301,10 +301,6 @@ impl NodeParts {
 
     /// How messages name the node.
     fn place(&self) -> String {
-        match (self.name.as_str(), self.outputs.first()) {
-            ("", Some(output)) => format!("node producing `{output}` ({})", self.op),
-            ("", None) => format!("unnamed node ({})", self.op),
-            (name, _) => format!("node `{name}` ({})", self.op),
-        }
+        label(&self.name, &self.op, self.outputs.first().map(String::as_str))
     }
 }

@@ -4,11 +4,13 @@
 //! Primitives are prost's; what is ours is that nothing is lost: a field that the caller does not
 //! model can be kept as the bytes it was read from.
 
+mod digest;
 mod message;
 mod rest;
 mod rope;
 mod writer;
 
+pub use digest::{FNV_BASIS, fnv};
 pub use message::{Field, Message, Value};
 pub use rest::Rest;
 pub use rope::Rope;

@@ -2,6 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::wire::{FNV_BASIS, fnv};
+
 /// Pieces from this size on are shared instead of copied. 4 KiB: a page.
 const SHARED: usize = 4 << 10;
 
@@ -69,10 +71,7 @@ impl Rope {
 
     /// FNV-1a digest of all bytes: the same for the same bytes, however they are cut.
     pub fn digest(&self) -> u64 {
-        const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-        const PRIME: u64 = 0x0000_0100_0000_01b3;
-        let bytes = self.pieces().flatten();
-        bytes.fold(BASIS, |digest, &byte| (digest ^ u64::from(byte)).wrapping_mul(PRIME))
+        self.pieces().fold(FNV_BASIS, fnv)
     }
 
     /// All bytes in one piece; copies, unless there is only one.

@@ -2,11 +2,12 @@
 
 use prost::Message as _;
 
-use crate::emit::text::tensor::{FNV_BASIS, fnv, fnv_strings, list};
+use crate::emit::text::tensor::{fnv_strings, list};
 use crate::emit::text::{Printer, tensor, types, words};
 use crate::ir::{AttrValue, Attribute, GraphId, Stored};
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::{AttributeProto, TensorProto};
+use crate::wire::{FNV_BASIS, fnv};
 
 impl Printer<'_> {
     /// Attributes in angle brackets, on one line unless one is a body. Those that the syntax cannot

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::emit::text::{Elements, words};
 use crate::tensor::{DType, Tensor, TensorView};
+use crate::wire::{FNV_BASIS, fnv};
 
 /// Lists and tensors up to this many elements are always shown whole.
 const SHOWN_WHOLE: usize = 16;
@@ -98,15 +99,6 @@ fn decimals(tensor: &Tensor) -> Option<String> {
     let values: Vec<String> = values.into_iter().map(|x| words::element(words::float(x))).collect();
     let more = if count < tensor.len() { ", ..." } else { "" };
     Some(format!("values {}{more}", values.join(", ")))
-}
-
-/// Offset basis of FNV-1a, 64 bits (Fowler, Noll, Vo).
-pub(super) const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-
-/// Digest of `bytes`, continuing from `state`.
-pub(super) fn fnv(state: u64, bytes: &[u8]) -> u64 {
-    const PRIME: u64 = 0x0100_0000_01b3;
-    bytes.iter().fold(state, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 
 /// Digest of strings, each preceded by its length in 8 bytes.
