@@ -32,8 +32,8 @@
 //! // Compress. Passes ask for measured ranges through the context; each pass is checked by
 //! // running the model before and after it, and taken back when it breaks its promise.
 //! let calibration = Calibration { engine: &Tract, samples: &calib, progress: &() };
-//! let context = Context { evaluate: Some(&Tract), measure: Some(&calibration) };
-//! let check = Check { engine: &Tract, samples: &calib, runs: 4 };
+//! let context = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
+//! let check = Check::on(&Tract, &calib, 4)?;
 //! let passes = pipeline::quantize(&QuantizeOptions {
 //!     granularity: Granularity::Channel,
 //!     keep: Vec::new(),

@@ -9,6 +9,7 @@ mod io;
 mod passes;
 mod progress;
 mod quantize;
+mod simplify;
 mod worker;
 
 use clap::{Args, Parser, Subcommand};
@@ -43,6 +44,8 @@ const EXIT_STATUS: &str = "Exit status:
 enum Command {
     /// Say what a model is made of.
     Inspect(inspect::Inspect),
+    /// Remove and merge nodes without changing what the model computes.
+    Simplify(simplify::Simplify),
     /// Store weights and compute with 8-bit integers.
     Quantize(quantize::Quantize),
     /// Run two models on the same samples and say how far apart they are.
@@ -107,6 +110,7 @@ impl Cli {
     pub fn run(self) -> onnxpress::Result<Ended> {
         match self.command {
             Command::Inspect(command) => command.run(),
+            Command::Simplify(command) => command.run(),
             Command::Quantize(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Diff(command) => command.run(),

@@ -1,7 +1,7 @@
 //! `passes`.
 
 use clap::Args;
-use onnxpress::Result;
+use onnxpress::{Error, ErrorKind, Result};
 use onnxpress::passes::{PASSES, Pass};
 use serde_json::json;
 
@@ -37,5 +37,14 @@ impl Passes {
             io::print(&lines)?;
         }
         Ok(Ended::Done)
+    }
+}
+
+/// Names that the user gives must be passes.
+pub fn check_names<'a>(names: impl IntoIterator<Item = &'a String>) -> Result<()> {
+    match names.into_iter().find(|name| onnxpress::passes::find(name).is_none()) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(ErrorKind::Usage, format!("there is no pass `{name}`"))
+            .help("`onnxpress passes` lists them")),
     }
 }

@@ -10,6 +10,7 @@ use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::compare::{Bounds, execute, sizes, warn_random};
+use super::passes::check_names;
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
 
 /// Arguments of `quantize`.
@@ -104,7 +105,7 @@ impl Quantize {
             return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test and --labels"));
         }
         self.output.check(&self.model)?;
-        check_skipped(&self.skip)?;
+        check_names(&self.skip)?;
         let (Mode::Static, Calibrator::Minmax) = (self.mode, self.calibrator);
         let original = io::load(&self.model, &self.talk.words)?;
         let labels = self.labels.as_deref();
@@ -115,8 +116,8 @@ impl Quantize {
         let engine = self.engine.start()?;
         let progress = progress::Bar::new("calibrating", self.talk.words.quiet);
         let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };
-        let cx = Context { evaluate: Some(&engine), measure: Some(&calibration) };
-        let check = Check { engine: &engine, samples: &samples, runs: CHECK_RUNS };
+        let cx = Context { evaluate: Some(&engine), measure: Some(&calibration), ..Context::default() };
+        let check = Check::on(&engine, &samples, CHECK_RUNS)?;
         let passes = pipeline::quantize(&self.options());
         let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
         let encoded = self.output.encode(&finished.model, original.external)?;
@@ -193,15 +194,6 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         warnings.push(format!("the file grew from {from} to {to}"));
     }
     warnings
-}
-
-/// Names given to --skip must be passes.
-fn check_skipped(names: &[String]) -> Result<()> {
-    match names.iter().find(|name| onnxpress::passes::find(name).is_none()) {
-        None => Ok(()),
-        Some(name) => Err(Error::new(ErrorKind::Usage, format!("there is no pass `{name}`"))
-            .help("`onnxpress passes` lists them")),
-    }
 }
 
 impl Quantize {

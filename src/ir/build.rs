@@ -147,6 +147,7 @@ impl Model {
             alive: true,
         });
         self.link(id, at);
+        self.touch(id);
         id
     }
 

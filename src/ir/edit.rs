@@ -30,10 +30,12 @@ impl Model {
         }
         if let Some(old) = std::mem::replace(&mut inputs[slot], value) {
             self.drop_use(old, Use::Input { node, slot });
+            self.touch_value(old);
         }
         if let Some(new) = value {
             self.push_use(new, Use::Input { node, slot });
         }
+        self.touch(node);
     }
 
     /// Cuts trailing inputs that are left out.
@@ -67,10 +69,13 @@ impl Model {
         for u in &moved {
             if let Use::Input { node, slot } = *u {
                 self.nodes[node.index()].inputs[slot] = Some(to);
+                self.touch(node);
             }
         }
         self.values[from.index()].uses = kept;
         self.values[to.index()].uses.extend(moved);
+        self.touch_value(from);
+        self.touch_value(to);
     }
 
     /// Lets `to` stand for `from` everywhere, graph outputs included: there `to` takes over the
@@ -110,6 +115,8 @@ impl Model {
         let public = std::mem::take(&mut self.values[from.index()].name);
         let private = std::mem::replace(&mut self.values[to.index()].name, public);
         self.values[from.index()].name = private;
+        self.touch_value(from);
+        self.touch_value(to);
     }
 
     /// Turns the outputs of a node into initializers with the given tensors and removes the node.
@@ -124,6 +131,7 @@ impl Model {
                 let constant = Constant::Dense(Stored::from(tensor));
                 self.values[value.index()].def = Def::Initializer(constant);
                 self.graphs[graph.index()].initializers.push(*value);
+                self.touch_value(*value);
                 self.nodes[node.index()].outputs[slot] = None;
             }
         }
@@ -202,6 +210,7 @@ impl Model {
             while outputs.last() == Some(&None) {
                 outputs.pop();
             }
+            self.touch(node);
         }
     }
 
@@ -218,6 +227,7 @@ impl Model {
             info.ty = Some(ValueType::Tensor(ty));
         }
         self.values[value.index()].def = Def::Initializer(Constant::Dense(Stored::from(tensor)));
+        self.touch_value(value);
     }
 
     /// Stores the elements of every dense tensor, strings apart, in `raw_data`.
@@ -252,6 +262,7 @@ impl Model {
         entry.def = Def::Initializer(constant);
         let graph = entry.graph;
         self.graphs[graph.index()].inputs.retain(|&input| input != value);
+        self.touch_value(value);
         true
     }
 
@@ -272,6 +283,23 @@ impl Model {
     /// Replaces what is declared about a value.
     pub fn set_info(&mut self, value: ValueId, info: Info) {
         self.values[value.index()].info = info;
+    }
+
+    /// Replaces what is declared about an output of a graph.
+    pub fn set_output_info(&mut self, graph: GraphId, slot: usize, info: Info) {
+        self.graphs[graph.index()].outputs[slot].info = info;
+    }
+
+    /// A value that must stay, with its name, until [`Model::unpin`].
+    pub fn pin(&mut self, value: ValueId) {
+        let graph = self.value(value).graph;
+        self.push_use(value, Use::Carried { graph });
+    }
+
+    /// Takes back one [`Model::pin`].
+    pub fn unpin(&mut self, value: ValueId) {
+        let graph = self.value(value).graph;
+        self.drop_use(value, Use::Carried { graph });
     }
 
     /// Keeps only the metadata of nodes and declarations whose key `wanted` accepts; returns the
@@ -300,12 +328,14 @@ impl Model {
             Some(existing) => *existing = attribute,
             None => attributes.push(attribute),
         }
+        self.touch(node);
     }
 
     /// Removes an attribute that holds no body.
     pub fn remove_attr(&mut self, node: NodeId, name: &str) {
         let attributes = &mut self.nodes[node.index()].attributes;
         attributes.retain(|a| a.name != name || !a.value.graphs().is_empty());
+        self.touch(node);
     }
 
     /// Changes the name of a node.
@@ -317,6 +347,7 @@ impl Model {
     /// Changes the operator of a node within its domain.
     pub fn set_op(&mut self, node: NodeId, op: &str) {
         self.nodes[node.index()].op = op.to_owned();
+        self.touch(node);
     }
 
     /// Imports `version` of the default domain, and raises the IR version to what it asks for.

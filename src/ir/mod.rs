@@ -8,6 +8,7 @@ mod build;
 mod edit;
 pub mod functions;
 mod ids;
+mod journal;
 mod model;
 mod node;
 pub mod ops;

@@ -20,6 +20,8 @@ pub struct Model {
     pub(crate) node_names: HashSet<String>,
     pub(crate) node_suffixes: HashMap<String, u32>,
     pub(crate) suffixes: HashMap<String, u32>,
+    /// Nodes that edits touched, in order.
+    pub(crate) journal: Vec<NodeId>,
 }
 
 /// What `ModelProto` says beside graph and functions.

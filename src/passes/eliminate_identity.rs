@@ -1,7 +1,8 @@
 //! `eliminate-identity`: see `docs/passes/eliminate-identity.md`.
 
+use crate::analysis::Shapes;
 use crate::ir::{Model, NodeId, ValueId};
-use crate::passes::{Context, Match, Promise, Rule};
+use crate::passes::{Match, Promise, Rule};
 
 /// Removes Identity nodes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,7 +30,7 @@ impl Rule for EliminateIdentity {
         Promise::Exact
     }
 
-    fn find(&self, model: &Model, node: NodeId, _: &Context<'_>) -> Match<Plan> {
+    fn find(&self, model: &Model, node: NodeId, _: &Shapes) -> Match<Plan> {
         let entry = model.node(node);
         let (true, Some(to), Some(from)) =
             (entry.is("Identity"), entry.input(0), entry.only_output())

@@ -1,9 +1,9 @@
 //! `fuse-batch-norm`: see `docs/passes/fuse-batch-norm.md`.
 
-use crate::analysis::constant;
+use crate::analysis::{Shapes, constant};
 use crate::ir::ops::{BatchNorm, Conv};
 use crate::ir::{Model, NodeId, ValueId};
-use crate::passes::{Context, Match, Promise, Rule};
+use crate::passes::{Match, Promise, Rule};
 use crate::tensor::{DType, Tensor};
 
 /// Folds an inference-mode BatchNormalization into the Conv before it:
@@ -36,7 +36,7 @@ impl Rule for FuseBatchNorm {
         Promise::Rounding
     }
 
-    fn find(&self, model: &Model, norm: NodeId, _: &Context<'_>) -> Match<Plan> {
+    fn find(&self, model: &Model, norm: NodeId, _: &Shapes) -> Match<Plan> {
         let Some(view) = BatchNorm::of(model, norm) else { return Match::No };
         let Some(conv) = model.value(view.x).producer() else { return Match::No };
         match Conv::of(model, conv) {

@@ -1,10 +1,16 @@
 //! Edits: each pass changes a model in one way. Passes open no files and know no engine.
 
 mod convert_opset;
+mod eliminate_common;
 mod eliminate_dead;
 mod eliminate_identity;
+mod eliminate_no_op;
 mod fold_constant;
 mod fuse_batch_norm;
+mod fuse_cast;
+mod fuse_reshape;
+mod fuse_transpose;
+mod pattern;
 mod quantize_static;
 mod registry;
 mod rule;
@@ -12,21 +18,28 @@ mod strip_debug_metadata;
 mod strip_initializer_inputs;
 
 pub use convert_opset::ConvertOpset;
+pub use eliminate_common::EliminateCommon;
 pub use eliminate_dead::EliminateDead;
 pub use eliminate_identity::EliminateIdentity;
+pub use eliminate_no_op::EliminateNoOp;
 pub use fold_constant::FoldConstant;
 pub use fuse_batch_norm::FuseBatchNorm;
+pub use fuse_cast::FuseCast;
+pub use fuse_reshape::FuseReshape;
+pub use fuse_transpose::FuseTranspose;
+pub use pattern::fitting;
 pub use quantize_static::{Granularity, QuantizeStatic};
 pub use registry::{Entry, PASSES, find};
 pub use rule::{Match, Rule};
 pub use strip_debug_metadata::StripDebugMetadata;
 pub use strip_initializer_inputs::StripInitializerInputs;
 
+use std::collections::HashSet;
 use std::fmt;
 
-use crate::analysis::{Evaluate, Measure};
+use crate::analysis::{Evaluate, Measure, Shapes};
 use crate::error::Result;
-use crate::ir::Model;
+use crate::ir::{Model, NodeId};
 
 /// An edit of a model.
 pub trait Pass {
@@ -39,6 +52,11 @@ pub trait Pass {
     /// How far outputs may move; checked by execution.
     fn promise(&self) -> Promise;
 
+    /// How many nodes downstream of an edit this pass may now find something to do.
+    fn reach(&self) -> usize {
+        1
+    }
+
     /// Edits `model` and says what was done and what was refused.
     ///
     /// # Errors
@@ -47,7 +65,7 @@ pub trait Pass {
 }
 
 /// How far the outputs of a model may move under a pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Promise {
     /// Same arithmetic on the same numbers.
     Exact,
@@ -67,13 +85,19 @@ impl fmt::Display for Promise {
     }
 }
 
-/// What passes may ask for: facts that only running a model gives.
+/// What passes may ask for: facts that only running a model gives, and what the caller knows about
+/// the model already.
 #[derive(Clone, Copy, Default)]
 pub struct Context<'a> {
     /// Computes constant expressions.
     pub evaluate: Option<&'a dyn Evaluate>,
     /// Measures values over the calibration samples.
     pub measure: Option<&'a dyn Measure>,
+    /// Shapes of the values of the model, at most older than values made since; inferred when
+    /// needed if they are not given.
+    pub shapes: Option<&'a Shapes>,
+    /// Where something may have changed since the pass last ran; everywhere when it is not given.
+    pub near: Option<&'a [NodeId]>,
 }
 
 /// What a pass did.
@@ -88,7 +112,7 @@ pub struct Report {
 }
 
 /// One edit made or declined.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Note {
     /// Place in words, e.g. ``node `conv1` (Conv)``.
     pub place: String,
@@ -105,6 +129,15 @@ impl Report {
     /// Records an edit that was declined, with the reason.
     pub fn refuse(&mut self, place: impl Into<String>, text: impl Into<String>) {
         self.refused.push(Note { place: place.into(), text: text.into() });
+    }
+
+    /// Adds what a later run of the same pass did; what it declined again stands there once.
+    pub fn extend(&mut self, later: Self) {
+        self.done.extend(later.done);
+        let known: HashSet<Note> = self.refused.iter().cloned().collect();
+        self.refused.extend(later.refused.into_iter().filter(|note| !known.contains(note)));
+        let warnings = later.warnings.into_iter().filter(|w| !self.warnings.contains(w));
+        self.warnings.extend(warnings.collect::<Vec<_>>());
     }
 
     /// True when the model was edited.

@@ -1,8 +1,9 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertOpset, EliminateDead, EliminateIdentity, FoldConstant, FuseBatchNorm, Pass,
-    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, FoldConstant,
+    FuseBatchNorm, FuseCast, FuseReshape, FuseTranspose, Pass, QuantizeStatic, StripDebugMetadata,
+    StripInitializerInputs,
 };
 
 /// A registered pass with its default options.
@@ -16,7 +17,12 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(StripInitializerInputs::default()) },
     Entry { make: || Box::new(StripDebugMetadata) },
     Entry { make: || Box::new(EliminateIdentity) },
+    Entry { make: || Box::new(EliminateNoOp) },
     Entry { make: || Box::new(FoldConstant::default()) },
+    Entry { make: || Box::new(EliminateCommon) },
+    Entry { make: || Box::new(FuseCast) },
+    Entry { make: || Box::new(FuseTranspose) },
+    Entry { make: || Box::new(FuseReshape) },
     Entry { make: || Box::new(FuseBatchNorm) },
     Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },

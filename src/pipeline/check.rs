@@ -17,14 +17,17 @@ const ROUNDING_DB: f64 = 60.0;
 /// Smallest ratio of a lossy pass: below it the error is larger than the signal.
 const LOSSY_DB: f64 = 0.0;
 
-/// Runs models on a few samples.
+/// Named inputs of one execution.
+pub type Inputs = Vec<(String, Tensor)>;
+
+/// Runs models on a few inputs.
 pub struct Check<'a> {
     /// Runs the models.
     pub engine: &'a dyn Engine,
-    /// Where the inputs come from.
-    pub samples: &'a Samples,
-    /// How many runs of the samples are used.
-    pub runs: usize,
+    /// What they are run on.
+    pub inputs: Vec<Inputs>,
+    /// So many inputs on which a model runs are enough; those behind them are not tried.
+    pub enough: usize,
 }
 
 /// What execution says about an edit.
@@ -38,15 +41,49 @@ pub enum Outcome {
     NotExecuted(String),
 }
 
-/// Outputs of the check runs.
-pub(super) type Outputs = Vec<Vec<(String, Tensor)>>;
+/// Outputs of the check runs; an error for inputs on which the model does not run.
+pub(super) type Outputs = Vec<Result<Vec<(String, Tensor)>>>;
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    /// On the first `runs` runs of `samples`.
+    ///
+    /// # Errors
+    /// When samples cannot be read.
+    pub fn on(engine: &'a dyn Engine, samples: &Samples, runs: usize) -> Result<Self> {
+        let inputs = (0..samples.runs().min(runs)).map(|i| Ok(samples.run(i)?.inputs)).collect::<Result<_>>()?;
+        Ok(Self { engine, inputs, enough: runs })
+    }
+
     /// The outputs of `model` on the check inputs.
+    ///
+    /// # Errors
+    /// When it runs on none of them.
     pub(super) fn outputs(&self, model: &Model) -> Result<Outputs> {
         let runner = Runner::new(self.engine, model, Vec::new());
-        let runs = 0..self.samples.runs().min(self.runs);
-        runs.map(|i| Ok(runner.run(&self.samples.run(i)?.inputs)?.outputs)).collect()
+        let mut outputs = Outputs::new();
+        let mut left = self.enough;
+        for inputs in &self.inputs {
+            if left == 0 {
+                break;
+            }
+            let run = runner.run(inputs).map(|executed| executed.outputs);
+            left -= usize::from(run.is_ok());
+            outputs.push(run);
+        }
+        match outputs.first() {
+            Some(Err(error)) if left == self.enough => Err(error.clone()),
+            _ => Ok(outputs),
+        }
+    }
+
+    /// The outputs of an edited model on the inputs that the original ran on.
+    pub(super) fn outputs_like(&self, model: &Model, before: &Outputs) -> Outputs {
+        let runner = Runner::new(self.engine, model, Vec::new());
+        let run = |(inputs, before): (&Inputs, &Result<_>)| match before {
+            Ok(_) => runner.run(inputs).map(|executed| executed.outputs),
+            Err(error) => Err(error.clone()),
+        };
+        self.inputs.iter().zip(before).map(run).collect()
     }
 }
 
@@ -59,6 +96,14 @@ pub(super) fn judge(promise: Promise, before: &Outputs, after: &Outputs) -> Outc
     };
     let mut worst = (f64::INFINITY, String::new());
     for (before, after) in before.iter().zip(after) {
+        // Not every shape of free axes suits a model.
+        let Ok(before) = before else { continue };
+        let after = match after {
+            Ok(after) => after,
+            Err(error) => {
+                return Outcome::Broken(format!("the edited model no longer runs: {error}"));
+            }
+        };
         let comparison: Comparison = match drift(before, after, Tensor::len) {
             Ok(comparison) => comparison,
             Err(error) => return Outcome::Broken(error.to_string()),
@@ -77,4 +122,9 @@ pub(super) fn judge(promise: Promise, before: &Outputs, after: &Outputs) -> Outc
         ));
     }
     Outcome::Kept(worst.0)
+}
+
+/// Number of inputs on which a model ran.
+pub(super) fn ran(outputs: &Outputs) -> usize {
+    outputs.iter().filter(|outputs| outputs.is_ok()).count()
 }

@@ -1,11 +1,17 @@
 //! Decides what runs in which order, checks it, and collects what was done.
 
 mod check;
+mod fix;
 mod inputs;
+mod probe;
 mod recipe;
 mod run;
+mod settle;
 
-pub use check::{Check, Outcome};
+pub use check::{Check, Inputs, Outcome};
+pub use fix::FixedAxes;
 pub use inputs::inputs;
-pub use recipe::{QuantizeOptions, quantize};
+pub use probe::probes;
+pub use recipe::{QuantizeOptions, SimplifyOptions, quantize, simplify};
 pub use run::{Finished, Step, run};
+pub use settle::{When, settle};

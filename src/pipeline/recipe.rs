@@ -1,8 +1,9 @@
 //! Which passes make up a command.
 
 use crate::passes::{
-    ConvertOpset, EliminateDead, EliminateIdentity, FoldConstant, FuseBatchNorm, Granularity, Pass,
-    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, FoldConstant,
+    FuseBatchNorm, FuseCast, FuseReshape, FuseTranspose, Granularity, Pass, QuantizeStatic,
+    StripDebugMetadata, StripInitializerInputs,
 };
 
 /// Options of `quantize`.
@@ -32,4 +33,36 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
         Box::new(EliminateDead),
     ];
     passes.into_iter().filter(|pass| !options.skip.iter().any(|s| s == pass.name())).collect()
+}
+
+/// Options of `simplify`.
+#[derive(Debug, Clone, Default)]
+pub struct SimplifyOptions {
+    /// Overridable initializers become constants.
+    pub freeze_initializers: bool,
+    /// Names of passes to leave out.
+    pub skip: Vec<String>,
+    /// Names of the passes to run; all when empty.
+    pub only: Vec<String>,
+}
+
+/// The passes of `simplify`, in order; [`settle`](crate::pipeline::settle()) repeats them.
+pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
+    let passes: Vec<Box<dyn Pass>> = vec![
+        Box::new(StripInitializerInputs { overridable: options.freeze_initializers }),
+        Box::new(EliminateIdentity),
+        Box::new(EliminateNoOp),
+        Box::new(FoldConstant::default()),
+        Box::new(EliminateCommon),
+        Box::new(FuseCast),
+        Box::new(FuseTranspose),
+        Box::new(FuseReshape),
+        Box::new(FuseBatchNorm),
+        Box::new(EliminateDead),
+    ];
+    let named = |names: &[String], pass: &dyn Pass| names.iter().any(|name| name == pass.name());
+    let wanted = |pass: &Box<dyn Pass>| {
+        !named(&options.skip, &**pass) && (options.only.is_empty() || named(&options.only, &**pass))
+    };
+    passes.into_iter().filter(wanted).collect()
 }

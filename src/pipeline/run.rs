@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result, err};
 use crate::ir::Model;
 use crate::passes::{Context, Pass, Promise, Report};
-use crate::pipeline::check::{Outputs, judge};
+use crate::pipeline::check::{Outputs, judge, ran};
 use crate::pipeline::{Check, Outcome};
 
 /// One pass as it went.
@@ -30,6 +30,8 @@ pub struct Finished {
     pub model: Model,
     /// One step for each pass.
     pub steps: Vec<Step>,
+    /// Inputs on which it was executed; 0 when it was not.
+    pub executed: usize,
 }
 
 /// Runs `passes` on `model`. After each pass that changed something the model is verified and, when
@@ -69,11 +71,15 @@ pub fn run(
         }
         steps.push(Step { name: pass.name(), promise: pass.promise(), report, outcome, time });
     }
-    Ok(Finished { model, steps })
+    let executed = match &before {
+        Some(Ok(outputs)) => ran(outputs),
+        _ => 0,
+    };
+    Ok(Finished { model, steps, executed })
 }
 
 /// The verdict on an edited model, and the outputs that the next pass starts from.
-fn verdict(
+pub(super) fn verdict(
     check: &Check<'_>,
     promise: Promise,
     before: Result<Outputs>,
@@ -90,21 +96,16 @@ fn verdict(
             return (Outcome::Broken(text), Err(error));
         }
     };
-    match check.outputs(edited) {
-        Ok(after) => match judge(promise, &known, &after) {
-            Outcome::Kept(ratio) => (Outcome::Kept(ratio), Ok(after)),
-            outcome => (outcome, Ok(known)),
-        },
-        Err(error) => {
-            let text = format!("the edited model no longer runs: {error}");
-            (Outcome::Broken(text), Ok(known))
-        }
+    let after = check.outputs_like(edited, &known);
+    match judge(promise, &known, &after) {
+        Outcome::Kept(ratio) => (Outcome::Kept(ratio), Ok(after)),
+        outcome => (outcome, Ok(known)),
     }
 }
 
 /// Names, types and order of inputs and outputs are the public contract of a model. Only inputs
 /// with a default may leave: no caller has to give them.
-fn same_interface(before: &Model, after: &Model, pass: &str) -> Result<()> {
+pub(super) fn same_interface(before: &Model, after: &Model, pass: &str) -> Result<()> {
     let outputs = |model: &Model| -> Vec<_> {
         let outputs = model.graph(model.main()).outputs().iter();
         outputs.map(|o| (model.value(o.value).name().to_owned(), o.info.ty.clone())).collect()

@@ -78,6 +78,25 @@ impl StepReport {
         report
     }
 
+    /// True when the pass edited, or was taken back.
+    pub(super) fn mattered(&self) -> bool {
+        !self.done.is_empty() || self.rolled_back.is_some()
+    }
+
+    /// The line, and with `verbose` every edit and refusal below it.
+    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, verbose: bool) -> fmt::Result {
+        writeln!(f, "{}", self.line())?;
+        if verbose {
+            for [place, text] in &self.done {
+                writeln!(f, "    did       {place}: {text}")?;
+            }
+            for [place, text] in &self.refused {
+                writeln!(f, "    declined  {place}: {text}")?;
+            }
+        }
+        Ok(())
+    }
+
     /// One line: what the pass did and what execution said.
     fn line(&self) -> String {
         let checked = if let Some(reason) = &self.rolled_back {
@@ -111,15 +130,7 @@ impl fmt::Display for CompressionReport {
         writeln!(f, "{} -> {}", self.input, self.output)?;
         writeln!(f, "passes")?;
         for step in &self.passes {
-            writeln!(f, "{}", step.line())?;
-            if self.verbose {
-                for [place, text] in &step.done {
-                    writeln!(f, "    did       {place}: {text}")?;
-                }
-                for [place, text] in &step.refused {
-                    writeln!(f, "    declined  {place}: {text}")?;
-                }
-            }
+            step.write(f, self.verbose)?;
         }
         writeln!(f, "on the calibration samples")?;
         write!(f, "{}", indented(&self.drift))?;

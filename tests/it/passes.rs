@@ -103,7 +103,7 @@ fn case(pass: &dyn Pass, section: &Section) -> Result<Found, String> {
     let model = read::text(&source.body).map_err(|error| format!("{BEFORE}: {error}"))?;
     let ranges = section.block(RANGES).map(|block| Ranges::parse(&block.body)).transpose()?;
     let measure = ranges.as_ref().map(|ranges| ranges as &dyn Measure);
-    let cx = Context { evaluate: Some(&Tract), measure };
+    let cx = Context { evaluate: Some(&Tract), measure, ..Context::default() };
     let before = print(&model)?;
     let (edited, report) = run(pass, &model, &cx)?;
     let after = print(&edited)?;
@@ -120,7 +120,7 @@ fn case(pass: &dyn Pass, section: &Section) -> Result<Found, String> {
 /// A broken promise and an invalid model are failures that nothing can bless.
 fn run(pass: &dyn Pass, model: &Model, cx: &Context<'_>) -> Result<(Model, String), String> {
     let samples = samples(model);
-    let check = samples.as_ref().ok().map(|samples| Check { engine: &Tract, samples, runs: 4 });
+    let check = samples.as_ref().ok().map(|samples| Check::on(&Tract, samples, 4).unwrap());
     let borrowed: Vec<Box<dyn Pass + '_>> = vec![Box::new(Borrowed(pass))];
     let finished = match pipeline::run(model.clone(), &borrowed, cx, check.as_ref()) {
         Ok(finished) => finished,

@@ -23,8 +23,8 @@ const CHANNELS: QuantizeOptions = QuantizeOptions {
 /// Runs the passes of `quantize` with every check.
 fn quantize(model: &Model, samples: &Samples, options: &QuantizeOptions) -> Finished {
     let calibration = Calibration { engine: &Tract, samples, progress: &() };
-    let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration) };
-    let check = Check { engine: &Tract, samples, runs: 2 };
+    let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
+    let check = Check::on(&Tract, samples, 2).unwrap();
     let passes = pipeline::quantize(options);
     let finished = pipeline::run(model.clone(), &passes, &cx, Some(&check)).expect("it runs");
     for step in &finished.steps {

@@ -77,6 +77,23 @@ impl Shapes {
         self.fact(value).fixed_dims()
     }
 
+    /// True when two tensors surely have the same extents.
+    pub fn same_dims(&self, a: ValueId, b: ValueId) -> bool {
+        self.fixed_dims(a).is_some_and(|dims| Some(dims) == self.fixed_dims(b))
+    }
+
+    /// A constant target with which Reshape gives a tensor the extents of `value`, whatever its
+    /// input: at most one -1, no 0. Nothing when more than one extent is unknown.
+    pub fn reshape_target(&self, value: ValueId) -> Option<Vec<i64>> {
+        let dims = self.dims(value)?;
+        let open = dims.iter().filter(|dim| dim.is_none()).count();
+        // Next to an extent of 0, -1 is ambiguous; a lone 0 means "copy".
+        if open > 1 || dims.contains(&Some(0)) {
+            return None;
+        }
+        dims.iter().map(|dim| dim.map_or(Some(-1), |dim| i64::try_from(dim).ok())).collect()
+    }
+
     /// Number of axes.
     pub fn rank(&self, value: ValueId) -> Option<usize> {
         self.dims(value).map(<[_]>::len)

@@ -9,6 +9,7 @@ use crate::error::{Result, err};
 use crate::ir::ops::{Conv, Gemm};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::math::{Grid, UnionFind};
+use crate::passes::pattern::fitting;
 use crate::passes::quantize_static::table::{self, Quantized};
 use crate::passes::quantize_static::{Granularity, QuantizeStatic};
 use crate::passes::{Context, Report};
@@ -95,12 +96,7 @@ fn candidate(
     if node.graph() != model.main() {
         return Err("it stands in a body, where values are not measured".into());
     }
-    // A node without a name goes by the name of its output.
-    let name = match (node.name(), node.output(0)) {
-        ("", Some(output)) => model.value(output).name(),
-        (name, _) => name,
-    };
-    if let Some(pattern) = options.keep.iter().find(|p| matches(p, name)) {
+    if let Some(pattern) = fitting(model, id, &options.keep) {
         return Err(format!("kept in float by `{pattern}`"));
     }
     let (mut weight, mut activations) = (None, Vec::new());
@@ -262,33 +258,4 @@ fn grids(
         Some(Grid::asymmetric(range.min, range.max, 0, i32::from(u8::MAX)))
     };
     values.iter().enumerate().filter_map(|(i, &v)| Some((v, grid(i, &mut groups)?))).collect()
-}
-
-/// Whether `name` fits `pattern`, in which `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
-        return false;
-    };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
-    for part in middle {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.len() >= last.len() && rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn patterns() {
-        assert!(matches("conv1", "conv1") && !matches("conv1", "conv10"));
-        assert!(matches("*", "") && matches("/layer*/Conv", "/layer3/Conv"));
-        assert!(matches("*Conv*", "/a/Conv_1") && !matches("a*a", "a"));
-    }
 }

@@ -1,0 +1,163 @@
+//! `simplify`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use onnxpress::exec::Engine;
+use onnxpress::ir::{Model, ValueId};
+use onnxpress::passes::{Context, fitting};
+use onnxpress::pipeline::{self, Check, FixedAxes, Outcome, SimplifyOptions, Step, When};
+use onnxpress::report::{Pair, SimplificationReport, StepReport, bytes};
+use onnxpress::Result;
+
+use super::passes::check_names;
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
+
+/// Arguments of `simplify`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("Examples:
+  onnxpress simplify model.onnx -o simple.onnx
+  onnxpress simplify model.onnx --fix-dim batch=1 --fix-dim seq=128 -o simple.onnx
+  onnxpress simplify model.onnx --skip fuse-batch-norm --keep '/head/*' -v -o simple.onnx
+
+{EXIT_STATUS}"))]
+pub struct Simplify {
+    /// Model to simplify.
+    model: PathBuf,
+    #[command(flatten)]
+    output: io::Output,
+    /// Fix all extents of an input.
+    #[arg(long, value_name = "NAME=1,3,224,224", value_parser = fixed_shape)]
+    fix_shape: Vec<(String, Vec<usize>)>,
+    /// Fix the extent of a named axis, everywhere.
+    #[arg(long, value_name = "NAME=N", value_parser = fixed_dim)]
+    fix_dim: Vec<(String, usize)>,
+    /// Leave nodes as they are whose names fit the pattern; `*` stands for any text. A node without a
+    /// name goes by its first output.
+    #[arg(long, value_name = "NODE-PATTERN")]
+    keep: Vec<String>,
+    /// Leave out a pass.
+    #[arg(long, value_name = "PASS")]
+    skip: Vec<String>,
+    /// Run only this pass; may be given several times.
+    #[arg(long, value_name = "PASS", conflicts_with = "skip")]
+    only: Vec<String>,
+    /// Make initializers constants that callers may now override.
+    #[arg(long)]
+    freeze_initializers: bool,
+    /// Execute original and result on up to N seeded inputs, of several extents where axes are
+    /// free; 0 executes nothing.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    check: usize,
+    /// Seed of these inputs.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Execute after every pass that changed something, and name the first that breaks its promise.
+    #[arg(long)]
+    bisect: bool,
+    /// Show every edit, and every refusal with its reason.
+    #[arg(short, long)]
+    verbose: bool,
+    #[command(flatten)]
+    engine: engine::EngineArgs,
+    #[command(flatten)]
+    work: Work,
+    #[command(flatten)]
+    talk: Talk,
+}
+
+impl Simplify {
+    pub fn run(self) -> Result<Ended> {
+        self.work.start()?;
+        self.output.check(&self.model)?;
+        check_names(self.skip.iter().chain(&self.only))?;
+        let mut original = io::load(&self.model, &self.talk.words)?;
+        let axes = FixedAxes { dims: self.fix_dim.clone(), shapes: self.fix_shape.clone() };
+        axes.apply(&mut original.model)?;
+        let engine = self.engine.start()?;
+        let mut warnings = Vec::new();
+        let check = self.check(&engine, &original.model)?;
+        let passes = pipeline::simplify(&SimplifyOptions {
+            freeze_initializers: self.freeze_initializers,
+            skip: self.skip.clone(),
+            only: self.only.clone(),
+        });
+        let cx = Context { evaluate: Some(&engine), ..Context::default() };
+        let when = if self.bisect { When::EachPass } else { When::AtEnd };
+        let mut model = original.model.clone();
+        let kept = pin(&mut model, &self.keep);
+        let mut finished = pipeline::settle(model, &passes, &cx, check.as_ref(), when)?;
+        kept.into_iter().for_each(|value| finished.model.unpin(value));
+        let encoded = self.output.encode(&finished.model, original.external)?;
+        if finished.executed == 0 {
+            warnings.push(match self.check {
+                0 => "not executed: --check 0".to_owned(),
+                _ => "not executed: see the passes".to_owned(),
+            });
+        }
+        warnings.extend(taken_back(&finished.steps));
+        let sizes = Pair { original: original.byte_size, candidate: encoded.len() as u64 };
+        if sizes.candidate > sizes.original {
+            let (from, to) = (bytes(sizes.original), bytes(sizes.candidate));
+            warnings.push(format!("the file grew from {from} to {to}"));
+        }
+        let report = SimplificationReport {
+            input: self.model.display().to_string(),
+            output: self.output.output.display().to_string(),
+            size_bytes: sizes,
+            passes: finished.steps.iter().map(StepReport::new).collect(),
+            checked: finished.executed,
+            warnings,
+            verbose: self.verbose,
+            ..SimplificationReport::new(&original.model, &finished.model)
+        };
+        self.output.save(&encoded)?;
+        io::print(&if self.talk.json { io::json(&report)? } else { report.to_string() })?;
+        Ok(Ended::Done)
+    }
+
+    /// What the original and the result are executed on.
+    fn check<'a>(&self, engine: &'a dyn Engine, model: &Model) -> Result<Option<Check<'a>>> {
+        if self.check == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Check { engine, inputs: pipeline::probes(model, self.seed)?, enough: self.check }))
+    }
+}
+
+/// Pins what the kept nodes read and make, so that no pass can touch them.
+fn pin(model: &mut Model, keep: &[String]) -> Vec<ValueId> {
+    let mut pinned = Vec::new();
+    for node in model.all_nodes() {
+        if fitting(model, node, keep).is_some() {
+            let entry = model.node(node);
+            pinned.extend(entry.inputs().iter().chain(entry.outputs()).flatten());
+        }
+    }
+    pinned.iter().for_each(|&value| model.pin(value));
+    pinned
+}
+
+fn taken_back(steps: &[Step]) -> Vec<String> {
+    let broken = steps.iter().filter_map(|step| match &step.outcome {
+        Some(Outcome::Broken(reason)) => {
+            Some(format!("pass {} was taken back: {reason}", step.name))
+        }
+        _ => None,
+    });
+    broken.collect()
+}
+
+fn fixed_dim(text: &str) -> Result<(String, usize), String> {
+    let (name, extent) = text.rsplit_once('=').ok_or("expected NAME=N, e.g. batch=1")?;
+    let extent = extent.trim().parse().map_err(|_| format!("`{extent}` is not an extent"))?;
+    Ok((name.trim().to_owned(), extent))
+}
+
+fn fixed_shape(text: &str) -> Result<(String, Vec<usize>), String> {
+    let (name, dims) = text.rsplit_once('=').ok_or("expected NAME=N,N,…, e.g. x=1,3,224,224")?;
+    let dims = dims.split([',', 'x']).map(|dim| {
+        dim.trim().parse().map_err(|_| format!("`{dim}` is not an extent"))
+    });
+    Ok((name.trim().to_owned(), dims.collect::<Result<_, _>>()?))
+}

@@ -1,0 +1,179 @@
+//! `eliminate-common`: see `docs/passes/eliminate-common.md`.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::error::Result;
+use crate::ir::{AttrValue, Attribute, GraphId, Model, NodeId, ValueId};
+use crate::passes::{Context, Pass, Promise, Report};
+use crate::tensor::Tensor;
+
+/// Lets nodes that compute the same share one result, and equal initializers one tensor.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EliminateCommon;
+
+/// Operators that differ from run to run although their inputs are the same.
+const RANDOM: &[&str] = &[
+    "Bernoulli",
+    "Dropout",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+];
+
+/// Bytes at either end of a tensor that go into its hash: different weights differ there, and equal
+/// ones are compared as a whole anyway.
+const HASHED: usize = 4096;
+
+impl Pass for EliminateCommon {
+    fn name(&self) -> &'static str {
+        "eliminate-common"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Merges nodes that compute the same, and equal initializers."
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::Exact
+    }
+
+    fn run(&self, model: &mut Model, _: &Context<'_>) -> Result<Report> {
+        let mut report = Report::default();
+        initializers(model, &mut report);
+        for graph in model.graphs().collect::<Vec<_>>() {
+            nodes(model, graph, &mut report);
+        }
+        Ok(report)
+    }
+}
+
+/// Merges equal initializers of one graph into the first of them.
+fn initializers(model: &mut Model, report: &mut Report) {
+    let mut known: HashMap<u64, Vec<ValueId>> = HashMap::new();
+    for graph in model.graphs().collect::<Vec<_>>() {
+        known.clear();
+        for value in model.initializers_of(graph).collect::<Vec<_>>() {
+            let Some(tensor) = model.value(value).initializer() else { continue };
+            let mut hasher = DefaultHasher::new();
+            hash_tensor(tensor, &mut hasher);
+            let same = known.entry(hasher.finish()).or_default();
+            let first = same.iter().copied().find(|&v| model.value(v).initializer() == Some(tensor));
+            match first {
+                Some(first) if model.can_substitute(value, first) => {
+                    let name = model.value(value).name().to_owned();
+                    let text = format!("merged with `{}`", model.value(first).name());
+                    model.substitute(value, first);
+                    model.remove_initializer(value);
+                    report.did(format!("initializer `{name}`"), text);
+                }
+                Some(_) => {}
+                None => same.push(value),
+            }
+        }
+    }
+}
+
+/// Merges equal nodes of one graph into the first of them. Inputs of a node are merged before it is
+/// looked at, so one walk finds whole equal branches.
+fn nodes(model: &mut Model, graph: GraphId, report: &mut Report) {
+    let mut known: HashMap<u64, Vec<NodeId>> = HashMap::new();
+    let order: Vec<NodeId> = model.nodes_of(graph).map(|(id, _)| id).collect();
+    for id in order {
+        let node = model.node(id);
+        if node.bodies().next().is_some() || (node.is_standard() && RANDOM.contains(&node.op())) {
+            continue;
+        }
+        // A custom operator may have state.
+        if !node.is_standard() && model.function_of(node).is_none() {
+            continue;
+        }
+        let mut hasher = DefaultHasher::new();
+        (node.op(), node.domain(), node.inputs()).hash(&mut hasher);
+        for attribute in node.attributes() {
+            hash_attribute(attribute, &mut hasher);
+        }
+        let same = known.entry(hasher.finish()).or_default();
+        match same.iter().copied().find(|&other| equal(model, other, id)) {
+            Some(first) => {
+                if merge(model, first, id) {
+                    report.did(model.label(id), format!("merged with {}", model.label(first)));
+                    model.remove_node(id);
+                }
+            }
+            None => same.push(id),
+        }
+    }
+}
+
+/// Lets the outputs of `first` stand for those of `second`; false, and nothing is changed, when one
+/// of them cannot.
+fn merge(model: &mut Model, first: NodeId, second: NodeId) -> bool {
+    let outputs = |node| model.node(node).outputs().to_vec();
+    let pairs: Vec<_> = outputs(second).into_iter().zip(outputs(first)).collect();
+    let can = |&(from, to): &(Option<ValueId>, Option<ValueId>)| match (from, to) {
+        (Some(from), Some(to)) => model.can_substitute(from, to),
+        (Some(_), None) => false,
+        (None, _) => true,
+    };
+    if !pairs.iter().all(can) {
+        return false;
+    }
+    for (from, to) in pairs {
+        if let (Some(from), Some(to)) = (from, to) {
+            model.substitute(from, to);
+        }
+    }
+    true
+}
+
+fn equal(model: &Model, a: NodeId, b: NodeId) -> bool {
+    let (a, b) = (model.node(a), model.node(b));
+    let same = |a: &Attribute, b: &Attribute| a.name == b.name && equal_values(&a.value, &b.value);
+    (a.op(), a.domain(), a.inputs()) == (b.op(), b.domain(), b.inputs())
+        && a.outputs().len() == b.outputs().len()
+        && a.attributes().len() == b.attributes().len()
+        && a.attributes().iter().zip(b.attributes()).all(|(a, b)| same(a, b))
+}
+
+/// Equal bit by bit; what the IR does not model is never equal.
+fn equal_values(a: &AttrValue, b: &AttrValue) -> bool {
+    let bits = |xs: &[f32]| xs.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    match (a, b) {
+        (AttrValue::Float(a), AttrValue::Float(b)) => a.to_bits() == b.to_bits(),
+        (AttrValue::Int(a), AttrValue::Int(b)) => a == b,
+        (AttrValue::String(a), AttrValue::String(b)) => a == b,
+        (AttrValue::Tensor(a), AttrValue::Tensor(b)) => a.tensor == b.tensor,
+        (AttrValue::Floats(a), AttrValue::Floats(b)) => bits(a) == bits(b),
+        (AttrValue::Ints(a), AttrValue::Ints(b)) => a == b,
+        (AttrValue::Strings(a), AttrValue::Strings(b)) => a == b,
+        _ => false,
+    }
+}
+
+fn hash_attribute(attribute: &Attribute, hasher: &mut DefaultHasher) {
+    attribute.name.hash(hasher);
+    match &attribute.value {
+        AttrValue::Float(x) => x.to_bits().hash(hasher),
+        AttrValue::Int(x) => x.hash(hasher),
+        AttrValue::String(x) => x.hash(hasher),
+        AttrValue::Ints(xs) => xs.hash(hasher),
+        AttrValue::Tensor(stored) => hash_tensor(&stored.tensor, hasher),
+        _ => {}
+    }
+}
+
+fn hash_tensor(tensor: &Tensor, hasher: &mut DefaultHasher) {
+    (tensor.dtype(), tensor.dims()).hash(hasher);
+    match tensor.strings() {
+        Some(strings) => strings.hash(hasher),
+        None => {
+            let bytes = tensor.bytes();
+            let cut = bytes.len().min(HASHED);
+            bytes[..cut].hash(hasher);
+            bytes[bytes.len() - cut..].hash(hasher);
+        }
+    }
+}
