@@ -2,7 +2,7 @@
 
 use crate::analysis::{Assume, Shapes, constant};
 use crate::error::Result;
-use crate::ir::{Model, NodeId};
+use crate::ir::{Model, NodeId, ValueId};
 use crate::passes::{Context, Pass, Promise, Report};
 use crate::tensor::{DType, Tensor};
 
@@ -56,11 +56,25 @@ impl Pass for FoldConstant {
             report.refuse("model", "there is no engine to compute constants with");
             return Ok(report);
         };
-        let mut shapes = None;
+        let mut inferred = None;
         let mut left = self.total_growth;
-        for node in model.all_nodes() {
+        let nodes = cx.near.map_or_else(|| model.all_nodes(), <[_]>::to_vec);
+        for node in nodes.into_iter().filter(|&node| model.is_live(node)).collect::<Vec<_>>() {
+            if let Some(tensor) = stored(model, node) {
+                report.did(model.label(node), "became an initializer");
+                model.fold_node(node, vec![Some(tensor)]);
+                continue;
+            }
+            let shapes = match cx.shapes {
+                Some(shapes) => shapes,
+                None => inferred.get_or_insert_with(|| Shapes::infer(model, &Assume::default())),
+            };
+            if let Some(tensors) = followed(model, shapes, node) {
+                report.did(model.label(node), "computed");
+                model.fold_node(node, tensors);
+                continue;
+            }
             let Some(inputs) = foldable(model, node) else { continue };
-            let shapes = shapes.get_or_insert_with(|| Shapes::infer(model, &Assume::default()));
             let freed = freed(model, node, &inputs);
             let growth = match predicted(model, shapes, node) {
                 Some(size) => size.saturating_sub(freed),
@@ -93,6 +107,29 @@ impl Pass for FoldConstant {
         }
         Ok(report)
     }
+}
+
+/// The tensor of a Constant node that can be an initializer: one that is no output of a graph.
+fn stored(model: &Model, node: NodeId) -> Option<Tensor> {
+    let output = model.node(node).only_output().filter(|_| model.node(node).is("Constant"))?;
+    constant(model, output).filter(|_| !model.value(output).is_output())
+}
+
+/// The outputs of a node, when shape inference followed all their elements: what exporters compute
+/// from shapes, even where the inputs are no constants.
+fn followed(model: &Model, shapes: &Shapes, id: NodeId) -> Option<Vec<Option<Tensor>>> {
+    let node = model.node(id);
+    let plain = node.is_standard() && !NEVER.contains(&node.op()) && node.bodies().next().is_none();
+    let wanted = |value: &Option<ValueId>| value.is_some_and(|v| !model.value(v).uses().is_empty());
+    if !plain || !node.outputs().iter().any(wanted) {
+        return None;
+    }
+    let tensor = |output: &Option<ValueId>| match output {
+        Some(value) if model.value(*value).is_output() => None,
+        Some(value) => shapes.tensor(*value).map(Some),
+        None => Some(None),
+    };
+    node.outputs().iter().map(tensor).collect()
 }
 
 /// The inputs of a node that may be computed.

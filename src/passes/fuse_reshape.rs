@@ -1,12 +1,12 @@
 //! `fuse-reshape`: see `docs/passes/fuse-reshape.md`.
 
 use crate::analysis::{Shapes, constant};
-use crate::ir::{Model, NodeId, ValueId};
+use crate::ir::{Model, Node, NodeId, ValueId};
 use crate::passes::{Match, Promise, Rule};
 use crate::tensor::Tensor;
 
-/// Makes one Reshape of two operators in a row that only change extents (Reshape, Flatten, Squeeze,
-/// Unsqueeze).
+/// Makes one Reshape of two operators in a row that only change extents: Reshape, Flatten, Squeeze,
+/// Unsqueeze, and a Transpose that moves only axes of one element.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FuseReshape;
 
@@ -34,9 +34,9 @@ impl Rule for FuseReshape {
     }
 
     fn find(&self, model: &Model, node: NodeId, shapes: &Shapes) -> Match<Plan> {
-        let Some(middle) = reshaped(model, node) else { return Match::No };
+        let Some(middle) = reshaped(model, shapes, node) else { return Match::No };
         let Some(first) = model.value(middle).producer() else { return Match::No };
-        let Some(from) = reshaped(model, first) else { return Match::No };
+        let Some(from) = reshaped(model, shapes, first) else { return Match::No };
         // Otherwise the first one stays, and nothing is gained.
         if model.value(middle).only_consumer().is_none() {
             return Match::No;
@@ -79,10 +79,21 @@ fn become_reshape(model: &mut Model, node: NodeId, from: ValueId, target: &[i64]
 }
 
 /// The input of a node that only changes extents.
-fn reshaped(model: &Model, node: NodeId) -> Option<ValueId> {
+fn reshaped(model: &Model, shapes: &Shapes, node: NodeId) -> Option<ValueId> {
     let entry = model.node(node);
     let kind = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"].iter().any(|op| entry.is(op));
-    entry.input(0).filter(|_| kind)
+    entry.input(0).filter(|&input| kind || keeps_order(entry, shapes.dims(input)))
+}
+
+/// A Transpose that moves only axes of one element.
+fn keeps_order(node: &Node, dims: Option<&[Option<usize>]>) -> bool {
+    let (true, Some(dims)) = (node.is("Transpose"), dims) else { return false };
+    let reversed: Vec<i64> = (0..dims.len() as i64).rev().collect();
+    let perm = node.attr_ints("perm").unwrap_or(&reversed);
+    let long = perm.iter().filter_map(|&axis| usize::try_from(axis).ok());
+    let mut long = long.filter(|&axis| dims.get(axis).is_none_or(|dim| *dim != Some(1)));
+    let mut last = None;
+    perm.len() == dims.len() && long.all(|axis| last.replace(axis).is_none_or(|last| last < axis))
 }
 
 /// A Reshape to a constant target without zeros: it does not look at the extents of its input.

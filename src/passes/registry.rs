@@ -1,8 +1,9 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, FoldConstant,
-    FuseBatchNorm, FuseCast, FuseReshape, FuseTranspose, Pass, QuantizeStatic, StripDebugMetadata,
+    ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp,
+    EliminateUnusedOutput, FoldConstant, FuseAffine, FuseBatchNorm, FuseCast, FuseGather, FuseGemm,
+    FuseReshape, FuseSlice, FuseTranspose, Pass, QuantizeStatic, StripDebugMetadata,
     StripInitializerInputs,
 };
 
@@ -19,11 +20,16 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(EliminateIdentity) },
     Entry { make: || Box::new(EliminateNoOp) },
     Entry { make: || Box::new(FoldConstant::default()) },
+    Entry { make: || Box::new(EliminateUnusedOutput) },
     Entry { make: || Box::new(EliminateCommon) },
     Entry { make: || Box::new(FuseCast) },
     Entry { make: || Box::new(FuseTranspose) },
     Entry { make: || Box::new(FuseReshape) },
+    Entry { make: || Box::new(FuseSlice) },
+    Entry { make: || Box::new(FuseGather) },
     Entry { make: || Box::new(FuseBatchNorm) },
+    Entry { make: || Box::new(FuseAffine) },
+    Entry { make: || Box::new(FuseGemm) },
     Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },
     Entry { make: || Box::new(EliminateDead) },

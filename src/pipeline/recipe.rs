@@ -1,9 +1,10 @@
 //! Which passes make up a command.
 
 use crate::passes::{
-    ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, FoldConstant,
-    FuseBatchNorm, FuseCast, FuseReshape, FuseTranspose, Granularity, Pass, QuantizeStatic,
-    StripDebugMetadata, StripInitializerInputs,
+    ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp,
+    EliminateUnusedOutput, FoldConstant, FuseAffine, FuseBatchNorm, FuseCast, FuseGather, FuseGemm,
+    FuseReshape, FuseSlice, FuseTranspose, Granularity, Pass, QuantizeStatic, StripDebugMetadata,
+    StripInitializerInputs,
 };
 
 /// Options of `quantize`.
@@ -53,11 +54,16 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
         Box::new(EliminateIdentity),
         Box::new(EliminateNoOp),
         Box::new(FoldConstant::default()),
+        Box::new(EliminateUnusedOutput),
         Box::new(EliminateCommon),
         Box::new(FuseCast),
         Box::new(FuseTranspose),
         Box::new(FuseReshape),
+        Box::new(FuseSlice),
+        Box::new(FuseGather),
         Box::new(FuseBatchNorm),
+        Box::new(FuseAffine),
+        Box::new(FuseGemm),
         Box::new(EliminateDead),
     ];
     let named = |names: &[String], pass: &dyn Pass| names.iter().any(|name| name == pass.name());

@@ -34,6 +34,38 @@ impl Content {
         }
     }
 
+    /// The elements as a tensor, when all of them are known and `dtype` is of the usual ones.
+    pub fn to_tensor(&self, dtype: DType, dims: &[usize]) -> Option<Tensor> {
+        match self {
+            Self::Ints(x) => {
+                let x: Vec<i64> = x.iter().copied().collect::<Option<_>>()?;
+                match dtype {
+                    DType::Int64 => Some(Tensor::from_i64(dims, &x)),
+                    DType::Int32 => {
+                        let x: Option<Vec<i32>> = x.iter().map(|&x| i32::try_from(x).ok()).collect();
+                        Some(Tensor::from_i32(dims, &x?))
+                    }
+                    DType::Bool => {
+                        let bytes: Vec<u8> = x.iter().map(|&x| u8::from(x != 0)).collect();
+                        Tensor::new(DType::Bool, dims.to_vec(), bytes.into()).ok()
+                    }
+                    _ => None,
+                }
+            }
+            Self::Floats(x) => {
+                let x: Vec<f64> = x.iter().copied().collect::<Option<_>>()?;
+                match dtype {
+                    DType::Float => {
+                        let x: Vec<f32> = x.iter().map(|&x| x as f32).collect();
+                        Some(Tensor::from_f32(dims, &x))
+                    }
+                    DType::Double => Some(Tensor::from_f64(dims, &x)),
+                    _ => None,
+                }
+            }
+        }
+    }
+
     /// Integers, when few enough.
     pub fn from_ints(elements: impl IntoIterator<Item = Option<i64>>) -> Option<Self> {
         bounded(elements).map(|elements| Self::Ints(elements.into()))

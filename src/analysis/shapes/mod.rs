@@ -40,7 +40,7 @@ pub(super) use einsum::Einsum;
 
 use crate::analysis::shapes::fact::Fact;
 use crate::ir::{Model, NodeId, ValueId};
-use crate::tensor::{DType, element_count};
+use crate::tensor::{DType, Tensor, element_count};
 
 /// What is known about the values of a model. It describes the model as it was when inferred: after
 /// an edit, infer again; values made since then are unknown.
@@ -107,6 +107,12 @@ impl Shapes {
     /// Element type.
     pub fn dtype(&self, value: ValueId) -> Option<DType> {
         self.fact(value).dtype
+    }
+
+    /// The tensor itself, when it is small and every element is known.
+    pub fn tensor(&self, value: ValueId) -> Option<Tensor> {
+        let fact = self.fact(value);
+        fact.content.as_ref()?.to_tensor(fact.dtype?, &fact.fixed_dims()?)
     }
 
     /// Elements of a small integer or `bool` tensor (at most 1024, row-major), `None` for each that

@@ -1,0 +1,252 @@
+//! Layers that multiply by constants, and how a factor and an offset per output channel go into
+//! them.
+
+use crate::analysis::constant;
+use crate::ir::ops::{BatchNorm, Conv, Gemm};
+use crate::ir::{Model, NodeId, ValueId};
+use crate::tensor::{DType, Tensor};
+
+/// `y = factor · x + offset`, for each channel.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Affine {
+    pub factor: Vec<f64>,
+    pub offset: Vec<f64>,
+}
+
+/// A layer that can take up an [`Affine`] behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layer {
+    node: NodeId,
+    kind: Kind,
+    /// The weight: of a BatchNormalization, its factors.
+    weight: ValueId,
+    /// The offset, and the input slot where it stands or would stand.
+    bias: Option<ValueId>,
+    bias_slot: usize,
+    /// What it makes.
+    pub y: ValueId,
+    /// Axis of the output that counts channels: from the front, or from the back when negative.
+    pub axis: isize,
+    /// Number of channels.
+    pub channels: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Conv,
+    /// Weights are `[C, M/group, k…]`.
+    ConvTranspose { group: usize },
+    Gemm { axis: usize },
+    MatMul,
+    BatchNorm,
+}
+
+/// Where all layers have their weight.
+const WEIGHT_SLOT: usize = 1;
+
+/// New parameters of a layer.
+pub(super) struct Absorbed {
+    layer: Layer,
+    weight: Tensor,
+    /// `None` where the layer has none and needs none.
+    bias: Option<Tensor>,
+}
+
+impl Layer {
+    /// The view, when `node` is a layer with a constant weight.
+    pub fn of(model: &Model, node: NodeId) -> Option<Self> {
+        let dims = |value: ValueId| Some(constant(model, value)?.dims().to_vec());
+        if let Some(conv) = Conv::of(model, node) {
+            let weight = dims(conv.w)?;
+            let (kind, channels) = match conv.transposed {
+                false => (Kind::Conv, *weight.first()?),
+                true => {
+                    let kind = Kind::ConvTranspose { group: conv.group };
+                    (kind, weight.get(1)?.checked_mul(conv.group)?)
+                }
+            };
+            let (weight, bias, y) = (conv.w, conv.b, conv.y);
+            return Some(Self { node, kind, weight, bias, bias_slot: 2, y, axis: 1, channels });
+        }
+        if let Some(gemm) = Gemm::of(model, node) {
+            // The factors of product and bias would have to be divided out.
+            let plain = gemm.alpha == 1.0 && gemm.beta == 1.0;
+            let axis = gemm.output_axis();
+            let channels = *dims(gemm.b).filter(|dims| plain && dims.len() == 2)?.get(axis)?;
+            let (kind, weight, bias) = (Kind::Gemm { axis }, gemm.b, gemm.c);
+            return Some(Self { node, kind, weight, bias, bias_slot: 2, y: gemm.y, axis: -1, channels });
+        }
+        if let Some(norm) = BatchNorm::of(model, node) {
+            let channels = *dims(norm.scale)?.first()?;
+            let (weight, bias) = (norm.scale, Some(norm.bias));
+            let kind = Kind::BatchNorm;
+            return Some(Self { node, kind, weight, bias, bias_slot: 2, y: norm.y, axis: 1, channels });
+        }
+        let entry = model.node(node);
+        if entry.is("MatMul") {
+            let (weight, y) = (entry.input(1)?, entry.only_output()?);
+            let channels = *dims(weight).filter(|dims| dims.len() >= 2)?.last()?;
+            let kind = Kind::MatMul;
+            return Some(Self { node, kind, weight, bias: None, bias_slot: 2, y, axis: -1, channels });
+        }
+        None
+    }
+
+    /// The parameters with `affine` taken up.
+    ///
+    /// # Errors
+    /// Why that would be wrong or inexact.
+    pub fn absorb(self, model: &Model, affine: &Affine) -> Result<Absorbed, String> {
+        let name = |value: ValueId| model.value(value).name();
+        for value in [Some(self.weight), self.bias].into_iter().flatten() {
+            if model.value(value).only_consumer().is_none() {
+                return Err(format!("parameter `{}` is shared", name(value)));
+            }
+        }
+        let weight = parameter(model, self.weight)?;
+        if weight.is_empty() || affine.factor.len() != self.channels {
+            return Err(format!(
+                "the layer has {} channels, found {} factors",
+                self.channels,
+                affine.factor.len()
+            ));
+        }
+        let mut values = weight.to_f64().map_err(|error| error.to_string())?;
+        let dims = weight.dims();
+        match self.kind {
+            Kind::Conv | Kind::BatchNorm => scale(&mut values, dims, 0, |_, c| affine.factor[c]),
+            Kind::ConvTranspose { group } => {
+                // Output channel m of group g stands in slice m of the rows of that group.
+                let (rows, per_group) = (dims[0] / group.max(1), dims[1]);
+                scale(&mut values, dims, 1, |row, c| affine.factor[row / rows.max(1) * per_group + c]);
+            }
+            Kind::Gemm { axis } => scale(&mut values, dims, axis, |_, c| affine.factor[c]),
+            Kind::MatMul => scale(&mut values, dims, dims.len() - 1, |_, c| affine.factor[c]),
+        }
+        let bias = self.new_bias(model, affine)?;
+        let bias = match (self.kind, bias) {
+            (Kind::MatMul, Some(_)) => return Err("MatMul has no bias".into()),
+            (_, bias) => bias.map(|bias| store(&weight, &[self.channels], &bias)).transpose()?,
+        };
+        let weight = store(&weight, weight.dims(), &values)?;
+        Ok(Absorbed { layer: self, weight, bias })
+    }
+
+    /// The bias after `affine`; `None` when the layer has none and none is needed.
+    fn new_bias(&self, model: &Model, affine: &Affine) -> Result<Option<Vec<f64>>, String> {
+        let before = match self.bias {
+            None if affine.offset.iter().all(|&x| x == 0.0) => return Ok(None),
+            None => vec![0.0; self.channels],
+            Some(bias) => {
+                let tensor = parameter(model, bias)?;
+                let values = tensor.to_f64().map_err(|error| error.to_string())?;
+                // A Gemm broadcasts its bias; only one number for each column can be scaled so.
+                let single = values.len() == 1 && matches!(self.kind, Kind::Gemm { .. });
+                match values.len() == self.channels && tensor.dims().last() == Some(&self.channels) {
+                    true => values,
+                    false if single => vec![values[0]; self.channels],
+                    false => {
+                        return Err(format!(
+                            "bias `{}` has dims {:?}, expected [{}]",
+                            model.value(bias).name(),
+                            tensor.dims(),
+                            self.channels
+                        ));
+                    }
+                }
+            }
+        };
+        let terms = before.iter().zip(&affine.factor).zip(&affine.offset);
+        Ok(Some(terms.map(|((b, factor), offset)| b * factor + offset).collect()))
+    }
+}
+
+impl Absorbed {
+    /// Gives the layer its new parameters, and returns its name for the report.
+    pub fn apply(self, model: &mut Model) -> String {
+        let Layer { node, weight, bias, bias_slot, .. } = self.layer;
+        let place = model.label(node);
+        put(model, node, WEIGHT_SLOT, weight, self.weight);
+        if let Some(tensor) = self.bias {
+            match bias {
+                Some(bias) => put(model, node, bias_slot, bias, tensor),
+                None => {
+                    let graph = model.node(node).graph();
+                    let layer = model.value(weight).name();
+                    let name = match layer.strip_suffix("weight") {
+                        Some(layer) => format!("{layer}bias"),
+                        None => format!("{layer}_bias"),
+                    };
+                    let bias = model.add_initializer(graph, &name, tensor);
+                    model.set_input(node, bias_slot, Some(bias));
+                }
+            }
+        }
+        place
+    }
+}
+
+/// Puts a tensor where a parameter stands: into the initializer, or into a new one when a node makes
+/// the parameter.
+fn put(model: &mut Model, node: NodeId, slot: usize, old: ValueId, tensor: Tensor) {
+    let same_type = constant(model, old).is_some_and(|t| t.dims() == tensor.dims());
+    if model.value(old).initializer().is_some() && same_type {
+        model.set_tensor(old, tensor);
+    } else {
+        let (graph, name) = (model.node(node).graph(), format!("{}_fused", model.value(old).name()));
+        let new = model.add_initializer(graph, &name, tensor);
+        model.set_input(node, slot, Some(new));
+    }
+}
+
+/// A constant of a floating-point type that can be scaled without another rounding to few bits.
+pub(super) fn parameter(model: &Model, value: ValueId) -> Result<Tensor, String> {
+    let name = model.value(value).name();
+    let tensor = constant(model, value).ok_or_else(|| format!("`{name}` is not a constant"))?;
+    match tensor.dtype() {
+        DType::Float | DType::Double => Ok(tensor),
+        dtype => Err(format!("`{name}` is {dtype}; folding would round it again")),
+    }
+}
+
+/// Multiplies each element by a factor of its row (the index of the first axis) and its position on
+/// `axis`.
+fn scale(values: &mut [f64], dims: &[usize], axis: usize, factor: impl Fn(usize, usize) -> f64) {
+    let inner: usize = dims[axis + 1..].iter().product();
+    let row: usize = dims[1..].iter().product();
+    for (i, value) in values.iter_mut().enumerate() {
+        *value *= factor(i / row.max(1), i / inner.max(1) % dims[axis]);
+    }
+}
+
+/// A tensor of the type of `like`; refused when an element is not finite.
+fn store(like: &Tensor, dims: &[usize], values: &[f64]) -> Result<Tensor, String> {
+    let tensor = match like.dtype() {
+        DType::Double => Tensor::from_f64(dims, values),
+        _ => Tensor::from_f32(dims, &values.iter().map(|&x| x as f32).collect::<Vec<_>>()),
+    };
+    let finite = tensor.to_f64().is_ok_and(|values| values.iter().all(|x| x.is_finite()));
+    finite.then_some(tensor).ok_or_else(|| "a folded parameter is not finite".to_owned())
+}
+
+/// Whether what `layer` makes is read only by `node`, in the same graph, and `output` of that node
+/// can stand in its place.
+///
+/// # Errors
+/// Why not.
+pub(super) fn adjacent(model: &Model, layer: &Layer, node: NodeId, output: ValueId) -> Result<(), String> {
+    let name = |value: ValueId| model.value(value).name();
+    if model.node(layer.node).graph() != model.node(node).graph() {
+        return Err("the layer stands in another graph".into());
+    }
+    if model.value(layer.y).is_output() {
+        return Err(format!("`{}` before it is an output of the graph", name(layer.y)));
+    }
+    if model.value(layer.y).only_consumer().is_none() {
+        return Err(format!("`{}` before it is used elsewhere too", name(layer.y)));
+    }
+    if !model.can_substitute(output, layer.y) {
+        return Err(format!("output `{}` cannot be renamed", name(output)));
+    }
+    Ok(())
+}
