@@ -1,8 +1,8 @@
 //! `passes`.
 
 use clap::Args;
-use onnxpress::{Error, ErrorKind, Result};
 use onnxpress::passes::{PASSES, Pass};
+use onnxpress::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::{EXIT_STATUS, Ended, io};

@@ -116,7 +116,8 @@ impl Quantize {
         let engine = self.engine.start()?;
         let progress = progress::Bar::new("calibrating", self.talk.words.quiet);
         let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };
-        let cx = Context { evaluate: Some(&engine), measure: Some(&calibration), ..Context::default() };
+        let cx =
+            Context { evaluate: Some(&engine), measure: Some(&calibration), ..Context::default() };
         let check = Check::on(&engine, &samples, CHECK_RUNS)?;
         let passes = pipeline::quantize(&self.options());
         let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;

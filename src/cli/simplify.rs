@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use onnxpress::Result;
 use onnxpress::exec::Engine;
 use onnxpress::ir::{Model, ValueId};
 use onnxpress::passes::{Context, fitting};
 use onnxpress::pipeline::{self, Check, FixedAxes, Outcome, SimplifyOptions, Step, When};
 use onnxpress::report::{Pair, SimplificationReport, StepReport, bytes};
-use onnxpress::Result;
 
 use super::passes::check_names;
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
@@ -156,8 +156,8 @@ fn fixed_dim(text: &str) -> Result<(String, usize), String> {
 
 fn fixed_shape(text: &str) -> Result<(String, Vec<usize>), String> {
     let (name, dims) = text.rsplit_once('=').ok_or("expected NAME=N,N,…, e.g. x=1,3,224,224")?;
-    let dims = dims.split([',', 'x']).map(|dim| {
-        dim.trim().parse().map_err(|_| format!("`{dim}` is not an extent"))
-    });
+    let dims = dims
+        .split([',', 'x'])
+        .map(|dim| dim.trim().parse().map_err(|_| format!("`{dim}` is not an extent")));
     Ok((name.trim().to_owned(), dims.collect::<Result<_, _>>()?))
 }

@@ -60,7 +60,8 @@ fn initializers(model: &mut Model, report: &mut Report) {
             let mut hasher = DefaultHasher::new();
             hash_tensor(tensor, &mut hasher);
             let same = known.entry(hasher.finish()).or_default();
-            let first = same.iter().copied().find(|&v| model.value(v).initializer() == Some(tensor));
+            let first =
+                same.iter().copied().find(|&v| model.value(v).initializer() == Some(tensor));
             match first {
                 Some(first) if model.can_substitute(value, first) => {
                     let name = model.value(value).name().to_owned();

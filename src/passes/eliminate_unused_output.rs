@@ -35,7 +35,10 @@ impl Rule for EliminateUnusedOutput {
 
     fn find(&self, model: &Model, node: NodeId, _: &Shapes) -> Match<Plan> {
         let entry = model.node(node);
-        if entry.outputs().len() < 2 || entry.is(MODE_BY_OUTPUTS) || model.function_of(entry).is_some() {
+        if entry.outputs().len() < 2
+            || entry.is(MODE_BY_OUTPUTS)
+            || model.function_of(entry).is_some()
+        {
             return Match::No;
         }
         let version = model.opset_of(entry.domain()).unwrap_or(1);
@@ -47,7 +50,8 @@ impl Rule for EliminateUnusedOutput {
         let unused = |slot: &usize| {
             entry.output(*slot).is_some_and(|value| model.value(value).uses().is_empty())
         };
-        let slots: Vec<usize> = (0..entry.outputs().len()).filter(unused).filter(|&s| optional(s)).collect();
+        let slots: Vec<usize> =
+            (0..entry.outputs().len()).filter(unused).filter(|&s| optional(s)).collect();
         if slots.is_empty() || slots.len() == entry.outputs().iter().flatten().count() {
             return Match::No;
         }

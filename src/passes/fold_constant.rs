@@ -1,29 +1,40 @@
 //! `fold-constant`: see `docs/passes/fold-constant.md`.
 
+use std::cell::Cell;
+
 use crate::analysis::{Assume, Shapes, constant};
 use crate::error::Result;
-use crate::ir::{Model, NodeId, ValueId};
+use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Pass, Promise, Report};
 use crate::tensor::{DType, Tensor};
 
-/// Computes nodes whose inputs are all constants, unless that makes the file grow too much.
-#[derive(Debug, Clone, Copy)]
+/// Computes nodes whose inputs are all constants, unless that makes the file grow too much. One
+/// instance is for one model: it counts the growth of all its runs.
+#[derive(Debug, Clone)]
 pub struct FoldConstant {
     /// Most bytes that one folding may add to the model. 4 KiB: shapes, axes and scales fit, an
     /// expanded weight does not.
     pub tensor_growth: usize,
     /// Most bytes that all foldings together may add. 64 KiB: nobody should notice.
     pub total_growth: usize,
+    grown: Cell<usize>,
+}
+
+impl FoldConstant {
+    /// With these limits in bytes; see the fields.
+    pub fn within(tensor_growth: usize, total_growth: usize) -> Self {
+        Self { tensor_growth, total_growth, grown: Cell::new(0) }
+    }
 }
 
 impl Default for FoldConstant {
     fn default() -> Self {
-        Self { tensor_growth: 4 << 10, total_growth: 64 << 10 }
+        Self::within(4 << 10, 64 << 10)
     }
 }
 
 /// Operators that are not computed: random ones; and quantization, which is there on purpose.
-const NEVER: &[&str] = &[
+pub(super) const NEVER: &[&str] = &[
     "Constant",
     "RandomNormal",
     "RandomNormalLike",
@@ -57,24 +68,13 @@ impl Pass for FoldConstant {
             return Ok(report);
         };
         let mut inferred = None;
-        let mut left = self.total_growth;
         let nodes = cx.near.map_or_else(|| model.all_nodes(), <[_]>::to_vec);
         for node in nodes.into_iter().filter(|&node| model.is_live(node)).collect::<Vec<_>>() {
-            if let Some(tensor) = stored(model, node) {
-                report.did(model.label(node), "became an initializer");
-                model.fold_node(node, vec![Some(tensor)]);
-                continue;
-            }
+            let Some(inputs) = foldable(model, node) else { continue };
             let shapes = match cx.shapes {
                 Some(shapes) => shapes,
                 None => inferred.get_or_insert_with(|| Shapes::infer(model, &Assume::default())),
             };
-            if let Some(tensors) = followed(model, shapes, node) {
-                report.did(model.label(node), "computed");
-                model.fold_node(node, tensors);
-                continue;
-            }
-            let Some(inputs) = foldable(model, node) else { continue };
             let freed = freed(model, node, &inputs);
             let growth = match predicted(model, shapes, node) {
                 Some(size) => size.saturating_sub(freed),
@@ -86,6 +86,7 @@ impl Pass for FoldConstant {
                     continue;
                 }
             };
+            let left = self.total_growth.saturating_sub(self.grown.get());
             if growth > self.tensor_growth.min(left) {
                 report.refuse(
                     model.label(node),
@@ -96,7 +97,7 @@ impl Pass for FoldConstant {
             match evaluate.evaluate(model, node, &inputs) {
                 Ok(outputs) if complete(model, node, &outputs) => {
                     report.did(model.label(node), "computed");
-                    left -= growth;
+                    self.grown.set(self.grown.get() + growth);
                     model.fold_node(node, outputs);
                 }
                 Ok(_) => {
@@ -107,29 +108,6 @@ impl Pass for FoldConstant {
         }
         Ok(report)
     }
-}
-
-/// The tensor of a Constant node that can be an initializer: one that is no output of a graph.
-fn stored(model: &Model, node: NodeId) -> Option<Tensor> {
-    let output = model.node(node).only_output().filter(|_| model.node(node).is("Constant"))?;
-    constant(model, output).filter(|_| !model.value(output).is_output())
-}
-
-/// The outputs of a node, when shape inference followed all their elements: what exporters compute
-/// from shapes, even where the inputs are no constants.
-fn followed(model: &Model, shapes: &Shapes, id: NodeId) -> Option<Vec<Option<Tensor>>> {
-    let node = model.node(id);
-    let plain = node.is_standard() && !NEVER.contains(&node.op()) && node.bodies().next().is_none();
-    let wanted = |value: &Option<ValueId>| value.is_some_and(|v| !model.value(v).uses().is_empty());
-    if !plain || !node.outputs().iter().any(wanted) {
-        return None;
-    }
-    let tensor = |output: &Option<ValueId>| match output {
-        Some(value) if model.value(*value).is_output() => None,
-        Some(value) => shapes.tensor(*value).map(Some),
-        None => Some(None),
-    };
-    node.outputs().iter().map(tensor).collect()
 }
 
 /// The inputs of a node that may be computed.

@@ -63,7 +63,8 @@ impl Rule for FuseAffine {
         if offset && model.value(input).producer().is_some_and(|p| model.node(p).is("MatMul")) {
             return Match::No;
         }
-        let plan = adjacent(model, &layer, node, output).and_then(|()| layer.absorb(model, &affine));
+        let plan =
+            adjacent(model, &layer, node, output).and_then(|()| layer.absorb(model, &affine));
         plan.map(|absorbed| Plan { node, output, input, absorbed }).into()
     }
 
@@ -85,10 +86,9 @@ fn affine(op: &str, swapped: bool, values: Vec<f64>) -> Option<Affine> {
         }
         ("Sub", true) => Affine { factor: constant(-1.0), offset: values },
         ("Mul", _) => Affine { offset: constant(0.0), factor: values },
-        ("Div", false) => Affine {
-            offset: constant(0.0),
-            factor: values.into_iter().map(|x| 1.0 / x).collect(),
-        },
+        ("Div", false) => {
+            Affine { offset: constant(0.0), factor: values.into_iter().map(|x| 1.0 / x).collect() }
+        }
         _ => return None,
     })
 }

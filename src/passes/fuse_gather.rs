@@ -40,12 +40,16 @@ impl Rule for FuseGather {
         let node = plan.squeeze;
         let (graph, name) = (model.node(node).graph(), model.node(node).name().to_owned());
         let index = i64::try_from(plan.index).unwrap_or(0);
-        let index = model.add_initializer(graph, &format!("{name}_index"), Tensor::from_i64(&[], &[index]));
+        let index =
+            model.add_initializer(graph, &format!("{name}_index"), Tensor::from_i64(&[], &[index]));
         model.remove_attr(node, "axes");
         model.set_op(node, "Gather");
         model.set_input(node, 0, Some(plan.from));
         model.set_input(node, 1, Some(index));
-        model.set_attr(node, Attribute::new("axis", AttrValue::Int(i64::try_from(plan.axis).unwrap_or(0))));
+        model.set_attr(
+            node,
+            Attribute::new("axis", AttrValue::Int(i64::try_from(plan.axis).unwrap_or(0))),
+        );
         format!("became a Gather of element {} along axis {}", plan.index, plan.axis)
     }
 }
@@ -78,8 +82,14 @@ fn plan(model: &Model, squeeze: NodeId, shapes: &Shapes) -> Option<Plan> {
     let squeezed = position(one(list(node, "axes", 1)?)?)?;
     // A Slice clamps its bounds, a Gather does not: the element must surely be there.
     let extent = i64::try_from(shapes.dims(from)?.get(axis).copied().flatten()?).ok()?;
-    let bound = |x: i64| if x < 0 { x.checked_add(extent).map(|x| x.max(0)) } else { Some(x.min(extent)) };
+    let bound =
+        |x: i64| if x < 0 { x.checked_add(extent).map(|x| x.max(0)) } else { Some(x.min(extent)) };
     let (start, end) = (bound(start)?, bound(end)?);
     let index = usize::try_from(start).ok()?;
-    (squeezed == axis && step == 1 && end - start == 1).then_some(Plan { squeeze, from, axis, index })
+    (squeezed == axis && step == 1 && end - start == 1).then_some(Plan {
+        squeeze,
+        from,
+        axis,
+        index,
+    })
 }

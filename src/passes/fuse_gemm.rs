@@ -87,7 +87,9 @@ fn broadcasts(model: &Model, shapes: &Shapes, bias: ValueId, product: NodeId) ->
     let (Some(bias), Some([rows, columns])) = (shapes.dims(bias), shapes.dims(output)) else {
         return false;
     };
-    let fits = |own: Option<usize>, whole: Option<usize>| own == Some(1) || (own.is_some() && own == whole);
+    let fits = |own: Option<usize>, whole: Option<usize>| {
+        own == Some(1) || (own.is_some() && own == whole)
+    };
     match *bias {
         [] => true,
         [n] => fits(n, *columns),

@@ -56,7 +56,8 @@ impl Rule for FuseSlice {
     }
 
     fn apply(&self, model: &mut Model, plan: Plan) -> String {
-        let (graph, name) = (model.node(plan.node).graph(), model.node(plan.node).name().to_owned());
+        let (graph, name) =
+            (model.node(plan.node).graph(), model.node(plan.node).name().to_owned());
         model.set_input(plan.node, 0, Some(plan.from));
         let names = ["starts", "ends", "axes", "steps"];
         for (i, (list, what)) in plan.cut.0.iter().zip(names).enumerate() {
@@ -97,7 +98,8 @@ fn slice(model: &Model, shapes: &Shapes, node: NodeId) -> Option<(ValueId, Cut)>
         None => vec![1; starts.len()],
     };
     let rank = i64::try_from(shapes.rank(input)?).ok()?;
-    let axes: Vec<i64> = axes.iter().map(|&axis| if axis < 0 { axis + rank } else { axis }).collect();
+    let axes: Vec<i64> =
+        axes.iter().map(|&axis| if axis < 0 { axis + rank } else { axis }).collect();
     let same = [ends.len(), axes.len(), steps.len()].iter().all(|&len| len == starts.len());
     same.then_some((input, Cut([starts, ends, axes, steps])))
 }

@@ -35,8 +35,12 @@ pub(super) struct Layer {
 enum Kind {
     Conv,
     /// Weights are `[C, M/group, k…]`.
-    ConvTranspose { group: usize },
-    Gemm { axis: usize },
+    ConvTranspose {
+        group: usize,
+    },
+    Gemm {
+        axis: usize,
+    },
     MatMul,
     BatchNorm,
 }
@@ -74,20 +78,47 @@ impl Layer {
             let axis = gemm.output_axis();
             let channels = *dims(gemm.b).filter(|dims| plain && dims.len() == 2)?.get(axis)?;
             let (kind, weight, bias) = (Kind::Gemm { axis }, gemm.b, gemm.c);
-            return Some(Self { node, kind, weight, bias, bias_slot: 2, y: gemm.y, axis: -1, channels });
+            return Some(Self {
+                node,
+                kind,
+                weight,
+                bias,
+                bias_slot: 2,
+                y: gemm.y,
+                axis: -1,
+                channels,
+            });
         }
         if let Some(norm) = BatchNorm::of(model, node) {
             let channels = *dims(norm.scale)?.first()?;
             let (weight, bias) = (norm.scale, Some(norm.bias));
             let kind = Kind::BatchNorm;
-            return Some(Self { node, kind, weight, bias, bias_slot: 2, y: norm.y, axis: 1, channels });
+            return Some(Self {
+                node,
+                kind,
+                weight,
+                bias,
+                bias_slot: 2,
+                y: norm.y,
+                axis: 1,
+                channels,
+            });
         }
         let entry = model.node(node);
         if entry.is("MatMul") {
             let (weight, y) = (entry.input(1)?, entry.only_output()?);
             let channels = *dims(weight).filter(|dims| dims.len() >= 2)?.last()?;
             let kind = Kind::MatMul;
-            return Some(Self { node, kind, weight, bias: None, bias_slot: 2, y, axis: -1, channels });
+            return Some(Self {
+                node,
+                kind,
+                weight,
+                bias: None,
+                bias_slot: 2,
+                y,
+                axis: -1,
+                channels,
+            });
         }
         None
     }
@@ -118,7 +149,9 @@ impl Layer {
             Kind::ConvTranspose { group } => {
                 // Output channel m of group g stands in slice m of the rows of that group.
                 let (rows, per_group) = (dims[0] / group.max(1), dims[1]);
-                scale(&mut values, dims, 1, |row, c| affine.factor[row / rows.max(1) * per_group + c]);
+                scale(&mut values, dims, 1, |row, c| {
+                    affine.factor[row / rows.max(1) * per_group + c]
+                });
             }
             Kind::Gemm { axis } => scale(&mut values, dims, axis, |_, c| affine.factor[c]),
             Kind::MatMul => scale(&mut values, dims, dims.len() - 1, |_, c| affine.factor[c]),
@@ -142,7 +175,8 @@ impl Layer {
                 let values = tensor.to_f64().map_err(|error| error.to_string())?;
                 // A Gemm broadcasts its bias; only one number for each column can be scaled so.
                 let single = values.len() == 1 && matches!(self.kind, Kind::Gemm { .. });
-                match values.len() == self.channels && tensor.dims().last() == Some(&self.channels) {
+                match values.len() == self.channels && tensor.dims().last() == Some(&self.channels)
+                {
                     true => values,
                     false if single => vec![values[0]; self.channels],
                     false => {
@@ -193,7 +227,8 @@ fn put(model: &mut Model, node: NodeId, slot: usize, old: ValueId, tensor: Tenso
     if model.value(old).initializer().is_some() && same_type {
         model.set_tensor(old, tensor);
     } else {
-        let (graph, name) = (model.node(node).graph(), format!("{}_fused", model.value(old).name()));
+        let (graph, name) =
+            (model.node(node).graph(), format!("{}_fused", model.value(old).name()));
         let new = model.add_initializer(graph, &name, tensor);
         model.set_input(node, slot, Some(new));
     }
@@ -234,7 +269,12 @@ fn store(like: &Tensor, dims: &[usize], values: &[f64]) -> Result<Tensor, String
 ///
 /// # Errors
 /// Why not.
-pub(super) fn adjacent(model: &Model, layer: &Layer, node: NodeId, output: ValueId) -> Result<(), String> {
+pub(super) fn adjacent(
+    model: &Model,
+    layer: &Layer,
+    node: NodeId,
+    output: ValueId,
+) -> Result<(), String> {
     let name = |value: ValueId| model.value(value).name();
     if model.node(layer.node).graph() != model.node(node).graph() {
         return Err("the layer stands in another graph".into());

@@ -1,5 +1,6 @@
 //! Edits: each pass changes a model in one way. Passes open no files and know no engine.
 
+mod convert_constant;
 mod convert_opset;
 mod eliminate_common;
 mod eliminate_dead;
@@ -7,11 +8,15 @@ mod eliminate_identity;
 mod eliminate_no_op;
 mod eliminate_unused_output;
 mod fold_constant;
+mod fold_shape;
 mod fuse_affine;
 mod fuse_batch_norm;
 mod fuse_cast;
+mod fuse_clip;
+mod fuse_concat;
 mod fuse_gather;
 mod fuse_gemm;
+mod fuse_pad;
 mod fuse_reshape;
 mod fuse_slice;
 mod fuse_transpose;
@@ -23,6 +28,7 @@ mod rule;
 mod strip_debug_metadata;
 mod strip_initializer_inputs;
 
+pub use convert_constant::ConvertConstant;
 pub use convert_opset::ConvertOpset;
 pub use eliminate_common::EliminateCommon;
 pub use eliminate_dead::EliminateDead;
@@ -30,11 +36,15 @@ pub use eliminate_identity::EliminateIdentity;
 pub use eliminate_no_op::EliminateNoOp;
 pub use eliminate_unused_output::EliminateUnusedOutput;
 pub use fold_constant::FoldConstant;
+pub use fold_shape::FoldShape;
 pub use fuse_affine::FuseAffine;
 pub use fuse_batch_norm::FuseBatchNorm;
 pub use fuse_cast::FuseCast;
+pub use fuse_clip::FuseClip;
+pub use fuse_concat::FuseConcat;
 pub use fuse_gather::FuseGather;
 pub use fuse_gemm::FuseGemm;
+pub use fuse_pad::FusePad;
 pub use fuse_reshape::FuseReshape;
 pub use fuse_slice::FuseSlice;
 pub use fuse_transpose::FuseTranspose;

@@ -1,10 +1,10 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp,
-    EliminateUnusedOutput, FoldConstant, FuseAffine, FuseBatchNorm, FuseCast, FuseGather, FuseGemm,
-    FuseReshape, FuseSlice, FuseTranspose, Pass, QuantizeStatic, StripDebugMetadata,
-    StripInitializerInputs,
+    ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
+    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FuseAffine, FuseBatchNorm,
+    FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FusePad, FuseReshape, FuseSlice,
+    FuseTranspose, Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
 };
 
 /// A registered pass with its default options.
@@ -17,16 +17,21 @@ pub struct Entry {
 pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(StripInitializerInputs::default()) },
     Entry { make: || Box::new(StripDebugMetadata) },
+    Entry { make: || Box::new(ConvertConstant) },
     Entry { make: || Box::new(EliminateIdentity) },
     Entry { make: || Box::new(EliminateNoOp) },
+    Entry { make: || Box::new(FoldShape) },
     Entry { make: || Box::new(FoldConstant::default()) },
     Entry { make: || Box::new(EliminateUnusedOutput) },
     Entry { make: || Box::new(EliminateCommon) },
     Entry { make: || Box::new(FuseCast) },
     Entry { make: || Box::new(FuseTranspose) },
     Entry { make: || Box::new(FuseReshape) },
+    Entry { make: || Box::new(FuseConcat) },
     Entry { make: || Box::new(FuseSlice) },
     Entry { make: || Box::new(FuseGather) },
+    Entry { make: || Box::new(FusePad) },
+    Entry { make: || Box::new(FuseClip) },
     Entry { make: || Box::new(FuseBatchNorm) },
     Entry { make: || Box::new(FuseAffine) },
     Entry { make: || Box::new(FuseGemm) },

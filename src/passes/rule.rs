@@ -1,7 +1,7 @@
 //! A rewrite that looks at one node and its neighbours.
 
-use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 
 use crate::analysis::{Assume, Shapes};
 use crate::error::{Result, err};

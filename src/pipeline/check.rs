@@ -50,7 +50,9 @@ impl<'a> Check<'a> {
     /// # Errors
     /// When samples cannot be read.
     pub fn on(engine: &'a dyn Engine, samples: &Samples, runs: usize) -> Result<Self> {
-        let inputs = (0..samples.runs().min(runs)).map(|i| Ok(samples.run(i)?.inputs)).collect::<Result<_>>()?;
+        let inputs = (0..samples.runs().min(runs))
+            .map(|i| Ok(samples.run(i)?.inputs))
+            .collect::<Result<_>>()?;
         Ok(Self { engine, inputs, enough: runs })
     }
 

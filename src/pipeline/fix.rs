@@ -22,7 +22,9 @@ impl FixedAxes {
     pub fn apply(&self, model: &mut Model) -> Result<()> {
         for (name, extent) in &self.dims {
             if !rename(model, name, *extent) {
-                return Err(usage(format!("no input or output has an axis `{name}`")).help(named(model)));
+                return Err(
+                    usage(format!("no input or output has an axis `{name}`")).help(named(model))
+                );
             }
         }
         for (name, dims) in &self.shapes {
@@ -56,7 +58,8 @@ fn named(model: &Model) -> String {
 
 fn shape(model: &mut Model, name: &str, dims: &[usize]) -> Result<()> {
     let inputs = model.graph(model.main()).inputs();
-    let Some(input) = inputs.iter().copied().find(|&input| model.value(input).name() == name) else {
+    let Some(input) = inputs.iter().copied().find(|&input| model.value(input).name() == name)
+    else {
         let names: Vec<&str> = inputs.iter().map(|&input| model.value(input).name()).collect();
         return Err(usage(format!("the model has no input `{name}`"))
             .help(format!("its inputs are {}", names.join(", "))));
@@ -67,7 +70,9 @@ fn shape(model: &mut Model, name: &str, dims: &[usize]) -> Result<()> {
     let declared = ty.dims.clone().unwrap_or_else(|| vec![open(); dims.len()]);
     if declared.len() != dims.len() {
         let (expected, found) = (declared.len(), dims.len());
-        return Err(usage(format!("input `{name}` has {expected} axes, {found} extents were given")));
+        return Err(usage(format!(
+            "input `{name}` has {expected} axes, {found} extents were given"
+        )));
     }
     for (axis, (dim, &extent)) in declared.iter().zip(dims).enumerate() {
         match &dim.size {
@@ -83,10 +88,10 @@ fn shape(model: &mut Model, name: &str, dims: &[usize]) -> Result<()> {
             _ => {}
         }
     }
-    let fixed = declared.into_iter().zip(dims).map(|(dim, &extent)| Dim {
-        size: Dim::known(extent).size,
-        ..dim
-    });
+    let fixed = declared
+        .into_iter()
+        .zip(dims)
+        .map(|(dim, &extent)| Dim { size: Dim::known(extent).size, ..dim });
     let ty = TensorType { dims: Some(fixed.collect()), ..ty };
     let info = Info { ty: Some(ValueType::Tensor(ty)), ..model.value(input).info().clone() };
     model.set_info(input, info);

@@ -47,14 +47,16 @@ fn assign(model: &Model, specs: &[InputSpec], (first, other): (usize, usize)) ->
             }
         }
     }
-    let extent = |declared: &[crate::ir::Dim], axis: usize| match declared.get(axis).map(|d| &d.size) {
-        Some(DimSize::Symbol(name)) => named[name.as_str()],
-        _ if axis == 0 => first,
-        _ => other,
-    };
+    let extent =
+        |declared: &[crate::ir::Dim], axis: usize| match declared.get(axis).map(|d| &d.size) {
+            Some(DimSize::Symbol(name)) => named[name.as_str()],
+            _ if axis == 0 => first,
+            _ => other,
+        };
     let filled = pairs.iter().map(|(declared, spec)| {
         let dims = spec.dims.as_deref().unwrap_or(&[None]);
-        let dims = dims.iter().enumerate().map(|(i, d)| Some(d.unwrap_or_else(|| extent(declared, i))));
+        let dims =
+            dims.iter().enumerate().map(|(i, d)| Some(d.unwrap_or_else(|| extent(declared, i))));
         InputSpec { dims: Some(dims.collect()), ..spec.clone() }
     });
     filled.collect()

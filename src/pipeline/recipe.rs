@@ -1,10 +1,10 @@
 //! Which passes make up a command.
 
 use crate::passes::{
-    ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp,
-    EliminateUnusedOutput, FoldConstant, FuseAffine, FuseBatchNorm, FuseCast, FuseGather, FuseGemm,
-    FuseReshape, FuseSlice, FuseTranspose, Granularity, Pass, QuantizeStatic, StripDebugMetadata,
-    StripInitializerInputs,
+    ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
+    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FuseAffine, FuseBatchNorm,
+    FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FusePad, FuseReshape, FuseSlice,
+    FuseTranspose, Granularity, Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
 };
 
 /// Options of `quantize`.
@@ -47,20 +47,31 @@ pub struct SimplifyOptions {
     pub only: Vec<String>,
 }
 
+/// Most bytes that folding one node may add in `simplify`, 64 KiB: parameters of a layer that are
+/// computed, but no weights.
+const TENSOR_GROWTH: usize = 64 << 10;
+/// Most bytes that all folding may add there, 1 MiB: little beside any model that has so many nodes.
+const TOTAL_GROWTH: usize = 1 << 20;
+
 /// The passes of `simplify`, in order; [`settle`](crate::pipeline::settle()) repeats them.
 pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
     let passes: Vec<Box<dyn Pass>> = vec![
         Box::new(StripInitializerInputs { overridable: options.freeze_initializers }),
+        Box::new(ConvertConstant),
         Box::new(EliminateIdentity),
         Box::new(EliminateNoOp),
-        Box::new(FoldConstant::default()),
+        Box::new(FoldShape),
+        Box::new(FoldConstant::within(TENSOR_GROWTH, TOTAL_GROWTH)),
         Box::new(EliminateUnusedOutput),
         Box::new(EliminateCommon),
         Box::new(FuseCast),
         Box::new(FuseTranspose),
         Box::new(FuseReshape),
+        Box::new(FuseConcat),
         Box::new(FuseSlice),
         Box::new(FuseGather),
+        Box::new(FusePad),
+        Box::new(FuseClip),
         Box::new(FuseBatchNorm),
         Box::new(FuseAffine),
         Box::new(FuseGemm),

@@ -77,7 +77,8 @@ fn unexecuted(
     let mut finished = rounds.run(model)?;
     for step in &mut finished.steps {
         if step.promise != Promise::Exact {
-            let text = format!("its promise ({}) cannot be checked by execution: {error}", step.promise);
+            let text =
+                format!("its promise ({}) cannot be checked by execution: {error}", step.promise);
             step.report.refuse("model", text);
         } else if step.report.changed() {
             step.outcome = Some(Outcome::NotExecuted(error.to_string()));
@@ -127,7 +128,11 @@ impl<'a> Rounds<'a> {
         }
         let last = self.steps.iter().filter(|step| step.report.changed()).map(|step| step.name);
         let names: Vec<&str> = last.collect();
-        Err(err!(Invalid, "the passes do not settle in {ROUNDS} rounds: some of {} undo each other (a bug)", names.join(", ")))
+        Err(err!(
+            Invalid,
+            "the passes do not settle in {ROUNDS} rounds: some of {} undo each other (a bug)",
+            names.join(", ")
+        ))
     }
 
     /// One pass, where something changed since it last ran.
@@ -145,15 +150,19 @@ impl<'a> Rounds<'a> {
         let mut edited = model;
         let start = Instant::now();
         let cx = Context { shapes: Some(shapes), near: near.as_deref(), ..*self.cx };
-        let report = pass.run(&mut edited, &cx).map_err(|e| e.at(format_args!("pass {}", pass.name())))?;
+        let report =
+            pass.run(&mut edited, &cx).map_err(|e| e.at(format_args!("pass {}", pass.name())))?;
         self.seen[index] = Some(edited.edits());
         let step = &mut self.steps[index];
         step.time += start.elapsed();
-        let (Some((check, known)), Some(kept), true) = (&mut self.each, kept, report.changed()) else {
+        let (Some((check, known)), Some(kept), true) = (&mut self.each, kept, report.changed())
+        else {
             step.report.extend(report);
             return Ok(edited);
         };
-        edited.verify().map_err(|v| Error::from(v).at(format_args!("after pass {}", pass.name())))?;
+        edited
+            .verify()
+            .map_err(|v| Error::from(v).at(format_args!("after pass {}", pass.name())))?;
         let (outcome, next) = verdict(check, pass.promise(), known.clone(), &edited);
         *known = next;
         let broken = matches!(outcome, Outcome::Broken(_));

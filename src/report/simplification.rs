@@ -76,7 +76,8 @@ impl fmt::Display for SimplificationReport {
             writeln!(f, "  {name:<32}{:>16}{:>16}", pair[0], pair[1])
         };
         row(f, "", ["original".into(), "result".into()])?;
-        let counts = |pair: &Pair<usize>| [pair.original, pair.candidate].map(|n| grouped(n as u64));
+        let counts =
+            |pair: &Pair<usize>| [pair.original, pair.candidate].map(|n| grouped(n as u64));
         for (name, pair) in &self.operators {
             if self.verbose || pair.original != pair.candidate {
                 row(f, name, counts(pair))?;

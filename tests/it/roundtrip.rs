@@ -143,7 +143,8 @@ fn a_second_codec_understands_what_passes_wrote() {
         let model = load(&name);
         let samples = samples(&model, "random:2", &Options::default());
         let calibration = Calibration { engine: &Tract, samples: &samples, progress: &() };
-        let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
+        let cx =
+            Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
         // What tract cannot run is not quantized; other modules look at that.
         let Ok(finished) = pipeline::run(model, &pipeline::quantize(&options), &cx, None) else {
             continue;

@@ -42,7 +42,8 @@ impl Content {
                 match dtype {
                     DType::Int64 => Some(Tensor::from_i64(dims, &x)),
                     DType::Int32 => {
-                        let x: Option<Vec<i32>> = x.iter().map(|&x| i32::try_from(x).ok()).collect();
+                        let x: Option<Vec<i32>> =
+                            x.iter().map(|&x| i32::try_from(x).ok()).collect();
                         Some(Tensor::from_i32(dims, &x?))
                     }
                     DType::Bool => {

@@ -22,7 +22,10 @@ pub(super) fn single(site: &Site<'_>) -> Returned {
 /// an attribute below 7).
 pub(super) fn dropout(site: &Site<'_>) -> Returned {
     let trains = match site.opset() {
-        12.. => site.node.input(2).is_some() && site.constant(2).is_none_or(|t| t.to_i64().ok() != Some(vec![0])),
+        12.. => {
+            site.node.input(2).is_some()
+                && site.constant(2).is_none_or(|t| t.to_i64().ok() != Some(vec![0]))
+        }
         7..12 => false,
         _ => site.node.attr_int("is_test").unwrap_or(0) == 0,
     };
@@ -71,7 +74,9 @@ pub(super) fn pool(site: &Site<'_>) -> Returned {
     let ones = |name: &str| node.attr_ints(name).is_none_or(|xs| xs.iter().all(|&x| x == 1));
     let unpadded = node.attr_ints("pads").is_none_or(|pads| pads.iter().all(|&pad| pad == 0));
     let kernel = node.attr_ints("kernel_shape").is_some() && ones("kernel_shape");
-    input(kernel && ones("strides") && unpadded && node.outputs().len() == 1 && site.keeps_extents(0))
+    input(
+        kernel && ones("strides") && unpadded && node.outputs().len() == 1 && site.keeps_extents(0),
+    )
 }
 
 pub(super) fn block(site: &Site<'_>) -> Returned {

@@ -51,6 +51,7 @@ impl Site<'_> {
         let all = tensor.to_f64().is_ok_and(|xs| !xs.is_empty() && xs.into_iter().all(wanted));
         let rank = self.node.input(other).and_then(|value| self.shapes.rank(value));
         let scalar = tensor.len() == 1 && rank.is_some_and(|rank| tensor.dims().len() <= rank);
-        all && self.opset() >= 7 && (scalar || tensor.dims().is_empty() || self.keeps_extents(other))
+        all && self.opset() >= 7
+            && (scalar || tensor.dims().is_empty() || self.keeps_extents(other))
     }
 }
