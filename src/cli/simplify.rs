@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use onnxpress::Result;
 use onnxpress::exec::Engine;
 use onnxpress::ir::{Model, ValueId};
@@ -42,6 +42,9 @@ pub struct Simplify {
     /// Run only this pass; may be given several times.
     #[arg(long, value_name = "PASS", conflicts_with = "skip")]
     only: Vec<String>,
+    /// Where the model is to run: `ort` allows operators of com.microsoft.
+    #[arg(long, value_enum, default_value_t = Target::Portable)]
+    target: Target,
     /// Make initializers constants that callers may now override.
     #[arg(long)]
     freeze_initializers: bool,
@@ -66,6 +69,12 @@ pub struct Simplify {
     talk: Talk,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Target {
+    Portable,
+    Ort,
+}
+
 impl Simplify {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
@@ -79,6 +88,7 @@ impl Simplify {
         let check = self.check(&engine, &original.model)?;
         let passes = pipeline::simplify(&SimplifyOptions {
             freeze_initializers: self.freeze_initializers,
+            microsoft: self.target == Target::Ort,
             skip: self.skip.clone(),
             only: self.only.clone(),
         });

@@ -350,6 +350,37 @@ impl Model {
         self.touch(node);
     }
 
+    /// Makes another operator of a node without bodies; its name, place and outputs stay.
+    ///
+    /// # Panics
+    /// When the node has bodies (a bug of the caller).
+    pub fn turn_into(
+        &mut self,
+        node: NodeId,
+        domain: &str,
+        op: &str,
+        inputs: &[Option<ValueId>],
+        attributes: Vec<Attribute>,
+    ) {
+        assert!(self.node(node).bodies().next().is_none(), "bodies would be lost");
+        let entry = &mut self.nodes[node.index()];
+        entry.domain = domain.to_owned();
+        entry.op = op.to_owned();
+        entry.attributes = attributes;
+        let slots = entry.inputs.len().max(inputs.len());
+        for slot in 0..slots {
+            self.set_input(node, slot, inputs.get(slot).copied().flatten());
+        }
+        self.nodes[node.index()].inputs.truncate(inputs.len());
+    }
+
+    /// Imports a domain, unless it is imported already.
+    pub fn import(&mut self, domain: &str, version: i64) {
+        if self.opset_of(domain).is_none() {
+            self.header.opsets.push((domain.to_owned(), version));
+        }
+    }
+
     /// Imports `version` of the default domain, and raises the IR version to what it asks for.
     pub fn set_opset(&mut self, version: i64) {
         let default = |domain: &str| matches!(domain, "" | "ai.onnx");

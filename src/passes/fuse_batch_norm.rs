@@ -61,7 +61,7 @@ fn plan(model: &Model, norm: NodeId, layer: Layer, bn: &BatchNorm) -> Result<Pla
 }
 
 /// What a BatchNormalization computes.
-fn affine(model: &Model, bn: &BatchNorm, channels: usize) -> Result<Affine, String> {
+pub(super) fn affine(model: &Model, bn: &BatchNorm, channels: usize) -> Result<Affine, String> {
     let vector = |value: ValueId| -> Result<Vec<f64>, String> {
         let tensor = parameter(model, value)?;
         if tensor.dims() != [channels] {

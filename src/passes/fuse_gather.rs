@@ -42,14 +42,9 @@ impl Rule for FuseGather {
         let index = i64::try_from(plan.index).unwrap_or(0);
         let index =
             model.add_initializer(graph, &format!("{name}_index"), Tensor::from_i64(&[], &[index]));
-        model.remove_attr(node, "axes");
-        model.set_op(node, "Gather");
-        model.set_input(node, 0, Some(plan.from));
-        model.set_input(node, 1, Some(index));
-        model.set_attr(
-            node,
-            Attribute::new("axis", AttrValue::Int(i64::try_from(plan.axis).unwrap_or(0))),
-        );
+        let axis = AttrValue::Int(i64::try_from(plan.axis).unwrap_or(0));
+        let inputs = [Some(plan.from), Some(index)];
+        model.turn_into(node, "", "Gather", &inputs, vec![Attribute::new("axis", axis)]);
         format!("became a Gather of element {} along axis {}", plan.index, plan.axis)
     }
 }

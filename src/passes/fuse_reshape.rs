@@ -69,13 +69,7 @@ fn become_reshape(model: &mut Model, node: NodeId, from: ValueId, target: &[i64]
     let (graph, name) = (model.node(node).graph(), model.node(node).name().to_owned());
     let tensor = Tensor::from_i64(&[target.len()], target);
     let shape = model.add_initializer(graph, &format!("{name}_shape"), tensor);
-    let names: Vec<String> = model.node(node).attributes().iter().map(|a| a.name.clone()).collect();
-    for name in names {
-        model.remove_attr(node, &name);
-    }
-    model.set_op(node, "Reshape");
-    model.set_input(node, 0, Some(from));
-    model.set_input(node, 1, Some(shape));
+    model.turn_into(node, "", "Reshape", &[Some(from), Some(shape)], Vec::new());
 }
 
 /// The input of a node that only changes extents.

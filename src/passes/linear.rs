@@ -222,7 +222,7 @@ impl Absorbed {
 
 /// Puts a tensor where a parameter stands: into the initializer, or into a new one when a node makes
 /// the parameter.
-fn put(model: &mut Model, node: NodeId, slot: usize, old: ValueId, tensor: Tensor) {
+pub(super) fn put(model: &mut Model, node: NodeId, slot: usize, old: ValueId, tensor: Tensor) {
     let same_type = constant(model, old).is_some_and(|t| t.dims() == tensor.dims());
     if model.value(old).initializer().is_some() && same_type {
         model.set_tensor(old, tensor);
@@ -255,7 +255,7 @@ fn scale(values: &mut [f64], dims: &[usize], axis: usize, factor: impl Fn(usize,
 }
 
 /// A tensor of the type of `like`; refused when an element is not finite.
-fn store(like: &Tensor, dims: &[usize], values: &[f64]) -> Result<Tensor, String> {
+pub(super) fn store(like: &Tensor, dims: &[usize], values: &[f64]) -> Result<Tensor, String> {
     let tensor = match like.dtype() {
         DType::Double => Tensor::from_f64(dims, values),
         _ => Tensor::from_f32(dims, &values.iter().map(|&x| x as f32).collect::<Vec<_>>()),

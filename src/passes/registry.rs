@@ -2,9 +2,10 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FuseAffine, FuseBatchNorm,
-    FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FusePad, FuseReshape, FuseSlice,
-    FuseTranspose, Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FuseActivation, FuseAffine,
+    FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
+    FuseSoftmax, FuseTranspose, Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
 };
 
 /// A registered pass with its default options.
@@ -35,6 +36,13 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(FuseBatchNorm) },
     Entry { make: || Box::new(FuseAffine) },
     Entry { make: || Box::new(FuseGemm) },
+    Entry { make: || Box::new(FuseLeadingNorm) },
+    Entry { make: || Box::new(FuseReduction) },
+    Entry { make: || Box::new(FuseSoftmax) },
+    Entry { make: || Box::new(FuseActivation::default()) },
+    Entry { make: || Box::new(FuseLayerNorm) },
+    Entry { make: || Box::new(FuseGroupNorm) },
+    Entry { make: || Box::new(FuseAttention) },
     Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },
     Entry { make: || Box::new(EliminateDead) },

@@ -2,9 +2,11 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FuseAffine, FuseBatchNorm,
-    FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FusePad, FuseReshape, FuseSlice,
-    FuseTranspose, Granularity, Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FuseActivation, FuseAffine,
+    FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
+    FuseSoftmax, FuseTranspose, Granularity, Pass, QuantizeStatic, StripDebugMetadata,
+    StripInitializerInputs,
 };
 
 /// Options of `quantize`.
@@ -41,6 +43,8 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
 pub struct SimplifyOptions {
     /// Overridable initializers become constants.
     pub freeze_initializers: bool,
+    /// Operators of com.microsoft may be used.
+    pub microsoft: bool,
     /// Names of passes to leave out.
     pub skip: Vec<String>,
     /// Names of the passes to run; all when empty.
@@ -75,6 +79,13 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
         Box::new(FuseBatchNorm),
         Box::new(FuseAffine),
         Box::new(FuseGemm),
+        Box::new(FuseLeadingNorm),
+        Box::new(FuseReduction),
+        Box::new(FuseSoftmax),
+        Box::new(FuseActivation { microsoft: options.microsoft }),
+        Box::new(FuseLayerNorm),
+        Box::new(FuseGroupNorm),
+        Box::new(FuseAttention),
         Box::new(EliminateDead),
     ];
     let named = |names: &[String], pass: &dyn Pass| names.iter().any(|name| name == pass.name());
