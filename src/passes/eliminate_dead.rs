@@ -46,7 +46,8 @@ impl Pass for EliminateDead {
     }
 }
 
-fn is_dead(model: &Model, node: NodeId) -> bool {
+/// A node whose outputs nobody uses.
+pub(super) fn is_dead(model: &Model, node: NodeId) -> bool {
     let mut outputs = model.node(node).outputs().iter().flatten().peekable();
     outputs.peek().is_some() && outputs.all(|&output| model.value(output).uses().is_empty())
 }

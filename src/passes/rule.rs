@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use crate::analysis::{Assume, Shapes};
 use crate::error::{Result, err};
 use crate::ir::{Model, NodeId};
+use crate::passes::eliminate_dead::is_dead;
 use crate::passes::{Context, Pass, Promise, Report};
 
 /// A local rewrite: `find` decides without editing, `apply` edits and cannot fail. Every rule is a
@@ -93,7 +94,7 @@ impl<R: Rule> Pass for R {
         let most = EDITS_PER_NODE.saturating_mul(model.node_count() + 1);
         while let Some(node) = work.next() {
             refused.remove(&node);
-            if !model.is_live(node) {
+            if !model.is_live(node) || is_dead(model, node) {
                 continue;
             }
             match self.find(model, node, shapes) {
