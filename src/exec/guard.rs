@@ -11,7 +11,7 @@ const KNOWN_DOMAINS: &[&str] = &["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 /// Operators of `com.microsoft` that share their name, but not their meaning, with a standard one.
 const AMBIGUOUS: &[&str] = &["Attention"];
 
-/// Checks every node; `is_known` tells whether the engine has an operator of this type.
+/// Checks every node of a model without functions; `is_known` tells whether the engine has an operator of this type.
 pub(super) fn check(model: &Model, is_known: impl Fn(&str) -> bool) -> Result<()> {
     let mut sparse = model.graphs().flat_map(|graph| model.sparse_initializers_of(graph));
     if let Some(value) = sparse.next() {
@@ -21,9 +21,7 @@ pub(super) fn check(model: &Model, is_known: impl Fn(&str) -> bool) -> Result<()
     }
     for id in model.all_nodes() {
         let node = model.node(id);
-        let reason = if let Some(function) = model.function_of(node) {
-            Some(format!("it calls the model-local function `{}`", function.name))
-        } else if !KNOWN_DOMAINS.contains(&node.domain())
+        let reason = if !KNOWN_DOMAINS.contains(&node.domain())
             || (node.domain() == "com.microsoft" && AMBIGUOUS.contains(&node.op()))
         {
             Some(format!("operators of domain `{}` are unknown to tract", node.domain()))

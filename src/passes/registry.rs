@@ -1,8 +1,8 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertOpset, EliminateDead, EliminateIdentity, FoldConstant, FuseBatchNorm, Pass,
-    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    ConvertOpset, EliminateDead, EliminateIdentity, FoldConstant, FuseBatchNorm, InlineFunctions,
+    Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
 };
 
 /// A registered pass with its default options.
@@ -15,6 +15,7 @@ pub struct Entry {
 pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(StripInitializerInputs::default()) },
     Entry { make: || Box::new(StripDebugMetadata) },
+    Entry { make: || Box::new(InlineFunctions) },
     Entry { make: || Box::new(EliminateIdentity) },
     Entry { make: || Box::new(FoldConstant::default()) },
     Entry { make: || Box::new(FuseBatchNorm) },
