@@ -267,7 +267,7 @@ fn an_overload_is_no_metadata() {
             "g (float[2] x) => (float[2] y) { y = Foo:a (x) }",
             "g (float[2] x) => (float[2] y) { y = Foo:b (x) }",
         ),
-        ["~ node `y` (Foo): overload: \"a\" -> \"b\""]
+        ["~ node `y` (Foo:a): operator: Foo:a -> Foo:b"]
     );
 }
 
