@@ -274,9 +274,9 @@ impl Model {
         self.values[value.index()].info = info;
     }
 
-    /// Keeps only the metadata of nodes and declarations whose key `wanted` accepts; returns the
-    /// number of bytes of text removed.
-    pub fn retain_metadata(&mut self, wanted: impl Fn(&str) -> bool) -> usize {
+    /// Keeps only the metadata of nodes and declarations whose key `wanted` accepts, in functions,
+    /// too; returns the number of bytes of text removed.
+    pub fn retain_metadata(&mut self, wanted: &dyn Fn(&str) -> bool) -> usize {
         let mut removed = 0;
         let mut retain = |entries: &mut Vec<(String, String)>| {
             entries.retain(|(key, value)| {
@@ -289,6 +289,9 @@ impl Model {
         self.values.iter_mut().filter(|v| v.alive).for_each(|v| retain(&mut v.info.metadata));
         for graph in self.graphs.iter_mut().filter(|graph| graph.alive) {
             graph.outputs.iter_mut().for_each(|o| retain(&mut o.info.metadata));
+        }
+        for function in &mut self.functions {
+            removed += function.body.retain_metadata(wanted);
         }
         removed
     }

@@ -7,50 +7,58 @@ use crate::read::onnx::{import, text_or_keep};
 use crate::read::{Folder, attribute, graph, order};
 use crate::wire::{Field, Message, Rest, Writer};
 
+/// What is read once the name is known, so that errors can tell it.
+#[derive(Default)]
+struct Parts {
+    imports: Vec<Message>,
+    defaults: Vec<Message>,
+    body: graph::Parts,
+}
+
 /// Reads a function. Its nodes go through the same door as those of a graph.
 pub(super) fn read(
     message: &Message,
     folder: &mut Folder,
     notes: &mut Vec<String>,
 ) -> Result<Function> {
-    let mut function = Function::default();
-    let (mut parts, mut defaults, mut rest) =
-        (graph::Parts::default(), Vec::new(), Rest::default());
+    let (mut function, mut parts, mut rest) =
+        (Function::default(), Parts::default(), Rest::default());
     for field in message.fields() {
         let field = field?;
         match field.number {
             1 => function.name = text_or_keep(field, &mut rest)?,
-            4 => parts.inputs.push(untyped(&field)?),
-            5 => parts.outputs.push(untyped(&field)?),
+            4 => parts.body.inputs.push(untyped(&field)?),
+            5 => parts.body.outputs.push(untyped(&field)?),
             6 => function.attributes.push(field.text()?),
-            7 => parts.nodes.push(field.message()?),
-            9 => import(&mut function.body.header, &field.message()?)?,
+            7 => parts.body.nodes.push(field.message()?),
+            9 => parts.imports.push(field.message()?),
             10 => function.domain = text_or_keep(field, &mut rest)?,
-            11 => defaults.push(field.message()?),
-            12 => parts.declared.push(field.message()?),
+            11 => parts.defaults.push(field.message()?),
+            12 => parts.body.declared.push(field.message()?),
             13 => function.overload = text_or_keep(field, &mut rest)?,
             _ => rest.keep(&field),
         }
     }
     function.carried = rest.finish();
     let label = function.label();
-    body(&mut function, &parts, &defaults, folder, notes).map_err(|error| error.at(&label))?;
+    let mut sorted = Vec::new();
+    fill(&mut function, &parts, folder, &mut sorted).map_err(|error| error.at(&label))?;
+    notes.extend(sorted.into_iter().map(|note| format!("{label}: {note}")));
     Ok(function)
 }
 
-fn body(
+fn fill(
     function: &mut Function,
-    parts: &graph::Parts,
-    defaults: &[Message],
+    parts: &Parts,
     folder: &mut Folder,
     notes: &mut Vec<String>,
 ) -> Result<()> {
-    graph::body(&mut function.body, parts, folder)?;
-    let mut sorted = Vec::new();
-    order::sort(&mut function.body, &mut sorted)?;
-    let label = function.label();
-    notes.extend(sorted.into_iter().map(|note| format!("{label}: {note}")));
-    for message in defaults {
+    for message in &parts.imports {
+        import(&mut function.body.header, message)?;
+    }
+    graph::body(&mut function.body, &parts.body, folder)?;
+    order::sort(&mut function.body, notes)?;
+    for message in &parts.defaults {
         function.defaults.push(default(message, folder)?);
     }
     Ok(())

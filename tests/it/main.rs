@@ -6,6 +6,7 @@ mod cli_errors;
 mod diff;
 mod exec;
 mod exec_guard;
+mod functions;
 mod house;
 mod isolated;
 mod markdown;

@@ -38,22 +38,20 @@ pub(super) fn splice(
         let given = copy.site.input(slot);
         copy.values.insert(input, given);
     }
-    // Outputs of the call stay the values that they are, unless the function returns what is no
-    // node's output, or one value twice.
-    let mut aliases = Vec::new();
+    // Outputs of the call stay the values that they are, but for aliases.
+    let mut identities = Vec::new();
     for (slot, output) in main.outputs().iter().enumerate() {
         let Some(wanted) = copy.site.output(slot) else { continue };
-        let produced = matches!(body.value(output.value).def, Def::Output { .. });
-        if produced && !copy.values.contains_key(&output.value) {
+        if !is_alias(body, output.value) && !copy.values.contains_key(&output.value) {
             copy.values.insert(output.value, Some(wanted));
         } else {
-            aliases.push((output.value, wanted));
+            identities.push((output.value, wanted));
         }
     }
     let graph = copy.site.graph;
     let mut nodes: Vec<NodeId> =
         body.nodes_of(body.main()).map(|(_, node)| copy.node(node, graph)).collect();
-    for (source, wanted) in aliases {
+    for (source, wanted) in identities {
         nodes.push(copy.identity(source, wanted));
     }
     let removed = &mut model.nodes[call.index()];
@@ -61,6 +59,18 @@ pub(super) fn splice(
     removed.inputs.clear();
     removed.outputs.clear();
     Ok(nodes)
+}
+
+/// Whether a function's output is no node's output, so that only an Identity can give it a name.
+fn is_alias(body: &Model, output: ValueId) -> bool {
+    !matches!(body.value(output).def, Def::Output { .. })
+}
+
+/// The most Identity nodes that a call becomes: for outputs that are inputs, or returned before.
+pub(super) fn aliases(body: &Model) -> u64 {
+    let mut seen = HashSet::new();
+    let outputs = body.graph(body.main()).outputs().iter().map(|output| output.value);
+    outputs.filter(|&value| is_alias(body, value) || !seen.insert(value)).count() as u64
 }
 
 /// Whether a call can be replaced: bodies that it gives stay where they are, and an input that it

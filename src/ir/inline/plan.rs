@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use crate::ir::function::{self, Function};
+use crate::ir::inline::copy;
 use crate::ir::model::BODY_DEPTH;
 use crate::ir::schema::{self, AttrKind, canonical};
-use crate::ir::{AttrValue, Def, Model};
+use crate::ir::{AttrValue, Attribute, GraphId, Model};
 
 /// Largest number of nodes that all calls together may become: some 1 GB of memory, and far beyond
 /// real models. A small file of functions that call each other twice can ask for 2^40.
@@ -69,23 +70,22 @@ impl Plan {
         if body.graphs().any(|graph| body.sparse_initializers_of(graph).next().is_some()) {
             return Err("it holds a sparse initializer, which cannot be renamed".to_owned());
         }
-        let main = body.graph(body.main());
-        let returned = main.outputs().iter().map(|output| output.value);
-        let passed = returned.filter(|&value| matches!(body.value(value).def, Def::Input { .. }));
         let known = |domain: &(String, i64)| canonical(&domain.0) == canonical("");
-        if passed.count() > 0 && self.version(model, "").is_none() && !missing.iter().any(known) {
-            return Err("it returns an input, and the model does not import the default operator \
-                        set, whose Identity would say so"
-                .to_owned());
+        if copy::aliases(body) > 0
+            && self.version(model, "").is_none()
+            && !missing.iter().any(known)
+        {
+            let reason = "it returns an input or one value twice, which takes an Identity, and the \
+                          default operator set is not imported";
+            return Err(reason.to_owned());
         }
         for (_, node) in body.graphs().flat_map(|graph| body.nodes_of(graph)) {
             for attribute in &node.attributes {
                 let AttrValue::Reference { name, kind } = &attribute.value else { continue };
-                let carried = |a: &&crate::ir::Attribute| {
-                    a.name == *name && matches!(a.value, AttrValue::Opaque)
-                };
+                let carried =
+                    |a: &Attribute| a.name == *name && matches!(a.value, AttrValue::Opaque);
                 if !matches!(kind, Some(AttrKind::TypeProto | AttrKind::TypeProtos))
-                    && function.defaults.iter().any(|default| carried(&default))
+                    && function.defaults.iter().any(carried)
                 {
                     return Err(format!("the default of its attribute `{name}` is carried"));
                 }
@@ -115,14 +115,12 @@ impl Plan {
                     deepest = deepest.max(depth + callee.1);
                 }
             }
-            // An Identity for each output that is an input.
-            let outputs = body.graph(body.main()).outputs().len() as u64;
-            sizes[i] = (nodes.saturating_add(outputs), deepest);
+            sizes[i] = (nodes.saturating_add(copy::aliases(body)), deepest);
         }
         let total = sites.iter().fold(0u64, |sum, &(place, _)| sum.saturating_add(sizes[place].0));
         if total > LARGEST {
             return Err(format!(
-                "inlining would make {total} nodes or more; at most {LARGEST} are made"
+                "inlining would make more than {LARGEST} nodes, the most that are made"
             ));
         }
         match sites.iter().map(|&(place, depth)| depth + sizes[place].1).max() {
@@ -147,10 +145,9 @@ pub(super) fn reachable(sites: impl Iterator<Item = usize>, calls: &[Vec<usize>]
 }
 
 /// Number of graphs around a graph.
-fn enclosing(model: &Model, graph: crate::ir::GraphId) -> usize {
-    let around = |&graph: &crate::ir::GraphId| {
-        model.graph(graph).parent.map(|parent| model.node(parent).graph)
-    };
+fn enclosing(model: &Model, graph: GraphId) -> usize {
+    let around =
+        |&graph: &GraphId| model.graph(graph).parent.map(|parent| model.node(parent).graph);
     std::iter::successors(around(&graph), around).take(BODY_DEPTH + 1).count()
 }
 

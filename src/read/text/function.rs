@@ -37,9 +37,9 @@ impl Parser<'_> {
                 initialized |= elements.is_some();
             })?;
             if initialized {
-                return Err(
-                    before.error("expected types of values: functions have no initializers")
-                );
+                return Err(before.error(
+                    "expected types of values, found elements: functions have no initializers",
+                ));
             }
         }
         function.node = self.nodes()?;
