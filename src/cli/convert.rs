@@ -6,6 +6,7 @@ use clap::Args;
 use onnxpress::emit::{self, Elements, TextOptions};
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, ConvertOpset, Pass};
+use onnxpress::pipeline::declare_shapes;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::{EXIT_STATUS, Ended, Words, io};
@@ -16,6 +17,7 @@ use super::{EXIT_STATUS, Ended, Words, io};
   onnxpress convert model.onnx -o copy.onnx
   onnxpress convert model.onnx --external-data -o small.onnx
   onnxpress convert model.onnx --opset 17 -o newer.onnx
+  onnxpress convert model.onnx --infer-shapes -o shapes.onnx
 
 {EXIT_STATUS}"))]
 pub struct Convert {
@@ -26,6 +28,9 @@ pub struct Convert {
     /// Raise the default operator set to N (13 to 21), and rewrite the nodes that change with it.
     #[arg(long, value_name = "N")]
     opset: Option<i64>,
+    /// Declare types and shapes of inner values, with expressions of the named axes of inputs.
+    #[arg(long)]
+    infer_shapes: bool,
     #[command(flatten)]
     words: Words,
 }
@@ -36,6 +41,13 @@ impl Convert {
         let mut loaded = io::load(&self.model, &self.words)?;
         if let Some(target) = self.opset {
             raise(&mut loaded.model, target)?;
+        }
+        if self.infer_shapes {
+            for note in declare_shapes(&mut loaded.model) {
+                if !self.words.quiet {
+                    eprintln!("note: {}: {}: {}", self.model.display(), note.place, note.text);
+                }
+            }
         }
         let encoded = self.output.encode(&loaded.model, loaded.external)?;
         self.output.save(&encoded)?;
