@@ -10,7 +10,7 @@ pub mod shapes;
 pub use constants::constant;
 pub use cost::Cost;
 pub use diff::Diff;
-pub use shapes::{Assume, Shapes};
+pub use shapes::{Assume, Shapes, Term};
 
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};

@@ -6,6 +6,7 @@ use clap::Args;
 use onnxpress::emit::{self, Elements, TextOptions};
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, ConvertOpset, InlineFunctions, Pass};
+use onnxpress::pipeline::declare_shapes;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::{EXIT_STATUS, Ended, Words, io};
@@ -17,6 +18,7 @@ use super::{EXIT_STATUS, Ended, Words, io};
   onnxpress convert model.onnx --external-data -o small.onnx
   onnxpress convert model.onnx --opset 17 -o newer.onnx
   onnxpress convert model.onnx --inline-functions -o plain.onnx
+  onnxpress convert model.onnx --infer-shapes -o shapes.onnx
 
 {EXIT_STATUS}"))]
 pub struct Convert {
@@ -30,6 +32,9 @@ pub struct Convert {
     /// Replace calls of model-local functions by the nodes of the functions, before anything else.
     #[arg(long)]
     inline_functions: bool,
+    /// Declare types and shapes of inner values, with expressions of the named axes of inputs.
+    #[arg(long)]
+    infer_shapes: bool,
     #[command(flatten)]
     words: Words,
 }
@@ -46,6 +51,13 @@ impl Convert {
         }
         if let Some(target) = self.opset {
             raise(&mut loaded.model, target)?;
+        }
+        if self.infer_shapes {
+            for note in declare_shapes(&mut loaded.model) {
+                if !self.words.quiet {
+                    eprintln!("note: {}: {}: {}", self.model.display(), note.place, note.text);
+                }
+            }
         }
         let encoded = self.output.encode(&loaded.model, loaded.external)?;
         self.output.save(&encoded)?;

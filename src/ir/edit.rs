@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::ir::{
-    AttrValue, Attribute, Constant, Def, GraphId, Info, Model, NodeId, Stored, StoredAs,
+    AttrValue, Attribute, Constant, Declared, Def, GraphId, Info, Model, NodeId, Stored, StoredAs,
     TensorType, Use, ValueId, ValueType,
 };
 use crate::tensor::Tensor;
@@ -272,6 +272,24 @@ impl Model {
     /// Replaces what is declared about a value.
     pub fn set_info(&mut self, value: ValueId, info: Info) {
         self.values[value.index()].info = info;
+    }
+
+    /// Replaces what is declared about values, and lists those in `value_info` of their graphs that
+    /// were not listed.
+    pub fn declare(&mut self, infos: Vec<(ValueId, Info)>) {
+        let entries = self.graphs.iter().flat_map(|graph| &graph.declared);
+        let listed = |entry: &Declared| match entry {
+            Declared::Value(value) => Some(*value),
+            Declared::Carried(_) => None,
+        };
+        let listed: HashSet<ValueId> = entries.filter_map(listed).collect();
+        for (value, info) in infos {
+            if !listed.contains(&value) {
+                let graph = self.values[value.index()].graph;
+                self.graphs[graph.index()].declared.push(Declared::Value(value));
+            }
+            self.set_info(value, info);
+        }
     }
 
     /// Keeps only the metadata of nodes and declarations whose key `wanted` accepts, in functions,
