@@ -6,6 +6,7 @@ mod cli_errors;
 mod diff;
 mod exec;
 mod exec_guard;
+mod fuzz;
 mod house;
 mod isolated;
 mod markdown;
