@@ -13,17 +13,20 @@ use mutate::Mutator;
 
 use crate::support::{fixture, models, npy, root};
 
-/// Cases of each target.
+/// Cases of the target that draws models.
 const CASES: usize = 100;
 
-/// Runs a target on `CASES` inputs and says how many it accepted. The number of the case is
+/// Cases of each target that reads files: most of them are soon refused.
+const FILES: usize = 500;
+
+/// Runs a target on [`FILES`] inputs and says how many it accepted. The number of the case is
 /// printed, and seen when it fails.
 fn accepted(mut make: impl FnMut() -> Vec<u8>, check: impl Fn(&[u8]) -> bool) -> usize {
     let accepts = |case: &usize| {
         println!("case {case}");
         check(&make())
     };
-    (0..CASES).filter(accepts).count()
+    (0..FILES).filter(accepts).count()
 }
 
 fn read(path: &Path) -> Vec<u8> {
@@ -40,7 +43,7 @@ fn small_models() -> Vec<Vec<u8>> {
 fn damaged_models_are_refused_or_behave() {
     let (seeds, mut mutator) = (small_models(), Mutator::new(1));
     let accepted = accepted(|| mutator.damaged(&seeds), bytes::check);
-    assert!((10..CASES).contains(&accepted), "{accepted} were accepted");
+    assert!((50..FILES).contains(&accepted), "{accepted} were accepted");
     for _ in 0..CASES {
         let noise = mutator.bytes(64);
         bytes::check(&noise);
@@ -65,7 +68,7 @@ fn damaged_text_is_refused_or_behaves() {
     let seeds = vec![read(&root().join("tests/it/everything.txt"))];
     let mut mutator = Mutator::new(3);
     let accepted = accepted(|| mutator.damaged(&seeds), text::check);
-    assert!((1..CASES).contains(&accepted), "{accepted} were accepted");
+    assert!((5..FILES).contains(&accepted), "{accepted} were accepted");
 }
 
 #[test]
@@ -90,7 +93,7 @@ fn damaged_samples_are_refused_or_behave() {
         [damaged, mutator.bytes(16)].concat()
     };
     let accepted = accepted(make, samples::check);
-    assert!((3..CASES).contains(&accepted), "{accepted} were accepted");
+    assert!((20..FILES).contains(&accepted), "{accepted} were accepted");
 }
 
 #[test]
@@ -98,5 +101,5 @@ fn external_data_stays_in_its_folder() {
     let place = locations::Place::default();
     let mut mutator = Mutator::new(5);
     let accepted = accepted(|| mutator.bytes(64), |data| place.check(data));
-    assert!((3..CASES).contains(&accepted), "{accepted} were accepted");
+    assert!((20..FILES).contains(&accepted), "{accepted} were accepted");
 }

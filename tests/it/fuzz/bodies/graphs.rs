@@ -17,6 +17,9 @@ use super::{bytes, model};
 /// Of so many cases one is executed, which takes most of the time.
 const EXECUTED: usize = 3;
 
+/// With this variable in the environment, each model is printed before it is checked.
+const SHOW: &str = "FUZZ_SHOW";
+
 /// What became of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tried {
@@ -42,6 +45,9 @@ pub fn check(data: &[u8]) -> Tried {
         Ok(loaded) => loaded.model,
         Err(error) => panic!("a valid model is refused: {error}"),
     };
+    if std::env::var_os(SHOW).is_some() {
+        println!("{}", model::full_text(&model));
+    }
     bytes::check(&drawn.encoded);
     let shapes = given_shapes(&drawn, &model);
     if !execute {

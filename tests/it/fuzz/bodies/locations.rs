@@ -70,7 +70,7 @@ impl Place {
     /// when something was read.
     pub fn check(&self, data: &[u8]) -> bool {
         let mut choices = Choices::new(data);
-        let count = 1 + choices.below(3);
+        let count = 1 + choices.below(4).saturating_sub(2);
         let tensors: Vec<TensorProto> =
             (0..count).map(|i| tensor(&mut choices, self.folder.path(), i)).collect();
         let path = self.path("models/model.onnx");
@@ -110,15 +110,20 @@ fn tensor(choices: &mut Choices<'_>, folder: &Path, index: usize) -> TensorProto
     const DIMS: [&[i64]; 10] =
         [&[16], &[4], &[0], &[], &[24], &[25], &[2, 2], &[-1], &[i64::MAX], &[1 << 32, 1 << 32]];
     let dtype = *choices.one_of(&[DType::Float, DType::Int8, DType::Int4, DType::String]);
+    let dims = choices.one_of(&DIMS).to_vec();
+    let count = dims.iter().try_fold(1i64, |count, &dim| count.checked_mul(dim));
+    let length = count.and_then(|count| dtype.byte_len(usize::try_from(count).ok()?));
     let keys = ["location", "offset", "length", "checksum", "basepath", "__class__", ""];
     let mut external_data = Vec::new();
     // Mostly the usual entries, so that most cases get as far as the file.
     let usual =
         [("location", true), ("offset", !choices.chance(3)), ("length", !choices.chance(3))];
     for (key, _) in usual.into_iter().filter(|(_, given)| *given) {
-        external_data.push(pair(key, value(choices, folder, key)));
+        let fits = length.filter(|_| key == "length" && !choices.chance(4));
+        let text = fits.map(|length| length.to_string());
+        external_data.push(pair(key, text.unwrap_or_else(|| value(choices, folder, key))));
     }
-    for _ in 0..choices.below(3) {
+    for _ in 0..choices.below(6).saturating_sub(3) {
         let key = *choices.one_of(&keys);
         let at = choices.below(external_data.len() + 1);
         external_data.insert(at, pair(key, value(choices, folder, key)));
@@ -126,7 +131,7 @@ fn tensor(choices: &mut Choices<'_>, folder: &Path, index: usize) -> TensorProto
     TensorProto {
         name: Some(format!("w{index}")),
         data_type: Some(dtype.to_onnx()),
-        dims: choices.one_of(&DIMS).to_vec(),
+        dims,
         data_location: Some(1),
         external_data,
         ..TensorProto::default()
@@ -170,10 +175,11 @@ fn location(choices: &mut Choices<'_>, folder: &Path) -> String {
     ];
     let parts =
         ["..", ".", "sub", "data.bin", "up", "/", "\\", "leak", "hard", "outside.bin", "\0"];
-    match choices.below(8) {
-        0..4 => (*choices.one_of(&whole)).to_owned(),
+    match choices.below(10) {
+        0..3 => "data.bin".to_owned(),
+        3 | 5..7 => (*choices.one_of(&whole)).to_owned(),
         4 => absolute,
-        5 => choices.text(12),
+        7 => choices.text(12),
         _ => {
             let count = 1 + choices.below(5);
             let parts: Vec<&str> = (0..count).map(|_| *choices.one_of(&parts)).collect();
@@ -199,10 +205,10 @@ fn number(choices: &mut Choices<'_>) -> String {
         "٣",
         "1\0",
     ];
-    match choices.below(4) {
+    match choices.below(6) {
         0 => (*choices.one_of(&ODD)).to_owned(),
         1 => choices.below(2 * SIZE).to_string(),
-        _ => (*choices.one_of(&["0", "16", "64", "4", "96", "95", "97", "80", "8"])).to_owned(),
+        _ => (*choices.one_of(&["0", "16", "8", "4", "32", "80", "95", "96", "97"])).to_owned(),
     }
 }
 

@@ -153,6 +153,9 @@ fn inputs(choices: &mut Choices<'_>) -> Vec<InputSpec> {
 }
 
 fn options(choices: &mut Choices<'_>) -> Options {
+    if !choices.chance(2) {
+        return Options { limits: LIMITS, ..Options::default() };
+    }
     let mut preprocess = Preprocess::default();
     if choices.chance(3) {
         preprocess.scale = Some(1.0 / 255.0);
