@@ -26,15 +26,21 @@ pub(super) fn encode(verified: Verified<'_>, storage: &mut Storage) -> Rope {
     }
     out.message(7, graph(model, model.main(), storage));
     for (i, (domain, version)) in model.header.opsets.iter().enumerate() {
-        let mut import = match model.header.opsets_carried.get(i) {
-            Some(kept) => Writer::keeping(kept),
-            None => Writer::default(),
-        };
+        let mut import;
         match model.header.opsets_carried.get(i) {
-            Some(_) => import.text(1, domain),
-            None => import.bytes(1, domain.as_bytes()),
+            Some(kept) => {
+                import = Writer::keeping(kept);
+                import.text(1, domain);
+            }
+            None => {
+                import = Writer::default();
+                import.bytes(1, domain.as_bytes());
+            }
         }
-        import.int(2, *version);
+        // One that was read as zero is among what is kept, if it was stated.
+        if *version != 0 {
+            import.int(2, *version);
+        }
         out.message(8, import.finish());
     }
     for function in model.functions() {
