@@ -33,7 +33,7 @@ pub trait Evaluate {
 /// Runs the calibration samples and measures values. `calibrate` implements it.
 pub trait Measure {
     /// The range of each of `values` of `model` over all samples, in the same order; `None` for a
-    /// value that cannot be observed.
+    /// value that cannot be observed, or is no `float` value of the main graph.
     ///
     /// # Errors
     /// When the model cannot be run on the samples.

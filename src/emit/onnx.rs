@@ -43,7 +43,10 @@ pub(super) fn imports(header: &Header) -> impl Iterator<Item = Rope> {
             Some(_) => import.text(1, domain),
             None => import.bytes(1, domain.as_bytes()),
         }
-        import.int(2, *version);
+        // One that was read as zero is among what is kept, if it was stated.
+        if *version != 0 {
+            import.int(2, *version);
+        }
         import.finish()
     })
 }

@@ -105,14 +105,19 @@ fn header(model: &mut Model, message: &Message) -> Result<(Vec<Message>, Vec<Mes
 
 /// An import of an operator set.
 pub(super) fn import(header: &mut Header, message: &Message) -> Result<()> {
-    let (mut domain, mut version, mut rest) = (String::new(), 0, Rest::default());
+    let (mut domain, mut stated, mut rest) = (String::new(), None, Rest::default());
     for field in message.fields() {
         let field = field?;
         match field.number {
             1 => domain = text_or_keep(field, &mut rest)?,
-            2 => version = field.i64()?,
+            2 => stated = Some((field.clone().i64()?, field)),
             _ => rest.keep(&field),
         }
+    }
+    let version = stated.as_ref().map_or(0, |(version, _)| *version);
+    // A zero is kept, so that its presence survives.
+    if let Some((0, field)) = &stated {
+        rest.keep(field);
     }
     if header.opsets.iter().any(|(known, _)| *known == domain) {
         return Err(err!(Invalid, "operator set `{domain}` is imported twice"));

@@ -7,6 +7,7 @@ mod diff;
 mod exec;
 mod exec_guard;
 mod functions;
+mod fuzz;
 mod house;
 mod isolated;
 mod markdown;

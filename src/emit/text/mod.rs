@@ -3,8 +3,9 @@
 //! One node to a line, indented by three spaces for each graph. Long tensors and lists show a few
 //! elements and `...`, with their number and the FNV-1a digest of their bytes in a comment at the
 //! end of the line; with [`Elements::All`] the text can be read back by [`read::text`]. Functions
-//! follow the main graph. What the syntax cannot say (sparse initializers and attributes) is named
-//! in a comment; what only tools read (documentation of nodes, annotations) is left out.
+//! follow the main graph. What the syntax cannot say (sparse initializers and attributes, types with
+//! fields that nobody knew when this was written) is named in a comment; what only tools read
+//! (documentation of nodes, annotations) is left out.
 //!
 //! [`read::text`]: crate::read::text()
 
@@ -118,7 +119,8 @@ impl<'a> Printer<'a> {
         for (i, &input) in graph.inputs().iter().enumerate() {
             let value = model.value(input);
             self.out.push_str(if i > 0 { ", " } else { "" });
-            self.out.push_str(&declared(value.info().ty.as_ref(), value.name()));
+            let declared = self.declared(value.info().ty.as_ref(), value.name());
+            self.out.push_str(&declared);
             if let Some(default) = default_in_place(value) {
                 self.out.push_str(" = ");
                 self.elements(value.name(), default);
@@ -127,7 +129,7 @@ impl<'a> Printer<'a> {
         let outputs = graph
             .outputs()
             .iter()
-            .map(|output| declared(output.info.ty.as_ref(), model.value(output.value).name()));
+            .map(|output| self.declared(output.info.ty.as_ref(), model.value(output.value).name()));
         let outputs: Vec<String> = outputs.collect();
         self.out.push_str(&format!(") => ({})", outputs.join(", ")));
         self.body(id, depth);
@@ -170,7 +172,7 @@ impl<'a> Printer<'a> {
             let text = match entry {
                 Declared::Value(value) => {
                     let value = model.value(*value);
-                    declared(value.info().ty.as_ref(), value.name())
+                    self.declared(value.info().ty.as_ref(), value.name())
                 }
                 Declared::Carried(encoded) => {
                     let proto = ValueInfoProto::decode(encoded.clone()).unwrap_or_default();
@@ -220,6 +222,19 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// The type, if the syntax can say it, and the name.
+    fn declared(&mut self, ty: Option<&ValueType>, name: &str) -> String {
+        let shown = words::name(name);
+        match (ty, ty.and_then(types::value)) {
+            (_, Some(ty)) => format!("{ty} {shown}"),
+            (None, None) => shown,
+            (Some(_), None) => {
+                self.comments.push(format!("type of {} is not shown", name.escape_debug()));
+                shown
+            }
+        }
+    }
+
     /// Names with commas between them; `""` where a value is left out.
     fn names(&self, values: &[Option<ValueId>]) -> String {
         let name = |value: &Option<ValueId>| {
@@ -240,10 +255,6 @@ fn pair(key: &str, value: &str) -> String {
 fn imports(header: &Header) -> String {
     let opsets = header.opsets.iter().map(|(domain, version)| pair(domain, &version.to_string()));
     format!("opset_import: [{}]", opsets.collect::<Vec<_>>().join(", "))
-}
-
-fn declared(ty: Option<&ValueType>, name: &str) -> String {
-    types::prefix(ty) + &words::name(name)
 }
 
 /// The tensor of an initializer, overridable or not.

@@ -116,12 +116,22 @@ impl Pass for ConvertOpset {
         if !report.refused.is_empty() {
             return Ok(report);
         }
+        let before = model.clone();
         let mut additions = Additions::to(model);
         for (node, plan) in plans {
             report.did(model.label(node), plan.text);
             plan.apply(model, node, &mut additions);
         }
         model.set_opset(self.target);
+        // What an old or deprecated form was not checked for, the new one may forbid.
+        if let Err(violations) = model.verify() {
+            report = Report::default();
+            for violation in violations {
+                report.refuse(violation.place, format!("in the new form: {}", violation.message));
+            }
+            *model = before;
+            return Ok(report);
+        }
         let raised = format!("opset raised from {from} to {}", self.target);
         report.did("model", raised.as_str());
         report.warnings.push(raised);
