@@ -5,7 +5,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
-use crate::analysis::shapes::Shapes;
+use crate::analysis::shapes::{Shapes, Term};
 use crate::analysis::{constant, products};
 use crate::ir::{Constant, Def, GraphId, Model, Node, NodeId, Stored, ValueId};
 use crate::tensor::Tensor;
@@ -56,7 +56,7 @@ pub struct Layer {
     /// Bytes of these weights and biases.
     pub weight_bytes: u64,
     /// Extents of the first output; `None` when the number of axes is unknown.
-    pub output: Option<Vec<Option<usize>>>,
+    pub output: Option<Vec<Term>>,
 }
 
 impl Cost {
@@ -122,7 +122,7 @@ impl Cost {
             let bodies = running_bodies(node, shapes).filter_map(|body| slots.get(&body));
             let sum = match node.is("If") {
                 true => bodies.fold(Total::default(), |a, &b| a.larger(totals[b])),
-                false => totals[slot].times(shapes.iterations(model, parent)),
+                false => totals[slot].times(shapes.iterations(model, parent).extent()),
             };
             if let Some(&around) = slots.get(&node.graph()) {
                 totals[around] = totals[around].plus(sum);
@@ -177,8 +177,8 @@ fn running_graphs(model: &Model, shapes: &Shapes) -> Vec<GraphId> {
 
 /// Bodies of a node; of an If whose condition is known, the branch that runs.
 fn running_bodies(node: &Node, shapes: &Shapes) -> impl Iterator<Item = GraphId> {
-    let condition = match node.input(0).and_then(|condition| shapes.constant(condition)) {
-        Some([Some(condition)]) if node.is("If") => Some(*condition != 0),
+    let condition = match node.input(0).and_then(|condition| shapes.contents(condition)) {
+        Some([Term::Known(condition)]) if node.is("If") => Some(*condition != 0),
         _ => None,
     };
     let skipped = match condition {

@@ -10,7 +10,7 @@ pub mod shapes;
 pub use constants::constant;
 pub use cost::Cost;
 pub use diff::Diff;
-pub use shapes::{Assume, Shapes};
+pub use shapes::{Assume, Shapes, Term};
 
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};
@@ -33,7 +33,7 @@ pub trait Evaluate {
 /// Runs the calibration samples and measures values. `calibrate` implements it.
 pub trait Measure {
     /// The range of each of `values` of `model` over all samples, in the same order; `None` for a
-    /// value that cannot be observed.
+    /// value that cannot be observed, or is no `float` value of the main graph.
     ///
     /// # Errors
     /// When the model cannot be run on the samples.

@@ -96,7 +96,7 @@ pub(super) fn macs(node: &Node, products: Products, shapes: &Shapes) -> Option<u
 /// The extent that a product sums over: an axis of an operand, counted from the last one.
 fn depth(shapes: &Shapes, value: ValueId, from_end: usize) -> Option<usize> {
     let dims = shapes.dims(value)?;
-    dims[dims.len().checked_sub(from_end.min(dims.len()).max(1))?]
+    dims[dims.len().checked_sub(from_end.min(dims.len()).max(1))?].extent()
 }
 
 fn count(dims: &[usize]) -> Option<usize> {

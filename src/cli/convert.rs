@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use onnxpress::emit::{self, Elements, TextOptions};
 use onnxpress::ir::Model;
-use onnxpress::passes::{Context, ConvertOpset, Pass};
+use onnxpress::passes::{Context, ConvertOpset, InlineFunctions, Pass};
+use onnxpress::pipeline::declare_shapes;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::{EXIT_STATUS, Ended, Words, io};
@@ -16,6 +17,8 @@ use super::{EXIT_STATUS, Ended, Words, io};
   onnxpress convert model.onnx -o copy.onnx
   onnxpress convert model.onnx --external-data -o small.onnx
   onnxpress convert model.onnx --opset 17 -o newer.onnx
+  onnxpress convert model.onnx --inline-functions -o plain.onnx
+  onnxpress convert model.onnx --infer-shapes -o shapes.onnx
 
 {EXIT_STATUS}"))]
 pub struct Convert {
@@ -26,6 +29,12 @@ pub struct Convert {
     /// Raise the default operator set to N (13 to 21), and rewrite the nodes that change with it.
     #[arg(long, value_name = "N")]
     opset: Option<i64>,
+    /// Replace calls of model-local functions by the nodes of the functions, before anything else.
+    #[arg(long)]
+    inline_functions: bool,
+    /// Declare types and shapes of inner values, with expressions of the named axes of inputs.
+    #[arg(long)]
+    infer_shapes: bool,
     #[command(flatten)]
     words: Words,
 }
@@ -34,8 +43,21 @@ impl Convert {
     pub fn run(self) -> Result<Ended> {
         self.output.check(&self.model)?;
         let mut loaded = io::load(&self.model, &self.words)?;
+        if self.inline_functions {
+            let report = InlineFunctions.run(&mut loaded.model, &Context::default())?;
+            for note in &report.refused {
+                eprintln!("warning: {}: not inlined: {}", note.place, note.text);
+            }
+        }
         if let Some(target) = self.opset {
             raise(&mut loaded.model, target)?;
+        }
+        if self.infer_shapes {
+            for note in declare_shapes(&mut loaded.model) {
+                if !self.words.quiet {
+                    eprintln!("note: {}: {}: {}", self.model.display(), note.place, note.text);
+                }
+            }
         }
         let encoded = self.output.encode(&loaded.model, loaded.external)?;
         self.output.save(&encoded)?;

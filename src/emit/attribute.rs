@@ -21,6 +21,9 @@ pub(super) fn attribute(model: &Model, attribute: &Attribute, storage: &mut Stor
         AttrValue::Strings(_) => AttributeType::Strings,
         AttrValue::Tensors(_) => AttributeType::Tensors,
         AttrValue::Graphs(_) => AttributeType::Graphs,
+        AttrValue::Reference { kind, .. } => kind
+            .and_then(|kind| AttributeType::from_str_name(kind.name()))
+            .unwrap_or(AttributeType::Undefined),
         AttrValue::Opaque => return out.finish(),
     };
     if !attribute.implicit {
@@ -39,11 +42,14 @@ pub(super) fn attribute(model: &Model, attribute: &Attribute, storage: &mut Stor
             AttrValue::Graphs(bodies) => {
                 bodies.iter().for_each(|body| out.message(11, graph(model, *body, storage)));
             }
-            AttrValue::Opaque => {}
+            AttrValue::Reference { .. } | AttrValue::Opaque => {}
         }
     }
     if !attribute.untyped {
         out.int(20, kind as i64);
+    }
+    if let AttrValue::Reference { name, .. } = &attribute.value {
+        out.bytes(21, name.as_bytes());
     }
     out.finish()
 }

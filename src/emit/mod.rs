@@ -2,6 +2,7 @@
 
 mod attribute;
 mod external;
+mod function;
 mod onnx;
 mod save;
 mod tensor;

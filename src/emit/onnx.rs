@@ -1,8 +1,8 @@
 //! Model -> `ModelProto`, in ascending order of the field numbers.
 
-use crate::emit::{Storage, attribute, tensor, types};
+use crate::emit::{Storage, attribute, function, tensor, types};
 use crate::error::{Result, err};
-use crate::ir::{Constant, Declared, Def, GraphId, Model, Node, ValueId, Verified};
+use crate::ir::{Constant, Declared, Def, GraphId, Header, Model, Node, ValueId, Verified};
 use crate::wire::{Rope, Writer};
 
 /// Largest protobuf message that all readers accept.
@@ -25,22 +25,30 @@ pub(super) fn encode(verified: Verified<'_>, storage: &mut Storage) -> Rope {
         out.int(1, version);
     }
     out.message(7, graph(model, model.main(), storage));
-    for (i, (domain, version)) in model.header.opsets.iter().enumerate() {
-        let mut import = match model.header.opsets_carried.get(i) {
-            Some(kept) => Writer::keeping(kept),
-            None => Writer::default(),
-        };
-        match model.header.opsets_carried.get(i) {
+    for import in imports(&model.header) {
+        out.message(8, import);
+    }
+    for function in model.functions() {
+        out.message(25, function::function(function, storage));
+    }
+    out.finish()
+}
+
+/// The imports of a model or a function.
+pub(super) fn imports(header: &Header) -> impl Iterator<Item = Rope> {
+    header.opsets.iter().enumerate().map(|(i, (domain, version))| {
+        let kept = header.opsets_carried.get(i);
+        let mut import = kept.map_or_else(Writer::default, Writer::keeping);
+        match kept {
             Some(_) => import.text(1, domain),
             None => import.bytes(1, domain.as_bytes()),
         }
-        import.int(2, *version);
-        out.message(8, import.finish());
-    }
-    for function in model.functions() {
-        out.shared(25, &function.encoded);
-    }
-    out.finish()
+        // One that was read as zero is among what is kept, if it was stated.
+        if *version != 0 {
+            import.int(2, *version);
+        }
+        import.finish()
+    })
 }
 
 pub(super) fn within_limit(encoded: Rope) -> Result<Rope> {
@@ -73,21 +81,26 @@ pub(super) fn graph(model: &Model, id: GraphId, storage: &mut Storage) -> Rope {
     for output in entry.outputs() {
         out.message(12, types::info(model.value(output.value).name(), &output.info));
     }
-    for declared in model.declared_of(id) {
-        match declared {
-            Declared::Value(value) => {
-                let value = model.value(*value);
-                out.message(13, types::info(value.name(), value.info()));
-            }
-            Declared::Carried(encoded) => out.shared(13, encoded),
-        }
-    }
+    declarations(model, id, 13, &mut out);
     for value in model.sparse_initializers_of(id) {
         if let Some(Constant::Sparse(encoded)) = constant(model, value) {
             out.shared(15, encoded);
         }
     }
     out.finish()
+}
+
+/// Writes the declared types of inner values as field `number`.
+pub(super) fn declarations(model: &Model, id: GraphId, number: u32, out: &mut Writer) {
+    for declared in model.declared_of(id) {
+        match declared {
+            Declared::Value(value) => {
+                let value = model.value(*value);
+                out.message(number, types::info(value.name(), value.info()));
+            }
+            Declared::Carried(encoded) => out.shared(number, encoded),
+        }
+    }
 }
 
 fn constant(model: &Model, value: ValueId) -> Option<&Constant> {
@@ -97,7 +110,7 @@ fn constant(model: &Model, value: ValueId) -> Option<&Constant> {
     }
 }
 
-fn node(model: &Model, node: &Node, storage: &mut Storage) -> Rope {
+pub(super) fn node(model: &Model, node: &Node, storage: &mut Storage) -> Rope {
     let mut out = Writer::keeping(&node.carried);
     let name = |value: &Option<ValueId>| value.map_or("", |value| model.value(value).name());
     for input in node.inputs() {
@@ -112,6 +125,7 @@ fn node(model: &Model, node: &Node, storage: &mut Storage) -> Rope {
         out.message(5, attribute::attribute(model, attribute, storage));
     }
     out.text(7, node.domain());
+    out.text(8, node.overload());
     for entry in &node.metadata {
         out.message(9, types::entry(entry));
     }

@@ -30,6 +30,7 @@ impl<E: Engine> Evaluate for E {
             NewNode {
                 op: source.op().to_owned(),
                 domain: source.domain().to_owned(),
+                overload: source.overload().to_owned(),
                 name: source.name().to_owned(),
                 inputs,
                 outputs: (0..source.outputs().len()).map(|slot| format!("output{slot}")).collect(),

@@ -46,8 +46,9 @@ impl Engine for Tract {
 
 /// The encoded tract view of a model that tract may see: what it would get wrong is refused here.
 pub(super) fn lower(model: Verified<'_>, inputs: &[InputShape]) -> Result<Bytes> {
-    guard::check(model.model(), |op| FRAMEWORK.op_register.0.contains_key(op))?;
-    let view = view::of(model.model(), inputs);
+    let model = view::inlined(model.model())?;
+    guard::check(&model, |op| FRAMEWORK.op_register.0.contains_key(op))?;
+    let view = view::of(model, inputs);
     Ok(emit::onnx(view.verify().map_err(Error::from)?)?.to_bytes())
 }
 

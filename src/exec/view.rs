@@ -1,15 +1,32 @@
 //! The tract view: a copy of the model in which what tract lacks or reads differently is spelled
 //! out, without changing what the model computes.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
+use crate::error::{Result, err};
 use crate::exec::InputShape;
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
 
-/// The copy for tract.
-pub(super) fn of(model: &Model, given: &[InputShape]) -> Model {
-    let mut view = model.clone();
+/// The model without model-local functions, which tract knows only in part.
+pub(super) fn inlined(model: &Model) -> Result<Cow<'_, Model>> {
+    if model.functions().is_empty() {
+        return Ok(Cow::Borrowed(model));
+    }
+    let mut copy = model.clone();
+    let refused = copy.inline_functions().refused;
+    match (copy.functions().first(), refused.into_iter().next()) {
+        (Some(_), Some((place, reason))) => {
+            Err(err!(Engine, "a model-local function cannot be inlined: {reason}").at(place))
+        }
+        _ => Ok(Cow::Owned(copy)),
+    }
+}
+
+/// The copy for tract of a model without functions.
+pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape]) -> Model {
+    let mut view = model.into_owned();
     settle_defaults(&mut view, given);
     name_apart(&mut view);
     // tract looks for `uint64` and `uint32` elements in the wrong fields.

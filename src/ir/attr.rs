@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::ir::schema::AttrKind;
 use crate::ir::{GraphId, Stored};
 use crate::tensor::Tensor;
 
@@ -43,7 +44,15 @@ pub enum AttrValue {
     Tensors(Vec<Stored>),
     /// `GRAPHS`.
     Graphs(Vec<GraphId>),
-    /// Sparse tensors, types and references to a function's attributes: in the carried bytes.
+    /// The value of an attribute of the function around the node: what the call gives, else the
+    /// function's default, else as if it were left out.
+    Reference {
+        /// Name of the function's attribute.
+        name: String,
+        /// Kind of the value; `None` when the file does not say.
+        kind: Option<AttrKind>,
+    },
+    /// Sparse tensors and types: in the carried bytes.
     Opaque,
 }
 

@@ -15,6 +15,8 @@ pub struct NewNode {
     pub op: String,
     /// Domain; empty for the default one.
     pub domain: String,
+    /// Which of the model-local functions of this name is called; mostly empty.
+    pub overload: String,
     /// Node name, made unique; may be empty.
     pub name: String,
     /// Inputs in order.
@@ -62,7 +64,7 @@ impl Model {
     }
 
     /// A node name that is empty or that no other node has.
-    fn fresh_node_name(&mut self, base: String) -> String {
+    pub(in crate::ir) fn fresh_node_name(&mut self, base: String) -> String {
         if base.is_empty() || !self.node_names.contains(&base) {
             return base;
         }
@@ -136,6 +138,7 @@ impl Model {
             name,
             domain: node.domain,
             op: node.op,
+            overload: node.overload,
             graph,
             inputs: node.inputs,
             outputs,
@@ -186,7 +189,8 @@ impl Model {
         self.graphs[graph.index()].declared.push(entry);
     }
 
-    pub(crate) fn push_function(&mut self, function: Function) {
+    /// Adds a model-local function, after the existing ones.
+    pub fn push_function(&mut self, function: Function) {
         self.functions.push(function);
     }
 

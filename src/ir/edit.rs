@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::ir::{
-    AttrValue, Attribute, Constant, Def, GraphId, Info, Model, NodeId, Stored, StoredAs,
+    AttrValue, Attribute, Constant, Declared, Def, GraphId, Info, Model, NodeId, Stored, StoredAs,
     TensorType, Use, ValueId, ValueType,
 };
 use crate::tensor::Tensor;
@@ -302,9 +302,27 @@ impl Model {
         self.drop_use(value, Use::Carried { graph });
     }
 
-    /// Keeps only the metadata of nodes and declarations whose key `wanted` accepts; returns the
-    /// number of bytes of text removed.
-    pub fn retain_metadata(&mut self, wanted: impl Fn(&str) -> bool) -> usize {
+    /// Replaces what is declared about values, and lists those in `value_info` of their graphs that
+    /// were not listed.
+    pub fn declare(&mut self, infos: Vec<(ValueId, Info)>) {
+        let entries = self.graphs.iter().flat_map(|graph| &graph.declared);
+        let listed = |entry: &Declared| match entry {
+            Declared::Value(value) => Some(*value),
+            Declared::Carried(_) => None,
+        };
+        let listed: HashSet<ValueId> = entries.filter_map(listed).collect();
+        for (value, info) in infos {
+            if !listed.contains(&value) {
+                let graph = self.values[value.index()].graph;
+                self.graphs[graph.index()].declared.push(Declared::Value(value));
+            }
+            self.set_info(value, info);
+        }
+    }
+
+    /// Keeps only the metadata of nodes and declarations whose key `wanted` accepts, in functions,
+    /// too; returns the number of bytes of text removed.
+    pub fn retain_metadata(&mut self, wanted: &dyn Fn(&str) -> bool) -> usize {
         let mut removed = 0;
         let mut retain = |entries: &mut Vec<(String, String)>| {
             entries.retain(|(key, value)| {
@@ -317,6 +335,9 @@ impl Model {
         self.values.iter_mut().filter(|v| v.alive).for_each(|v| retain(&mut v.info.metadata));
         for graph in self.graphs.iter_mut().filter(|graph| graph.alive) {
             graph.outputs.iter_mut().for_each(|o| retain(&mut o.info.metadata));
+        }
+        for function in &mut self.functions {
+            removed += function.body.retain_metadata(wanted);
         }
         removed
     }

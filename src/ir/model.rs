@@ -5,7 +5,11 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 
 use crate::ir::schema::canonical;
-use crate::ir::{GraphId, Info, Node, NodeId, Value, ValueId};
+use crate::ir::{Function, GraphId, Info, Node, NodeId, Value, ValueId};
+
+/// Deepest nesting of bodies. The format's own readers stop at 100 nested messages, of which each
+/// body takes three.
+pub const BODY_DEPTH: usize = 100 / 3;
 
 /// A model: one main graph, its bodies, and what the file says around them.
 #[derive(Debug, Clone, Default)]
@@ -37,19 +41,6 @@ pub struct Header {
     pub(crate) carried: Bytes,
     /// Encoded remainders of the operator-set imports, in step with `opsets` as read.
     pub(crate) opsets_carried: Vec<Bytes>,
-}
-
-/// A model-local function: carried, not modelled.
-#[derive(Debug, Clone)]
-pub struct Function {
-    /// Domain of the calls.
-    pub domain: String,
-    /// Operator type of the calls.
-    pub name: String,
-    /// Distinguishes functions of the same name.
-    pub overload: String,
-    /// The encoded `FunctionProto`.
-    pub(crate) encoded: Bytes,
 }
 
 /// A graph: the main one or a body.
@@ -150,9 +141,9 @@ impl Model {
         node.label(output)
     }
 
-    /// The model-local function a node calls.
+    /// The model-local function a node calls. Linear in the number of functions.
     pub fn function_of(&self, node: &Node) -> Option<&Function> {
-        self.functions.iter().find(|f| f.name == node.op && f.domain == node.domain)
+        self.functions.iter().find(|function| function.key() == node.callee())
     }
 }
 

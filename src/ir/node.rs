@@ -11,6 +11,7 @@ pub struct Node {
     pub(crate) name: String,
     pub(crate) domain: String,
     pub(crate) op: String,
+    pub(crate) overload: String,
     pub(crate) graph: GraphId,
     pub(crate) inputs: Vec<Option<ValueId>>,
     pub(crate) outputs: Vec<Option<ValueId>>,
@@ -36,6 +37,11 @@ impl Node {
     /// Domain as written; both `""` and `ai.onnx` are the default domain.
     pub fn domain(&self) -> &str {
         &self.domain
+    }
+
+    /// Which of the model-local functions of this name it calls; mostly empty.
+    pub fn overload(&self) -> &str {
+        &self.overload
     }
 
     /// The graph it stands in.

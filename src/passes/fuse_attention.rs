@@ -89,7 +89,7 @@ fn plan(model: &Model, node: NodeId, shapes: &Shapes) -> Option<Plan> {
     let transpose = look.made_by(key, "Transpose")?;
     let perm = transpose.attr_ints("perm").filter(|perm| perm.len() == 4)?;
     let source = transpose.input(0)?;
-    let heads = |value: ValueId| shapes.dims(value)?.get(1).copied().flatten();
+    let heads = |value: ValueId| shapes.dims(value)?.get(1)?.known();
     let float =
         matches!(shapes.dtype(q)?, DType::Float | DType::Float16 | DType::Bfloat16 | DType::Double);
     let same_heads = heads(q).is_some() && heads(q) == heads(key) && heads(q) == heads(v);

@@ -76,7 +76,7 @@ fn plan(model: &Model, squeeze: NodeId, shapes: &Shapes) -> Option<Plan> {
     let (start, end) = (one(list(slice, "starts", 1)?)?, one(list(slice, "ends", 2)?)?);
     let squeezed = position(one(list(node, "axes", 1)?)?)?;
     // A Slice clamps its bounds, a Gather does not: the element must surely be there.
-    let extent = i64::try_from(shapes.dims(from)?.get(axis).copied().flatten()?).ok()?;
+    let extent = shapes.dims(from)?.get(axis)?.known()?;
     let bound =
         |x: i64| if x < 0 { x.checked_add(extent).map(|x| x.max(0)) } else { Some(x.min(extent)) };
     let (start, end) = (bound(start)?, bound(end)?);

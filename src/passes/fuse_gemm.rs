@@ -1,6 +1,6 @@
 //! `fuse-gemm`: see `docs/passes/fuse-gemm.md`.
 
-use crate::analysis::Shapes;
+use crate::analysis::{Shapes, Term};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::passes::{Match, Promise, Rule};
 use crate::tensor::DType;
@@ -87,13 +87,12 @@ fn broadcasts(model: &Model, shapes: &Shapes, bias: ValueId, product: NodeId) ->
     let (Some(bias), Some([rows, columns])) = (shapes.dims(bias), shapes.dims(output)) else {
         return false;
     };
-    let fits = |own: Option<usize>, whole: Option<usize>| {
-        own == Some(1) || (own.is_some() && own == whole)
-    };
-    match *bias {
+    let fits =
+        |own: &Term, whole: &Term| *own == Term::ONE || (own.is_determined() && own == whole);
+    match bias {
         [] => true,
-        [n] => fits(n, *columns),
-        [m, n] => fits(m, *rows) && fits(n, *columns),
+        [n] => fits(n, columns),
+        [m, n] => fits(m, rows) && fits(n, columns),
         _ => false,
     }
 }

@@ -86,13 +86,13 @@ fn plan(model: &Model, node: NodeId, shapes: &Shapes) -> Option<Plan> {
     let groups = all(1, 1.0)?;
     all(2, 0.0)?;
     let (outer, inner) = (shapes.dims(x)?, shapes.dims(split)?);
-    let channels = outer.get(1).copied().flatten()?;
+    let channels = outer.get(1)?.extent()?;
     // [N, C, …] became [N, groups, all the rest].
     let fits = inner.len() == 3
-        && inner[1] == Some(groups)
+        && inner[1].extent() == Some(groups)
         && channels.is_multiple_of(groups.max(1))
         && shapes.same_dims(x, back)
-        && (outer[0].is_some() && outer[0] == inner[0]
+        && (outer[0].is_determined() && outer[0] == inner[0]
             || target(model, split)?.first() == Some(&0));
     let column = |tensor: Tensor| {
         // [C, 1, 1] in front of the spatial axes.

@@ -1,6 +1,6 @@
 //! `fuse-layer-norm`: see `docs/passes/fuse-layer-norm.md`.
 
-use crate::analysis::{Shapes, constant};
+use crate::analysis::{Shapes, Term, constant};
 use crate::ir::{AttrValue, Attribute, Model, NodeId, ValueId};
 use crate::passes::look::Look;
 use crate::passes::{Match, Promise, Rule};
@@ -94,7 +94,7 @@ fn plan(look: &Look<'_>, node: NodeId, scaled: ValueId, bias: Option<ValueId>) -
     let dims = look.shapes.dims(found.x)?;
     let first = *found.axes.first()?;
     let trailing = found.axes.iter().copied().eq(first..dims.len());
-    let whole: Vec<usize> = dims[first..].iter().copied().collect::<Option<_>>()?;
+    let whole: Vec<usize> = dims[first..].iter().map(Term::extent).collect::<Option<_>>()?;
     let fits = |value: ValueId| constant(model, value).is_some_and(|t| t.dims() == whole);
     if !trailing
         || !fits(scale)

@@ -1,6 +1,6 @@
 //! `fuse-reshape`: see `docs/passes/fuse-reshape.md`.
 
-use crate::analysis::{Shapes, constant};
+use crate::analysis::{Shapes, Term, constant};
 use crate::ir::{Model, Node, NodeId, ValueId};
 use crate::passes::{Match, Promise, Rule};
 use crate::tensor::Tensor;
@@ -80,12 +80,12 @@ fn reshaped(model: &Model, shapes: &Shapes, node: NodeId) -> Option<ValueId> {
 }
 
 /// A Transpose that moves only axes of one element.
-fn keeps_order(node: &Node, dims: Option<&[Option<usize>]>) -> bool {
+fn keeps_order(node: &Node, dims: Option<&[Term]>) -> bool {
     let (true, Some(dims)) = (node.is("Transpose"), dims) else { return false };
     let reversed: Vec<i64> = (0..dims.len() as i64).rev().collect();
     let perm = node.attr_ints("perm").unwrap_or(&reversed);
     let long = perm.iter().filter_map(|&axis| usize::try_from(axis).ok());
-    let mut long = long.filter(|&axis| dims.get(axis).is_none_or(|dim| *dim != Some(1)));
+    let mut long = long.filter(|&axis| dims.get(axis).is_none_or(|dim| *dim != Term::ONE));
     let mut last = None;
     perm.len() == dims.len() && long.all(|axis| last.replace(axis).is_none_or(|last| last < axis))
 }

@@ -2,10 +2,11 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FuseActivation, FuseAffine,
-    FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FoldTarget, FuseActivation,
+    FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
     FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
-    FuseSoftmax, FuseTranspose, Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    FuseSoftmax, FuseTranspose, InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata,
+    StripInitializerInputs,
 };
 
 /// A registered pass with its default options.
@@ -18,10 +19,12 @@ pub struct Entry {
 pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(StripInitializerInputs::default()) },
     Entry { make: || Box::new(StripDebugMetadata) },
+    Entry { make: || Box::new(InlineFunctions) },
     Entry { make: || Box::new(ConvertConstant) },
     Entry { make: || Box::new(EliminateIdentity) },
     Entry { make: || Box::new(EliminateNoOp) },
     Entry { make: || Box::new(FoldShape) },
+    Entry { make: || Box::new(FoldTarget) },
     Entry { make: || Box::new(FoldConstant::default()) },
     Entry { make: || Box::new(EliminateUnusedOutput) },
     Entry { make: || Box::new(EliminateCommon) },

@@ -30,7 +30,7 @@ impl Pass for StripDebugMetadata {
     fn run(&self, model: &mut Model, _: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         let debug = |key: &str| KEYS.contains(&key) || PREFIXES.iter().any(|p| key.starts_with(p));
-        let bytes = model.retain_metadata(|key| !debug(key));
+        let bytes = model.retain_metadata(&|key| !debug(key));
         if bytes > 0 {
             report.did("model", format!("removed {bytes} bytes of the exporter's notes"));
         }

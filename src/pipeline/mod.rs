@@ -1,6 +1,7 @@
 //! Decides what runs in which order, checks it, and collects what was done.
 
 mod check;
+mod declare;
 mod fix;
 mod inputs;
 mod probe;
@@ -9,6 +10,7 @@ mod run;
 mod settle;
 
 pub use check::{Check, Inputs, Outcome};
+pub use declare::declare_shapes;
 pub use fix::FixedAxes;
 pub use inputs::inputs;
 pub use probe::probes;

@@ -2,8 +2,8 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FuseActivation, FuseAffine,
-    FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FoldTarget, FuseActivation,
+    FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
     FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
     FuseSoftmax, FuseTranspose, Granularity, Pass, QuantizeStatic, StripDebugMetadata,
     StripInitializerInputs,
@@ -65,6 +65,7 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
         Box::new(EliminateIdentity),
         Box::new(EliminateNoOp),
         Box::new(FoldShape),
+        Box::new(FoldTarget),
         Box::new(FoldConstant::within(TENSOR_GROWTH, TOTAL_GROWTH)),
         Box::new(EliminateUnusedOutput),
         Box::new(EliminateCommon),

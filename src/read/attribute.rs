@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::{Result, err};
+use crate::ir::schema::AttrKind;
 use crate::ir::{AttrValue, Attribute, GraphId};
 use crate::proto::attribute_proto::AttributeType;
 use crate::read::{Folder, tensor};
@@ -47,12 +48,12 @@ pub(super) fn read(
     body: &mut dyn FnMut(&Message, &mut Folder) -> Result<GraphId>,
 ) -> Result<Attribute> {
     let fields = message.fields().collect::<Result<Vec<_>>>()?;
-    let (mut name, mut declared, mut reference) = (String::new(), None, false);
+    let (mut name, mut declared, mut reference) = (String::new(), None, None);
     for field in &fields {
         match field.number {
             1 => name = field.clone().text()?,
             20 => declared = Some(field.clone().i32()?),
-            REFERENCE => reference = !field.clone().text()?.is_empty(),
+            REFERENCE => reference = Some(field.clone().text()?).filter(|name| !name.is_empty()),
             _ => {}
         }
     }
@@ -70,7 +71,8 @@ pub(super) fn read(
             .map_or(AttributeType::Undefined, |(_, kind)| *kind)),
     };
     let kind = kind.map_err(|error| error.at(format_args!("attribute `{name}`")))?;
-    let own = FIELDS.iter().find(|(_, k)| *k == kind && !reference).map(|(number, _)| *number);
+    let own =
+        FIELDS.iter().find(|(_, k)| *k == kind && reference.is_none()).map(|(number, _)| *number);
     let filled = FIELDS.iter().filter(|(number, _)| present(*number) && Some(*number) != own);
     if let (Some(_), Some((other, _))) = (own, filled.into_iter().next()) {
         return Err(err!(
@@ -85,14 +87,18 @@ pub(super) fn read(
     for field in fields {
         match field.number {
             1 => {}
-            20 if own.is_some() => {}
+            20 if own.is_some() || reference.is_some() => {}
+            REFERENCE if reference.is_some() => {}
             number if Some(number) == own => values.take(field)?,
             _ => rest.keep(&field),
         }
     }
-    let value = values
-        .build(own.map_or(AttributeType::Undefined, |_| kind), folder, body)
-        .map_err(|error| error.at(format_args!("attribute `{name}`")))?;
+    let value = match reference {
+        Some(name) => AttrValue::Reference { name, kind: AttrKind::from_name(kind.as_str_name()) },
+        None => values
+            .build(own.map_or(AttributeType::Undefined, |_| kind), folder, body)
+            .map_err(|error| error.at(format_args!("attribute `{name}`")))?,
+    };
     let untyped = declared.is_none();
     Ok(Attribute { name, value, implicit, untyped, carried: rest.finish() })
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use crate::error::{Result, err};
 use crate::ir::{
-    Constant, Declared, Def, GraphId, GraphOutput, Info, Model, Node, NodeId, Use, ValueId, label,
+    BODY_DEPTH, Constant, Declared, Def, GraphId, GraphOutput, Info, Model, Node, NodeId, Use,
+    ValueId, label,
 };
 use crate::read::onnx::{entry, text_or_keep};
 use crate::read::{Folder, attribute, sparse, tensor, types};
@@ -41,9 +42,12 @@ pub(super) fn read(model: &mut Model, message: &Message, folder: &mut Folder) ->
     reader.graph(message, folder).map(|_| ())
 }
 
-/// Deepest nesting of bodies. The format's own readers stop at 100 nested messages, of which each
-/// body takes three.
-const BODY_DEPTH: usize = 100 / 3;
+/// Reads the main graph of a function's body.
+pub(super) fn body(model: &mut Model, parts: &Parts, folder: &mut Folder) -> Result<()> {
+    let mut reader = Reader { model, scopes: Scopes::default() };
+    let graph = reader.model.add_graph("", None);
+    reader.fill(graph, parts, folder)
+}
 
 struct Reader<'a> {
     model: &'a mut Model,
@@ -52,13 +56,13 @@ struct Reader<'a> {
 
 /// The fields of a graph message.
 #[derive(Default)]
-struct Parts {
-    nodes: Vec<Message>,
+pub(super) struct Parts {
+    pub(super) nodes: Vec<Message>,
     initializers: Vec<Message>,
     sparse: Vec<Message>,
-    inputs: Vec<Message>,
-    outputs: Vec<Message>,
-    declared: Vec<Message>,
+    pub(super) inputs: Vec<Message>,
+    pub(super) outputs: Vec<Message>,
+    pub(super) declared: Vec<Message>,
     annotations: Vec<Message>,
 }
 
@@ -88,16 +92,20 @@ impl Reader<'_> {
         }
         let graph = self.model.add_graph(&name, None);
         self.model.graph_mut(graph).carried = rest.finish();
-        self.scopes.0.push(HashMap::new());
-        self.definitions(graph, &parts, folder)
-            .and_then(|nodes| self.mentions(graph, &parts, nodes, folder))
-            .map_err(|error| match name.as_str() {
-                "" => error,
-                name if graph == self.model.main() => error.at(format_args!("graph `{name}`")),
-                name => error.at(format_args!("body `{name}`")),
-            })?;
-        self.scopes.0.pop();
+        self.fill(graph, &parts, folder).map_err(|error| match name.as_str() {
+            "" => error,
+            name if graph == self.model.main() => error.at(format_args!("graph `{name}`")),
+            name => error.at(format_args!("body `{name}`")),
+        })?;
         Ok(graph)
+    }
+
+    fn fill(&mut self, graph: GraphId, parts: &Parts, folder: &mut Folder) -> Result<()> {
+        self.scopes.0.push(HashMap::new());
+        let nodes = self.definitions(graph, parts, folder)?;
+        self.mentions(graph, parts, nodes, folder)?;
+        self.scopes.0.pop();
+        Ok(())
     }
 
     fn definitions(
@@ -211,6 +219,7 @@ impl Reader<'_> {
             name: parts.name,
             domain: parts.domain,
             op: parts.op,
+            overload: parts.overload,
             graph,
             inputs,
             outputs,
@@ -266,6 +275,7 @@ struct NodeParts {
     name: String,
     op: String,
     domain: String,
+    overload: String,
     inputs: Vec<String>,
     outputs: Vec<String>,
     attributes: Vec<Message>,
@@ -285,6 +295,7 @@ impl NodeParts {
                 4 => parts.op = field.text()?,
                 5 => parts.attributes.push(field.message()?),
                 7 => parts.domain = text_or_keep(field, &mut rest)?,
+                8 => parts.overload = text_or_keep(field, &mut rest)?,
                 9 => match entry(&field.clone().message()?)? {
                     Some(entry) => parts.metadata.push(entry),
                     None => rest.keep(&field),

@@ -2,7 +2,7 @@
 
 mod attribute;
 mod external;
-mod functions;
+mod function;
 mod graph;
 mod onnx;
 mod order;

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::disk;
 use crate::error::{Error, Result, err};
-use crate::ir::{Function, Model};
-use crate::read::{Folder, functions, graph, order, sniff};
+use crate::ir::{Header, Model};
+use crate::read::{Folder, function, graph, order, sniff};
 use crate::wire::{Field, Message, Rest};
 
 /// A model as read.
@@ -57,33 +57,33 @@ fn decode(encoded: Bytes, folder: &mut Folder) -> Result<Loaded> {
     }
     let mut model = Model::default();
     let mut notes = Vec::new();
-    let graphs = header(&mut model, &Message::new(encoded))?;
+    let (graphs, functions) = header(&mut model, &Message::new(encoded))?;
     let main = Message::merged(graphs).ok_or_else(|| {
         err!(Format, "not a valid ONNX model: it has no graph")
             .help("the file may be truncated or of another format")
     })?;
     graph::read(&mut model, &main, folder)?;
     order::sort(&mut model, &mut notes)?;
+    for message in &functions {
+        let function = function::read(message, folder, &mut notes)?;
+        model.push_function(function);
+    }
     model.verify().map_err(Error::from)?;
-    functions::check(&model, &mut notes)?;
     notes.extend(model.warnings().iter().map(ToString::to_string));
     Ok(Loaded { model, notes, external: false, byte_size: size as u64 })
 }
 
-/// Everything but the graph, whose parts are returned.
-fn header(model: &mut Model, message: &Message) -> Result<Vec<Message>> {
-    let (mut graphs, mut rest) = (Vec::new(), Rest::default());
+/// Everything but the parts of the graph and the functions, which are returned.
+fn header(model: &mut Model, message: &Message) -> Result<(Vec<Message>, Vec<Message>)> {
+    let (mut graphs, mut functions, mut rest) = (Vec::new(), Vec::new(), Rest::default());
     let mut keys = HashSet::new();
     for field in message.fields() {
         let field = field?;
         match field.number {
             1 => model.header.ir_version = Some(field.i64()?),
             7 => graphs.push(field.message()?),
-            8 => import(model, &field.message()?)?,
-            25 => {
-                let function = function(&field.message()?)?;
-                model.push_function(function);
-            }
+            8 => import(&mut model.header, &field.message()?)?,
+            25 => functions.push(field.message()?),
             2 => {
                 rest.keep(&field);
                 model.header.producer = field.text()?;
@@ -100,39 +100,31 @@ fn header(model: &mut Model, message: &Message) -> Result<Vec<Message>> {
         }
     }
     model.header.carried = rest.finish();
-    Ok(graphs)
+    Ok((graphs, functions))
 }
 
-fn import(model: &mut Model, message: &Message) -> Result<()> {
-    let (mut domain, mut version, mut rest) = (String::new(), 0, Rest::default());
+/// An import of an operator set.
+pub(super) fn import(header: &mut Header, message: &Message) -> Result<()> {
+    let (mut domain, mut stated, mut rest) = (String::new(), None, Rest::default());
     for field in message.fields() {
         let field = field?;
         match field.number {
             1 => domain = text_or_keep(field, &mut rest)?,
-            2 => version = field.i64()?,
+            2 => stated = Some((field.clone().i64()?, field)),
             _ => rest.keep(&field),
         }
     }
-    if model.header.opsets.iter().any(|(known, _)| *known == domain) {
+    let version = stated.as_ref().map_or(0, |(version, _)| *version);
+    // A zero is kept, so that its presence survives.
+    if let Some((0, field)) = &stated {
+        rest.keep(field);
+    }
+    if header.opsets.iter().any(|(known, _)| *known == domain) {
         return Err(err!(Invalid, "operator set `{domain}` is imported twice"));
     }
-    model.header.opsets.push((domain, version));
-    model.header.opsets_carried.push(rest.finish());
+    header.opsets.push((domain, version));
+    header.opsets_carried.push(rest.finish());
     Ok(())
-}
-
-fn function(message: &Message) -> Result<Function> {
-    let (mut name, mut domain, mut overload) = <(String, String, String)>::default();
-    for field in message.fields() {
-        let field = field?;
-        match field.number {
-            1 => name = field.text()?,
-            10 => domain = field.text()?,
-            13 => overload = field.text()?,
-            _ => {}
-        }
-    }
-    Ok(Function { domain, name, overload, encoded: message.bytes().clone() })
 }
 
 /// The text of a field; one that is present and empty is kept, so that its presence survives.

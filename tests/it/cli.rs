@@ -281,3 +281,23 @@ fn the_snapshot_model_is_the_one_inspected() {
     assert_eq!(at(&report, "inputs/0/name"), "input");
     assert_eq!(at(&report, "outputs/0/dtype"), "float");
 }
+
+#[test]
+fn functions_are_inlined_when_asked() {
+    let folder = tempdir().unwrap();
+    let line = "convert fixtures/graphs/function_call.onnx -o TMP/out.onnx --force";
+    let ran = shell(&format!("{line} --opset 21"), folder.path());
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(
+        ran.err.contains("function `local.layers::ScaledLeaky`: operators inside"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.contains("use --inline-functions"), "{}", ran.err);
+    assert_eq!(listing(folder.path()), [""; 0]);
+    ok(&shell(&format!("{line} --inline-functions --opset 21"), folder.path()));
+    let report = json(&shell("inspect TMP/out.onnx --json", folder.path()));
+    assert_eq!((at(&report, "opset").as_i64(), at(&report, "nodes").as_u64()), (Some(21), Some(5)));
+    let line = "compare fixtures/graphs/function_call.onnx TMP/out.onnx --data random:3";
+    assert!(ok(&shell(line, folder.path())).contains("SQNR equal"));
+}

@@ -1,11 +1,11 @@
 //! Execution: what is observed is what is computed, for any batch and any choice of inputs.
 
-use onnxpress::ErrorKind;
 use onnxpress::analysis::{Evaluate, constant};
 use onnxpress::data::Options;
 use onnxpress::exec::{Observation, Observe, Runner, Tap, Tract};
 use onnxpress::ir::{At, Model, NewNode, ValueId};
 use onnxpress::tensor::{DType, Tensor};
+use onnxpress::{ErrorKind, read};
 
 use crate::support::{
     Named, add, add_input, add_output, fixture, floats, load, pixels, run, samples, value,
@@ -253,4 +253,54 @@ fn evaluating_what_has_bodies_or_is_wrong_is_an_error() {
     let error = Tract.evaluate(&model, node, &inputs).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Engine, "{error}");
     assert!(model.is_live_value(value(&model, "sum")), "the model is as it was");
+}
+
+#[test]
+fn calls_of_functions_run_and_are_observed_under_their_own_names() {
+    let source = |body: &str, functions: &str| {
+        let text = format!(
+            "<ir_version: 8, opset_import: [\"\" : 17, \"local\" : 1]>
+             g (float[2,3] x) => (float[2,3] y) {{ {body} }} {functions}"
+        );
+        read::text(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    };
+    let called = source(
+        "h = local.outer <alpha = 0.25> (x) y = Neg (h)",
+        "<domain: \"local\", opset_import: [\"\" : 17, \"local\" : 1]>
+         outer <alpha, beta = 0.5> (a, b) => (c) {
+            s = ReduceSum <keepdims = 0> (a)
+            p = Greater (s, s)
+            t = local.inner <slope: float = @beta> (a)
+            c = If (p) <
+               then_branch = t () => (u) { u = Abs (t) },
+               else_branch = e () => (v) { v = local.inner <slope: float = @alpha> (t) }
+            >
+         }
+         <domain: \"local\", opset_import: [\"\" : 17]>
+         inner <slope> (a) => (b) { b = LeakyRelu <alpha: float = @slope> (a) }",
+    );
+    let plain =
+        source("t = LeakyRelu <alpha = 0.5> (x) h = LeakyRelu <alpha = 0.25> (t) y = Neg (h)", "");
+    let inputs =
+        vec![("x".to_owned(), Tensor::from_f32(&[2, 3], &[-8.0, 1.0, -2.0, 3.0, 4.0, -1.0]))];
+    let seen = |model: &Model| {
+        let tap = Tap { value: "h".into(), observe: Observe::Value };
+        Runner::new(&Tract, model, vec![tap]).run(&inputs).unwrap()
+    };
+    let (called, plain) = (seen(&called), seen(&plain));
+    assert_eq!(called.outputs, plain.outputs);
+    assert_eq!(called.observed, plain.observed);
+    assert!(matches!(&called.observed[0], Some(Observation::Value(_))));
+    let stays = source(
+        "y = local.f (x)",
+        "<domain: \"local\", opset_import: [\"\" : 18]> f (a) => (b) { b = ReduceMax (a) }",
+    );
+    let error = run(&stays, &inputs).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Engine);
+    assert!(
+        error.to_string().contains(
+            "function `local::f`: a model-local function cannot be inlined: it imports version 18"
+        ),
+        "{error}"
+    );
 }

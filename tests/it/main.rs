@@ -6,6 +6,8 @@ mod cli_errors;
 mod diff;
 mod exec;
 mod exec_guard;
+mod functions;
+mod fuzz;
 mod house;
 mod isolated;
 mod markdown;

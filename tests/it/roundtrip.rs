@@ -4,13 +4,16 @@ use bytes::Bytes;
 use onnxpress::calibrate::Calibration;
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
-use onnxpress::passes::{Context, Granularity};
+use onnxpress::passes::{Context, Granularity, Pass, StripDebugMetadata};
 use onnxpress::pipeline::{self, QuantizeOptions};
 use onnxpress::tensor::Tensor;
 use onnxpress::{ErrorKind, read};
 use protobuf::Message;
+use reference::onnx::attribute_proto::AttributeType;
 use reference::onnx::tensor_proto::DataLocation;
-use reference::onnx::{ModelProto, TensorProto};
+use reference::onnx::{
+    AttributeProto, GraphProto, ModelProto, StringStringEntryProto, TensorProto, ValueInfoProto,
+};
 
 use tempfile::tempdir;
 
@@ -261,4 +264,51 @@ fn an_untouched_weight_is_a_window_of_the_file() {
     };
     let large: Vec<_> = tensors.filter(|tensor| tensor.byte_size() > 1000).collect();
     assert!(large.len() >= 2 && large.into_iter().all(inside), "weights are not copied");
+}
+
+#[test]
+fn all_that_a_function_says_survives() {
+    let mut model = parsed(&original("graphs/function_call.onnx"));
+    let function = &mut model.functions[0];
+    function.set_doc_string("what it does".into());
+    function.set_overload("v1".into());
+    let entry = |key: &str| {
+        let mut entry = StringStringEntryProto::new();
+        entry.set_key(key.into());
+        entry.set_value("text".into());
+        entry
+    };
+    function.metadata_props.push(entry("kept"));
+    function.node[0].metadata_props.extend([entry("pkg.torch.trace"), entry("mine")]);
+    for (name, number) in [("known", 1), ("body", 5)] {
+        let mut default = AttributeProto::new();
+        default.set_name(name.into());
+        if number == 1 {
+            default.set_type(AttributeType::FLOAT);
+            default.set_f(0.5);
+        } else {
+            default.set_type(AttributeType::GRAPH);
+            default.g = Some(GraphProto::new()).into();
+        }
+        function.attribute_proto.push(default);
+    }
+    for name in ["scaled", "nobody"] {
+        let mut declared = ValueInfoProto::new();
+        declared.set_name(name.into());
+        function.value_info.push(declared);
+    }
+    for node in &mut model.graph.as_mut().unwrap().node {
+        if node.domain() == "local.layers" {
+            node.set_overload("v1".into());
+        }
+    }
+    let before = Bytes::from(model.write_to_bytes().unwrap());
+    let mut read = decode(before.clone());
+    assert_eq!(encode(&read), before);
+    let report = StripDebugMetadata.run(&mut read, &Context::default()).unwrap();
+    assert!(report.changed());
+    model.functions[0].node[0].metadata_props.remove(0);
+    assert_eq!(parsed(&encode(&read)), model, "one entry less, and nothing else");
+    let mut inlined = read.inline_functions();
+    assert_eq!(inlined.done.remove(0).1, "2 calls replaced by its nodes");
 }

@@ -44,6 +44,8 @@ for model in fixtures/*.onnx fixtures/graphs/*.onnx; do
 done
 check check_text "$venv/bin/python" "$peers/check_text.py" "$release/examples/text_form" "${fixtures[@]}"
 
+check check_functions "$venv/bin/python" "$peers/check_functions.py"
+
 check check_opset "$venv/bin/python" "$peers/check_opset.py" \
     "$ONNXPRESS convert {in} -o {out} --opset {target} --force -q" --cases hand
 

@@ -65,7 +65,7 @@ fn quantized_weights_belong_to_the_layer_they_feed() {
     let layer = &cost.layers[0];
     assert_eq!((layer.parameters, layer.weight_bytes), (12, 12));
     assert_eq!((layer.op.as_str(), layer.name.as_str()), ("MatMul", "y"));
-    assert_eq!(layer.output, Some(vec![Some(1), Some(4)]));
+    assert_eq!(layer.output, Some(vec![1.into(), 4.into()]));
 }
 
 #[test]

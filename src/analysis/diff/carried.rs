@@ -31,7 +31,7 @@ pub(super) const GRAPH: Message = Message {
 pub(super) const NODE: Message = Message {
     metadata: &[6, 9],
     elsewhere: &[],
-    names: &[(6, "doc_string"), (8, "overload"), (10, "device_configurations")],
+    names: &[(6, "doc_string"), (10, "device_configurations")],
 };
 pub(super) const TENSOR: Message = Message {
     metadata: &[12, 16],
@@ -40,10 +40,12 @@ pub(super) const TENSOR: Message = Message {
 };
 pub(super) const VALUE: Message =
     Message { metadata: &[3, 4], elsewhere: &[], names: &[(3, "doc_string")] };
-pub(super) const ATTRIBUTE: Message = Message {
-    metadata: &[13],
+pub(super) const ATTRIBUTE: Message =
+    Message { metadata: &[13], elsewhere: &[], names: &[(13, "doc_string"), (14, "type_proto")] };
+pub(super) const FUNCTION: Message = Message {
+    metadata: &[8, 14],
     elsewhere: &[],
-    names: &[(13, "doc_string"), (14, "type_proto"), (21, "ref_attr_name")],
+    names: &[(8, "doc_string"), (14, "metadata_props")],
 };
 
 /// Longest text that is shown, in characters.

@@ -25,9 +25,17 @@ pub(super) fn node_name(model: &Model, node: &Node) -> String {
     }
 }
 
-/// The operator, with its domain unless that is the default one.
+/// The operator, with its domain unless that is the default one, and with its overload.
 pub(super) fn operator(node: &Node) -> String {
-    if node.is_standard() { node.op().into() } else { format!("{}.{}", node.domain(), node.op()) }
+    let domain = if node.is_standard() { "" } else { node.domain() };
+    path(domain, node.op(), node.overload())
+}
+
+/// `domain.name:overload`, without what is empty.
+pub(super) fn path(domain: &str, name: &str, overload: &str) -> String {
+    let dot = if domain.is_empty() { "" } else { "." };
+    let colon = if overload.is_empty() { "" } else { ":" };
+    format!("{domain}{dot}{name}{colon}{overload}")
 }
 
 /// The name of the value in an input or output slot.
@@ -73,6 +81,7 @@ pub(super) fn attr(model: &Model, value: &AttrValue) -> String {
         AttrValue::Strings(xs) => format!("[{}]", list(xs.len(), |i| text(&xs[i]))),
         AttrValue::Tensors(xs) => format!("[{}]", list(xs.len(), |i| tensor(&xs[i].tensor))),
         AttrValue::Graphs(xs) => format!("{} bodies", xs.len()),
+        AttrValue::Reference { name, .. } => format!("@{}", name.escape_debug()),
         AttrValue::Opaque => "of a type that is not shown".into(),
     }
 }

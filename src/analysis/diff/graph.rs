@@ -5,9 +5,7 @@ use super::carried::{self, Message};
 use super::describe::{self, node_name};
 use super::lookup::{self, constants_of};
 use super::{Change, Diff, DiffOptions, Distance, Item, Subject, What};
-use crate::ir::{
-    Constant, Function, GraphId, GraphOutput, Info, Model, Node, Stored, Value, ValueId,
-};
+use crate::ir::{Constant, GraphId, GraphOutput, Info, Model, Node, Stored, Value, ValueId};
 
 /// Two bodies that belong together, and where they are.
 pub(super) type Bodies = Vec<(GraphId, GraphId, String)>;
@@ -20,16 +18,33 @@ pub(super) struct Comparison<'a> {
     /// Where changes are found at the moment.
     pub(super) path: String,
     changes: Vec<Change>,
+    /// Nodes that were paired in functions.
+    matched_inside: usize,
 }
 
 impl<'a> Comparison<'a> {
     pub(super) fn new(a: &'a Model, b: &'a Model, options: DiffOptions) -> Self {
         let alignment = Alignment::new(a, b);
-        Self { a, b, options, alignment, path: String::new(), changes: Vec::new() }
+        Self {
+            a,
+            b,
+            options,
+            alignment,
+            path: String::new(),
+            changes: Vec::new(),
+            matched_inside: 0,
+        }
     }
 
     pub(super) fn finish(self) -> Diff {
-        Diff { changes: self.changes, matched_nodes: self.alignment.len() }
+        let matched_nodes = self.alignment.len() + self.matched_inside;
+        Diff { changes: self.changes, matched_nodes }
+    }
+
+    /// Takes over what was found in a function.
+    pub(super) fn take(&mut self, inside: Diff) {
+        self.changes.extend(inside.changes);
+        self.matched_inside += inside.matched_nodes;
     }
 
     pub(super) fn push(&mut self, subject: Subject, name: impl Into<String>, what: What) {
@@ -75,34 +90,22 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Functions are carried: only presence and equality are known.
-    pub(super) fn functions(&mut self) {
-        self.path.clear();
-        let name = |f: &Function| match f.overload.as_str() {
-            "" => format!("{}.{}", f.domain, f.name),
-            overload => format!("{}.{}:{overload}", f.domain, f.name),
-        };
-        let (a, b) = (self.a.functions(), self.b.functions());
-        for old in a {
-            match b.iter().find(|new| name(new) == name(old)) {
-                None => self.push(Subject::Function, name(old), What::OnlyInA(String::new())),
-                Some(new) if new.encoded != old.encoded => {
-                    self.push(Subject::Function, name(old), What::changed(Item::Value, None, None));
-                }
-                Some(_) => {}
-            }
-        }
-        for new in b.iter().filter(|new| a.iter().all(|old| name(old) != name(new))) {
-            self.push(Subject::Function, name(new), What::OnlyInB(String::new()));
+    /// Compares the main graphs, which are found at `path`, and all bodies in them.
+    pub(super) fn graphs(&mut self, path: String) {
+        let mut pending = vec![(self.a.main(), self.b.main(), path)];
+        while let Some((in_a, in_b, path)) = pending.pop() {
+            let bodies = self.graph(in_a, in_b, path);
+            pending.extend(bodies.into_iter().rev());
         }
     }
 
     /// Compares two graphs; returns their bodies that are left to be compared.
-    pub(super) fn graph(&mut self, in_a: GraphId, in_b: GraphId, path: String) -> Bodies {
+    fn graph(&mut self, in_a: GraphId, in_b: GraphId, path: String) -> Bodies {
         self.path = path;
         let (a, b) = (self.a, self.b);
         let (left, right) = (a.graph(in_a), b.graph(in_b));
-        let main = left.parent().is_none();
+        // Callers of functions and of bodies give values by position.
+        let main = left.parent().is_none() && self.path.is_empty();
         let names = |model: &'a Model, values: &[ValueId]| -> Vec<&'a str> {
             values.iter().map(|&value| model.value(value).name()).collect()
         };

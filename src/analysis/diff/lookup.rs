@@ -61,7 +61,8 @@ pub(super) fn constant(value: &Value) -> Option<&Constant> {
 
 /// Whether two nodes do the same.
 pub(super) fn same_operator(a: &Node, b: &Node) -> bool {
-    a.op() == b.op() && (a.domain() == b.domain() || (a.is_standard() && b.is_standard()))
+    let domains = a.domain() == b.domain() || (a.is_standard() && b.is_standard());
+    a.op() == b.op() && a.overload() == b.overload() && domains
 }
 
 /// Keys that exactly one of the items has, in order.

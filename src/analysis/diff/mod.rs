@@ -7,6 +7,7 @@
 mod align;
 mod carried;
 mod describe;
+mod function;
 mod graph;
 mod lookup;
 mod node;
@@ -27,7 +28,7 @@ use graph::Comparison;
 /// It prints one change to a line, without a line for what is equal.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Diff {
-    /// The differences: model, then graph by graph from the main one inwards.
+    /// The differences: model, then graph by graph from the main one inwards, then the functions.
     pub changes: Vec<Change>,
     /// Nodes of `A` that were paired with one of `B`, changed or not.
     pub matched_nodes: usize,
@@ -44,7 +45,7 @@ pub struct DiffOptions {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The body it is in, from the main graph inwards, e.g. `loop1.body > if2.then_branch`; empty
-    /// for the main graph.
+    /// for the main graph. Inside of a function the path starts with it: `function local.f`.
     pub graph: String,
     /// The kind of thing that differs.
     pub subject: Subject,
@@ -135,11 +136,7 @@ impl Diff {
     pub fn between_with(a: &Model, b: &Model, options: DiffOptions) -> Self {
         let mut comparison = Comparison::new(a, b, options);
         comparison.header();
-        let mut pending = vec![(a.main(), b.main(), String::new())];
-        while let Some((in_a, in_b, path)) = pending.pop() {
-            let bodies = comparison.graph(in_a, in_b, path);
-            pending.extend(bodies.into_iter().rev());
-        }
+        comparison.graphs(String::new());
         comparison.functions();
         comparison.finish()
     }

@@ -99,7 +99,7 @@ impl Comparison<'_> {
     }
 
     /// What differs in an attribute that `A` has.
-    fn attribute(&self, old: &Attribute, new: Option<&Attribute>) -> Vec<What> {
+    pub(super) fn attribute(&self, old: &Attribute, new: Option<&Attribute>) -> Vec<What> {
         let item = || Item::Attribute(old.name.clone());
         let Some(new) = new else {
             return vec![What::changed(item(), Some(describe::attr(self.a, &old.value)), None)];
@@ -145,6 +145,10 @@ impl Comparison<'_> {
             (AttrValue::Tensors(x), AttrValue::Tensors(y)) => {
                 x.iter().map(|x| &x.tensor).eq(y.iter().map(|y| &y.tensor))
             }
+            (
+                AttrValue::Reference { name: x, kind: from },
+                AttrValue::Reference { name: y, kind: to },
+            ) => x == y && from == to,
             (AttrValue::Graph(_), AttrValue::Graph(_)) | (AttrValue::Opaque, AttrValue::Opaque) => {
                 true
             }

@@ -267,7 +267,53 @@ fn an_overload_is_no_metadata() {
             "g (float[2] x) => (float[2] y) { y = Foo:a (x) }",
             "g (float[2] x) => (float[2] y) { y = Foo:b (x) }",
         ),
-        ["~ node `y` (Foo): overload: \"a\" -> \"b\""]
+        ["~ node `y` (Foo:a): operator: Foo:a -> Foo:b"]
+    );
+}
+
+#[test]
+fn functions_are_compared_node_by_node() {
+    let model = |functions: &str| {
+        format!(
+            "<ir_version: 8, opset_import: [\"\" : 17, \"l\" : 1]>
+             g (float[2] x) => (float[2] y) {{ y = l.f (x) }} {functions}"
+        )
+    };
+    let a = model(
+        "<domain: \"l\", opset_import: [\"\" : 17]> f <k, m = 1, n = 2> (a) => (b) {
+            t = Relu (a) b = LeakyRelu <alpha: float = @k> (t) }
+         <domain: \"l\", opset_import: [\"\" : 17]> old (a) => (b) { b = Neg (a) }",
+    );
+    let b = model(
+        "<domain: \"l\", opset_import: [\"\" : 18]> f <k = 0.5, m = 3, n = 2> (x) => (b) {
+            t = Relu (x) u = Neg (t) b = LeakyRelu <alpha: float = @m> (u) }
+         <domain: \"l\", overload: \"o\", opset_import: [\"\" : 17]> old (a) => (b) { b = Neg (a) }",
+    );
+    assert_eq!(
+        diff(&a, &b),
+        [
+            "~ function `l.f`: attribute k: no default -> 0.5",
+            "~ function `l.f`: attribute m: 1 -> 3",
+            "~ model `opset ai.onnx` in function l.f: 17 -> 18",
+            "~ input `a` in function l.f: name: `a` -> `x`",
+            "~ node `b` (LeakyRelu) in function l.f: input 0: `t` -> `u`",
+            "~ node `b` (LeakyRelu) in function l.f: attribute alpha: @k -> @m",
+            "+ node `u` (Neg) in function l.f: `t` -> `u`",
+            "- function `l.old`: 1 inputs, 1 outputs, 1 nodes",
+            "+ function `l.old:o`: 1 inputs, 1 outputs, 1 nodes",
+        ]
+    );
+    assert_eq!(Diff::between(&parse(&a), &parse(&b)).matched_nodes, 3);
+    let branch = |op: &str| {
+        model(&format!(
+            "<domain: \"l\", opset_import: [\"\" : 17]> f (a, c) => (b) {{
+                b = If (c) <then_branch = t () => (p) {{ p = {op} (a) }},
+                            else_branch = e () => (q) {{ q = Neg (a) }}> }}"
+        ))
+    };
+    assert_eq!(
+        diff(&branch("Relu"), &branch("Abs")),
+        ["~ node `p` (Relu) in function l.f > b.then_branch: operator: Relu -> Abs"]
     );
 }
 

@@ -1,8 +1,10 @@
 //! What to take for granted about the inputs of a model.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::analysis::shapes::fact::{Dims, Fact, known};
+use crate::analysis::shapes::term::Term;
 use crate::ir::{Constant, Def, DimSize, Model, Stored, TensorType, Value};
 
 /// Assumptions about inputs under which shapes are inferred. The default assumes nothing: what is
@@ -84,20 +86,24 @@ impl<'a> Bound<'a> {
         bound
     }
 
-    /// What an input of the main graph is.
+    /// What an input of the main graph is: an axis that is left open is a symbol.
     pub fn input(&self, value: &Value) -> Fact {
         if let Def::Input { default: Some(Constant::Dense(Stored { tensor, .. })) } = value.def()
             && self.assume.defaults
         {
             return Fact::of_tensor(tensor);
         }
-        let mut fact = value.tensor_type().map(|ty| self.declared(ty)).unwrap_or_default();
+        let declared = |ty| self.declared(ty, Names::Believed);
+        let mut fact = value.tensor_type().map(declared).unwrap_or_default();
         match (self.assume.inputs.get(value.name()), &mut fact.dims) {
             (Some(given), dims) => *dims = Some(known(given)),
             (None, Some(dims)) => {
-                if let Some(first) = dims.first_mut() {
-                    *first = first.or(self.assume.batch);
+                if let (Some(first @ Term::Unknown), Some(batch)) =
+                    (dims.first_mut(), self.assume.batch)
+                {
+                    *first = batch.into();
                 }
+                name_unknown(dims, value.name(), Term::axis);
             }
             (None, None) => {}
         }
@@ -105,12 +111,40 @@ impl<'a> Bound<'a> {
     }
 
     /// What a declaration says.
-    pub fn declared(&self, ty: &TensorType) -> Fact {
-        let axis = |dim: &crate::ir::Dim| match &dim.size {
-            DimSize::Symbol(name) => self.symbols.get(name.as_str()).copied(),
-            _ => dim.fixed(),
+    pub fn declared(&self, ty: &TensorType, names: Names) -> Fact {
+        let axis = |dim: &crate::ir::Dim| match (&dim.size, names) {
+            (DimSize::Symbol(name), _) if PLACEHOLDERS.contains(&name.as_str()) => Term::Unknown,
+            (DimSize::Symbol(name), names) => match (self.symbols.get(name.as_str()), names) {
+                (Some(&extent), _) => extent.into(),
+                (None, Names::Believed) => Term::named(name),
+                (None, Names::Ignored) => Term::Unknown,
+            },
+            _ => dim.fixed().into(),
         };
         let dims = ty.dims.as_ref().map(|dims| dims.iter().map(axis).collect::<Dims>());
         Fact::new(Some(ty.dtype), dims)
+    }
+}
+
+/// What exporters write into the name of an axis that has none.
+const PLACEHOLDERS: [&str; 5] = ["", "?", "*", "-1", "None"];
+
+/// Whether equal names of axes in a declaration are equal extents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// In the main graph: one run, one extent.
+    Believed,
+    /// In a body, which may run many times with other extents each time.
+    Ignored,
+}
+
+/// Gives the axes of `value` that nothing is known about symbols of their own.
+pub(super) fn name_unknown(dims: &mut Dims, value: &str, symbol: fn(&Arc<str>, usize) -> Term) {
+    if dims.iter().all(Term::is_determined) {
+        return;
+    }
+    let value = Arc::from(value);
+    for (axis, dim) in dims.iter_mut().enumerate().filter(|(_, dim)| !dim.is_determined()) {
+        *dim = symbol(&value, axis);
     }
 }

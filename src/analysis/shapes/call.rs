@@ -1,6 +1,8 @@
 //! What a shape rule sees: one node, its attributes, and what is known about its inputs.
 
-use crate::analysis::shapes::fact::{Dims, Extent, Fact, position};
+use crate::analysis::shapes::content::MAX_ELEMENTS;
+use crate::analysis::shapes::fact::{Dims, Fact, position, unknown};
+use crate::analysis::shapes::term::Term;
 use crate::ir::{Model, Node};
 use crate::tensor::DType;
 
@@ -37,8 +39,13 @@ impl<'a> Call<'a> {
         self.fact(slot).dtype
     }
 
-    pub fn dims(&self, slot: usize) -> Option<&'a [Extent]> {
+    pub fn dims(&self, slot: usize) -> Option<&'a [Term]> {
         self.fact(slot).dims.as_deref()
+    }
+
+    /// Extent of one axis of an input.
+    pub fn extent(&self, slot: usize, axis: usize) -> Term {
+        self.dims(slot).and_then(|dims| dims.get(axis)).into()
     }
 
     /// Extents of an input, owned.
@@ -47,19 +54,33 @@ impl<'a> Call<'a> {
     }
 
     /// Partly known integers of an input.
-    pub fn ints(&self, slot: usize) -> Option<&'a [Option<i64>]> {
+    pub fn ints(&self, slot: usize) -> Option<&'a [Term]> {
         self.fact(slot).content.as_ref()?.ints()
     }
 
     /// Integers of an input, all of them known.
     pub fn all_ints(&self, slot: usize) -> Option<Vec<i64>> {
-        self.ints(slot)?.iter().copied().collect()
+        self.ints(slot)?.iter().map(Term::known).collect()
+    }
+
+    /// The element of an input that has only one.
+    pub fn element(&self, slot: usize) -> Term {
+        match self.ints(slot) {
+            Some([x]) => x.clone(),
+            _ => Term::Unknown,
+        }
     }
 
     /// The integer of an input of one element.
     pub fn one_int(&self, slot: usize) -> Option<i64> {
-        match self.ints(slot)? {
-            [x] => *x,
+        self.element(slot).known()
+    }
+
+    /// The shape that an input lists, or as many unknown extents as it has elements.
+    pub fn listed(&self, slot: usize) -> Option<Dims> {
+        match (self.ints(slot), self.dims(slot)) {
+            (Some(extents), _) => Some(extents.to_vec()),
+            (None, Some([count])) => Some(unknown(count.extent().filter(|&n| n <= MAX_ELEMENTS)?)),
             _ => None,
         }
     }
@@ -74,9 +95,9 @@ impl<'a> Call<'a> {
         self.node.attr_int(name).unwrap_or(default)
     }
 
-    /// Integer attribute that must be there and fit an extent.
-    pub fn size(&self, name: &str) -> Extent {
-        usize::try_from(self.node.attr_int(name)?).ok()
+    /// Integer attribute without a default.
+    pub fn size(&self, name: &str) -> Term {
+        self.node.attr_int(name).into()
     }
 
     /// Integer attribute as a switch.

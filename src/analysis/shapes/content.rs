@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::analysis::shapes::term::Term;
 use crate::tensor::{DType, Tensor};
 
 /// Elements beyond which contents are not followed: shapes, axes and index lists are far shorter.
@@ -11,8 +12,8 @@ pub(super) const MAX_ELEMENTS: usize = 1024;
 /// The elements of a small tensor in row-major order; `None` where unknown.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Content {
-    /// Of an integer or `bool` tensor (0 or 1).
-    Ints(Arc<[Option<i64>]>),
+    /// Of an integer or `bool` tensor (0 or 1); expressions only in `int64` and `int32`.
+    Ints(Arc<[Term]>),
     /// Of a `float` or `double` tensor, rounded to its type.
     Floats(Arc<[Option<f64>]>),
 }
@@ -28,7 +29,7 @@ impl Content {
                 Some(Self::Floats(tensor.to_f64().ok()?.into_iter().map(Some).collect()))
             }
             dtype if dtype.is_integer() || dtype == DType::Bool => {
-                Some(Self::Ints(tensor.to_i64().ok()?.into_iter().map(Some).collect()))
+                Some(Self::Ints(tensor.to_i64().ok()?.into_iter().map(Term::Known).collect()))
             }
             _ => None,
         }
@@ -38,7 +39,7 @@ impl Content {
     pub fn to_tensor(&self, dtype: DType, dims: &[usize]) -> Option<Tensor> {
         match self {
             Self::Ints(x) => {
-                let x: Vec<i64> = x.iter().copied().collect::<Option<_>>()?;
+                let x: Vec<i64> = x.iter().map(Term::known).collect::<Option<_>>()?;
                 match dtype {
                     DType::Int64 => Some(Tensor::from_i64(dims, &x)),
                     DType::Int32 => {
@@ -68,8 +69,8 @@ impl Content {
     }
 
     /// Integers, when few enough.
-    pub fn from_ints(elements: impl IntoIterator<Item = Option<i64>>) -> Option<Self> {
-        bounded(elements).map(|elements| Self::Ints(elements.into()))
+    pub fn from_ints<T: Into<Term>>(elements: impl IntoIterator<Item = T>) -> Option<Self> {
+        bounded(elements.into_iter().map(Into::into)).map(|elements| Self::Ints(elements.into()))
     }
 
     /// Floats, when few enough.
@@ -84,7 +85,7 @@ impl Content {
         }
     }
 
-    pub fn ints(&self) -> Option<&[Option<i64>]> {
+    pub fn ints(&self) -> Option<&[Term]> {
         match self {
             Self::Ints(x) => Some(x),
             Self::Floats(_) => None,
@@ -111,7 +112,7 @@ impl Content {
         match parts.first()? {
             Self::Ints(_) => {
                 let parts: Option<Vec<_>> = parts.iter().map(Self::ints).collect();
-                Self::from_ints(parts?.into_iter().flatten().copied())
+                Self::from_ints(parts?.into_iter().flatten())
             }
             Self::Floats(_) => {
                 let parts: Option<Vec<_>> = parts.iter().map(Self::floats).collect();
@@ -123,25 +124,22 @@ impl Content {
     /// The elements as a tensor of `dtype` holds them after a Cast.
     pub fn cast(&self, dtype: DType) -> Option<Self> {
         let range = if dtype == DType::Bool { None } else { dtype.integer_range() };
-        let fits = |x: i64| range.is_none_or(|(low, high)| (low..=high).contains(&i128::from(x)));
         match (self, dtype) {
-            (Self::Ints(x), DType::Bool) => {
-                Self::from_ints(x.iter().map(|x| x.map(|x| i64::from(x != 0))))
-            }
+            (Self::Ints(x), DType::Bool) => Self::from_ints(x.iter().map(truth)),
             (Self::Floats(x), DType::Bool) => {
                 Self::from_ints(x.iter().map(|x| x.map(|x| i64::from(x != 0.0))))
             }
             (Self::Ints(x), DType::Float | DType::Double) => {
-                Self::from_floats(x.iter().map(|x| x.map(|x| rounded(x as f64, dtype))))
+                Self::from_floats(x.iter().map(|x| Some(rounded(x.known()? as f64, dtype))))
             }
             (Self::Floats(x), DType::Float | DType::Double) => {
                 Self::from_floats(x.iter().map(|x| x.map(|x| rounded(x, dtype))))
             }
             (Self::Ints(x), _) if range.is_some() => {
-                Self::from_ints(x.iter().map(|x| x.filter(|&x| fits(x))))
+                Self::from_ints(x.iter().map(|x| fitting(x.clone(), dtype)))
             }
             (Self::Floats(x), _) if range.is_some() => {
-                Self::from_ints(x.iter().map(|x| x.and_then(truncated).filter(|&x| fits(x))))
+                Self::from_ints(x.iter().map(|x| fitting(x.and_then(truncated).into(), dtype)))
             }
             _ => None,
         }
@@ -152,6 +150,26 @@ impl Content {
 /// what `float` arithmetic gives for `+ - * /` and square root.
 pub(super) fn rounded(x: f64, dtype: DType) -> f64 {
     if dtype == DType::Float { f64::from(x as f32) } else { x }
+}
+
+/// A result as an element of `dtype`; unknown when it is a number outside its range. Expressions
+/// stay in the types that shapes are computed in: a model whose shapes wrap around is not valid.
+pub(super) fn fitting(x: Term, dtype: DType) -> Term {
+    match (&x, dtype.integer_range()) {
+        (Term::Symbolic(_), _) if matches!(dtype, DType::Int64 | DType::Int32) => x,
+        (Term::Known(_), None) => x,
+        (Term::Known(n), Some((low, high))) if (low..=high).contains(&i128::from(*n)) => x,
+        _ => Term::Unknown,
+    }
+}
+
+/// Whether `x` is not 0, as 0 or 1.
+fn truth(x: &Term) -> Term {
+    match x {
+        Term::Known(x) => Term::Known(i64::from(*x != 0)),
+        x if x.at_least(1) => Term::ONE,
+        _ => Term::Unknown,
+    }
 }
 
 /// The integer part, when it is surely an `i64`.
@@ -166,8 +184,8 @@ fn bounded<T>(elements: impl IntoIterator<Item = T>) -> Option<Vec<T>> {
     (elements.len() <= MAX_ELEMENTS).then_some(elements)
 }
 
-fn select<T: Copy>(elements: &[T], indices: &[usize]) -> Option<Arc<[T]>> {
-    indices.iter().map(|&i| elements.get(i).copied()).collect()
+fn select<T: Clone>(elements: &[T], indices: &[usize]) -> Option<Arc<[T]>> {
+    indices.iter().map(|&i| elements.get(i).cloned()).collect()
 }
 
 /// Steps between neighbours along each axis of a row-major tensor.
@@ -221,8 +239,9 @@ mod tests {
 
     #[test]
     fn casts_know_what_does_not_fit() {
-        let ints = Content::from_ints([Some(300), None, Some(-1)]).unwrap();
-        assert_eq!(ints.cast(DType::Uint8), Content::from_ints([None, None, None]));
+        let ints = [Term::Known(300), Term::Unknown, Term::Known(-1), Term::named("N")];
+        let ints = Content::from_ints(ints).unwrap();
+        assert_eq!(ints.cast(DType::Uint8), Content::from_ints([None::<i64>; 4]));
         let floats = Content::from_floats([Some(2.9), Some(-2.9), Some(1e30)]).unwrap();
         assert_eq!(floats.cast(DType::Int64), Content::from_ints([Some(2), Some(-2), None]));
     }

@@ -4,7 +4,8 @@
 use crate::analysis::constant;
 use crate::analysis::shapes::call::Call;
 use crate::analysis::shapes::content::{Content, MAX_ELEMENTS};
-use crate::analysis::shapes::fact::{Dims, Extent, Fact, product};
+use crate::analysis::shapes::fact::{Fact, product};
+use crate::analysis::shapes::term::Term;
 use crate::tensor::{DType, Tensor, element_count};
 
 /// Constant in all its forms.
@@ -13,20 +14,11 @@ pub(super) fn constant_node(call: &Call<'_>) -> Fact {
     tensor.map(|tensor| Fact::of_tensor(&tensor)).unwrap_or_default()
 }
 
-/// Extents that an input lists.
-fn listed(call: &Call<'_>, slot: usize) -> Option<Dims> {
-    match (call.ints(slot), call.dims(slot)) {
-        (Some(xs), _) => Some(xs.iter().map(|x| x.and_then(|x| usize::try_from(x).ok())).collect()),
-        (None, Some(&[Some(rank)])) if rank <= MAX_ELEMENTS => Some(vec![None; rank]),
-        _ => None,
-    }
-}
-
 /// ConstantOfShape: one number everywhere.
 pub(super) fn constant_of_shape(call: &Call<'_>) -> Fact {
     let zero = || Tensor::from_f32(&[1], &[0.0]);
     let value = call.node.attr_tensor("value").cloned().unwrap_or_else(zero);
-    let fact = Fact::new(Some(value.dtype()), listed(call, 0));
+    let fact = Fact::new(Some(value.dtype()), call.listed(0));
     let count = fact.fixed_dims().and_then(|dims| element_count(&dims));
     let content = count
         .filter(|&n| n <= MAX_ELEMENTS)
@@ -36,7 +28,9 @@ pub(super) fn constant_of_shape(call: &Call<'_>) -> Fact {
 
 /// Shape, or the part of it between `start` and `end`.
 pub(super) fn shape(call: &Call<'_>) -> Fact {
-    let Some(dims) = call.dims(0) else { return Fact::new(Some(DType::Int64), Some(vec![None])) };
+    let Some(dims) = call.dims(0) else {
+        return Fact::new(Some(DType::Int64), Some(vec![Term::Unknown]));
+    };
     let bound = |name, default: usize| match call.node.attr_int(name) {
         None => default,
         Some(at) => {
@@ -47,38 +41,31 @@ pub(super) fn shape(call: &Call<'_>) -> Fact {
     };
     let (start, end) = (bound("start", 0), bound("end", dims.len()));
     let part = dims.get(start..end).unwrap_or_default();
-    let elements = part.iter().map(|d| d.and_then(|d| i64::try_from(d).ok()));
-    Fact::fixed(DType::Int64, &[part.len()]).holding(Content::from_ints(elements))
+    Fact::fixed(DType::Int64, &[part.len()]).holding(Content::from_ints(part))
 }
 
 /// Size: the number of elements.
 pub(super) fn size(call: &Call<'_>) -> Fact {
-    let count = call.dims(0).and_then(product).and_then(|n| i64::try_from(n).ok());
+    let count = call.dims(0).map(product);
     Fact::fixed(DType::Int64, &[]).holding(Content::from_ints([count]))
 }
 
 /// Range: `ceil((limit - start) / delta)` numbers.
 pub(super) fn range(call: &Call<'_>) -> Fact {
-    let ints = call.one_int(0).zip(call.one_int(1)).zip(call.one_int(2));
-    if let Some(((start, limit), delta)) = ints.filter(|&(_, delta)| delta != 0) {
-        let (start, limit, delta) = (i128::from(start), i128::from(limit), i128::from(delta));
-        let room = if delta > 0 { limit - start } else { start - limit };
-        let count = usize::try_from((room.max(0) + delta.abs() - 1) / delta.abs()).ok();
-        let elements = count.filter(|&n| n <= MAX_ELEMENTS).and_then(|count| {
-            let at = |i: usize| i64::try_from(start + delta * i as i128).ok();
-            Content::from_ints((0..count).map(at))
-        });
-        return Fact::new(call.dtype(0), Some(vec![count])).holding(elements);
-    }
+    let (start, limit, delta) = (call.element(0), call.element(1), call.element(2));
     let floats = (call.all_floats(0), call.all_floats(1), call.all_floats(2));
     let count = match floats {
-        (Some(start), Some(limit), Some(delta)) => float_count(&start, &limit, &delta),
-        _ => None,
+        (Some(start), Some(limit), Some(delta)) => float_count(&start, &limit, &delta).into(),
+        _ if delta.known().is_some() => (limit - &start).ceil_div(&delta).larger(&Term::Known(0)),
+        _ => Term::Unknown,
     };
-    Fact::new(call.dtype(0), Some(vec![count]))
+    let elements = count.extent().filter(|&n| n <= MAX_ELEMENTS && start.is_determined());
+    let elements =
+        elements.and_then(|n| Content::from_ints((0..n).map(|i| &start + &delta * Term::from(i))));
+    Fact::new(call.dtype(0), Some(vec![count])).holding(elements)
 }
 
-fn float_count(start: &[f64], limit: &[f64], delta: &[f64]) -> Extent {
+fn float_count(start: &[f64], limit: &[f64], delta: &[f64]) -> Option<usize> {
     let ([start], [limit], [delta]) = (start, limit, delta) else { return None };
     let count = ((limit - start) / delta).ceil().max(0.0);
     // Single and double precision agree on a quotient that is not close to a whole number; only
@@ -90,29 +77,28 @@ fn float_count(start: &[f64], limit: &[f64], delta: &[f64]) -> Extent {
 /// RandomNormal and RandomUniform: extents from an attribute.
 pub(super) fn random(call: &Call<'_>) -> Fact {
     let dims = call.node.attr_ints("shape");
-    let dims = dims.map(|dims| dims.iter().map(|&d| usize::try_from(d).ok()).collect());
+    let dims = dims.map(|dims| dims.iter().map(|&d| Term::Known(d)).collect());
     Fact::new(Some(call.dtype_attr("dtype").unwrap_or(DType::Float)), dims)
 }
 
 /// Multinomial: `[batch, sample_size]`.
 pub(super) fn multinomial(call: &Call<'_>) -> Fact {
-    let batch = call.dims(0).and_then(|dims| dims.first().copied().flatten());
-    let count = usize::try_from(call.int("sample_size", 1)).ok();
-    Fact::new(Some(call.dtype_attr("dtype").unwrap_or(DType::Int32)), Some(vec![batch, count]))
+    let dims = vec![call.extent(0, 0), call.int("sample_size", 1).into()];
+    Fact::new(Some(call.dtype_attr("dtype").unwrap_or(DType::Int32)), Some(dims))
 }
 
 /// HannWindow, HammingWindow, BlackmanWindow.
 pub(super) fn window(call: &Call<'_>) -> Fact {
-    let size = call.one_int(0).and_then(|n| usize::try_from(n).ok());
     let dtype = call.dtype_attr("output_datatype").unwrap_or(DType::Float);
-    Fact::new(Some(dtype), Some(vec![size]))
+    Fact::new(Some(dtype), Some(vec![call.element(0)]))
 }
 
 /// AffineGrid: `[N, H, W, 2]` or `[N, D, H, W, 3]` for the image extents that an input lists.
 pub(super) fn affine_grid(call: &Call<'_>) -> Fact {
-    let dims = listed(call, 1).and_then(|size| match size[..] {
-        [n, _, h, w] => Some(vec![n, h, w, Some(2)]),
-        [n, _, d, h, w] => Some(vec![n, d, h, w, Some(3)]),
+    let dims = call.listed(1).and_then(|size| match &size[..] {
+        [n, _, image @ ..] if (2..=3).contains(&image.len()) => {
+            Some([std::slice::from_ref(n), image, &[image.len().into()]].concat())
+        }
         _ => None,
     });
     Fact::new(call.dtype(0), dims)

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::shapes::fact::{Dims, Extent, broadcast, product};
+use crate::analysis::shapes::fact::{Dims, broadcast, broadcast_axis, product};
+use crate::analysis::shapes::term::Term;
 
 /// Einstein summation with the extents of its indices.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +17,7 @@ pub(crate) struct Einsum {
 
 impl Einsum {
     /// Reads `equation` for `operands`; nothing when it does not fit them.
-    pub fn of(equation: &str, operands: &[&[Extent]]) -> Option<Self> {
+    pub fn of(equation: &str, operands: &[&[Term]]) -> Option<Self> {
         let equation: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
         let (left, right) = match equation.split_once("->") {
             Some((left, right)) => (left, Some(right)),
@@ -26,7 +27,7 @@ impl Einsum {
         if terms.len() != operands.len() {
             return None;
         }
-        let mut labels: BTreeMap<char, (Extent, usize)> = BTreeMap::new();
+        let mut labels: BTreeMap<char, (Term, usize)> = BTreeMap::new();
         let mut ellipsis = Dims::new();
         for (term, dims) in terms.iter().zip(operands) {
             let (before, after) = term.split_once("...").unwrap_or((term, ""));
@@ -37,17 +38,20 @@ impl Einsum {
             let (head, rest) = dims.split_at_checked(before.chars().count())?;
             let (middle, tail) = rest.split_at_checked(hidden)?;
             ellipsis = broadcast(&ellipsis, middle);
-            for (label, &extent) in before.chars().chain(after.chars()).zip(head.iter().chain(tail))
-            {
+            let own = before.chars().chain(after.chars()).zip(head.iter().chain(tail));
+            for (label, extent) in own {
                 if !label.is_ascii_alphabetic() {
                     return None;
                 }
-                let entry = labels.entry(label).or_insert((extent, 0));
-                entry.0 = match (entry.0, extent) {
-                    (Some(1), other) | (other, Some(1)) => other,
-                    (Some(a), Some(b)) if a != b => return None,
-                    (a, b) => a.or(b),
-                };
+                let entry = labels.entry(label).or_insert((Term::ONE, 0));
+                let numbers = [entry.0.known(), extent.known()];
+                if let [Some(a), Some(b)] = numbers
+                    && a != b
+                    && !numbers.contains(&Some(1))
+                {
+                    return None;
+                }
+                entry.0 = broadcast_axis(&entry.0, extent);
                 entry.1 += 1;
             }
         }
@@ -55,24 +59,25 @@ impl Einsum {
             Some(right) => {
                 let (before, after) = right.split_once("...").unwrap_or((right, ""));
                 let of = |text: &str| -> Option<Dims> {
-                    text.chars().map(|c| labels.get(&c).map(|entry| entry.0)).collect()
+                    text.chars().map(|c| labels.get(&c).map(|entry| entry.0.clone())).collect()
                 };
                 let middle = if right.contains("...") { ellipsis.clone() } else { Dims::new() };
                 [of(before)?, middle, of(after)?].concat()
             }
             None => {
-                let once = labels.values().filter(|entry| entry.1 == 1).map(|entry| entry.0);
-                ellipsis.iter().copied().chain(once).collect()
+                let once =
+                    labels.values().filter(|entry| entry.1 == 1).map(|entry| entry.0.clone());
+                ellipsis.iter().cloned().chain(once).collect()
             }
         };
-        let loops = labels.values().map(|entry| entry.0).chain(ellipsis).collect();
+        let loops = labels.into_values().map(|entry| entry.0).chain(ellipsis).collect();
         Some(Self { output, loops, operands: operands.len() })
     }
 
     /// Multiplications when every combination of all indices is visited once, as a single nested
     /// loop does: for two operands the multiply-accumulates of the equivalent matrix product.
-    pub fn products(&self) -> Extent {
-        product(&self.loops)?.checked_mul(self.operands.saturating_sub(1))
+    pub fn products(&self) -> Option<usize> {
+        product(&self.loops).extent()?.checked_mul(self.operands.saturating_sub(1))
     }
 }
 
@@ -82,10 +87,10 @@ mod tests {
 
     fn of(equation: &str, operands: &[&[usize]]) -> Option<(Vec<usize>, usize)> {
         let operands: Vec<Dims> =
-            operands.iter().map(|d| d.iter().copied().map(Some).collect()).collect();
-        let operands: Vec<&[Extent]> = operands.iter().map(Vec::as_slice).collect();
+            operands.iter().map(|d| d.iter().copied().map(Term::from).collect()).collect();
+        let operands: Vec<&[Term]> = operands.iter().map(Vec::as_slice).collect();
         let einsum = Einsum::of(equation, &operands)?;
-        Some((einsum.output.iter().copied().collect::<Option<_>>()?, einsum.products()?))
+        Some((einsum.output.iter().map(Term::extent).collect::<Option<_>>()?, einsum.products()?))
     }
 
     #[test]

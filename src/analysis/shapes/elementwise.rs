@@ -4,6 +4,7 @@ use crate::analysis::shapes::arithmetic;
 use crate::analysis::shapes::call::Call;
 use crate::analysis::shapes::content::{Content, broadcast_strides, view};
 use crate::analysis::shapes::fact::{Fact, all_known, broadcast};
+use crate::analysis::shapes::term::Term;
 use crate::tensor::DType;
 
 /// Type and extents of the first input.
@@ -32,9 +33,9 @@ pub(super) fn unary(call: &Call<'_>) -> Fact {
     let fact = same(call);
     let Some(dtype) = fact.dtype else { return fact };
     let content = call.fact(0).content.as_ref().and_then(|content| match content {
-        Content::Ints(x) => Content::from_ints(
-            x.iter().map(|x| x.and_then(|x| arithmetic::unary_int(op, x, dtype))),
-        ),
+        Content::Ints(x) => {
+            Content::from_ints(x.iter().map(|x| arithmetic::unary_int(op, x, dtype)))
+        }
         Content::Floats(x) => Content::from_floats(
             x.iter().map(|x| x.and_then(|x| arithmetic::unary_float(op, x, dtype))),
         ),
@@ -62,9 +63,7 @@ fn combine(call: &Call<'_>, a: &Fact, b: &Fact, floor_mod: bool) -> Fact {
     let Some(dtype) = dtype else { return fact };
     let content = match (aligned(&fact, a), aligned(&fact, b)) {
         (Some(Content::Ints(a)), Some(Content::Ints(b))) => Content::from_ints(
-            a.iter()
-                .zip(b.iter())
-                .map(|(&a, &b)| arithmetic::binary_int(op, a?, b?, dtype, floor_mod)),
+            a.iter().zip(b.iter()).map(|(a, b)| arithmetic::binary_int(op, a, b, dtype, floor_mod)),
         ),
         (Some(Content::Floats(a)), Some(Content::Floats(b))) => Content::from_floats(
             a.iter().zip(b.iter()).map(|(&a, &b)| arithmetic::binary_float(op, a?, b?, dtype)),
@@ -84,11 +83,14 @@ pub(super) fn compare(call: &Call<'_>) -> Fact {
     let fact = broadcast_facts(Some(DType::Bool), &[a, b]);
     let content = match (aligned(&fact, a), aligned(&fact, b)) {
         (Some(Content::Ints(a)), Some(Content::Ints(b))) => Content::from_ints(
-            a.iter().zip(b.iter()).map(|(&a, &b)| arithmetic::compare(op, a?, b?).map(i64::from)),
+            a.iter().zip(b.iter()).map(|(a, b)| arithmetic::compare_ints(op, a, b).map(i64::from)),
         ),
-        (Some(Content::Floats(a)), Some(Content::Floats(b))) => Content::from_ints(
-            a.iter().zip(b.iter()).map(|(&a, &b)| arithmetic::compare(op, a?, b?).map(i64::from)),
-        ),
+        (Some(Content::Floats(a)), Some(Content::Floats(b))) => {
+            let compare = |(&a, &b): (&Option<f64>, &Option<f64>)| {
+                arithmetic::compare_floats(op, a?, b?).map(i64::from)
+            };
+            Content::from_ints(a.iter().zip(b.iter()).map(compare))
+        }
         _ => None,
     };
     fact.holding(content)
@@ -110,17 +112,14 @@ pub(super) fn select(call: &Call<'_>) -> Fact {
     fact.holding(content)
 }
 
-fn pick_each<T: Copy + PartialEq>(
-    condition: &[Option<i64>],
-    a: &[Option<T>],
-    b: &[Option<T>],
-) -> Vec<Option<T>> {
+/// Elements of `a` where the condition holds; the default stands for an unknown element.
+fn pick_each<T: Clone + Default + PartialEq>(condition: &[Term], a: &[T], b: &[T]) -> Vec<T> {
     let pairs = a.iter().zip(b);
-    let choose = |(&c, (&a, &b)): (&Option<i64>, (&Option<T>, &Option<T>))| match c {
-        Some(0) => b,
-        Some(_) => a,
-        None if a == b => a,
-        None => None,
+    let choose = |(condition, (a, b)): (&Term, (&T, &T))| match condition.known() {
+        Some(0) => b.clone(),
+        Some(_) => a.clone(),
+        None if a == b => a.clone(),
+        None => T::default(),
     };
     condition.iter().zip(pairs).map(choose).collect()
 }

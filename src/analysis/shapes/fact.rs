@@ -1,13 +1,11 @@
 //! What is known about one value, and how two pieces of knowledge combine.
 
 use crate::analysis::shapes::content::Content;
+use crate::analysis::shapes::term::Term;
 use crate::tensor::{DType, Tensor};
 
-/// Extent of an axis; `None` when unknown.
-pub(crate) type Extent = Option<usize>;
-
 /// Extents of all axes; the rank is known.
-pub(crate) type Dims = Vec<Extent>;
+pub(crate) type Dims = Vec<Term>;
 
 /// Axes beyond which a shape counts as unknown. No engine runs such a model, and a chain
 /// of Unsqueeze nodes must not make shapes whose total size grows with the square of the file.
@@ -28,8 +26,12 @@ pub(super) struct Fact {
 impl Fact {
     pub const UNKNOWN: &'static Self = &Self { dtype: None, dims: None, content: None };
 
+    /// An extent below 0 is unknown: the model is wrong there, and saying so is not the business of
+    /// this analysis.
     pub fn new(dtype: Option<DType>, dims: Option<Dims>) -> Self {
-        Self { dtype, dims: dims.filter(|d| d.len() <= MAX_RANK), content: None }
+        let mut dims = dims.filter(|dims| dims.len() <= MAX_RANK);
+        dims.iter_mut().flatten().for_each(|dim| *dim = countable(dim));
+        Self { dtype, dims, content: None }
     }
 
     /// A tensor of known extents.
@@ -68,7 +70,7 @@ impl Fact {
         match (&mut self.dims, declared.dims) {
             (Some(here), Some(there)) if agree(here, &there) => {
                 for (a, b) in here.iter_mut().zip(there) {
-                    *a = a.or(b);
+                    *a = a.also(&b);
                 }
             }
             (here @ None, there) => *here = there,
@@ -81,7 +83,7 @@ impl Fact {
     pub fn join(&self, other: &Self) -> Self {
         let dims = match (&self.dims, &other.dims) {
             (Some(a), Some(b)) if a.len() == b.len() => {
-                Some(a.iter().zip(b).map(|(&a, &b)| if a == b { a } else { None }).collect())
+                Some(a.iter().zip(b).map(|(a, b)| a.join(b)).collect())
             }
             _ => None,
         };
@@ -95,36 +97,50 @@ impl Fact {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(a), Some(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_none() || a == b)
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| !a.is_determined() || a == b)
             }
         };
         dims && (self.dtype.is_none() || self.dtype == other.dtype)
     }
 }
 
-fn agree(a: &[Extent], b: &[Extent]) -> bool {
-    let compatible = |(a, b): (&Extent, &Extent)| a.is_none() || b.is_none() || a == b;
-    a.len() == b.len() && a.iter().zip(b).all(compatible)
+/// False when a number stands against another number, or against an expression that is free to be
+/// any number: then the file was made for one size of its inputs.
+fn agree(here: &[Term], declared: &[Term]) -> bool {
+    let compatible = |(here, declared): (&Term, &Term)| {
+        declared.known().is_none() || !here.follows_from_inputs() || here == declared
+    };
+    here.len() == declared.len() && here.iter().zip(declared).all(compatible)
 }
 
 /// Known extents as [`Dims`].
 pub(super) fn known(dims: &[usize]) -> Dims {
-    dims.iter().copied().map(Some).collect()
+    dims.iter().copied().map(Term::from).collect()
+}
+
+/// As many unknown extents.
+pub(super) fn unknown(rank: usize) -> Dims {
+    vec![Term::Unknown; rank]
+}
+
+/// The term, unless it is a number below 0.
+pub(super) fn countable(term: &Term) -> Term {
+    if term.known().is_some_and(|n| n < 0) { Term::Unknown } else { term.clone() }
 }
 
 /// All extents, when every one is known.
-pub(super) fn all_known(dims: &[Extent]) -> Option<Vec<usize>> {
-    dims.iter().copied().collect()
+pub(super) fn all_known(dims: &[Term]) -> Option<Vec<usize>> {
+    dims.iter().map(Term::extent).collect()
 }
 
-/// Product of extents; `None` when one is unknown or the product overflows.
-pub(super) fn product(dims: &[Extent]) -> Extent {
-    dims.iter().try_fold(1usize, |total, &dim| total.checked_mul(dim?))
+/// Product of extents.
+pub(super) fn product(dims: &[Term]) -> Term {
+    dims.iter().fold(Term::ONE, |total, dim| total * dim)
 }
 
-/// Sum of extents; `None` when one is unknown or the sum overflows.
-pub(super) fn sum(dims: &[Extent]) -> Extent {
-    dims.iter().try_fold(0usize, |total, &dim| total.checked_add(dim?))
+/// Sum of extents.
+pub(super) fn sum<'a>(dims: impl Iterator<Item = &'a Term>) -> Term {
+    dims.fold(Term::Known(0), |total, dim| total + dim)
 }
 
 /// The position an axis number (negative: from the end) means in a shape of `rank` axes.
@@ -135,17 +151,24 @@ pub(super) fn position(axis: i64, rank: usize) -> Option<usize> {
 }
 
 /// Numpy broadcasting of two shapes, aligned at the last axis. An axis that cannot be broadcast is
-/// unknown: the model is wrong there, and saying so is not the business of this analysis.
-pub(super) fn broadcast(a: &[Extent], b: &[Extent]) -> Dims {
+/// unknown.
+pub(super) fn broadcast(a: &[Term], b: &[Term]) -> Dims {
     let rank = a.len().max(b.len());
-    let at =
-        |dims: &[Extent], i: usize| (i + dims.len()).checked_sub(rank).map_or(Some(1), |i| dims[i]);
-    let axis = |i| match (at(a, i), at(b, i)) {
-        (Some(1), other) | (other, Some(1)) => other,
-        (Some(a), Some(b)) if a != b => None,
-        (a, b) => a.or(b),
+    let at = |dims: &[Term], i: usize| {
+        (i + dims.len()).checked_sub(rank).map_or(Term::ONE, |i| dims[i].clone())
     };
-    (0..rank).map(axis).collect()
+    (0..rank).map(|i| broadcast_axis(&at(a, i), &at(b, i))).collect()
+}
+
+/// The extent that two extents are broadcast to. A number other than 1 wins over what is open, which
+/// can only be the same or 1; of two open extents that differ, either may be 1.
+pub(super) fn broadcast_axis(a: &Term, b: &Term) -> Term {
+    match (a, b) {
+        (Term::Known(1), other) | (other, Term::Known(1)) => other.clone(),
+        (Term::Known(a), Term::Known(b)) if a != b => Term::Unknown,
+        (number @ Term::Known(_), _) | (_, number @ Term::Known(_)) => number.clone(),
+        _ => a.join(b),
+    }
 }
 
 #[cfg(test)]
@@ -154,19 +177,27 @@ mod tests {
 
     #[test]
     fn broadcasting_aligns_last_axes() {
-        let a = [Some(2), None, Some(1), None];
-        assert_eq!(broadcast(&a, &[Some(5), Some(4), Some(1)]), [Some(2), Some(5), Some(4), None]);
-        assert_eq!(broadcast(&[Some(2)], &[Some(3)]), [None]);
-        assert_eq!(broadcast(&[], &[Some(3)]), [Some(3)]);
+        let (n, m) = (Term::named("N"), Term::named("M"));
+        let a = [2.into(), Term::Unknown, 1.into(), Term::Unknown];
+        let b = [5.into(), 4.into(), 1.into()];
+        assert_eq!(broadcast(&a, &b), [2.into(), 5.into(), 4.into(), Term::Unknown]);
+        assert_eq!(broadcast(&known(&[2]), &known(&[3])), [Term::Unknown]);
+        assert_eq!(broadcast(&[], &known(&[3])), known(&[3]));
+        let symbols = [n.clone(), n.clone(), n.clone(), n.clone()];
+        let others = [n.clone(), m, Term::Known(1), Term::Known(7)];
+        assert_eq!(broadcast(&symbols, &others), [n.clone(), Term::Unknown, n, Term::Known(7)]);
     }
 
     #[test]
     fn a_declaration_that_disagrees_is_not_believed() {
-        let mut fact = Fact::new(None, Some(vec![Some(2), None]));
+        let mut fact = Fact::new(None, Some(vec![2.into(), Term::Unknown]));
         fact.fill(Fact::fixed(DType::Float, &[3, 7]));
-        assert_eq!(fact, Fact::new(Some(DType::Float), Some(vec![Some(2), None])));
+        assert_eq!(fact, Fact::new(Some(DType::Float), Some(vec![2.into(), Term::Unknown])));
         fact.fill(Fact::fixed(DType::Int8, &[2, 7]));
         assert_eq!(fact, Fact::fixed(DType::Float, &[2, 7]));
+        let mut fact = Fact::new(None, Some(vec![Term::named("N"), Term::Unknown]));
+        fact.fill(Fact::fixed(DType::Float, &[1, 7]));
+        assert_eq!(fact.dims, Some(vec![Term::named("N"), Term::Unknown]));
     }
 
     #[test]

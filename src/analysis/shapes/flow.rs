@@ -2,7 +2,8 @@
 
 use crate::analysis::shapes::call::Call;
 use crate::analysis::shapes::content::Content;
-use crate::analysis::shapes::fact::{Extent, Fact, position};
+use crate::analysis::shapes::fact::{Fact, position};
+use crate::analysis::shapes::term::Term;
 use crate::ir::{AttrValue, GraphId, Model, Node, ValueId};
 use crate::tensor::DType;
 
@@ -58,12 +59,12 @@ fn running(call: &Call<'_>, body: GraphId) -> Fact {
     let dims = input.and_then(|input| input.tensor_type()?.fixed_dims());
     let unknown = Fact::new(Some(DType::Bool), None);
     dims.map_or(unknown, |dims| {
-        Fact::fixed(DType::Bool, &dims).holding(Content::from_ints([Some(1)]))
+        Fact::fixed(DType::Bool, &dims).holding(Content::from_ints([Term::ONE]))
     })
 }
 
 fn states(call: &Call<'_>, inputs: usize) -> usize {
-    inputs.saturating_sub(call.size("num_scan_inputs").unwrap_or(inputs))
+    inputs.saturating_sub(call.size("num_scan_inputs").extent().unwrap_or(inputs))
 }
 
 /// One step of a scanned input.
@@ -147,19 +148,23 @@ fn stacked(call: &Call<'_>, step: &Fact, scanned: usize) -> Fact {
     Fact::new(step.dtype, dims)
 }
 
-/// How often the body of a Loop or Scan runs, when that follows from what is known.
-pub(super) fn iterations(model: &Model, node: &Node, facts: &[Fact]) -> Extent {
+/// How often the body of a Loop or Scan runs, as far as that follows from what is known.
+pub(super) fn iterations(model: &Model, node: &Node, facts: &[Fact]) -> Term {
+    counted(model, node, facts).unwrap_or_default()
+}
+
+fn counted(model: &Model, node: &Node, facts: &[Fact]) -> Option<Term> {
     let fact = |value: ValueId| facts.get(value.index()).unwrap_or(Fact::UNKNOWN);
     let number = |value: ValueId| match fact(value).content.as_ref()?.ints()? {
-        [x] => *x,
+        [x] => Some(x.clone()),
         _ => None,
     };
     if node.is("Loop") {
         // With a condition that may fail, the count is only an upper bound.
-        let holds = |condition| number(condition) == Some(1);
+        let holds = |condition| number(condition) == Some(Term::ONE);
         let after = model.graph(body(node, "body")?).outputs().first()?.value;
         let all = node.input(1).is_none_or(holds) && holds(after);
-        return number(node.input(0)?).filter(|_| all).map(|n| usize::try_from(n).unwrap_or(0));
+        return number(node.input(0)?).filter(|_| all).map(|n| n.larger(&Term::Known(0)));
     }
     if !node.is("Scan") {
         return None;
@@ -168,5 +173,5 @@ pub(super) fn iterations(model: &Model, node: &Node, facts: &[Fact]) -> Extent {
     let slot = node.inputs().len().checked_sub(scanned.max(1))?;
     let dims = fact(node.input(slot)?).dims.as_deref()?;
     let axes = node.attr_ints("scan_input_axes").unwrap_or_default();
-    dims[position(axes.first().copied().unwrap_or(0), dims.len())?]
+    Some(dims[position(axes.first().copied().unwrap_or(0), dims.len())?].clone())
 }

@@ -2,7 +2,8 @@
 
 use crate::analysis::shapes::call::Call;
 use crate::analysis::shapes::content::{Content, MAX_ELEMENTS};
-use crate::analysis::shapes::fact::{Extent, Fact};
+use crate::analysis::shapes::fact::{Fact, unknown};
+use crate::analysis::shapes::term::Term;
 use crate::tensor::{DType, element_count};
 
 /// Gather: the axis is replaced by the extents of the indices.
@@ -52,7 +53,7 @@ pub(super) fn gather_nd(call: &Call<'_>) -> Fact {
     let dims = call.dims(0).zip(call.dims(1)).and_then(|(data, indices)| {
         let (depth, outer) = indices.split_last()?;
         let batch = usize::try_from(call.int("batch_dims", 0)).ok()?;
-        let rest = data.get(batch.checked_add((*depth)?)?..)?;
+        let rest = data.get(batch.checked_add(depth.extent()?)?..)?;
         Some([outer, rest].concat())
     });
     Fact::new(call.dtype(0), dims)
@@ -61,21 +62,18 @@ pub(super) fn gather_nd(call: &Call<'_>) -> Fact {
 /// ArrayFeatureExtractor: columns of the last axis.
 pub(super) fn array_features(call: &Call<'_>) -> Fact {
     let dims = call.dims(0).zip(call.dims(1)).and_then(|(x, indices)| {
-        let outer = if x.len() == 1 { &[Some(1)][..] } else { x.split_last()?.1 };
-        Some([outer, &[*indices.last()?][..]].concat())
+        let outer = if x.len() == 1 { &[Term::ONE][..] } else { x.split_last()?.1 };
+        Some([outer, std::slice::from_ref(indices.last()?)].concat())
     });
     Fact::new(call.dtype(0), dims)
 }
 
 /// OneHot: a new axis of `depth` elements.
 pub(super) fn one_hot(call: &Call<'_>) -> Fact {
-    let depth = match call.one_int(1) {
-        Some(depth) => usize::try_from(depth).ok(),
-        None => match call.all_floats(1).as_deref() {
-            // Exporters write the depth as a float too; it is truncated.
-            Some(&[depth]) if (0.0..1e9).contains(&depth) => Some(depth as usize),
-            _ => None,
-        },
+    let depth = match call.all_floats(1).as_deref() {
+        // Exporters write the depth as a float too; it is truncated.
+        Some(&[depth]) if (0.0..1e9).contains(&depth) => Term::Known(depth as i64),
+        _ => call.element(1),
     };
     let dims = call.shape(0).and_then(|mut dims| {
         let axis = call.axis(-1, dims.len() + 1)?;
@@ -87,8 +85,7 @@ pub(super) fn one_hot(call: &Call<'_>) -> Fact {
 
 /// TopK: values and indices, `k` from an attribute or an input.
 pub(super) fn top_k(call: &Call<'_>) -> Vec<Fact> {
-    let k = call.node.attr_int("k").or_else(|| call.one_int(1));
-    let k = k.and_then(|k| usize::try_from(k).ok());
+    let k = call.size("k").or(call.element(1));
     let dims = call.shape(0).and_then(|mut dims| {
         let axis = call.axis(-1, dims.len())?;
         dims[axis] = k;
@@ -97,23 +94,26 @@ pub(super) fn top_k(call: &Call<'_>) -> Vec<Fact> {
     vec![Fact::new(call.dtype(0), dims.clone()), Fact::new(Some(DType::Int64), dims)]
 }
 
+/// How many elements are not 0.
+fn count_true(call: &Call<'_>, slot: usize) -> Term {
+    call.all_ints(slot).map(|xs| xs.iter().filter(|&&x| x != 0).count()).into()
+}
+
 /// NonZero: one row for each axis, one column for each element that is not 0.
 pub(super) fn non_zero(call: &Call<'_>) -> Fact {
     // A scalar counts as a vector of one element.
     let rank = call.dims(0).map(|dims| dims.len().max(1));
-    let count: Extent =
-        call.ints(0).and_then(|xs| xs.iter().try_fold(0, |n, x| Some(n + usize::from((*x)? != 0))));
-    Fact::new(Some(DType::Int64), Some(vec![rank, count]))
+    Fact::new(Some(DType::Int64), Some(vec![rank.into(), count_true(call, 0)]))
 }
 
 /// NonMaxSuppression: rows of batch, class and box.
 pub(super) fn non_max_suppression(_: &Call<'_>) -> Fact {
-    Fact::new(Some(DType::Int64), Some(vec![None, Some(3)]))
+    Fact::new(Some(DType::Int64), Some(vec![Term::Unknown, Term::Known(3)]))
 }
 
 /// Compress: elements, or slices along an axis, where a condition holds.
 pub(super) fn compress(call: &Call<'_>) -> Fact {
-    let kept: Extent = call.all_ints(1).map(|xs| xs.iter().filter(|&&x| x != 0).count());
+    let kept = count_true(call, 1);
     let dims = match call.node.attr_int("axis") {
         None => Some(vec![kept]),
         Some(_) => call.shape(0).and_then(|mut dims| {
@@ -128,14 +128,14 @@ pub(super) fn compress(call: &Call<'_>) -> Fact {
 /// Unique: elements (or slices), then first positions, inverse positions and counts.
 pub(super) fn unique(call: &Call<'_>) -> Vec<Fact> {
     let dims = match call.node.attr_int("axis") {
-        None => Some(vec![None]),
+        None => Some(unknown(1)),
         Some(_) => call.shape(0).and_then(|mut dims| {
             let axis = call.axis(0, dims.len())?;
-            dims[axis] = None;
+            dims[axis] = Term::Unknown;
             Some(dims)
         }),
     };
-    let positions = Fact::new(Some(DType::Int64), Some(vec![None]));
+    let positions = Fact::new(Some(DType::Int64), Some(unknown(1)));
     let first = Fact::new(call.dtype(0), dims);
     vec![first, positions.clone(), positions.clone(), positions]
 }

@@ -2,20 +2,21 @@
 
 use crate::analysis::shapes::call::Call;
 use crate::analysis::shapes::einsum::Einsum;
-use crate::analysis::shapes::fact::{Dims, Extent, Fact, broadcast};
+use crate::analysis::shapes::fact::{Dims, Fact, broadcast};
+use crate::analysis::shapes::term::Term;
 use crate::tensor::DType;
 
 /// The product of two shapes as `numpy.matmul` defines it.
-fn product(a: &[Extent], b: &[Extent]) -> Option<Dims> {
+fn product(a: &[Term], b: &[Term]) -> Option<Dims> {
     let (a_batch, a_rows) = match a {
         [] => return None,
         [_] => (&[][..], None),
-        [batch @ .., m, _] => (batch, Some(*m)),
+        [batch @ .., m, _] => (batch, Some(m.clone())),
     };
     let (b_batch, b_columns) = match b {
         [] => return None,
         [_] => (&[][..], None),
-        [batch @ .., _, n] => (batch, Some(*n)),
+        [batch @ .., _, n] => (batch, Some(n.clone())),
     };
     let mut dims = broadcast(a_batch, b_batch);
     dims.extend(a_rows);
@@ -65,9 +66,9 @@ pub(super) fn fused_matmul(call: &Call<'_>) -> Fact {
 
 fn gemm_dims(call: &Call<'_>, a: usize, b: usize) -> Option<Dims> {
     let side = |slot: usize, flag: &str, normal: usize| match call.dims(slot) {
-        None => Some(None),
-        Some([first, second]) => {
-            Some([*first, *second][if call.flag(flag, false) { 1 - normal } else { normal }])
+        None => Some(Term::Unknown),
+        Some(dims @ [_, _]) => {
+            Some(dims[if call.flag(flag, false) { 1 - normal } else { normal }].clone())
         }
         Some(_) => None,
     };
@@ -96,7 +97,7 @@ pub(super) fn matmul_nbits(call: &Call<'_>) -> Fact {
 
 /// Einsum.
 pub(super) fn einsum(call: &Call<'_>) -> Fact {
-    let operands: Option<Vec<&[Extent]>> =
+    let operands: Option<Vec<&[Term]>> =
         (0..call.node.inputs().len()).map(|slot| call.dims(slot)).collect();
     let dims = operands.and_then(|operands| Einsum::of(call.text("equation", ""), &operands));
     Fact::new(call.dtype(0), dims.map(|einsum| einsum.output))
@@ -112,13 +113,12 @@ pub(super) fn determinant(call: &Call<'_>) -> Fact {
 pub(super) fn attention(call: &Call<'_>) -> Vec<Fact> {
     let mut facts = call.unknown_outputs();
     let dims = match (call.dims(0), call.dims(2)) {
-        (Some(&[n, heads, length, _]), Some(&[.., depth])) => Some(vec![n, heads, length, depth]),
-        (Some(&[n, length, _]), Some(&[.., hidden])) => {
-            let heads = call.size("q_num_heads").zip(call.size("kv_num_heads"));
-            let depth = heads.zip(hidden).and_then(|((q, kv), hidden)| {
-                hidden.checked_div(kv).and_then(|depth| depth.checked_mul(q))
-            });
-            Some(vec![n, length, depth])
+        (Some(query @ [_, _, _, _]), Some([.., depth])) => {
+            Some([&query[..3], std::slice::from_ref(depth)].concat())
+        }
+        (Some([n, length, _]), Some([.., hidden])) => {
+            let depth = hidden.quotient(call.size("kv_num_heads")) * call.size("q_num_heads");
+            Some(vec![n.clone(), length.clone(), depth])
         }
         _ => None,
     };
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn products_follow_numpy() {
-        let dims = |dims: &[usize]| dims.iter().copied().map(Some).collect::<Dims>();
+        let dims = |dims: &[usize]| dims.iter().copied().map(Term::from).collect::<Dims>();
         let shape = |a: &[usize], b: &[usize]| product(&dims(a), &dims(b));
         assert_eq!(shape(&[2, 3, 4], &[4, 5]), Some(dims(&[2, 3, 5])));
         assert_eq!(shape(&[7, 1, 3, 4], &[6, 4, 5]), Some(dims(&[7, 6, 3, 5])));

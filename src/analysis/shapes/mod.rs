@@ -9,7 +9,9 @@
 //!
 //! Elements of small tensors are followed through the operators that exporters build shapes with
 //! (Shape, Gather, Concat, arithmetic, Cast, Slice, …), so that a Reshape to a computed shape is
-//! known. Loops are assumed to keep the extents of their carried values, and walked a second time
+//! known. Open axes of inputs are symbols and what is computed from them are expressions ([`Term`]):
+//! `[N, 3, H, W]` leaves a Conv as `[N, 64, floor((H + 1)/2), …]`. A symbol is at least 0; within a
+//! Loop, nothing that may change from one iteration to the next is one. Loops are assumed to keep the extents of their carried values, and walked a second time
 //! when they do not.
 
 mod arithmetic;
@@ -30,6 +32,7 @@ mod resize;
 mod sequence;
 mod slicing;
 mod table;
+mod term;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -37,6 +40,7 @@ mod window;
 
 pub use assume::Assume;
 pub(super) use einsum::Einsum;
+pub use term::{Polynomial, Symbol, Term};
 
 use crate::analysis::shapes::fact::Fact;
 use crate::ir::{Model, NodeId, ValueId};
@@ -56,19 +60,19 @@ impl Shapes {
     }
 
     /// How often the body of a Loop or Scan runs, when that is known.
-    pub fn iterations(&self, model: &Model, node: NodeId) -> Option<usize> {
+    pub fn iterations(&self, model: &Model, node: NodeId) -> Term {
         // Before operator set 9, Scan had a batch axis in front of the scanned one.
         let scan = model.node(node).is("Scan") && model.opset().unwrap_or(1) < 9;
-        if scan { None } else { flow::iterations(model, model.node(node), &self.facts) }
+        if scan { Term::Unknown } else { flow::iterations(model, model.node(node), &self.facts) }
     }
 
     fn fact(&self, value: ValueId) -> &Fact {
         self.facts.get(value.index()).unwrap_or(Fact::UNKNOWN)
     }
 
-    /// Extents of a tensor in ONNX order, `None` for each that is unknown; nothing when not even
-    /// the number of axes is known, or the value is no tensor.
-    pub fn dims(&self, value: ValueId) -> Option<&[Option<usize>]> {
+    /// Extents of a tensor in ONNX order; nothing when not even the number of axes is known, or the
+    /// value is no tensor.
+    pub fn dims(&self, value: ValueId) -> Option<&[Term]> {
         self.fact(value).dims.as_deref()
     }
 
@@ -79,19 +83,20 @@ impl Shapes {
 
     /// True when two tensors surely have the same extents.
     pub fn same_dims(&self, a: ValueId, b: ValueId) -> bool {
-        self.fixed_dims(a).is_some_and(|dims| Some(dims) == self.fixed_dims(b))
+        self.dims(a)
+            .is_some_and(|dims| dims.iter().all(Term::is_determined) && self.dims(b) == Some(dims))
     }
 
     /// A constant target with which Reshape gives a tensor the extents of `value`, whatever its
     /// input: at most one -1, no 0. Nothing when more than one extent is unknown.
     pub fn reshape_target(&self, value: ValueId) -> Option<Vec<i64>> {
         let dims = self.dims(value)?;
-        let open = dims.iter().filter(|dim| dim.is_none()).count();
+        let open = dims.iter().filter(|dim| dim.known().is_none()).count();
         // Next to an extent of 0, -1 is ambiguous; a lone 0 means "copy".
-        if open > 1 || dims.contains(&Some(0)) {
+        if open > 1 || dims.contains(&Term::Known(0)) {
             return None;
         }
-        dims.iter().map(|dim| dim.map_or(Some(-1), |dim| i64::try_from(dim).ok())).collect()
+        Some(dims.iter().map(|dim| dim.known().unwrap_or(-1)).collect())
     }
 
     /// Number of axes.
@@ -115,9 +120,9 @@ impl Shapes {
         fact.content.as_ref()?.to_tensor(fact.dtype?, &fact.fixed_dims()?)
     }
 
-    /// Elements of a small integer or `bool` tensor (at most 1024, row-major), `None` for each that
-    /// is unknown; they are the same in every run that fits the assumptions.
-    pub fn constant(&self, value: ValueId) -> Option<&[Option<i64>]> {
+    /// Elements of a small integer or `bool` tensor (at most 1024, row-major). Those that are numbers
+    /// are the same in every run that fits the assumptions.
+    pub fn contents(&self, value: ValueId) -> Option<&[Term]> {
         self.fact(value).content.as_ref()?.ints()
     }
 }

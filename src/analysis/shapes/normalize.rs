@@ -2,6 +2,7 @@
 
 use crate::analysis::shapes::call::Call;
 use crate::analysis::shapes::fact::{Dims, Fact, position};
+use crate::analysis::shapes::term::Term;
 use crate::tensor::DType;
 
 /// BatchNormalization: the data, then statistics per channel.
@@ -17,7 +18,7 @@ pub(super) fn batch_norm(call: &Call<'_>) -> Vec<Fact> {
 pub(super) fn layer_norm(call: &Call<'_>) -> Vec<Fact> {
     let statistics: Option<Dims> = call.shape(0).and_then(|mut dims| {
         let axis = position(call.int("axis", -1), dims.len())?;
-        dims[axis..].fill(Some(1));
+        dims[axis..].fill(Term::ONE);
         Some(dims)
     });
     let dtype = call.dtype_attr("stash_type").unwrap_or(DType::Float);

@@ -3,7 +3,8 @@
 use crate::analysis::shapes::arithmetic;
 use crate::analysis::shapes::call::{Axes, Call, positions};
 use crate::analysis::shapes::content::Content;
-use crate::analysis::shapes::fact::{Dims, Fact};
+use crate::analysis::shapes::fact::{Dims, Fact, unknown};
+use crate::analysis::shapes::term::Term;
 use crate::tensor::DType;
 
 /// Reduce…, its axes from an attribute or an input.
@@ -17,11 +18,11 @@ pub(super) fn reduce(call: &Call<'_>) -> Fact {
         _ => Some((0..dims.len()).collect()),
     };
     let Some(axes) = axes else {
-        return Fact::new(call.dtype(0), keep.then(|| vec![None; dims.len()]));
+        return Fact::new(call.dtype(0), keep.then(|| unknown(dims.len())));
     };
     let reduced = (0..dims.len()).filter(|i| keep || !axes.contains(i));
     let reduced: Dims =
-        reduced.map(|i| if axes.contains(&i) { Some(1) } else { dims[i] }).collect();
+        reduced.map(|i| if axes.contains(&i) { Term::ONE } else { dims[i].clone() }).collect();
     let content = if axes.len() == dims.len() { total(call) } else { None };
     Fact::new(call.dtype(0), Some(reduced)).holding(content)
 }
@@ -36,11 +37,8 @@ fn total(call: &Call<'_>) -> Option<Content> {
         "ReduceMin" => "Min",
         _ => return None,
     };
-    let total = call
-        .all_ints(0)?
-        .into_iter()
-        .map(Some)
-        .reduce(|a, b| arithmetic::binary_int(op, a?, b?, dtype, true))?;
+    let elements = call.ints(0)?.iter().cloned();
+    let total = elements.reduce(|a, b| arithmetic::binary_int(op, &a, &b, dtype, true))?;
     Content::from_ints([total])
 }
 
@@ -50,7 +48,7 @@ pub(super) fn arg_reduce(call: &Call<'_>) -> Fact {
     let dims = call.shape(0).and_then(|mut dims| {
         let axis = call.axis(0, dims.len())?;
         if keep {
-            dims[axis] = Some(1);
+            dims[axis] = Term::ONE;
         } else {
             dims.remove(axis);
         }

@@ -2,7 +2,10 @@
 
 use crate::analysis::shapes::call::{Axes, Call, positions};
 use crate::analysis::shapes::content::{Content, broadcast_strides, strides, view};
-use crate::analysis::shapes::fact::{Dims, Extent, Fact, all_known, broadcast, position, product};
+use crate::analysis::shapes::fact::{
+    Dims, Fact, all_known, broadcast, countable, position, product, unknown,
+};
+use crate::analysis::shapes::term::Term;
 
 /// The elements of the first input under other extents.
 fn reshaped(call: &Call<'_>, dims: Option<Dims>) -> Fact {
@@ -11,70 +14,53 @@ fn reshaped(call: &Call<'_>, dims: Option<Dims>) -> Fact {
 
 /// Reshape, its target from an attribute (before operator set 5) or an input.
 pub(super) fn reshape(call: &Call<'_>) -> Fact {
-    let target: Option<Vec<Option<i64>>> = match call.node.attr_ints("shape") {
-        Some(shape) if !call.has(1) => Some(shape.iter().copied().map(Some).collect()),
-        _ => call.ints(1).map(<[_]>::to_vec),
+    let target = match call.node.attr_ints("shape") {
+        Some(shape) if !call.has(1) => Some(shape.iter().copied().map(Term::Known).collect()),
+        _ => call.listed(1),
     };
-    let dims = match target {
-        Some(target) => resolve(call.dims(0), &target, call.flag("allowzero", false)),
-        None => match call.dims(1) {
-            Some(&[Some(rank)]) if rank <= crate::analysis::shapes::content::MAX_ELEMENTS => {
-                Some(vec![None; rank])
+    let allow_zero = call.flag("allowzero", false);
+    reshaped(call, target.and_then(|target| resolve(call.dims(0), &target, allow_zero)))
+}
+
+/// The extents that a target asks for. An axis computed to be 0 in some run would copy an extent of
+/// the input there; no exporter means that, and it is taken to stand for itself.
+fn resolve(input: Option<&[Term]>, target: &[Term], allow_zero: bool) -> Option<Dims> {
+    let mut open = Vec::new();
+    let mut dims = Dims::new();
+    // Unknown extents that are copied stand on both sides and cancel.
+    let mut rest = input.map(<[_]>::to_vec);
+    for (i, wanted) in target.iter().enumerate() {
+        let copied = *wanted == 0 && !allow_zero;
+        match wanted {
+            Term::Known(..-1) => return None,
+            _ if copied && input.is_some() => {
+                dims.push(input?.get(i)?.clone());
+                if !dims[i].is_determined() {
+                    rest.as_mut()?[i] = Term::ONE;
+                }
             }
-            _ => None,
-        },
-    };
-    reshaped(call, dims)
-}
-
-/// One axis of the target of a Reshape.
-#[derive(Clone, Copy, PartialEq)]
-enum Target {
-    Known(usize),
-    /// The unknown extent of this input axis.
-    Copied(usize),
-    Open,
-}
-
-fn resolve(input: Option<&[Extent]>, target: &[Option<i64>], allow_zero: bool) -> Option<Dims> {
-    let axis = |(i, &wanted): (usize, &Option<i64>)| match wanted {
-        Some(0) if !allow_zero => match input {
-            Some(dims) => match dims.get(i)? {
-                Some(extent) => Some(Target::Known(*extent)),
-                None => Some(Target::Copied(i)),
-            },
-            None => Some(Target::Open),
-        },
-        Some(-1) | None => Some(Target::Open),
-        Some(n) => usize::try_from(n).ok().map(Target::Known),
-    };
-    let mut axes: Vec<Target> = target.iter().enumerate().map(axis).collect::<Option<_>>()?;
-    let open: Vec<usize> = (0..axes.len()).filter(|&i| axes[i] == Target::Open).collect();
-    if let (&[open], Some(input)) = (open.as_slice(), input) {
-        // Unknown extents that are copied stand on both sides and cancel.
-        let copied = |i: &usize| axes.contains(&Target::Copied(*i));
-        let rest: Dims = (0..input.len()).filter(|i| !copied(i)).map(|i| input[i]).collect();
-        let others: Dims = axes
-            .iter()
-            .filter_map(|axis| match axis {
-                Target::Known(n) => Some(Some(*n)),
-                _ => None,
-            })
-            .collect();
-        if let (Some(total), Some(others)) = (product(&rest), product(&others))
-            && let Some(0) = total.checked_rem(others)
-        {
-            axes[open] = Target::Known(total / others);
+            known if !copied && known.at_least(0) => dims.push(known.clone()),
+            _ => {
+                open.push(i);
+                dims.push(Term::Unknown);
+            }
         }
     }
-    let extent = |axis: Target| if let Target::Known(n) = axis { Some(n) } else { None };
-    Some(axes.into_iter().map(extent).collect())
+    if let (&[open], Some(rest)) = (open.as_slice(), rest) {
+        let is_copied = |i: usize| i != open && !dims[i].is_determined();
+        let others: Dims = (0..dims.len())
+            .filter(|&i| i != open && !is_copied(i))
+            .map(|i| dims[i].clone())
+            .collect();
+        dims[open] = product(&rest).quotient(product(&others));
+    }
+    Some(dims)
 }
 
 /// Flatten: a matrix.
 pub(super) fn flatten(call: &Call<'_>) -> Fact {
     let dims = match call.dims(0) {
-        None => Some(vec![None, None]),
+        None => Some(unknown(2)),
         Some(dims) => {
             let axis = call.int("axis", 1);
             let axis = if usize::try_from(axis) == Ok(dims.len()) {
@@ -92,14 +78,14 @@ pub(super) fn flatten(call: &Call<'_>) -> Fact {
 pub(super) fn squeeze(call: &Call<'_>) -> Fact {
     let dims = call.dims(0).and_then(|dims| match call.axes(1) {
         Axes::Absent => {
-            all_known(dims).map(|d| d.into_iter().filter(|&d| d != 1).map(Some).collect())
+            all_known(dims).map(|d| d.into_iter().filter(|&d| d != 1).map(Term::from).collect())
         }
         Axes::Listed(axes) => {
             let gone = positions(&axes, dims.len())?;
-            Some((0..dims.len()).filter(|i| !gone.contains(i)).map(|i| dims[i]).collect())
+            Some((0..dims.len()).filter(|i| !gone.contains(i)).map(|i| dims[i].clone()).collect())
         }
         Axes::Unknown => match call.dims(1) {
-            Some(&[Some(count)]) => Some(vec![None; dims.len().checked_sub(count)?]),
+            Some([count]) => Some(unknown(dims.len().checked_sub(count.extent()?)?)),
             _ => None,
         },
     });
@@ -113,14 +99,11 @@ pub(super) fn unsqueeze(call: &Call<'_>) -> Fact {
         Axes::Listed(axes) => {
             let rank = dims.len().checked_add(axes.len())?;
             let new = positions(&axes, rank)?;
-            let mut old = dims.iter().copied();
+            let mut old = dims.iter();
             let mut is_new = vec![false; rank];
             new.into_iter().for_each(|i| is_new[i] = true);
             Some(
-                is_new
-                    .into_iter()
-                    .map(|n| if n { Some(1) } else { old.next().flatten() })
-                    .collect(),
+                is_new.into_iter().map(|n| if n { Term::ONE } else { old.next().into() }).collect(),
             )
         }
     });
@@ -134,8 +117,8 @@ pub(super) fn transpose(call: &Call<'_>) -> Fact {
         None => Some((0..dims.len()).rev().collect()),
     });
     let dims = call.dims(0).map(|dims| match &order {
-        Some(order) => order.iter().map(|&axis| dims[axis]).collect(),
-        None => vec![None; dims.len()],
+        Some(order) => order.iter().map(|&axis| dims[axis].clone()).collect(),
+        None => unknown(dims.len()),
     });
     let fact = Fact::new(call.dtype(0), dims);
     let content = || {
@@ -149,10 +132,10 @@ pub(super) fn transpose(call: &Call<'_>) -> Fact {
 
 /// Expand: broadcast to extents that an input gives.
 pub(super) fn expand(call: &Call<'_>) -> Fact {
-    let dims = call.dims(0).zip(call.ints(1)).map(|(dims, target)| {
-        let target: Dims = target.iter().map(|d| d.and_then(|d| usize::try_from(d).ok())).collect();
-        broadcast(dims, &target)
-    });
+    let dims = call
+        .dims(0)
+        .zip(call.ints(1))
+        .map(|(dims, target)| broadcast(dims, &target.iter().map(countable).collect::<Dims>()));
     let fact = Fact::new(call.dtype(0), dims);
     let content = expanded(call, &fact);
     fact.holding(content)
@@ -171,12 +154,9 @@ pub(super) fn tile(call: &Call<'_>) -> Fact {
     }
     let dims = call.dims(0).map(|dims| match call.ints(1) {
         Some(repeats) if repeats.len() == dims.len() => {
-            let axis = |(d, r): (&Extent, &Option<i64>)| {
-                (*d)?.checked_mul(r.and_then(|r| usize::try_from(r).ok())?)
-            };
-            dims.iter().zip(repeats).map(axis).collect()
+            dims.iter().zip(repeats).map(|(d, r)| d * r).collect()
         }
-        _ => vec![None; dims.len()],
+        _ => unknown(dims.len()),
     });
     let fact = Fact::new(call.dtype(0), dims);
     let content = tiled(call, &fact);
@@ -194,16 +174,9 @@ fn tiled(call: &Call<'_>, result: &Fact) -> Option<Content> {
 
 /// DepthToSpace: blocks of channels become pixels.
 pub(super) fn depth_to_space(call: &Call<'_>) -> Fact {
-    let block = call.size("blocksize").filter(|&b| b > 0);
-    let dims = call.dims(0).and_then(|dims| match *dims {
-        [n, c, h, w] => {
-            let grown = |d: Extent| d?.checked_mul(block?);
-            let shrunk = |c: usize| {
-                let area = block?.checked_mul(block?)?;
-                c.is_multiple_of(area).then_some(c / area)
-            };
-            Some(vec![n, c.and_then(shrunk), grown(h), grown(w)])
-        }
+    let block = call.size("blocksize");
+    let dims = call.dims(0).and_then(|dims| match dims {
+        [n, c, h, w] => Some(vec![n.clone(), c.quotient(&block * &block), h * &block, w * &block]),
         _ => None,
     });
     Fact::new(call.dtype(0), dims)
@@ -211,14 +184,10 @@ pub(super) fn depth_to_space(call: &Call<'_>) -> Fact {
 
 /// SpaceToDepth: blocks of pixels become channels.
 pub(super) fn space_to_depth(call: &Call<'_>) -> Fact {
-    let block = call.size("blocksize").filter(|&b| b > 0);
-    let dims = call.dims(0).and_then(|dims| match *dims {
+    let block = call.size("blocksize");
+    let dims = call.dims(0).and_then(|dims| match dims {
         [n, c, h, w] => {
-            let shrunk =
-                |d: Extent| d.zip(block).and_then(|(d, b)| d.is_multiple_of(b).then_some(d / b));
-            let area = block.and_then(|b| b.checked_mul(b));
-            let channels = c.zip(area).and_then(|(c, area)| c.checked_mul(area));
-            Some(vec![n, channels, shrunk(h), shrunk(w)])
+            Some(vec![n.clone(), c * &block * &block, h.quotient(&block), w.quotient(&block)])
         }
         _ => None,
     });
@@ -231,20 +200,38 @@ mod tests {
 
     #[test]
     fn reshape_targets() {
-        let of = |input: &[Extent], target: &[i64]| {
-            let target: Vec<_> = target.iter().copied().map(Some).collect();
-            resolve(Some(input), &target, false)
+        let of = |input: &[i64], target: &[i64]| {
+            // -9 stands for an unknown extent.
+            let term = |&n: &i64| if n == -9 { Term::Unknown } else { Term::Known(n) };
+            let input: Dims = input.iter().map(term).collect();
+            let target: Dims = target.iter().map(term).collect();
+            let text = |dims: Dims| dims.iter().map(Term::to_string).collect::<Vec<_>>().join(" ");
+            resolve(Some(&input), &target, false).map_or("none".to_owned(), text)
         };
-        assert_eq!(of(&[Some(2), Some(12)], &[0, 3, -1]), Some(vec![Some(2), Some(3), Some(4)]));
-        assert_eq!(of(&[None, Some(4), Some(5)], &[0, -1]), Some(vec![None, Some(20)]));
-        assert_eq!(of(&[None, Some(4)], &[-1, 4]), Some(vec![None, Some(4)]));
-        assert_eq!(of(&[Some(6)], &[4, -1]), Some(vec![Some(4), None]));
-        assert_eq!(of(&[Some(0)], &[0, -1]), Some(vec![Some(0), None]));
-        assert_eq!(of(&[Some(6)], &[-2, 3]), None);
-        assert_eq!(of(&[Some(6)], &[6, 0]), None);
-        assert_eq!(resolve(None, &[Some(0), Some(3)], false), Some(vec![None, Some(3)]));
-        assert_eq!(resolve(Some(&[Some(0)]), &[Some(0)], true), Some(vec![Some(0)]));
-        let partial = resolve(Some(&[Some(24)]), &[None, Some(4)], false);
-        assert_eq!(partial, Some(vec![Some(6), Some(4)]));
+        assert_eq!(of(&[2, 12], &[0, 3, -1]), "2 3 4");
+        assert_eq!(of(&[-9, 4, 5], &[0, -1]), "? 20");
+        assert_eq!(of(&[-9, 4], &[-1, 4]), "? 4");
+        assert_eq!(of(&[6], &[4, -1]), "4 ?");
+        assert_eq!(of(&[0], &[0, -1]), "0 ?");
+        assert_eq!(of(&[6], &[-2, 3]), "none");
+        assert_eq!(of(&[6], &[6, 0]), "none");
+        assert_eq!(of(&[24], &[-9, 4]), "6 4");
+        let (zero, three) = (Term::Known(0), Term::Known(3));
+        let unresolved = resolve(None, &[zero.clone(), three.clone()], false);
+        assert_eq!(unresolved, Some(vec![Term::Unknown, three]));
+        assert_eq!(resolve(Some(&[zero.clone()]), &[zero.clone()], true), Some(vec![zero]));
+    }
+
+    #[test]
+    fn symbols_cancel_in_targets() {
+        let (n, l, rest) = (Term::named("N"), Term::named("L"), Term::Known(-1));
+        let input = [n.clone(), l.clone(), Term::Known(768)];
+        let heads = [n.clone(), rest.clone(), 12.into(), 64.into()];
+        let expected = vec![n.clone(), l.clone(), 12.into(), 64.into()];
+        assert_eq!(resolve(Some(&input), &heads, false), Some(expected));
+        let rows = resolve(Some(&input), &[rest.clone(), 768.into()], false);
+        assert_eq!(rows, Some(vec![&n * &l, 768.into()]));
+        let back = resolve(rows.as_deref(), &[n.clone(), l.clone(), rest], false);
+        assert_eq!(back.as_deref(), Some(&input[..]));
     }
 }

@@ -1,24 +1,25 @@
 //! Recurrent layers and signal transforms.
 
 use crate::analysis::shapes::call::Call;
-use crate::analysis::shapes::fact::{Extent, Fact, position};
+use crate::analysis::shapes::fact::{Fact, position, unknown};
+use crate::analysis::shapes::term::Term;
 
 /// LSTM, GRU, RNN: all outputs, then the last one, then (LSTM) the last cell.
 pub(super) fn recurrent(call: &Call<'_>) -> Vec<Fact> {
-    let dims = |slot, axis: usize| call.dims(slot).and_then(|d| d.get(axis).copied().flatten());
     let batch_first = call.flag("layout", false);
     let [time, batch] = if batch_first { [1, 0] } else { [0, 1] };
-    let (length, batch) = (dims(0, time), dims(0, batch));
+    let (length, batch) = (call.extent(0, time), call.extent(0, batch));
     // DynamicQuantizeLSTM stores its weights transposed.
     let hidden_axis = if call.node.op() == "DynamicQuantizeLSTM" { 1 } else { 2 };
-    let hidden: Extent = dims(2, hidden_axis).or(call.size("hidden_size"));
+    let hidden = call.extent(2, hidden_axis).also(&call.size("hidden_size"));
     let both = call.text("direction", "forward") == "bidirectional";
-    let directions = Some(if both { 2 } else { 1 });
+    let directions = Term::Known(if both { 2 } else { 1 });
     let (all, last) = if batch_first {
-        (vec![batch, length, directions, hidden], vec![batch, directions, hidden])
+        (vec![batch, length, directions, hidden], [0, 2, 3])
     } else {
-        (vec![length, directions, batch, hidden], vec![directions, batch, hidden])
+        (vec![length, directions, batch, hidden], [1, 2, 3])
     };
+    let last = last.map(|axis: usize| all[axis].clone()).to_vec();
     let last = Fact::new(call.dtype(0), Some(last));
     vec![Fact::new(call.dtype(0), Some(all)), last.clone(), last]
 }
@@ -36,21 +37,17 @@ pub(super) fn dft(call: &Call<'_>) -> Fact {
         };
         let (one_sided, inverse) = (call.flag("onesided", false), call.flag("inverse", false));
         let Some(axis) = axis.and_then(|axis| position(axis, rank)) else {
-            return Some(vec![None; rank]);
+            return Some(unknown(rank));
         };
-        let length = if call.has(1) {
-            call.one_int(1).and_then(|n| usize::try_from(n).ok())
-        } else {
-            dims[axis]
-        };
+        let length = if call.has(1) { call.element(1) } else { dims[axis].clone() };
         dims[axis] = if one_sided && inverse {
-            None
+            Term::Unknown
         } else if one_sided {
-            length.map(|n| n / 2 + 1)
+            length.floor_div(2) + 1
         } else {
             length
         };
-        *dims.last_mut()? = if one_sided && inverse { None } else { Some(2) };
+        *dims.last_mut()? = if one_sided && inverse { Term::Unknown } else { Term::Known(2) };
         Some(dims)
     });
     Fact::new(call.dtype(0), dims)
@@ -58,17 +55,8 @@ pub(super) fn dft(call: &Call<'_>) -> Fact {
 
 /// STFT: `[batch, frames, bins, 2]`.
 pub(super) fn stft(call: &Call<'_>) -> Fact {
-    let extent = |slot: usize| call.one_int(slot).and_then(|n| usize::try_from(n).ok());
-    let batch = call.dims(0).and_then(|dims| dims.first().copied().flatten());
-    let signal = call.dims(0).and_then(|dims| dims.get(1).copied().flatten());
-    let length = if call.has(3) {
-        extent(3)
-    } else {
-        call.dims(2).and_then(|dims| dims.first().copied().flatten())
-    };
-    let frames = signal.zip(length).zip(extent(1)).and_then(|((signal, length), step)| {
-        signal.checked_sub(length)?.checked_div(step)?.checked_add(1)
-    });
-    let bins = if call.flag("onesided", true) { length.map(|n| n / 2 + 1) } else { length };
-    Fact::new(call.dtype(0), Some(vec![batch, frames, bins, Some(2)]))
+    let length = if call.has(3) { call.element(3) } else { call.extent(2, 0) };
+    let frames = (call.extent(0, 1) - &length).floor_div(call.element(1)) + 1;
+    let bins = if call.flag("onesided", true) { length.floor_div(2) + 1 } else { length };
+    Fact::new(call.dtype(0), Some(vec![call.extent(0, 0), frames, bins, Term::Known(2)]))
 }

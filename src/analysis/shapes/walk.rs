@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::analysis::shapes::assume::{Assume, Bound};
+use crate::analysis::shapes::assume::{Assume, Bound, Names, name_unknown};
 use crate::analysis::shapes::call::Call;
 use crate::analysis::shapes::content::Content;
 use crate::analysis::shapes::fact::Fact;
 use crate::analysis::shapes::flow;
 use crate::analysis::shapes::table::{Rule, rule};
+use crate::analysis::shapes::term::Term;
 use crate::ir::{Constant, Def, GraphId, Model, NodeId, Stored, TensorType, ValueId};
 
 /// Elements of contents kept for all values together (64 MB); beyond, contents are forgotten.
@@ -158,11 +159,17 @@ impl<'a> Walk<'a> {
 
     /// Keeps a fact, with gaps filled from what the file declares.
     fn store(&mut self, id: ValueId, mut fact: Fact) {
+        let value = self.model.value(id);
+        let in_main = value.graph() == self.model.main();
         if self.bound.declared_holds {
-            let own = self.model.value(id).tensor_type();
-            for ty in own.into_iter().chain(self.outputs.get(&id).copied()) {
-                fact.fill(self.bound.declared(ty));
+            let names = if in_main { Names::Believed } else { Names::Ignored };
+            for ty in value.tensor_type().into_iter().chain(self.outputs.get(&id).copied()) {
+                fact.fill(self.bound.declared(ty, names));
             }
+        }
+        if let (true, Some(dims)) = (in_main, &mut fact.dims) {
+            // One run, one extent: what depends on it stays comparable.
+            name_unknown(dims, value.name(), Term::inner);
         }
         let length = fact.content.as_ref().map_or(0, Content::len);
         let rest = self.budget.and_then(|budget| budget.checked_sub(length));

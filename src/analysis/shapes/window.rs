@@ -1,7 +1,8 @@
 //! Operators that slide a window: convolutions and poolings.
 
 use crate::analysis::shapes::call::Call;
-use crate::analysis::shapes::fact::{Dims, Extent, Fact, product};
+use crate::analysis::shapes::fact::{Dims, Fact, product, unknown};
+use crate::analysis::shapes::term::Term;
 use crate::tensor::DType;
 
 /// How a window moves, one entry for each spatial axis.
@@ -40,98 +41,101 @@ impl<'a> Window<'a> {
     }
 
     /// Elements one window covers, gaps included.
-    fn reach(&self, axis: usize) -> Option<i128> {
-        let kernel = whole(self.kernel[axis]).filter(|&k| k > 0)?;
-        Some(i128::from(self.dilations[axis]) * (kernel - 1) + 1)
+    fn reach(&self, axis: usize) -> Term {
+        let kernel = self.kernel[axis].clone();
+        let kernel = if kernel.known().is_some_and(|k| k <= 0) { Term::Unknown } else { kernel };
+        (kernel - 1) * self.dilations[axis] + 1
     }
 
     /// Positions of the window along an axis of `extent` elements.
-    fn positions(&self, axis: usize, extent: Extent) -> Extent {
-        let extent = whole(extent)?;
-        let stride = i128::from(self.strides[axis]);
+    fn positions(&self, axis: usize, extent: &Term) -> Term {
+        let stride = self.strides[axis];
         match self.auto_pad {
-            "SAME_UPPER" | "SAME_LOWER" => usize::try_from((extent + stride - 1) / stride).ok(),
+            "SAME_UPPER" | "SAME_LOWER" => extent.ceil_div(stride),
             "NOTSET" | "VALID" => {
-                let (begin, end) = (i128::from(self.begin[axis]), i128::from(self.end[axis]));
-                let room = extent + begin + end - self.reach(axis)?;
-                if room < 0 {
-                    return None;
+                let padded = extent + self.begin[axis];
+                let room = &padded + self.end[axis] - self.reach(axis);
+                if room.known().is_some_and(|room| room < 0) {
+                    return Term::Unknown;
                 }
-                let mut positions = room / stride + 1;
-                if self.ceil {
-                    let rest = room % stride != 0;
-                    if rest && self.auto_pad == "VALID" {
-                        // The specification and the engines disagree on this combination.
-                        return None;
-                    }
-                    positions += i128::from(rest);
-                    // A last window that starts in the padding behind the data is left out.
-                    positions -= i128::from((positions - 1) * stride >= extent + begin);
+                let down = room.floor_div(stride) + 1;
+                if !self.ceil {
+                    return down;
                 }
-                usize::try_from(positions).ok()
+                let up = room.ceil_div(stride) + 1;
+                if up != down && self.auto_pad == "VALID" {
+                    // The specification and the engines disagree on this combination.
+                    return Term::Unknown;
+                }
+                // A last window that starts in the padding behind the data is left out.
+                let last = (&up - 1) * stride;
+                let fits = last.at_most(&(&padded - 1)) || self.last_fits(axis);
+                match (fits, padded.at_most(&last)) {
+                    (true, _) => up,
+                    (_, true) => up - 1,
+                    _ => Term::Unknown,
+                }
             }
-            _ => None,
+            _ => Term::Unknown,
         }
+    }
+
+    /// True when a window that reaches past the padding behind the data still starts before it:
+    /// it starts less than a stride after the last full one.
+    fn last_fits(&self, axis: usize) -> bool {
+        (self.reach(axis) - self.end[axis] - self.strides[axis]).at_least(0)
     }
 
     /// The extent that a transposed convolution makes of `extent`.
-    fn spread(&self, axis: usize, extent: Extent, extra: i64) -> Extent {
-        let extent = whole(extent)?;
-        let stride = i128::from(self.strides[axis]);
-        let reach = self.reach(axis)?;
+    fn spread(&self, axis: usize, extent: &Term, extra: i64) -> Term {
+        let stride = self.strides[axis];
+        let reach = self.reach(axis);
         match self.auto_pad {
-            "SAME_UPPER" | "SAME_LOWER" if extra == 0 && reach >= stride => {
-                usize::try_from(extent * stride).ok()
+            "SAME_UPPER" | "SAME_LOWER" if extra == 0 && (&reach - stride).at_least(0) => {
+                extent * stride
             }
-            "NOTSET" | "VALID" if extent > 0 => {
-                let pads = i128::from(self.begin[axis]) + i128::from(self.end[axis]);
-                usize::try_from(stride * (extent - 1) + i128::from(extra) + reach - pads).ok()
+            "NOTSET" | "VALID" if *extent != 0 => {
+                (extent - 1) * stride + extra + reach - self.begin[axis] - self.end[axis]
             }
-            _ => None,
+            _ => Term::Unknown,
         }
     }
 }
 
-/// An extent below 2^63: products of two such numbers and their sums stay within `i128`.
-fn whole(extent: Extent) -> Option<i128> {
-    i64::try_from(extent?).ok().map(i128::from)
-}
-
 /// `[N, C, d1, …]` as batch, channels and spatial axes.
-fn split(dims: &[Extent]) -> Option<(Extent, Extent, &[Extent])> {
+fn split(dims: &[Term]) -> Option<(&Term, &Term, &[Term])> {
     match dims {
-        [n, c, spatial @ ..] => Some((*n, *c, spatial)),
+        [n, c, spatial @ ..] => Some((n, c, spatial)),
         _ => None,
     }
 }
 
 /// Extents of a kernel: those of the weights `w`, else the attribute.
-fn kernel(call: &Call<'_>, weights: Option<&[Extent]>, rank: usize) -> Option<Dims> {
+fn kernel(call: &Call<'_>, weights: Option<&[Term]>, rank: usize) -> Option<Dims> {
     let own = weights.and_then(|w| w.get(2..)).filter(|k| k.len() == rank);
     let listed = call.node.attr_ints("kernel_shape").filter(|k| k.len() == rank);
-    let listed = |i: usize| listed.and_then(|k| usize::try_from(*k.get(i)?).ok());
-    if own.is_none() && listed(0).is_none() && rank > 0 {
+    if own.is_none() && listed.is_none() && rank > 0 {
         return None;
     }
-    Some((0..rank).map(|i| own.and_then(|k| k[i]).or(listed(i))).collect())
+    let listed = |i: usize| Term::from(listed.and_then(|k| k.get(i)).copied());
+    Some((0..rank).map(|i| Term::from(own.map(|k| &k[i])).also(&listed(i))).collect())
 }
 
 fn conv_dims(call: &Call<'_>, x: usize, w: usize) -> Option<Dims> {
     let weights = call.dims(w);
-    let output_channels = weights.and_then(|w| w.first().copied().flatten());
+    let output_channels = call.extent(w, 0);
     let Some(x) = call.dims(x) else {
-        let rank = weights.map(<[_]>::len).filter(|&rank| rank >= 2)?;
-        let mut dims = vec![None; rank];
+        let mut dims = unknown(weights.map(<[_]>::len).filter(|&rank| rank >= 2)?);
         dims[1] = output_channels;
         return Some(dims);
     };
     let (batch, _, spatial) = split(x)?;
-    let mut dims = vec![batch, output_channels];
+    let mut dims = vec![batch.clone(), output_channels];
     match kernel(call, weights, spatial.len()).and_then(|kernel| Window::of(call, kernel)) {
         Some(window) => {
-            dims.extend(spatial.iter().enumerate().map(|(i, &d)| window.positions(i, d)));
+            dims.extend(spatial.iter().enumerate().map(|(i, d)| window.positions(i, d)));
         }
-        None => dims.extend(spatial.iter().map(|_| None)),
+        None => dims.extend(unknown(spatial.len())),
     }
     Some(dims)
 }
@@ -160,26 +164,20 @@ pub(super) fn conv_transpose(call: &Call<'_>) -> Fact {
 fn conv_transpose_dims(call: &Call<'_>) -> Option<Dims> {
     let (batch, _, spatial) = split(call.dims(0)?)?;
     let rank = spatial.len();
-    let group = usize::try_from(call.int("group", 1)).ok().filter(|&g| g > 0);
-    let channels = call.dims(1).and_then(|w| w.get(1).copied().flatten());
-    let channels = channels.zip(group).and_then(|(c, g)| c.checked_mul(g));
-    let mut dims = vec![batch, channels];
+    let mut dims = vec![batch.clone(), call.extent(1, 1) * call.int("group", 1)];
     if let Some(shape) = call.node.attr_ints("output_shape").filter(|s| !s.is_empty()) {
         // Some exporters list batch and channels too; the spatial extents are the last ones.
         let spatial = &shape[shape.len().checked_sub(rank)?..];
-        dims.extend(spatial.iter().map(|&d| usize::try_from(d).ok()));
+        dims.extend(spatial.iter().copied().map(Term::Known));
         return Some(dims);
     }
     let extra = call.node.attr_ints("output_padding");
     let window = kernel(call, call.dims(1), rank).and_then(|kernel| Window::of(call, kernel));
     match window.filter(|_| extra.is_none_or(|e| e.len() == rank)) {
         Some(window) => dims.extend(
-            spatial
-                .iter()
-                .enumerate()
-                .map(|(i, &d)| window.spread(i, d, extra.map_or(0, |e| e[i]))),
+            spatial.iter().enumerate().map(|(i, d)| window.spread(i, d, extra.map_or(0, |e| e[i]))),
         ),
-        None => dims.extend(spatial.iter().map(|_| None)),
+        None => dims.extend(unknown(rank)),
     }
     Some(dims)
 }
@@ -190,8 +188,9 @@ fn pool_dims(call: &Call<'_>) -> Option<Dims> {
     // Engines forget the gaps of a dilated pooling window when they pad by themselves.
     let clear = |w: &Window<'_>| w.auto_pad == "NOTSET" || w.dilations.iter().all(|&d| d == 1);
     let window = window.filter(clear);
-    let extent = |(i, &d): (usize, &Extent)| window.as_ref().and_then(|w| w.positions(i, d));
-    Some([batch, channels].into_iter().chain(spatial.iter().enumerate().map(extent)).collect())
+    let extent = |(i, d): (usize, &Term)| window.as_ref().map(|w| w.positions(i, d)).into();
+    let spatial = spatial.iter().enumerate().map(extent);
+    Some([batch, channels].into_iter().cloned().chain(spatial).collect())
 }
 
 /// AveragePool and LpPool.
@@ -217,7 +216,7 @@ pub(super) fn global_pool(call: &Call<'_>) -> Fact {
     let dims = call.shape(0).map(|mut dims| {
         let rank = dims.len();
         let spatial = if last { 1..rank.saturating_sub(1).max(1) } else { 2..rank.max(2) };
-        dims.iter_mut().take(spatial.end).skip(spatial.start).for_each(|d| *d = Some(1));
+        dims.iter_mut().take(spatial.end).skip(spatial.start).for_each(|d| *d = Term::ONE);
         dims
     });
     Fact::new(call.dtype(0), dims)
@@ -225,14 +224,9 @@ pub(super) fn global_pool(call: &Call<'_>) -> Fact {
 
 /// Col2Im: columns `[N, C·block, L]` become an image whose spatial extents an input lists.
 pub(super) fn col2im(call: &Call<'_>) -> Fact {
-    let extent = |d: &Option<i64>| d.and_then(|d| usize::try_from(d).ok());
-    let dims = call.dims(0).zip(call.ints(1)).map(|(columns, image)| {
-        let block: Option<Dims> = call.ints(2).map(|block| block.iter().map(extent).collect());
-        let area = block.and_then(|block| product(&block));
-        let rows = columns.get(1).copied().flatten().zip(area);
-        let channels = rows.and_then(|(rows, area)| rows.checked_div(area));
-        let batch = columns.first().copied().flatten();
-        [batch, channels].into_iter().chain(image.iter().map(extent)).collect()
+    let dims = call.listed(1).map(|image| {
+        let area = Term::from(call.ints(2).map(product));
+        [vec![call.extent(0, 0), call.extent(0, 1).quotient(area)], image].concat()
     });
     Fact::new(call.dtype(0), dims)
 }
@@ -242,41 +236,32 @@ pub(super) fn max_unpool(call: &Call<'_>) -> Fact {
     let unpooled = || {
         let (batch, channels, spatial) = split(call.dims(0)?)?;
         let window = Window::of(call, kernel(call, None, spatial.len())?)?;
-        let extent = |(i, &d): (usize, &Extent)| window.spread(i, d, 0);
-        Some([batch, channels].into_iter().chain(spatial.iter().enumerate().map(extent)).collect())
+        let spatial = spatial.iter().enumerate().map(|(i, d)| window.spread(i, d, 0));
+        Some([batch, channels].into_iter().cloned().chain(spatial).collect())
     };
-    let dims = match (call.has(2), call.ints(2)) {
-        (false, _) => unpooled(),
-        (true, Some(shape)) => {
-            Some(shape.iter().map(|d| d.and_then(|d| usize::try_from(d).ok())).collect())
-        }
-        (true, None) => call.shape(0).map(|dims| vec![None; dims.len()]),
-    };
+    let same_rank = || call.dims(0).map(|dims| unknown(dims.len()));
+    let dims = if call.has(2) { call.listed(2).or_else(same_rank) } else { unpooled() };
     Fact::new(call.dtype(0), dims)
 }
 
 /// RoiAlign: `[regions, C, height, width]`; MaxRoiPool with the attribute `pooled_shape`.
 pub(super) fn roi(call: &Call<'_>) -> Fact {
-    let (height, width) = match call.node.attr_ints("pooled_shape") {
-        Some([h, w]) => (usize::try_from(*h).ok(), usize::try_from(*w).ok()),
-        Some(_) => (None, None),
-        None => (
-            usize::try_from(call.int("output_height", 1)).ok(),
-            usize::try_from(call.int("output_width", 1)).ok(),
-        ),
+    let pooled = match call.node.attr_ints("pooled_shape") {
+        Some([h, w]) => [Term::Known(*h), Term::Known(*w)],
+        Some(_) => [Term::Unknown, Term::Unknown],
+        None => [call.int("output_height", 1).into(), call.int("output_width", 1).into()],
     };
-    let regions = call.dims(1).and_then(|r| r.first().copied().flatten());
-    let channels = call.dims(0).and_then(|x| x.get(1).copied().flatten());
-    Fact::new(call.dtype(0), Some(vec![regions, channels, height, width]))
+    let [height, width] = pooled;
+    Fact::new(call.dtype(0), Some(vec![call.extent(1, 0), call.extent(0, 1), height, width]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn window(kernel: usize, stride: i64, pads: [i64; 2], ceil: bool) -> Window<'static> {
+    fn window(kernel: i64, stride: i64, pads: [i64; 2], ceil: bool) -> Window<'static> {
         Window {
-            kernel: vec![Some(kernel)],
+            kernel: vec![Term::Known(kernel)],
             strides: vec![stride],
             dilations: vec![1],
             begin: vec![pads[0]],
@@ -286,23 +271,54 @@ mod tests {
         }
     }
 
+    fn positions(window: &Window<'_>, extent: i64) -> Term {
+        window.positions(0, &Term::Known(extent))
+    }
+
     #[test]
     fn windows_count_as_the_specification_says() {
-        assert_eq!(window(3, 2, [1, 1], false).positions(0, Some(32)), Some(16));
-        assert_eq!(window(3, 2, [0, 0], true).positions(0, Some(32)), Some(16));
+        assert_eq!(positions(&window(3, 2, [1, 1], false), 32), 16);
+        assert_eq!(positions(&window(3, 2, [0, 0], true), 32), 16);
         // The fifth window would start in the padding.
-        assert_eq!(window(1, 2, [0, 2], true).positions(0, Some(7)), Some(4));
-        assert_eq!(window(3, 1, [-1, -1], false).positions(0, Some(8)), Some(4));
-        assert_eq!(window(9, 1, [0, 0], false).positions(0, Some(8)), None);
+        assert_eq!(positions(&window(1, 2, [0, 2], true), 7), 4);
+        assert_eq!(positions(&window(3, 1, [-1, -1], false), 8), 4);
+        assert_eq!(positions(&window(9, 1, [0, 0], false), 8), Term::Unknown);
         let same = Window { auto_pad: "SAME_LOWER", ..window(5, 3, [0, 0], false) };
-        assert_eq!(same.positions(0, Some(10)), Some(4));
+        assert_eq!(positions(&same, 10), 4);
+    }
+
+    #[test]
+    fn windows_over_open_axes() {
+        let h = Term::named("H");
+        let text = |window: Window<'_>| window.positions(0, &h).to_string();
+        assert_eq!(text(window(3, 2, [1, 1], false)), "floor((H + 1)/2)");
+        assert_eq!(text(window(3, 1, [1, 1], false)), "H");
+        assert_eq!(text(window(3, 2, [0, 0], true)), "floor(H/2)");
+        assert_eq!(text(window(1, 2, [0, 2], true)), "?");
+        assert_eq!(window(4, 2, [1, 1], false).spread(0, &h, 0), &h * 2);
+    }
+
+    #[test]
+    fn open_windows_agree_with_numbers() {
+        let h = Term::named("H");
+        for (kernel, stride, pad) in [(2, 2, 0), (3, 2, 1), (3, 3, 1), (5, 2, 2), (1, 1, 0)] {
+            for ceil in [false, true] {
+                let window = window(kernel, stride, [pad, pad], ceil);
+                let open = window.positions(0, &h);
+                for extent in kernel..20 {
+                    let expected = positions(&window, extent).known();
+                    let found = open.evaluate(&|_| Some(extent));
+                    assert!(found.is_none() || found == expected, "{open} for {extent}");
+                }
+            }
+        }
     }
 
     #[test]
     fn extreme_windows_are_unknown_or_exact() {
-        let far = window(usize::MAX, i64::MAX, [i64::MIN, i64::MAX], false);
-        assert_eq!(far.positions(0, Some(usize::MAX)), None);
-        assert_eq!(far.spread(0, Some(usize::MAX), i64::MAX), None);
-        assert_eq!(window(0, 1, [0, 0], false).positions(0, Some(8)), None);
+        let far = window(i64::MAX, i64::MAX, [i64::MIN, i64::MAX], false);
+        assert_eq!(positions(&far, i64::MAX), Term::Unknown);
+        assert_eq!(far.spread(0, &Term::Known(i64::MAX), i64::MAX), Term::Unknown);
+        assert_eq!(positions(&window(0, 1, [0, 0], false), 8), Term::Unknown);
     }
 }

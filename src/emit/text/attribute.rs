@@ -5,7 +5,6 @@ use prost::Message as _;
 use crate::emit::text::tensor::{fnv_strings, list};
 use crate::emit::text::{Printer, tensor, types, words};
 use crate::ir::{AttrValue, Attribute, GraphId, Stored};
-use crate::proto::attribute_proto::AttributeType;
 use crate::proto::{AttributeProto, TensorProto};
 use crate::wire::{FNV_BASIS, fnv};
 
@@ -13,19 +12,26 @@ impl Printer<'_> {
     /// Attributes in angle brackets, on one line unless one is a body. Those that the syntax cannot
     /// say become a comment.
     pub(super) fn attributes(&mut self, attributes: &[Attribute], depth: usize) {
+        self.attribute_list(Vec::new(), attributes, depth);
+    }
+
+    /// The same behind names without values.
+    pub(super) fn attribute_list(
+        &mut self,
+        bare: Vec<String>,
+        attributes: &[Attribute],
+        depth: usize,
+    ) {
         let lines = attributes.iter().any(|a| !a.value.graphs().is_empty());
-        let mut opened = false;
+        let mut opened = !bare.is_empty();
+        if opened {
+            self.out.push_str(&format!(" <{}", bare.join(", ")));
+        }
         for attribute in attributes {
-            let opaque = match &attribute.value {
-                AttrValue::Opaque => match opaque(attribute) {
-                    Some(text) => text,
-                    None => {
-                        let name = attribute.name.escape_debug();
-                        self.comments.push(format!("attribute {name} is not shown"));
-                        continue;
-                    }
-                },
-                _ => String::new(),
+            let Some(unmodelled) = unmodelled(attribute) else {
+                let name = attribute.name.escape_debug();
+                self.comments.push(format!("attribute {name} is not shown"));
+                continue;
             };
             self.out.push_str(match (opened, lines) {
                 (false, _) => " <",
@@ -37,7 +43,7 @@ impl Printer<'_> {
                 self.newline(depth + 1);
             }
             self.out.push_str(&words::name(&attribute.name));
-            self.out.push_str(&opaque);
+            self.out.push_str(&unmodelled);
             self.value(&attribute.name, &attribute.value, depth + 1);
         }
         if opened && lines {
@@ -64,7 +70,7 @@ impl Printer<'_> {
             }
             AttrValue::Tensors(tensors) => return self.tensors(name, tensors),
             AttrValue::Graphs(bodies) => return self.graphs(bodies, depth),
-            AttrValue::Opaque => return,
+            AttrValue::Reference { .. } | AttrValue::Opaque => return,
             AttrValue::Floats(xs) => (
                 "floats",
                 list(
@@ -139,14 +145,17 @@ pub(super) fn tensor_type(tensor: &crate::tensor::Tensor) -> String {
     }
 }
 
-/// Types, and references to the attributes of a function.
-fn opaque(attribute: &Attribute) -> Option<String> {
-    let proto = AttributeProto::decode(attribute.carried.clone()).ok()?;
-    if let Some(target) = proto.ref_attr_name.as_deref().filter(|target| !target.is_empty()) {
-        let kind = AttributeType::try_from(proto.r#type?).ok()?;
-        let kind = kind.as_str_name().to_ascii_lowercase();
-        return Some(format!(": {kind} = @{}", words::name(target)));
+/// References to the attributes of a function, and types; `None` for what the syntax cannot say.
+fn unmodelled(attribute: &Attribute) -> Option<String> {
+    match &attribute.value {
+        AttrValue::Reference { name, kind } => {
+            let kind = kind.as_ref()?.name().to_ascii_lowercase();
+            return Some(format!(": {kind} = @{}", words::name(name)));
+        }
+        AttrValue::Opaque => {}
+        _ => return Some(String::new()),
     }
+    let proto = AttributeProto::decode(attribute.carried.clone()).ok()?;
     if let Some(ty) = &proto.tp {
         return Some(format!(": type_proto = {}", types::message(ty)?));
     }

@@ -2,13 +2,15 @@
 //!
 //! One node to a line, indented by three spaces for each graph. Long tensors and lists show a few
 //! elements and `...`, with their number and the FNV-1a digest of their bytes in a comment at the
-//! end of the line; with [`Elements::All`] the text can be read back by [`read::text`]. What the
-//! syntax cannot say (functions, sparse initializers and attributes) is named in a comment; what
-//! only tools read (documentation of nodes, annotations) is left out.
+//! end of the line; with [`Elements::All`] the text can be read back by [`read::text`]. Functions
+//! follow the main graph. What the syntax cannot say (sparse initializers and attributes, types with
+//! fields that nobody knew when this was written) is named in a comment; what only tools read
+//! (documentation of nodes, annotations) is left out.
 //!
 //! [`read::text`]: crate::read::text()
 
 mod attribute;
+mod function;
 mod tensor;
 mod types;
 mod words;
@@ -16,10 +18,10 @@ mod words;
 use prost::Message as _;
 
 use crate::ir::{
-    Constant, Declared, Def, GraphId, Model, Node, Stored, TensorType, Value, ValueId, ValueType,
-    Verified,
+    Constant, Declared, Def, GraphId, Header, Model, Node, Stored, TensorType, Value, ValueId,
+    ValueType, Verified,
 };
-use crate::proto::{ModelProto, NodeProto, ValueInfoProto};
+use crate::proto::{ModelProto, ValueInfoProto};
 
 /// How much of long tensors and lists a text shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,9 +54,7 @@ pub fn text_with(model: Verified<'_>, options: TextOptions) -> String {
     printer.graph(model.main(), 0);
     printer.newline(0);
     for function in model.functions() {
-        let overload = if function.overload.is_empty() { "" } else { ":" };
-        let name = format!("{}.{}{overload}{}", function.domain, function.name, function.overload);
-        printer.comments.push(format!("function {} is not shown", name.escape_debug()));
+        printer.function(function);
         printer.newline(0);
     }
     printer.out
@@ -85,12 +85,9 @@ impl<'a> Printer<'a> {
     fn header(&mut self) {
         let header = &self.model.header;
         let carried = ModelProto::decode(header.carried.clone()).unwrap_or_default();
-        let pair = |key: &str, value: &str| format!("{} : {value}", words::quoted(key.as_bytes()));
         let mut fields = Vec::new();
         fields.extend(header.ir_version.map(|version| format!("ir_version: {version}")));
-        let opsets: Vec<String> =
-            header.opsets.iter().map(|(domain, v)| pair(domain, &v.to_string())).collect();
-        fields.push(format!("opset_import: [{}]", opsets.join(", ")));
+        fields.push(imports(header));
         let texts = [
             ("producer_name", &carried.producer_name),
             ("producer_version", &carried.producer_version),
@@ -122,7 +119,8 @@ impl<'a> Printer<'a> {
         for (i, &input) in graph.inputs().iter().enumerate() {
             let value = model.value(input);
             self.out.push_str(if i > 0 { ", " } else { "" });
-            self.out.push_str(&declared(value.info().ty.as_ref(), value.name()));
+            let declared = self.declared(value.info().ty.as_ref(), value.name());
+            self.out.push_str(&declared);
             if let Some(default) = default_in_place(value) {
                 self.out.push_str(" = ");
                 self.elements(value.name(), default);
@@ -131,9 +129,15 @@ impl<'a> Printer<'a> {
         let outputs = graph
             .outputs()
             .iter()
-            .map(|output| declared(output.info.ty.as_ref(), model.value(output.value).name()));
+            .map(|output| self.declared(output.info.ty.as_ref(), model.value(output.value).name()));
         let outputs: Vec<String> = outputs.collect();
         self.out.push_str(&format!(") => ({})", outputs.join(", ")));
+        self.body(id, depth);
+    }
+
+    /// What stands between the outputs and the end of a graph or function.
+    fn body(&mut self, id: GraphId, depth: usize) {
+        let model = self.model;
         self.constants_and_types(id, depth);
         self.out.push_str(" {");
         for (_, node) in model.nodes_of(id) {
@@ -168,7 +172,7 @@ impl<'a> Printer<'a> {
             let text = match entry {
                 Declared::Value(value) => {
                     let value = model.value(*value);
-                    declared(value.info().ty.as_ref(), value.name())
+                    self.declared(value.info().ty.as_ref(), value.name())
                 }
                 Declared::Carried(encoded) => {
                     let proto = ValueInfoProto::decode(encoded.clone()).unwrap_or_default();
@@ -205,9 +209,8 @@ impl<'a> Printer<'a> {
             self.out.push_str(&format!("{}.", types::path(node.domain())));
         }
         self.out.push_str(&words::name(node.op()));
-        let carried = NodeProto::decode(node.carried.clone()).unwrap_or_default();
-        if let Some(overload) = carried.overload.filter(|overload| !overload.is_empty()) {
-            self.out.push_str(&format!(":{}", words::name(&overload)));
+        if !node.overload().is_empty() {
+            self.out.push_str(&format!(":{}", words::name(node.overload())));
         }
         let inputs = format!(" ({})", self.names(node.inputs()));
         if node.bodies().next().is_some() {
@@ -216,6 +219,19 @@ impl<'a> Printer<'a> {
         } else {
             self.attributes(node.attributes(), depth);
             self.out.push_str(&inputs);
+        }
+    }
+
+    /// The type, if the syntax can say it, and the name.
+    fn declared(&mut self, ty: Option<&ValueType>, name: &str) -> String {
+        let shown = words::name(name);
+        match (ty, ty.and_then(types::value)) {
+            (_, Some(ty)) => format!("{ty} {shown}"),
+            (None, None) => shown,
+            (Some(_), None) => {
+                self.comments.push(format!("type of {} is not shown", name.escape_debug()));
+                shown
+            }
         }
     }
 
@@ -231,8 +247,14 @@ impl<'a> Printer<'a> {
     }
 }
 
-fn declared(ty: Option<&ValueType>, name: &str) -> String {
-    types::prefix(ty) + &words::name(name)
+/// `"key" : value`.
+fn pair(key: &str, value: &str) -> String {
+    format!("{} : {value}", words::quoted(key.as_bytes()))
+}
+
+fn imports(header: &Header) -> String {
+    let opsets = header.opsets.iter().map(|(domain, version)| pair(domain, &version.to_string()));
+    format!("opset_import: [{}]", opsets.collect::<Vec<_>>().join(", "))
 }
 
 /// The tensor of an initializer, overridable or not.

@@ -8,16 +8,17 @@ use crate::proto::tensor_shape_proto::dimension;
 use crate::proto::{TensorShapeProto, TypeProto, type_proto};
 use crate::tensor::DType;
 
-/// The type and a space; nothing for a type that the syntax cannot say.
-pub(super) fn prefix(ty: Option<&ValueType>) -> String {
-    let text = match ty {
-        None => None,
-        Some(ValueType::Tensor(ty)) => Some(tensor_type(ty)),
-        Some(ValueType::Opaque(encoded)) => {
-            TypeProto::decode(encoded.clone()).ok().as_ref().and_then(message)
+/// The type; nothing for one that the syntax cannot say, or not all of it.
+pub(super) fn value(ty: &ValueType) -> Option<String> {
+    match ty {
+        ValueType::Tensor(ty) => Some(tensor_type(ty)),
+        ValueType::Opaque(encoded) => {
+            let proto = TypeProto::decode(encoded.clone()).ok()?;
+            // Decoding drops the fields that this version of the format does not know.
+            let whole = proto.encode_to_vec() == encoded[..];
+            whole.then(|| message(&proto)).flatten()
         }
-    };
-    text.map(|text| text + " ").unwrap_or_default()
+    }
 }
 
 fn tensor_type(ty: &TensorType) -> String {

@@ -118,7 +118,8 @@ kinds! {
 }
 
 impl AttrKind {
-    /// The kind of a value; `None` for what the IR carries without modelling.
+    /// The kind of a value, for a reference that of what it refers to; `None` for what the IR
+    /// carries without modelling.
     pub fn of(value: &AttrValue) -> Option<Self> {
         Some(match value {
             AttrValue::Float(_) => Self::Float,
@@ -131,6 +132,7 @@ impl AttrKind {
             AttrValue::Strings(_) => Self::Strings,
             AttrValue::Tensors(_) => Self::Tensors,
             AttrValue::Graphs(_) => Self::Graphs,
+            AttrValue::Reference { kind, .. } => return *kind,
             AttrValue::Opaque => return None,
         })
     }

@@ -10,7 +10,7 @@ use crate::ir::verify::nodes::Operator;
 const FEW: usize = 16;
 
 /// Attributes of any node, known or not, must have names, each its own.
-pub(in crate::ir) fn names<'a>(
+pub(super) fn names<'a>(
     attributes: impl ExactSizeIterator<Item = (&'a str, Option<AttrKind>)> + Clone,
     place: impl Fn() -> String,
     findings: &mut Findings,
@@ -32,10 +32,10 @@ pub(in crate::ir) fn names<'a>(
     }
 }
 
-/// Compares attributes with the schema; an attribute without a kind (a reference to one of a
-/// function, or one that is carried) fits every kind. False when the node cannot be checked
+/// Compares attributes with the schema; an attribute without a kind (one that is carried) fits
+/// every kind. False when the node cannot be checked
 /// any further.
-pub(in crate::ir) fn known<'a>(
+pub(super) fn known<'a>(
     operator: Operator,
     attributes: impl ExactSizeIterator<Item = (&'a str, Option<AttrKind>)> + Clone,
     place: impl Fn() -> String,

@@ -1,6 +1,6 @@
 //! Versions, metadata, graph inputs and outputs: what the file says before its nodes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::ir::verify::Findings;
 use crate::ir::{Constant, Def, Model, ValueId, ValueType, schema};
@@ -18,8 +18,11 @@ const MARGIN: i64 = 8;
 /// Checks the header and the public face of the main graph.
 pub(super) fn check(model: &Model, findings: &mut Findings) {
     ir_version(model, findings);
-    opsets(model, findings);
-    functions(model, findings);
+    let header = &model.header;
+    if header.opsets.is_empty() && header.ir_version.is_none_or(|v| v >= FIRST_OPSET_IR) {
+        findings.violation("model", "imports no operator set; opset_import must name at least one");
+    }
+    imports(&header.opsets, findings);
     inputs(model, findings);
     initializers(model, findings);
     if model.graph(model.main()).outputs.is_empty() {
@@ -54,13 +57,10 @@ pub(super) fn versions(opsets: &[(String, i64)], ir_version: Option<i64>) -> Has
     versions
 }
 
-fn opsets(model: &Model, findings: &mut Findings) {
-    let header = &model.header;
-    if header.opsets.is_empty() && header.ir_version.is_none_or(|v| v >= FIRST_OPSET_IR) {
-        findings.violation("model", "imports no operator set; opset_import must name at least one");
-    }
+/// Checks the imports of a model or a function, one by one.
+pub(super) fn imports(opsets: &[(String, i64)], findings: &mut Findings) {
     let mut seen: HashMap<&str, i64> = HashMap::new();
-    for (domain, version) in &header.opsets {
+    for (domain, version) in opsets {
         let domain = schema::canonical(domain);
         let place = format_args!("operator set `{domain}`");
         if let Some(other) = seen.insert(domain, *version).filter(|other| other != version) {
@@ -78,17 +78,6 @@ fn opsets(model: &Model, findings: &mut Findings) {
             findings.violation(place, found);
         } else if *version > latest {
             findings.warning(place, format!("{found}, so its operators are not checked"));
-        }
-    }
-}
-
-fn functions(model: &Model, findings: &mut Findings) {
-    let mut seen = HashSet::new();
-    for function in model.functions() {
-        let domain = schema::canonical(&function.domain);
-        if !seen.insert((domain, &function.name, &function.overload)) {
-            let place = format_args!("function `{domain}::{}`", function.name);
-            findings.violation(place, "is defined twice; functions must be unique");
         }
     }
 }

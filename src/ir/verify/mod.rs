@@ -2,6 +2,7 @@
 
 mod attributes;
 mod bodies;
+mod functions;
 mod header;
 mod nodes;
 mod shapes;
@@ -14,9 +15,6 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 use crate::ir::Model;
-
-pub(super) use attributes::{known, names};
-pub(super) use nodes::{Operators, arity};
 
 /// A model that passed [`Model::verify`]; the only thing `emit` accepts.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +74,16 @@ impl Findings {
         self.warnings.push(Violation { place: place.to_string(), message: message.into() });
     }
 
+    /// Takes over what was found inside of `place`.
+    pub(super) fn within(&mut self, place: &str, inner: Self) {
+        let placed = |inner: Violation| Violation {
+            place: format!("{place}: {}", inner.place),
+            message: inner.message,
+        };
+        self.violations.extend(inner.violations.into_iter().map(placed));
+        self.warnings.extend(inner.warnings.into_iter().map(placed));
+    }
+
     /// A violation when `wrong`, else a warning.
     pub(super) fn either(&mut self, wrong: bool, place: impl fmt::Display, message: String) {
         if wrong { self.violation(place, message) } else { self.warning(place, message) }
@@ -84,10 +92,11 @@ impl Findings {
 
 impl Model {
     /// Checks versions, names, scopes, order, use lists and outputs, and every node of a known
-    /// operator against what ONNX says about it at the version in force. Linear.
+    /// operator against what ONNX says about it at the version in force; model-local functions
+    /// likewise, and that none calls itself. Linear.
     ///
     /// # Errors
-    /// All violations: first of the header, then of the graphs, then of the nodes.
+    /// All violations: first of the header, then of the graphs, of the nodes, of the functions.
     pub fn verify(&self) -> Result<Verified<'_>, Vec<Violation>> {
         let findings = self.findings();
         if findings.violations.is_empty() { Ok(Verified(self)) } else { Err(findings.violations) }
@@ -107,7 +116,9 @@ impl Model {
         }
         header::check(self, &mut findings);
         structure::check(self, &mut findings);
-        nodes::check(self, &mut findings);
+        let versions = header::versions(&self.header.opsets, self.header.ir_version);
+        nodes::check(self, versions, &functions::names(self), &mut findings);
+        functions::check(self, &mut findings);
         findings
     }
 }

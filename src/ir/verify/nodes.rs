@@ -4,15 +4,19 @@ use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 use crate::ir::schema::{self, AttrKind, Role, Schema};
-use crate::ir::verify::{Findings, attributes, bodies, header, shapes, types};
+use crate::ir::verify::{Findings, attributes, bodies, shapes, types};
 use crate::ir::{Model, Node, NodeId, ValueId};
 
-/// Checks every node; unknown operators pass with a warning.
-pub(super) fn check(model: &Model, findings: &mut Findings) {
-    let versions = header::versions(&model.header.opsets, model.header.ir_version);
-    let functions = model.functions().iter();
-    let functions = functions.map(|f| (schema::canonical(&f.domain), f.name.as_str())).collect();
-    let mut operators = Operators::new(versions, &functions);
+/// Checks every node of a model or of the body of a function; unknown operators pass with a warning.
+/// `versions` are the imports by canonical domain, `functions` the local functions by canonical
+/// domain and name.
+pub(super) fn check<'a>(
+    model: &'a Model,
+    versions: HashMap<&'a str, i64>,
+    functions: &'a HashSet<(&'a str, &'a str)>,
+    findings: &mut Findings,
+) {
+    let mut operators = Operators::new(versions, functions);
     let typed = model.header.ir_version.is_some_and(|version| version >= FIRST_TYPED_IR);
     for graph in model.graphs() {
         for (id, node) in model.nodes_of(graph) {
@@ -65,11 +69,11 @@ fn check_node(model: &Model, id: NodeId, node: &Node, operator: Operator, findin
 
 /// An operator of the table, at the version in force.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::ir) struct Operator {
+pub(super) struct Operator {
     /// The version in force.
-    pub(in crate::ir) schema: &'static Schema,
+    pub(super) schema: &'static Schema,
     /// All versions, oldest first.
-    pub(in crate::ir) history: &'static [Schema],
+    pub(super) history: &'static [Schema],
 }
 
 /// How an operator with its domain is to be judged.
@@ -98,7 +102,7 @@ struct Met {
 }
 
 /// Operators as nodes ask for them; each is looked up and reported once.
-pub(in crate::ir) struct Operators<'a> {
+struct Operators<'a> {
     versions: HashMap<&'a str, i64>,
     functions: &'a HashSet<(&'a str, &'a str)>,
     known: HashMap<(&'a str, &'a str), usize>,
@@ -109,17 +113,12 @@ pub(in crate::ir) struct Operators<'a> {
 const EARLY: &[&str] = &["LayerNormalization"];
 
 impl<'a> Operators<'a> {
-    /// `versions` are the imports by canonical domain, `functions` the local functions by
-    /// canonical domain and name.
-    pub(in crate::ir) fn new(
-        versions: HashMap<&'a str, i64>,
-        functions: &'a HashSet<(&'a str, &'a str)>,
-    ) -> Self {
+    fn new(versions: HashMap<&'a str, i64>, functions: &'a HashSet<(&'a str, &'a str)>) -> Self {
         Self { versions, functions, known: HashMap::new(), met: Vec::new() }
     }
 
     /// The schema to check a node against; `place` names the node.
-    pub(in crate::ir) fn resolve(
+    fn resolve(
         &mut self,
         domain: &'a str,
         op: &'a str,
@@ -162,7 +161,7 @@ impl<'a> Operators<'a> {
     }
 
     /// Reports the operators that the imports do not give, each once.
-    pub(in crate::ir) fn report(self, findings: &mut Findings) {
+    fn report(self, findings: &mut Findings) {
         for Met { verdict, domain, op, first, count } in self.met {
             let version = self.versions.get(domain.as_str()).copied().unwrap_or_default();
             let more = match count {
@@ -200,7 +199,7 @@ impl<'a> Operators<'a> {
 
 /// Compares how many inputs and outputs a node lists, and which it leaves out (`false`), with the
 /// schema. False when the node cannot be checked any further.
-pub(in crate::ir) fn arity(
+fn arity(
     operator: Operator,
     inputs: impl ExactSizeIterator<Item = bool>,
     outputs: impl ExactSizeIterator<Item = bool>,

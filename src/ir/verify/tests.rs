@@ -119,9 +119,7 @@ fn the_public_face_must_be_complete() {
     assert!(broken(&silent).contains("has no output"));
     let twice = edited(|model| {
         for domain in ["", "ai.onnx"] {
-            let (domain, name) = (domain.to_owned(), "F".to_owned());
-            let encoded = Bytes::new();
-            model.push_function(Function { domain, name, overload: String::new(), encoded });
+            model.push_function(Function::new(domain, "F", 13));
         }
     });
     assert!(broken(&twice).starts_with("function `ai.onnx::F`: is defined twice"));
@@ -175,9 +173,10 @@ fn operators_must_exist_at_the_version_in_force() {
 fn local_functions_stand_above_operators() {
     let mut model = one(13, "Relu", 3, |node| node);
     assert!(broken(&model).contains("number of inputs: expected 1, found 3"));
-    let (domain, name) = ("ai.onnx".to_owned(), "Relu".to_owned());
-    let encoded = Bytes::new();
-    model.push_function(Function { domain, name, overload: String::new(), encoded });
+    let mut function = Function::new("ai.onnx", "Relu", 13);
+    let inputs = ["a", "b", "c"].map(|name| function.add_input(name));
+    function.add_output(inputs[0]);
+    model.push_function(function);
     fine(&model);
 }
 

@@ -30,9 +30,9 @@ const TARGETS: RangeInclusive<i64> = 13..=21;
 /// Raises the default operator set to `target`, in all graphs of the model, or not at all: a model
 /// with one node that cannot be carried over is left untouched and the node is named.
 ///
-/// Operators of other domains are left alone. A model with model-local functions is refused: their
-/// bodies are carried, not modelled, and the standard wants them to mean the same in the version
-/// that the function imports and in the one that the model imports.
+/// Operators of other domains are left alone. A model with model-local functions is refused: the
+/// standard wants their nodes to mean the same in the version that the function imports and in the
+/// one that the model imports. Inline them first ([`InlineFunctions`](super::InlineFunctions)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvertOpset {
     /// Version to raise to, 13 to 21; a model that already has it, or a higher one, is left alone.
@@ -99,9 +99,9 @@ impl Pass for ConvertOpset {
         }
         for function in model.functions() {
             report.refuse(
-                format!("function `{}`", function.name),
+                function.label(),
                 "operators inside model-local functions are not rewritten, and the operator set \
-                 of the model applies to them too",
+                 of the model applies to them too; use --inline-functions",
             );
         }
         let span = Span { from, to: self.target };
@@ -116,12 +116,22 @@ impl Pass for ConvertOpset {
         if !report.refused.is_empty() {
             return Ok(report);
         }
+        let before = model.clone();
         let mut additions = Additions::to(model);
         for (node, plan) in plans {
             report.did(model.label(node), plan.text);
             plan.apply(model, node, &mut additions);
         }
         model.set_opset(self.target);
+        // What an old or deprecated form was not checked for, the new one may forbid.
+        if let Err(violations) = model.verify() {
+            report = Report::default();
+            for violation in violations {
+                report.refuse(violation.place, format!("in the new form: {}", violation.message));
+            }
+            *model = before;
+            return Ok(report);
+        }
         let raised = format!("opset raised from {from} to {}", self.target);
         report.did("model", raised.as_str());
         report.warnings.push(raised);
@@ -167,8 +177,6 @@ fn plan_node(model: &Model, id: NodeId, span: Span) -> Planned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-
     use crate::ir::{At, AttrValue, Attribute, Function, NewNode, TensorType};
     use crate::tensor::{DType, Tensor};
 
@@ -286,15 +294,10 @@ mod tests {
     #[test]
     fn a_model_with_functions_is_refused() {
         let mut model = Model::new(8, 12);
-        model.push_function(Function {
-            domain: "local".into(),
-            name: "f".into(),
-            overload: String::new(),
-            encoded: Bytes::new(),
-        });
+        model.push_function(Function::new("local", "f", 12));
         let report = run(&mut model, 13);
         assert_eq!((report.changed(), model.opset()), (false, Some(12)));
-        assert_eq!(report.refused[0].place, "function `f`");
+        assert_eq!(report.refused[0].place, "function `local::f`");
     }
 
     #[test]

@@ -8,12 +8,13 @@
 
 mod attribute;
 mod cursor;
+mod function;
 mod tensor;
 mod types;
 
 use prost::Message as _;
 
-use crate::error::{Result, err};
+use crate::error::Result;
 use crate::ir::Model;
 use crate::proto::{
     GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
@@ -55,11 +56,9 @@ impl Parser<'_> {
             self.cursor.expect('>')?;
         }
         model.graph = Some(self.graph()?);
-        if self.cursor.eat('<') {
-            return Err(err!(Unsupported, "model-local functions cannot be read from text"));
-        }
-        if !self.cursor.at_end() {
-            return Err(self.cursor.expected("the end of the text"));
+        while !self.cursor.at_end() {
+            let function = self.function()?;
+            model.functions.push(function);
         }
         Ok(model)
     }
@@ -76,11 +75,7 @@ impl Parser<'_> {
             "producer_version" => model.producer_version = Some(cursor.string()?),
             "domain" => model.domain = Some(cursor.string()?),
             "doc_string" => model.doc_string = Some(cursor.string()?),
-            "opset_import" => pairs(cursor, |cursor, domain| {
-                let version = Some(cursor.int("the version of an operator set")?);
-                model.opset_import.push(OperatorSetIdProto { domain: Some(domain), version });
-                Ok(())
-            })?,
+            "opset_import" => imports(cursor, &mut model.opset_import)?,
             "metadata_props" => pairs(cursor, |cursor, key| {
                 let value = Some(cursor.string()?);
                 model.metadata_props.push(StringStringEntryProto { key: Some(key), value });
@@ -130,13 +125,19 @@ impl Parser<'_> {
                 None => graph.value_info.push(value),
             })?;
         }
-        self.cursor.expect('{')?;
-        while !self.cursor.eat('}') {
-            let node = self.node()?;
-            graph.node.push(node);
-        }
+        graph.node = self.nodes()?;
         self.depth -= 1;
         Ok(graph)
+    }
+
+    /// `{ nodes }`.
+    fn nodes(&mut self) -> Result<Vec<NodeProto>> {
+        self.cursor.expect('{')?;
+        let mut nodes = Vec::new();
+        while !self.cursor.eat('}') {
+            nodes.push(self.node()?);
+        }
+        Ok(nodes)
     }
 
     /// `[name] outputs = domain.Op:overload <attributes> (inputs)`; the attributes may also follow.
@@ -183,6 +184,15 @@ impl Parser<'_> {
         }
         self.cursor.expect('>')
     }
+}
+
+/// `["domain" : version, …]`.
+fn imports(cursor: &mut Cursor<'_>, to: &mut Vec<OperatorSetIdProto>) -> Result<()> {
+    pairs(cursor, |cursor, domain| {
+        let version = Some(cursor.int("the version of an operator set")?);
+        to.push(OperatorSetIdProto { domain: Some(domain), version });
+        Ok(())
+    })
 }
 
 /// `["key" : value, …]`.

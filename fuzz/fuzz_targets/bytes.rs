@@ -1,0 +1,8 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use onnxpress_fuzz::bodies;
+
+fuzz_target!(|data: &[u8]| {
+    bodies::bytes::check(data);
+});
