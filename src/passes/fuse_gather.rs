@@ -5,16 +5,26 @@ use crate::ir::{AttrValue, Attribute, Model, NodeId, ValueId};
 use crate::passes::{Match, Promise, Rule};
 use crate::tensor::Tensor;
 
-/// Makes a Gather with one index of a Slice of one element and the Squeeze behind it.
+/// Makes a Gather with one index of a Slice of one element and the Squeeze behind it, and moves such a
+/// Gather in front of a Transpose that only brings its axis elsewhere.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FuseGather;
 
-/// The Squeeze, what the Slice reads, and the element.
+/// The last node, what the first one reads, and what is taken along an axis.
 pub struct Plan {
-    squeeze: NodeId,
+    node: NodeId,
     from: ValueId,
     axis: usize,
-    index: usize,
+    index: Index,
+}
+
+/// One index.
+#[derive(Clone, Copy)]
+enum Index {
+    /// To be stored.
+    Number(i64),
+    /// The input of a Gather that is there already.
+    Value(ValueId),
 }
 
 impl Rule for FuseGather {
@@ -32,24 +42,47 @@ impl Rule for FuseGather {
         Promise::Exact
     }
 
-    fn find(&self, model: &Model, squeeze: NodeId, shapes: &Shapes) -> Match<Plan> {
-        plan(model, squeeze, shapes).map_or(Match::No, Match::Yes)
+    fn find(&self, model: &Model, node: NodeId, shapes: &Shapes) -> Match<Plan> {
+        let found = slice_and_squeeze(model, node, shapes);
+        found.or_else(|| behind_transpose(model, node, shapes)).map_or(Match::No, Match::Yes)
     }
 
     fn apply(&self, model: &mut Model, plan: Plan) -> String {
-        let node = plan.squeeze;
+        let node = plan.node;
         let (graph, name) = (model.node(node).graph(), model.node(node).name().to_owned());
-        let index = i64::try_from(plan.index).unwrap_or(0);
-        let index =
-            model.add_initializer(graph, &format!("{name}_index"), Tensor::from_i64(&[], &[index]));
+        let index = match plan.index {
+            Index::Value(value) => value,
+            Index::Number(index) => {
+                let index = Tensor::from_i64(&[], &[index]);
+                model.add_initializer(graph, &format!("{name}_index"), index)
+            }
+        };
         let axis = AttrValue::Int(i64::try_from(plan.axis).unwrap_or(0));
         let inputs = [Some(plan.from), Some(index)];
         model.turn_into(node, "", "Gather", &inputs, vec![Attribute::new("axis", axis)]);
-        format!("became a Gather of element {} along axis {}", plan.index, plan.axis)
+        format!("became a Gather along axis {} of what the node before it read", plan.axis)
     }
 }
 
-fn plan(model: &Model, squeeze: NodeId, shapes: &Shapes) -> Option<Plan> {
+/// A Gather of one index behind a Transpose that keeps the order of the other axes.
+fn behind_transpose(model: &Model, gather: NodeId, shapes: &Shapes) -> Option<Plan> {
+    let node = model.node(gather);
+    let middle = node.input(0).filter(|_| node.is("Gather"))?;
+    let index = node.input(1).filter(|&index| shapes.rank(index) == Some(0))?;
+    model.value(middle).only_consumer()?;
+    let transpose = model.node(model.value(middle).producer()?);
+    let from = transpose.input(0).filter(|_| transpose.is("Transpose"))?;
+    let perm = transpose.attr_ints("perm")?;
+    let axis = node.attr_int("axis").unwrap_or(0);
+    let axis = if axis < 0 { axis.checked_add(i64::try_from(perm.len()).ok()?)? } else { axis };
+    let axis = usize::try_from(axis).ok().filter(|&axis| axis < perm.len())?;
+    let others = perm.iter().enumerate().filter(|&(i, _)| i != axis).map(|(_, &axis)| axis);
+    let axis = usize::try_from(perm[axis]).ok()?;
+    others.is_sorted().then_some(Plan { node: gather, from, axis, index: Index::Value(index) })
+}
+
+/// A Slice of one element of one axis, and the Squeeze of that axis.
+fn slice_and_squeeze(model: &Model, squeeze: NodeId, shapes: &Shapes) -> Option<Plan> {
     let node = model.node(squeeze);
     let middle = node.input(0).filter(|_| node.is("Squeeze"))?;
     model.value(middle).only_consumer()?;
@@ -80,11 +113,10 @@ fn plan(model: &Model, squeeze: NodeId, shapes: &Shapes) -> Option<Plan> {
     let bound =
         |x: i64| if x < 0 { x.checked_add(extent).map(|x| x.max(0)) } else { Some(x.min(extent)) };
     let (start, end) = (bound(start)?, bound(end)?);
-    let index = usize::try_from(start).ok()?;
     (squeezed == axis && step == 1 && end - start == 1).then_some(Plan {
-        squeeze,
+        node: squeeze,
         from,
         axis,
-        index,
+        index: Index::Number(start),
     })
 }

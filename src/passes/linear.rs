@@ -48,6 +48,10 @@ enum Kind {
 /// Where all layers have their weight.
 const WEIGHT_SLOT: usize = 1;
 
+/// Most bytes of a shared parameter that gets a copy of its own for a layer that changes it, 4 KiB:
+/// biases and factors of channels, no weights.
+const LARGEST_COPY: usize = 4 << 10;
+
 /// New parameters of a layer.
 pub(super) struct Absorbed {
     layer: Layer,
@@ -130,7 +134,8 @@ impl Layer {
     pub fn absorb(self, model: &Model, affine: &Affine) -> Result<Absorbed, String> {
         let name = |value: ValueId| model.value(value).name();
         for value in [Some(self.weight), self.bias].into_iter().flatten() {
-            if model.value(value).only_consumer().is_none() {
+            let size = constant(model, value).map_or(0, |tensor| tensor.byte_size());
+            if model.value(value).only_consumer().is_none() && size > LARGEST_COPY {
                 return Err(format!("parameter `{}` is shared", name(value)));
             }
         }
@@ -221,10 +226,12 @@ impl Absorbed {
 }
 
 /// Puts a tensor where a parameter stands: into the initializer, or into a new one when a node makes
-/// the parameter.
+/// the parameter or others read it too.
 pub(super) fn put(model: &mut Model, node: NodeId, slot: usize, old: ValueId, tensor: Tensor) {
-    let same_type = constant(model, old).is_some_and(|t| t.dims() == tensor.dims());
-    if model.value(old).initializer().is_some() && same_type {
+    let same_dims = constant(model, old).is_some_and(|t| t.dims() == tensor.dims());
+    let own =
+        model.value(old).initializer().is_some() && model.value(old).only_consumer().is_some();
+    if own && same_dims {
         model.set_tensor(old, tensor);
     } else {
         let (graph, name) =

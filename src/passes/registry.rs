@@ -2,11 +2,11 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FoldTarget, FuseActivation,
-    FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
-    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
-    FuseSoftmax, FuseTranspose, InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata,
-    StripInitializerInputs,
+    EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, FoldConstant, FoldShape, FoldTarget,
+    FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat,
+    FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction,
+    FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, InlineFunctions, Pass, QuantizeStatic,
+    StripDebugMetadata, StripInitializerInputs,
 };
 
 /// A registered pass with its default options.
@@ -27,6 +27,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(FoldTarget) },
     Entry { make: || Box::new(FoldConstant::default()) },
     Entry { make: || Box::new(EliminateUnusedOutput) },
+    Entry { make: || Box::new(EliminateZeroState) },
     Entry { make: || Box::new(EliminateCommon) },
     Entry { make: || Box::new(FuseCast) },
     Entry { make: || Box::new(FuseTranspose) },

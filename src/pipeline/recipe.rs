@@ -2,11 +2,11 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateUnusedOutput, FoldConstant, FoldShape, FoldTarget, FuseActivation,
-    FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
-    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
-    FuseSoftmax, FuseTranspose, Granularity, Pass, QuantizeStatic, StripDebugMetadata,
-    StripInitializerInputs,
+    EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, FoldConstant, FoldShape, FoldTarget,
+    FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat,
+    FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction,
+    FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Granularity, Pass, QuantizeStatic,
+    StripDebugMetadata, StripInitializerInputs,
 };
 
 /// Options of `quantize`.
@@ -68,6 +68,7 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
         Box::new(FoldTarget),
         Box::new(FoldConstant::within(TENSOR_GROWTH, TOTAL_GROWTH)),
         Box::new(EliminateUnusedOutput),
+        Box::new(EliminateZeroState),
         Box::new(EliminateCommon),
         Box::new(FuseCast),
         Box::new(FuseTranspose),
