@@ -11,7 +11,9 @@ use crate::passes::Note;
 /// the file knows more about. An expression becomes the name of its axis when all its symbols have
 /// names. Returns the declarations that contradicted what follows from the inputs, and were replaced.
 pub fn declare_shapes(model: &mut Model) -> Vec<Note> {
-    let shapes = Shapes::infer(model, &Assume::default());
+    // Engines override defaults of inputs only in models of the versions that say so.
+    let defaults = model.header.ir_version.is_some_and(|version| version < 4);
+    let shapes = Shapes::infer(model, &Assume { defaults, ..Assume::default() });
     let names = names(model);
     let (mut infos, mut replaced) = (Vec::new(), Vec::new());
     for (id, value) in model.values() {

@@ -16,6 +16,7 @@
 
 mod arithmetic;
 mod assume;
+mod attention;
 mod call;
 mod content;
 mod create;
@@ -24,6 +25,7 @@ mod elementwise;
 mod fact;
 mod flow;
 mod index;
+mod learning;
 mod matrix;
 mod normalize;
 mod reduce;

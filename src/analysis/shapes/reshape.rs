@@ -135,7 +135,7 @@ pub(super) fn transpose(call: &Call<'_>) -> Fact {
 
 /// Expand: broadcast to extents that an input gives.
 pub(super) fn expand(call: &Call<'_>) -> Fact {
-    let dims = call.dims(0).zip(call.ints(1)).map(|(dims, target)| {
+    let dims = call.dims(0).zip(call.listed(1)).map(|(dims, target)| {
         broadcast(dims, &target.iter().map(countable).collect::<Dims>())
     });
     let fact = Fact::new(call.dtype(0), dims);

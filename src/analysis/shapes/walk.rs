@@ -122,7 +122,7 @@ impl<'a> Walk<'a> {
         if settled {
             self.settled.insert(id);
         }
-        for body in flow::live_bodies(&self.call(id)) {
+        for body in self.model.node(id).bodies() {
             let facts = flow::enter(&self.call(id), body, settled);
             for (&input, fact) in self.model.graph(body).inputs().iter().zip(facts) {
                 self.store(input, fact);
