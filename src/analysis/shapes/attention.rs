@@ -36,7 +36,8 @@ pub(super) fn attention(call: &Call<'_>) -> Vec<Fact> {
         }
     });
     let scores = query.zip(keys.as_ref());
-    let scores = scores.map(|([n, heads, length, _], keys)| vec![n, heads, length, keys[2].clone()]);
+    let scores =
+        scores.map(|([n, heads, length, _], keys)| vec![n, heads, length, keys[2].clone()]);
     vec![
         Fact::new(call.dtype(0), result),
         Fact::new(call.dtype(1), keys),
@@ -51,9 +52,9 @@ pub(super) fn linear_attention(call: &Call<'_>) -> Vec<Fact> {
     let result = call.dims(0).zip(values.as_ref()).and_then(|(query, values)| {
         Some([query.get(..2)?, &[&values[3] * call.size("q_num_heads")]].concat())
     });
-    let state = keys.zip(values).map(|([n, heads, _, depth], values)| {
-        vec![n, heads, depth, values[3].clone()]
-    });
+    let state = keys
+        .zip(values)
+        .map(|([n, heads, _, depth], values)| vec![n, heads, depth, values[3].clone()]);
     let dtype = if call.has(3) { call.dtype(3) } else { call.dtype(0) };
     vec![Fact::new(call.dtype(0), result), Fact::new(dtype, state)]
 }

@@ -28,7 +28,9 @@ pub(super) fn constant_of_shape(call: &Call<'_>) -> Fact {
 
 /// Shape, or the part of it between `start` and `end`.
 pub(super) fn shape(call: &Call<'_>) -> Fact {
-    let Some(dims) = call.dims(0) else { return Fact::new(Some(DType::Int64), Some(vec![Term::Unknown])) };
+    let Some(dims) = call.dims(0) else {
+        return Fact::new(Some(DType::Int64), Some(vec![Term::Unknown]));
+    };
     let bound = |name, default: usize| match call.node.attr_int(name) {
         None => default,
         Some(at) => {

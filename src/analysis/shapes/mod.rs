@@ -28,6 +28,8 @@ mod index;
 mod learning;
 mod matrix;
 mod normalize;
+#[cfg(test)]
+mod random;
 mod reduce;
 mod reshape;
 mod resize;

@@ -21,8 +21,7 @@ pub(super) fn upsample(call: &Call<'_>) -> Fact {
 
 /// Resize: factors or extents from inputs.
 pub(super) fn resize(call: &Call<'_>) -> Fact {
-    let dims =
-        call.dims(0).map(|dims| resized(call, dims).unwrap_or_else(|| unknown(dims.len())));
+    let dims = call.dims(0).map(|dims| resized(call, dims).unwrap_or_else(|| unknown(dims.len())));
     Fact::new(call.dtype(0), dims)
 }
 

@@ -186,10 +186,7 @@ fn conv_transpose_dims(call: &Call<'_>) -> Option<Dims> {
     let window = kernel(call, call.dims(1), rank).and_then(|kernel| Window::of(call, kernel));
     match window.filter(|_| extra.is_none_or(|e| e.len() == rank)) {
         Some(window) => dims.extend(
-            spatial
-                .iter()
-                .enumerate()
-                .map(|(i, d)| window.spread(i, d, extra.map_or(0, |e| e[i]))),
+            spatial.iter().enumerate().map(|(i, d)| window.spread(i, d, extra.map_or(0, |e| e[i]))),
         ),
         None => dims.extend(unknown(rank)),
     }
