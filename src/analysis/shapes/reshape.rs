@@ -219,7 +219,8 @@ mod tests {
         let (zero, three) = (Term::Known(0), Term::Known(3));
         let unresolved = resolve(None, &[zero.clone(), three.clone()], false);
         assert_eq!(unresolved, Some(vec![Term::Unknown, three]));
-        assert_eq!(resolve(Some(&[zero.clone()]), &[zero.clone()], true), Some(vec![zero]));
+        let zero = [zero];
+        assert_eq!(resolve(Some(&zero), &zero, true), Some(zero.to_vec()));
     }
 
     #[test]
