@@ -92,9 +92,7 @@ impl Content {
     pub fn cast(&self, dtype: DType) -> Option<Self> {
         let range = if dtype == DType::Bool { None } else { dtype.integer_range() };
         match (self, dtype) {
-            (Self::Ints(x), DType::Bool) => {
-                Self::from_ints(x.iter().map(truth))
-            }
+            (Self::Ints(x), DType::Bool) => Self::from_ints(x.iter().map(truth)),
             (Self::Floats(x), DType::Bool) => {
                 Self::from_ints(x.iter().map(|x| x.map(|x| i64::from(x != 0.0))))
             }

@@ -28,7 +28,9 @@ pub(super) fn constant_of_shape(call: &Call<'_>) -> Fact {
 
 /// Shape, or the part of it between `start` and `end`.
 pub(super) fn shape(call: &Call<'_>) -> Fact {
-    let Some(dims) = call.dims(0) else { return Fact::new(Some(DType::Int64), Some(vec![Term::Unknown])) };
+    let Some(dims) = call.dims(0) else {
+        return Fact::new(Some(DType::Int64), Some(vec![Term::Unknown]));
+    };
     let bound = |name, default: usize| match call.node.attr_int(name) {
         None => default,
         Some(at) => {
@@ -46,6 +48,16 @@ pub(super) fn shape(call: &Call<'_>) -> Fact {
 pub(super) fn size(call: &Call<'_>) -> Fact {
     let count = call.dims(0).map(product);
     Fact::fixed(DType::Int64, &[]).holding(Content::from_ints([count]))
+}
+
+/// SequenceLength: a number.
+pub(super) fn sequence_length(_: &Call<'_>) -> Fact {
+    Fact::fixed(DType::Int64, &[])
+}
+
+/// OptionalHasElement: a truth value.
+pub(super) fn has_element(_: &Call<'_>) -> Fact {
+    Fact::fixed(DType::Bool, &[])
 }
 
 /// Range: `ceil((limit - start) / delta)` numbers.

@@ -65,7 +65,8 @@ impl Einsum {
                 [of(before)?, middle, of(after)?].concat()
             }
             None => {
-                let once = labels.values().filter(|entry| entry.1 == 1).map(|entry| entry.0.clone());
+                let once =
+                    labels.values().filter(|entry| entry.1 == 1).map(|entry| entry.0.clone());
                 ellipsis.iter().cloned().chain(once).collect()
             }
         };

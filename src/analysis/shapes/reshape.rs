@@ -103,10 +103,7 @@ pub(super) fn unsqueeze(call: &Call<'_>) -> Fact {
             let mut is_new = vec![false; rank];
             new.into_iter().for_each(|i| is_new[i] = true);
             Some(
-                is_new
-                    .into_iter()
-                    .map(|n| if n { Term::ONE } else { old.next().into() })
-                    .collect(),
+                is_new.into_iter().map(|n| if n { Term::ONE } else { old.next().into() }).collect(),
             )
         }
     });
@@ -135,9 +132,10 @@ pub(super) fn transpose(call: &Call<'_>) -> Fact {
 
 /// Expand: broadcast to extents that an input gives.
 pub(super) fn expand(call: &Call<'_>) -> Fact {
-    let dims = call.dims(0).zip(call.ints(1)).map(|(dims, target)| {
-        broadcast(dims, &target.iter().map(countable).collect::<Dims>())
-    });
+    let dims = call
+        .dims(0)
+        .zip(call.listed(1))
+        .map(|(dims, target)| broadcast(dims, &target.iter().map(countable).collect::<Dims>()));
     let fact = Fact::new(call.dtype(0), dims);
     let content = expanded(call, &fact);
     fact.holding(content)
@@ -178,9 +176,7 @@ fn tiled(call: &Call<'_>, result: &Fact) -> Option<Content> {
 pub(super) fn depth_to_space(call: &Call<'_>) -> Fact {
     let block = call.size("blocksize");
     let dims = call.dims(0).and_then(|dims| match dims {
-        [n, c, h, w] => {
-            Some(vec![n.clone(), c.quotient(&block * &block), h * &block, w * &block])
-        }
+        [n, c, h, w] => Some(vec![n.clone(), c.quotient(&block * &block), h * &block, w * &block]),
         _ => None,
     });
     Fact::new(call.dtype(0), dims)
@@ -223,7 +219,8 @@ mod tests {
         let (zero, three) = (Term::Known(0), Term::Known(3));
         let unresolved = resolve(None, &[zero.clone(), three.clone()], false);
         assert_eq!(unresolved, Some(vec![Term::Unknown, three]));
-        assert_eq!(resolve(Some(&[zero.clone()]), &[zero.clone()], true), Some(vec![zero]));
+        let zero = [zero];
+        assert_eq!(resolve(Some(&zero), &zero, true), Some(zero.to_vec()));
     }
 
     #[test]

@@ -336,7 +336,8 @@ mod tests {
     #[test]
     fn open_cuts_agree_with_numbers() {
         let n = Term::named("N");
-        for (start, end, step) in (-4..5).flat_map(|s| (-4..5).map(move |e| (s, e, 1 + (s + e) % 2)))
+        for (start, end, step) in
+            (-4..5).flat_map(|s| (-4..5).map(move |e| (s, e, 1 + (s + e) % 2)))
         {
             let step = step.max(1);
             let Some((first, count)) = cut(&n, &start.into(), &end.into(), step) else { continue };
@@ -344,7 +345,10 @@ mod tests {
                 let at = |term: &Term| term.evaluate(&|_| Some(extent)).unwrap();
                 let (number, expected) = numbers(extent, start, end, step).unwrap();
                 assert_eq!(at(&count), expected, "{start}:{end}:{step} of {extent}: {count}");
-                assert!(expected == 0 || at(&first) == number, "{start}:{end} of {extent}: {first}");
+                assert!(
+                    expected == 0 || at(&first) == number,
+                    "{start}:{end} of {extent}: {first}"
+                );
             }
         }
     }

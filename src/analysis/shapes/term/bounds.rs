@@ -14,8 +14,15 @@ impl Term {
 
     /// True when the term is at most `other` in every run.
     pub fn at_most(&self, other: &Self) -> bool {
-        (other - self).at_least(0) || matches!((bounds(self).1, bounds(other).0), (Some(a), Some(b)) if a <= b)
+        (other - self).at_least(0)
+            || matches!((bounds(self).1, bounds(other).0), (Some(a), Some(b)) if a <= b)
     }
+}
+
+/// The only number an atom can be.
+pub(super) fn only(atom: &Atom) -> Option<i64> {
+    let (low, high) = of_atom(atom);
+    low.filter(|_| low == high)
 }
 
 fn bounds(term: &Term) -> Bounds {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::polynomial::{Atom, Monomial, Polynomial, Symbol};
 use super::Term;
+use super::polynomial::{Atom, Monomial, Polynomial, Symbol};
 
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
