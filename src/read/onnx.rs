@@ -109,7 +109,7 @@ fn import(model: &mut Model, message: &Message) -> Result<()> {
         let field = field?;
         match field.number {
             1 => domain = text_or_keep(field, &mut rest)?,
-            2 => stated = Some((field.i64()?, field)),
+            2 => stated = Some((field.clone().i64()?, field)),
             _ => rest.keep(&field),
         }
     }
