@@ -64,9 +64,9 @@ fn decode(encoded: Bytes, folder: &mut Folder) -> Result<Loaded> {
     })?;
     graph::read(&mut model, &main, folder)?;
     order::sort(&mut model, &mut notes)?;
-    model.verify().map_err(Error::from)?;
+    let odd = model.verify_with_warnings().map_err(Error::from)?;
     functions::check(&model, &mut notes)?;
-    notes.extend(model.warnings().iter().map(ToString::to_string));
+    notes.extend(odd.iter().map(ToString::to_string));
     Ok(Loaded { model, notes, external: false, byte_size: size as u64 })
 }
 
@@ -108,7 +108,7 @@ fn import(model: &mut Model, message: &Message) -> Result<()> {
     for field in message.fields() {
         let field = field?;
         match field.number {
-            1 => domain = text_or_keep(field, &mut rest)?,
+            1 => domain = text_or_keep(field, &mut rest)?.to_owned(),
             2 => version = field.i64()?,
             _ => rest.keep(&field),
         }
@@ -136,8 +136,8 @@ fn function(message: &Message) -> Result<Function> {
 }
 
 /// The text of a field; one that is present and empty is kept, so that its presence survives.
-pub(super) fn text_or_keep(field: Field, rest: &mut Rest) -> Result<String> {
-    let text = field.clone().text()?;
+pub(super) fn text_or_keep<'a>(field: Field<'a>, rest: &mut Rest) -> Result<&'a str> {
+    let text = field.str()?;
     if text.is_empty() {
         rest.keep(&field);
     }

@@ -55,7 +55,7 @@ impl Rope {
         for piece in &other.done {
             self.push(piece);
         }
-        self.put(&other.tail);
+        self.push(&other.tail.freeze());
     }
 
     fn flush(&mut self) {

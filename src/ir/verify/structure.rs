@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::ir::verify::Findings;
-use crate::ir::{Def, GraphId, Model, NodeId, Use, ValueId};
+use crate::ir::{Def, GraphId, Model, NameIndex, NodeId, Use, ValueId};
 
 /// Checks all graphs, the main one first.
 pub(super) fn check(model: &Model, findings: &mut Findings) {
@@ -14,9 +14,10 @@ pub(super) fn check(model: &Model, findings: &mut Findings) {
         walked: vec![false; model.nodes.len()],
         entered: vec![false; model.graphs.len()],
         visible: vec![false; model.values.len()],
-        names: HashSet::new(),
+        names: NameIndex::default(),
         scopes: Vec::new(),
     };
+    walk.names.expect(model.values.len(), &model.values);
     walk.run();
     walk.use_lists();
 }
@@ -33,7 +34,7 @@ struct Walk<'a, 'f> {
     /// Values that a node at this point of the walk may read.
     visible: Vec<bool>,
     /// Names of those values.
-    names: HashSet<&'a str>,
+    names: NameIndex,
     /// For each graph that is open, the values it defined so far.
     scopes: Vec<Vec<ValueId>>,
 }
@@ -133,7 +134,7 @@ impl Walk<'_, '_> {
             wrong("has an empty name");
         }
         let known = std::mem::replace(&mut self.visible[value.index()], true);
-        if known || !self.names.insert(&entry.name) {
+        if known || !self.names.insert(value, &self.model.values) {
             wrong("is defined twice; every name must be defined once");
         }
         if let Some(scope) = self.scopes.last_mut() {
@@ -154,9 +155,14 @@ impl Walk<'_, '_> {
                 );
             }
         }
-        for value in self.scopes.pop().unwrap_or_default() {
+        let scope = self.scopes.pop().unwrap_or_default();
+        if self.scopes.is_empty() {
+            // The main graph: nothing comes after it.
+            return;
+        }
+        for value in scope {
             self.visible[value.index()] = false;
-            self.names.remove(model.value(value).name());
+            self.names.remove(model.value(value).name(), &model.values);
         }
     }
 
