@@ -6,8 +6,11 @@ use clap::Args;
 use onnxpress::Result;
 use onnxpress::exec::{Engine, Isolated, Limits, Tract};
 
+use super::limits::{HEADING, size};
+
 /// Limits of the engine.
 #[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = HEADING)]
 pub struct EngineArgs {
     /// Most memory that a process of the engine may use, e.g. 8G or 512M; by default half of the
     /// machine's. What needs more is reported as not validated.
@@ -34,19 +37,4 @@ impl EngineArgs {
             threads: rayon::current_num_threads(),
         })?))
     }
-}
-
-/// `8G`, `512MiB`, `1000000`: bytes in powers of 1024.
-fn size(text: &str) -> Result<u64, String> {
-    const UNITS: &[(char, u32)] = &[('K', 10), ('M', 20), ('G', 30), ('T', 40)];
-    let plain = text.trim_end_matches(['B', 'b']).trim_end_matches(['I', 'i']);
-    let (number, shift) = UNITS
-        .iter()
-        .find_map(|&(unit, shift)| {
-            let number = plain.strip_suffix([unit, unit.to_ascii_lowercase()])?;
-            Some((number, shift))
-        })
-        .unwrap_or((plain, 0));
-    let bytes = number.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
-    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| format!("`{text}`; expected e.g. 8G or 512M"))
 }

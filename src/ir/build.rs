@@ -72,14 +72,7 @@ impl Model {
     pub(crate) fn add_value(&mut self, graph: GraphId, name: SmolStr, def: Def) -> ValueId {
         let id = ValueId::new(self.values.len());
         self.value_names.note(&name);
-        self.values.push(Value {
-            name,
-            graph,
-            info: None,
-            def,
-            uses: Uses::new(),
-            alive: true,
-        });
+        self.values.push(Value { name, graph, info: None, def, uses: Uses::new(), alive: true });
         id
     }
 

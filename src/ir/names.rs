@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
 use std::sync::LazyLock;
 
 use foldhash::SharedSeed;
@@ -22,11 +22,21 @@ static SEEDS: LazyLock<(u64, SharedSeed)> = LazyLock::new(|| {
     (random(), SharedSeed::from_u64(random()))
 });
 
+/// A fast hash under those seeds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seeded;
+
+impl BuildHasher for Seeded {
+    type Hasher = FoldHasher<'static>;
+
+    fn build_hasher(&self) -> Self::Hasher {
+        let (own, shared) = &*SEEDS;
+        FoldHasher::with_seed(*own, shared)
+    }
+}
+
 fn hash(name: &str) -> u64 {
-    let (own, shared) = &*SEEDS;
-    let mut hasher = FoldHasher::with_seed(*own, shared);
-    hasher.write(name.as_bytes());
-    hasher.finish()
+    Seeded.hash_one(name)
 }
 
 impl NameIndex {
@@ -62,11 +72,26 @@ impl NameIndex {
     }
 }
 
+/// For each value of the arena whether others may have its name, too: false is certain.
+///
+/// Hashes are sorted rather than looked up one by one: sorting goes through memory in order, and
+/// large tables do not fit into the caches.
+pub(crate) fn maybe_shared(values: &[Value]) -> Vec<bool> {
+    let hashed = values.iter().enumerate().filter(|(_, value)| value.alive);
+    let mut hashes: Vec<(u64, usize)> = hashed.map(|(i, value)| (hash(&value.name), i)).collect();
+    hashes.sort_unstable();
+    let mut shared = vec![false; values.len()];
+    for pair in hashes.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        (shared[pair[0].1], shared[pair[1].1]) = (true, true);
+    }
+    shared
+}
+
 /// Names that are in use, made when the first new one is asked for: a model that is only read and
 /// written needs none of this.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Taken {
-    names: Option<HashSet<SmolStr>>,
+    names: Option<HashSet<SmolStr, Seeded>>,
     suffixes: HashMap<SmolStr, u32>,
 }
 
@@ -80,11 +105,7 @@ impl Taken {
 
     /// `base`, or `base_1`, `base_2`, …: the first that is neither empty nor in use. `all` are the
     /// names in use so far.
-    pub(crate) fn fresh(
-        &mut self,
-        base: &str,
-        all: impl Iterator<Item = SmolStr>,
-    ) -> SmolStr {
+    pub(crate) fn fresh(&mut self, base: &str, all: impl Iterator<Item = SmolStr>) -> SmolStr {
         let names = self.names.get_or_insert_with(|| all.collect());
         if !base.is_empty() && names.insert(base.into()) {
             return base.into();
@@ -117,6 +138,7 @@ mod tests {
         assert_eq!(inserted.collect::<Vec<_>>(), [true, true, false, true]);
         assert_eq!(index.get("a", &model.values), Some(ids[0]));
         assert_eq!(index.get(model.value(ids[3]).name(), &model.values), Some(ids[3]));
+        assert_eq!(maybe_shared(&model.values), [true, false, true, false]);
         index.remove("a", &model.values);
         assert_eq!(index.get("a", &model.values), None);
         assert_eq!(index.get("b", &model.values), Some(ids[1]));

@@ -71,6 +71,9 @@ pub struct Stored {
     pub tensor: Tensor,
     /// Where in the message they stand.
     pub stored_as: StoredAs,
+    /// The data lay in another file whose checksum was given; one is given again when the data is
+    /// written to another file.
+    pub checksum: bool,
     /// Encoded `TensorProto` without type, dims and data (and without the name of an initializer).
     pub carried: Bytes,
 }
@@ -89,7 +92,7 @@ pub enum StoredAs {
 impl From<Tensor> for Stored {
     fn from(tensor: Tensor) -> Self {
         let stored_as = if tensor.strings().is_some() { StoredAs::Field } else { StoredAs::Raw };
-        Self { tensor, stored_as, carried: Bytes::new() }
+        Self { tensor, stored_as, checksum: false, carried: Bytes::new() }
     }
 }
 

@@ -3,9 +3,9 @@
 use smol_str::SmolStr;
 
 use crate::error::{Result, err};
+use crate::ir::names::NameIndex;
 use crate::ir::{
-    Constant, Declared, Def, GraphId, GraphOutput, Info, Model, NameIndex, Node, NodeId,
-    Use, ValueId, label,
+    Constant, Declared, Def, GraphId, GraphOutput, Info, Model, Node, NodeId, Use, ValueId, label,
 };
 use crate::read::onnx::{entry, text_or_keep};
 use crate::read::{Folder, attribute, sparse, tensor, types};
@@ -142,8 +142,14 @@ impl Reader<'_> {
         self.scopes.last()?.get(name, &self.model.values)
     }
 
-    /// The value of that name in the innermost graph, or in those around it.
-    fn resolve(&self, name: &str) -> Option<ValueId> {
+    /// The value of that name in the innermost graph, or in those around it; most often it is the
+    /// one made last.
+    fn resolve(&self, name: &str, last: Option<ValueId>) -> Option<ValueId> {
+        let is_last = |&last: &ValueId| self.model.value(last).name == name;
+        last.filter(is_last).or_else(|| self.find(name))
+    }
+
+    fn find(&self, name: &str) -> Option<ValueId> {
         self.scopes.iter().rev().find_map(|scope| scope.get(name, &self.model.values))
     }
 
@@ -168,13 +174,16 @@ impl Reader<'_> {
         folder: &mut Folder,
     ) -> Result<()> {
         let mut order = Vec::new();
+        let mut last = None;
         for node in parts.nodes.messages(message) {
-            order.push(self.node(graph, &node?, &mut outputs, folder)?);
+            let id = self.node(graph, &node?, last, &mut outputs, folder)?;
+            last = self.model.node(id).output(0);
+            order.push(id);
         }
         self.model.set_order(graph, &order);
         for message in parts.outputs.messages(message) {
             let (name, info) = types::info(&message?)?;
-            let value = self.resolve(&name).ok_or_else(|| {
+            let value = self.find(&name).ok_or_else(|| {
                 err!(Invalid, "output `{name}` is not produced by any node, input or initializer")
             })?;
             if self.model.value(value).info().ty.is_none() {
@@ -192,11 +201,12 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// `outputs` gives the values of the outputs that have names.
+    /// `last` is the value made last, `outputs` gives the values of the outputs that have names.
     fn node(
         &mut self,
         graph: GraphId,
         message: &Message,
+        last: Option<ValueId>,
         outputs: &mut impl Iterator<Item = ValueId>,
         folder: &mut Folder,
     ) -> Result<NodeId> {
@@ -208,7 +218,7 @@ impl Reader<'_> {
                 node::INPUT => node.inputs.push(match field.str()? {
                     "" => None,
                     name => {
-                        let value = self.resolve(name);
+                        let value = self.resolve(name, last);
                         unknown = unknown.or(value.is_none().then_some(name));
                         value
                     }
@@ -271,7 +281,7 @@ impl Reader<'_> {
                 2 => entry(&field.message()?)?.map(|(_, value)| value),
                 _ => None,
             };
-            if let Some(value) = name.and_then(|name| self.resolve(&name)) {
+            if let Some(value) = name.and_then(|name| self.find(&name)) {
                 self.model.push_use(value, Use::Carried { graph });
             }
         }

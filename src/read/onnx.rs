@@ -63,6 +63,7 @@ fn decode(encoded: Bytes, folder: &mut Folder) -> Result<Loaded> {
             .help("the file may be truncated or of another format")
     })?;
     graph::read(&mut model, &main, folder)?;
+    folder.verify_checksums()?;
     order::sort(&mut model, &mut notes)?;
     let odd = model.verify_with_warnings().map_err(Error::from)?;
     functions::check(&model, &mut notes)?;

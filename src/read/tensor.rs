@@ -5,8 +5,8 @@ use smol_str::SmolStr;
 
 use crate::error::{Error, Result, err};
 use crate::ir::{Stored, StoredAs};
-use crate::read::Folder;
 use crate::read::onnx::entry;
+use crate::read::{Folder, external};
 use crate::tensor::{DType, Tensor, element_count};
 use crate::wire::{Message, Rest};
 
@@ -92,15 +92,17 @@ fn read(message: &Message, folder: &mut Folder, keep_name: bool) -> Result<(Smol
         }
     }
     let name = std::mem::take(&mut parts.name);
-    let (tensor, stored_as) = parts.build(folder).map_err(|error| match name.as_str() {
+    let checksum = parts.is_external && external::has_checksum(&parts.external);
+    let (tensor, stored_as) = parts.build(&name, folder).map_err(|error| match name.as_str() {
         "" => error,
         name => error.at(format_args!("tensor `{name}`")),
     })?;
-    Ok((name, Stored { tensor, stored_as, carried: rest.finish() }))
+    Ok((name, Stored { tensor, stored_as, checksum, carried: rest.finish() }))
 }
 
 impl Parts {
-    fn build(self, folder: &mut Folder) -> Result<(Tensor, StoredAs)> {
+    /// `name` is that of the tensor, for errors.
+    fn build(self, name: &str, folder: &mut Folder) -> Result<(Tensor, StoredAs)> {
         let dtype = DType::from_onnx(self.number).ok_or_else(|| {
             err!(Unsupported, "unknown element type {} in `data_type`", self.number)
         })?;
@@ -131,7 +133,7 @@ impl Parts {
             let length = dtype.byte_len(count).ok_or_else(|| {
                 err!(Invalid, "{dtype} tensor of dims {dims:?} cannot lie in another file")
             })?;
-            let data = folder.window(&self.external, length)?;
+            let data = folder.window(name, &self.external, length)?;
             return Ok((Tensor::new(dtype, dims, data)?, StoredAs::Raw));
         }
         match self.raw.clone() {

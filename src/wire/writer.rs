@@ -18,6 +18,9 @@ pub struct Writer {
 impl Writer {
     /// A message that holds `kept`, the encoded fields that were not modelled.
     pub fn keeping(kept: &Bytes) -> Self {
+        if kept.is_empty() {
+            return Self::default();
+        }
         let (mut place, kept) = (0, Message::new(kept.clone()));
         let fields = kept.fields().map_while(Result::ok).map(|field| {
             // Kept fields stay in their order, also where it is not that of their numbers.

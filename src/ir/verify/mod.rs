@@ -99,7 +99,11 @@ impl Model {
     /// As [`Model::verify`].
     pub(crate) fn verify_with_warnings(&self) -> Result<Vec<Violation>, Vec<Violation>> {
         let findings = self.findings();
-        if findings.violations.is_empty() { Ok(findings.warnings) } else { Err(findings.violations) }
+        if findings.violations.is_empty() {
+            Ok(findings.warnings)
+        } else {
+            Err(findings.violations)
+        }
     }
 
     /// What is odd about a model without making it invalid: operators and versions that onnxpress

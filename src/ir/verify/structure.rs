@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use crate::ir::names::{NameIndex, maybe_shared};
 use crate::ir::verify::Findings;
-use crate::ir::{Def, GraphId, Model, NameIndex, NodeId, Use, ValueId};
+use crate::ir::{Def, GraphId, Model, NodeId, Use, ValueId};
 
 /// Checks all graphs, the main one first.
 pub(super) fn check(model: &Model, findings: &mut Findings) {
@@ -14,10 +15,10 @@ pub(super) fn check(model: &Model, findings: &mut Findings) {
         walked: vec![false; model.nodes.len()],
         entered: vec![false; model.graphs.len()],
         visible: vec![false; model.values.len()],
+        shared: maybe_shared(&model.values),
         names: NameIndex::default(),
         scopes: Vec::new(),
     };
-    walk.names.expect(model.values.len(), &model.values);
     walk.run();
     walk.use_lists();
 }
@@ -33,7 +34,9 @@ struct Walk<'a, 'f> {
     entered: Vec<bool>,
     /// Values that a node at this point of the walk may read.
     visible: Vec<bool>,
-    /// Names of those values.
+    /// Values that may have the name of another.
+    shared: Vec<bool>,
+    /// Those of them that are visible.
     names: NameIndex,
     /// For each graph that is open, the values it defined so far.
     scopes: Vec<Vec<ValueId>>,
@@ -134,7 +137,8 @@ impl Walk<'_, '_> {
             wrong("has an empty name");
         }
         let known = std::mem::replace(&mut self.visible[value.index()], true);
-        if known || !self.names.insert(value, &self.model.values) {
+        let shared = self.shared[value.index()];
+        if known || (shared && !self.names.insert(value, &self.model.values)) {
             wrong("is defined twice; every name must be defined once");
         }
         if let Some(scope) = self.scopes.last_mut() {
@@ -155,14 +159,11 @@ impl Walk<'_, '_> {
                 );
             }
         }
-        let scope = self.scopes.pop().unwrap_or_default();
-        if self.scopes.is_empty() {
-            // The main graph: nothing comes after it.
-            return;
-        }
-        for value in scope {
+        for value in self.scopes.pop().unwrap_or_default() {
             self.visible[value.index()] = false;
-            self.names.remove(model.value(value).name(), &model.values);
+            if self.shared[value.index()] {
+                self.names.remove(model.value(value).name(), &model.values);
+            }
         }
     }
 
