@@ -10,17 +10,16 @@ use super::limits::{HEADING, size};
 
 /// Limits of the engine.
 #[derive(Debug, Clone, Copy, Args)]
-#[command(next_help_heading = HEADING)]
 pub struct EngineArgs {
     /// Most memory that a process of the engine may use, e.g. 8G or 512M; by default half of the
     /// machine's. What needs more is reported as not validated.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, help_heading = HEADING, value_name = "SIZE", value_parser = size)]
     engine_memory: Option<u64>,
     /// Longest time in seconds that preparing a model, or one run of it, may take.
-    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, help_heading = HEADING, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     engine_seconds: u64,
     /// Execute models in this process, without limits: a crash of the engine ends the command.
-    #[arg(long, conflicts_with_all = ["engine_memory", "engine_seconds"])]
+    #[arg(long, help_heading = HEADING, conflicts_with_all = ["engine_memory", "engine_seconds"])]
     engine_in_process: bool,
 }
 

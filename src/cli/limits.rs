@@ -9,21 +9,20 @@ pub const HEADING: &str = "Limits";
 
 /// Limits on samples.
 #[derive(Debug, Clone, Copy, Args)]
-#[command(next_help_heading = HEADING)]
 pub struct SampleLimits {
     /// Most bytes of arrays that one file may put into memory [default: 1G; of a deflated array
     /// above 64 MiB at most 100 times what it takes in the file]. Arrays above 64 MiB that are not
     /// compressed stay in the file and do not count.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, help_heading = HEADING, value_name = "SIZE", value_parser = size)]
     max_data_bytes: Option<u64>,
     /// Most members of an .npz file [default: 4096].
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = HEADING, value_name = "N")]
     max_data_members: Option<usize>,
     /// Most bytes that one input may take in one run, or one .pb file [default: 1G].
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, help_heading = HEADING, value_name = "SIZE", value_parser = size)]
     max_run_bytes: Option<u64>,
     /// Most pixels of an image, before and after it is scaled [default: 67108864].
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = HEADING, value_name = "N")]
     max_image_pixels: Option<u64>,
 }
 
@@ -44,14 +43,13 @@ impl SampleLimits {
 
 /// Limits on what folding constants may add to a model.
 #[derive(Debug, Clone, Copy, Args)]
-#[command(next_help_heading = HEADING)]
 pub struct FoldLimits {
     /// Most bytes that computing one node beforehand may add to the model [default: 4K].
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, help_heading = HEADING, value_name = "SIZE", value_parser = size)]
     max_fold_bytes: Option<u64>,
     /// Most bytes that computing all such nodes may add together [default: 64K, or
     /// --max-fold-bytes when that is more].
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, help_heading = HEADING, value_name = "SIZE", value_parser = size)]
     max_fold_total: Option<u64>,
 }
 

@@ -1,8 +1,9 @@
 //! Writing files so that nothing is ever torn or lost.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::mpsc;
 
 use crate::disk;
 use crate::emit::Encoded;
@@ -12,6 +13,8 @@ use crate::wire::Rope;
 
 /// Small pieces are gathered into writes of this many bytes.
 const BUFFER: usize = 1 << 20;
+/// The disk gets to work whenever this many bytes wait for it. 64 MiB: less than a second's work.
+const FLUSHED: usize = 64 << 20;
 
 /// Whether an existing file may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,12 +80,43 @@ pub fn refuse_existing(path: &Path, overwrite: Overwrite) -> Result<()> {
 fn written(path: &Path, content: &Rope) -> Result<Draft> {
     let io = |error: std::io::Error| Error::io(path, &error);
     let draft = Draft::beside(path).map_err(io)?;
-    let mut buffered = BufWriter::with_capacity(BUFFER, draft.file());
-    let pieces = content.pieces().try_for_each(|piece| disk::append(piece, &mut buffered));
-    pieces.and_then(|()| buffered.flush()).map_err(io)?;
-    drop(buffered);
-    draft.file().sync_all().map_err(io)?;
+    let file = draft.file();
+    if content.len() <= FLUSHED {
+        append(file, content, || ()).map_err(io)?;
+    } else {
+        std::thread::scope(|scope| {
+            let (more, wanted) = mpsc::sync_channel(1);
+            // The disk works while the rest is being written. The system tells of an error once.
+            let flush = move || wanted.iter().try_for_each(|()| file.sync_data());
+            let flusher = std::thread::Builder::new().spawn_scoped(scope, flush);
+            let appended = append(file, content, || {
+                let _ = more.try_send(());
+            });
+            drop(more);
+            let flushed = flusher.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
+            appended.and(flushed)
+        })
+        .map_err(io)?;
+    }
+    file.sync_all().map_err(io)?;
     Ok(draft)
+}
+
+/// Writes `content` and calls `flushable` from time to time.
+fn append(file: &File, content: &Rope, flushable: impl Fn()) -> std::io::Result<()> {
+    let mut buffered = BufWriter::with_capacity(BUFFER, file);
+    let mut waiting = 0;
+    for piece in content.pieces() {
+        for part in piece.chunks(FLUSHED) {
+            disk::append(part, &mut buffered)?;
+            waiting += part.len();
+            if waiting >= FLUSHED {
+                flushable();
+                waiting = 0;
+            }
+        }
+    }
+    buffered.flush()
 }
 
 fn place(draft: Draft, path: &Path, overwrite: Overwrite) -> Result<()> {

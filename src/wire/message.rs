@@ -88,9 +88,14 @@ pub struct Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.end {
             return None;
+        }
+        if let Some(field) = self.short() {
+            self.at = field.end;
+            return Some(Ok(field));
         }
         let field = self.field();
         self.at = field.as_ref().map_or(self.end, |field| field.end);
@@ -99,6 +104,21 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// The next field when it is what most are: key and length of one byte each, and contents.
+    #[inline]
+    fn short(&self) -> Option<Field<'a>> {
+        let start = self.at;
+        let [key @ 0x08..0x80, length @ 0..0x80] =
+            *self.message.data[..self.end][start..].first_chunk()?
+        else {
+            return None;
+        };
+        let end = start + 2 + usize::from(length);
+        let contents = key & 7 == WireType::LengthDelimited as u8 && end <= self.end;
+        let (number, value) = (u32::from(key >> 3), Value::Length(usize::from(length)));
+        contents.then_some(Field { number, value, message: self.message, start, end })
+    }
+
     fn field(&self) -> Result<Field<'a>> {
         let data = &self.message.data[..self.end];
         let mut rest = &data[self.at..];

@@ -132,8 +132,8 @@ fn apart_with_checksum(folder: &Path, checksum: &str) -> Vec<u8> {
     let _ = std::fs::remove_file(folder.join("m.onnx.data"));
     assert_eq!(shell(line, folder).code, 0);
     let path = folder.join("m.onnx");
-    let mut model = parsed(&std::fs::read(&path).unwrap());
-    for tensor in &mut model.graph.as_mut().unwrap().initializer {
+    let mut model = parsed(&std::fs::read(&path).expect("just written"));
+    for tensor in &mut model.graph.mut_or_insert_default().initializer {
         if tensor.data_location() == DataLocation::EXTERNAL {
             let mut entry = reference::onnx::StringStringEntryProto::new();
             entry.set_key("checksum".into());
@@ -141,13 +141,13 @@ fn apart_with_checksum(folder: &Path, checksum: &str) -> Vec<u8> {
             tensor.external_data.push(entry);
         }
     }
-    let encoded = model.write_to_bytes().unwrap();
-    std::fs::write(path, &encoded).unwrap();
+    let encoded = model.write_to_bytes().expect("a message");
+    std::fs::write(path, &encoded).expect("a file");
     encoded
 }
 
 fn sha1(path: &Path) -> String {
-    let digest = ::sha1::Sha1::digest(std::fs::read(path).unwrap());
+    let digest = ::sha1::Sha1::digest(std::fs::read(path).expect("a file"));
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
