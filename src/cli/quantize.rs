@@ -10,6 +10,7 @@ use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::compare::{Bounds, execute, sizes, warn_random};
+use super::limits::FoldLimits;
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
 
 /// Arguments of `quantize`.
@@ -65,6 +66,8 @@ pub struct Quantize {
     verbose: bool,
     #[command(flatten)]
     preprocessing: io::Preprocessing,
+    #[command(flatten)]
+    fold: FoldLimits,
     #[command(flatten)]
     engine: engine::EngineArgs,
     #[command(flatten)]
@@ -214,6 +217,7 @@ impl Quantize {
             keep: self.keep.clone(),
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
+            fold: self.fold.options(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod function;
 mod ids;
 mod inline;
 mod model;
+pub(crate) mod names;
 mod node;
 pub mod ops;
 pub mod schema;

@@ -16,9 +16,14 @@ pub struct FoldConstant {
     pub total_growth: usize,
 }
 
+impl FoldConstant {
+    /// The defaults.
+    pub const USUAL: Self = Self { tensor_growth: 4 << 10, total_growth: 64 << 10 };
+}
+
 impl Default for FoldConstant {
     fn default() -> Self {
-        Self { tensor_growth: 4 << 10, total_growth: 64 << 10 }
+        Self::USUAL
     }
 }
 

@@ -16,6 +16,8 @@ pub struct QuantizeOptions {
     pub freeze_initializers: bool,
     /// Names of passes to leave out.
     pub skip: Vec<String>,
+    /// How much folding constants may add.
+    pub fold: FoldConstant,
 }
 
 /// The passes of `quantize`, in order.
@@ -24,7 +26,7 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
         Box::new(StripInitializerInputs { overridable: options.freeze_initializers }),
         Box::new(StripDebugMetadata),
         Box::new(EliminateIdentity),
-        Box::new(FoldConstant::default()),
+        Box::new(options.fold),
         Box::new(FuseBatchNorm),
         Box::new(EliminateDead),
         Box::new(ConvertOpset::default()),
