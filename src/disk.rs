@@ -4,12 +4,13 @@
 //! going through memory.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use memmap2::Mmap;
+use sha1::{Digest, Sha1};
 
 use crate::error::{Error, Result, err};
 
@@ -84,24 +85,73 @@ pub(crate) fn map(file: File, path: &Path) -> Result<Bytes> {
     Ok(Bytes::from_owner(Owner(mapped)))
 }
 
-/// Bytes copied at once from file to file. 1 MiB.
-const COPIED: usize = 1 << 20;
+/// Windows of mapped files from this size on go from file to file; smaller ones through memory.
+/// 1 MiB.
+const LARGE: usize = 1 << 20;
+/// Bytes read at once from a file: a buffer of this size stays in the cache of a core. 256 KiB.
+const CHUNK: usize = 256 << 10;
 
-/// Writes `bytes` to `to`. A large window of a mapped file is copied from the file itself: its
-/// pages never become resident, so a model of gigabytes is written with little memory.
-pub(crate) fn copy(bytes: &[u8], to: &mut impl Write) -> io::Result<()> {
-    let source = if bytes.len() < COPIED { None } else { source_of(bytes) };
-    let Some((mapped, start)) = source else { return to.write_all(bytes) };
-    let mut buffer = vec![0; COPIED];
-    for done in (0..bytes.len()).step_by(COPIED) {
-        let part = &mut buffer[..COPIED.min(bytes.len() - done)];
+/// Appends `bytes` to the file `to`; small ones are gathered in `buffered`.
+///
+/// A large window of a mapped file is copied by the operating system, which may even share the
+/// blocks of both files. Its pages never become resident, so a model of gigabytes is written with
+/// little memory.
+pub(crate) fn append(bytes: &[u8], buffered: &mut BufWriter<&File>) -> io::Result<()> {
+    let Some((mapped, start)) = large_source(bytes) else { return buffered.write_all(bytes) };
+    buffered.flush()?;
+    let done = transfer(&mapped.file, start as u64, buffered.get_ref(), bytes.len());
+    chunks(&bytes[done..], |chunk| buffered.write_all(chunk))
+}
+
+/// Lets the system copy from file to file; how many bytes it did copy.
+#[cfg(target_os = "linux")]
+fn transfer(from: &File, start: u64, to: &File, length: usize) -> usize {
+    let (mut at, mut done) = (start, 0);
+    while done < length {
+        match rustix::fs::copy_file_range(from, Some(&mut at), to, None, length - done) {
+            Ok(copied @ 1..) => done += copied,
+            // Not between these files, or a real failure, which writing will meet again.
+            Ok(0) | Err(_) => break,
+        }
+    }
+    done
+}
+
+#[cfg(not(target_os = "linux"))]
+fn transfer(_: &File, _: u64, _: &File, _: usize) -> usize {
+    0
+}
+
+/// Hands over `bytes` piece by piece. A large window of a mapped file is read from the file itself,
+/// so that its pages do not become resident.
+fn chunks(bytes: &[u8], mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let Some((mapped, start)) = large_source(bytes) else { return each(bytes) };
+    let mut buffer = vec![0; CHUNK];
+    for done in (0..bytes.len()).step_by(CHUNK) {
+        let part = &mut buffer[..CHUNK.min(bytes.len() - done)];
         match read_at(&mapped.file, part, (start + done) as u64) {
-            Ok(()) => to.write_all(part)?,
+            Ok(()) => each(part)?,
             // A system that cannot read at a place still has the map.
-            Err(_) => return to.write_all(&bytes[done..]),
+            Err(_) => return each(&bytes[done..]),
         }
     }
     Ok(())
+}
+
+/// SHA-1 (FIPS 180-4) of all pieces together, as hexadecimal digits.
+pub(crate) fn sha1<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> io::Result<String> {
+    let mut digest = Sha1::new();
+    for piece in pieces {
+        chunks(piece, |chunk| {
+            digest.update(chunk);
+            Ok(())
+        })?;
+    }
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn large_source(bytes: &[u8]) -> Option<(Arc<Mapped>, usize)> {
+    if bytes.len() < LARGE { None } else { source_of(bytes) }
 }
 
 /// The mapped file that `bytes` is a window of, and where the window starts.
@@ -130,15 +180,34 @@ mod tests {
 
     #[test]
     fn windows_of_mapped_files_are_copied_from_the_file() {
-        let content: Vec<u8> = (0..3 * COPIED + 17).map(|i| (i % 251) as u8).collect();
+        let content: Vec<u8> = (0..3 * LARGE + 17).map(|i| (i % 251) as u8).collect();
         let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
         std::fs::write(&path, &content).unwrap();
         let bytes = map(open_regular(&path).unwrap().0, &path).unwrap();
         let window = bytes.slice(5..content.len() - 3);
         assert_eq!(source_of(&window).map(|(_, start)| start), Some(5));
         assert!(source_of(&content).is_none());
-        let mut copied = Vec::new();
-        copy(&window, &mut copied).unwrap();
-        assert!(copied == content[5..content.len() - 3]);
+        let target = tempfile::NamedTempFile::new().unwrap();
+        let mut buffered = BufWriter::new(target.as_file());
+        for piece in [&b"before"[..], &window, b"between", &window, b"after"] {
+            append(piece, &mut buffered).unwrap();
+        }
+        buffered.flush().unwrap();
+        let wanted = [b"before", &window[..], b"between", &window[..], b"after"].concat();
+        assert!(std::fs::read(target.path()).unwrap() == wanted);
+        let mut read = Vec::new();
+        chunks(&window, |chunk| {
+            read.extend_from_slice(chunk);
+            Ok(())
+        })
+        .unwrap();
+        assert!(read == content[5..content.len() - 3]);
+    }
+
+    #[test]
+    fn sha1_is_that_of_the_standard() {
+        let pieces = [&b"a"[..], b"", b"bc"];
+        let digest = sha1(pieces.into_iter()).unwrap();
+        assert_eq!(digest, "a9993e364706816aba3e25717850c26c9cd0d89d");
     }
 }

@@ -14,7 +14,7 @@
 //! use onnxpress::data::{Options, Preprocess, Samples};
 //! use onnxpress::emit::{self, Overwrite};
 //! use onnxpress::exec::Tract;
-//! use onnxpress::passes::{Context, Granularity};
+//! use onnxpress::passes::{Context, Granularity, Growth};
 //! use onnxpress::pipeline::{self, Check, QuantizeOptions};
 //! use onnxpress::{Error, read, validate};
 //!
@@ -39,6 +39,7 @@
 //!     keep: Vec::new(),
 //!     freeze_initializers: false,
 //!     skip: Vec::new(),
+//!     fold: Growth::default(),
 //! });
 //! let finished = pipeline::run(original.model.clone(), &passes, &context, Some(&check))?;
 //! let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;

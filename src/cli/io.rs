@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use onnxpress::data::{
-    Channels, Layout, Limits, Options, Preprocess, Preset, Resize, Samples, Size, parse_number,
+    Channels, Layout, Options, Preprocess, Preset, Resize, Samples, Size, parse_number,
     parse_numbers,
 };
 use onnxpress::emit::{self, Encoded, Overwrite};
@@ -15,6 +15,7 @@ use onnxpress::read::{self, Loaded};
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::Words;
+use super::limits::SampleLimits;
 
 /// Where the result goes.
 #[derive(Debug, Args)]
@@ -67,14 +68,11 @@ pub struct Preprocessing {
     /// Order of the colours that the model wants, for RGB samples: rgb or bgr.
     #[arg(long, value_name = "ORDER", default_value = "rgb")]
     pub channels: Channels,
-    /// Most bytes of arrays that one file may put into memory [default: 1 GiB; of a deflated array
-    /// above 64 MiB at most 100 times what it takes in the file]. Arrays above 64 MiB that are not
-    /// compressed stay in the file and do not count.
-    #[arg(long, value_name = "N")]
-    pub max_data_bytes: Option<u64>,
     /// Seed of `random:N`.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    #[command(flatten)]
+    pub limits: SampleLimits,
 }
 
 /// One number for each channel; the alias keeps clap from taking a list of arguments.
@@ -94,10 +92,6 @@ impl Preprocessing {
 
     /// Opens samples for the inputs of `model`.
     pub fn open(&self, data: &Path, labels: Option<&str>, model: &Model) -> Result<Samples> {
-        let limits = match self.max_data_bytes {
-            Some(array_bytes) => Limits { array_bytes, expansion: u64::MAX, ..Limits::default() },
-            None => Limits::default(),
-        };
         let options = Options {
             labels: labels.map(ToOwned::to_owned),
             samples: self.samples,
@@ -111,7 +105,7 @@ impl Preprocessing {
                 resize: self.resize,
                 crop: self.crop,
             },
-            limits,
+            limits: self.limits.options(),
             seed: self.seed,
             ..Options::default()
         };

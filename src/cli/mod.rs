@@ -6,6 +6,7 @@ mod diff;
 mod engine;
 mod inspect;
 mod io;
+mod limits;
 mod passes;
 mod progress;
 mod quantize;

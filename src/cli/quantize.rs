@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use onnxpress::calibrate::Calibration;
-use onnxpress::passes::{Context, Granularity};
+use onnxpress::passes::{Context, Granularity, Growth};
 use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Step};
 use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::compare::{Bounds, execute, sizes, warn_random};
+use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
 
@@ -66,6 +67,8 @@ pub struct Quantize {
     verbose: bool,
     #[command(flatten)]
     preprocessing: io::Preprocessing,
+    #[command(flatten)]
+    fold: FoldLimits,
     #[command(flatten)]
     engine: engine::EngineArgs,
     #[command(flatten)]
@@ -207,6 +210,7 @@ impl Quantize {
             keep: self.keep.clone(),
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
+            fold: self.fold.options(Growth::default()),
         }
     }
 }

@@ -7,9 +7,12 @@ use onnxpress::Result;
 use onnxpress::exec::Engine;
 use onnxpress::ir::{Model, ValueId};
 use onnxpress::passes::{Context, fitting};
-use onnxpress::pipeline::{self, Check, FixedAxes, Outcome, SimplifyOptions, Step, When};
+use onnxpress::pipeline::{
+    self, Check, FixedAxes, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, Step, When,
+};
 use onnxpress::report::{Pair, SimplificationReport, StepReport, bytes};
 
+use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
 
@@ -62,6 +65,8 @@ pub struct Simplify {
     #[arg(short, long)]
     verbose: bool,
     #[command(flatten)]
+    fold: FoldLimits,
+    #[command(flatten)]
     engine: engine::EngineArgs,
     #[command(flatten)]
     work: Work,
@@ -88,6 +93,7 @@ impl Simplify {
         let check = self.check(&engine, &original.model)?;
         let passes = pipeline::simplify(&SimplifyOptions {
             freeze_initializers: self.freeze_initializers,
+            fold: self.fold.options(SIMPLIFY_GROWTH),
             microsoft: self.target == Target::Ort,
             skip: self.skip.clone(),
             only: self.only.clone(),

@@ -46,7 +46,8 @@ impl Npz {
             ZipArchive::new(BufReader::new(file)).map_err(|error| here(zip_error(&error)))?;
         if archive.len() > limits.entries {
             let (found, most) = (archive.len(), limits.entries);
-            return Err(here(err!(Limit, "{found} members; at most {most} are read")));
+            let error = err!(Limit, "{found} members; at most {most} are read");
+            return Err(here(error.help("allow more with --max-data-members")));
         }
         if archive.has_duplicate_names() {
             return Err(here(err!(Format, "two members of the .npz file have the same name")));

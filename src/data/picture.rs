@@ -37,7 +37,8 @@ impl Geometry {
                     Limit,
                     "image of {size} pixels (height x width); at most {} pixels are decoded",
                     self.most_pixels
-                ));
+                )
+                .help("allow more with --max-image-pixels"));
             }
         }
         match self.crop {

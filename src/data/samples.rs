@@ -100,7 +100,8 @@ impl Samples {
                 return Err(err!(
                     Limit,
                     "input `{name}` takes {found} bytes for a batch of {size}; at most {most} are built"
-                ));
+                )
+                .help("allow more with --max-run-bytes"));
             }
         }
         Ok(samples)

@@ -19,7 +19,8 @@ pub(super) fn read_pb(path: &Path, most_bytes: u64) -> Result<(Option<String>, T
             return Err(err!(
                 Limit,
                 "{len} bytes; at most {most_bytes} are read from one .pb file"
-            ));
+            )
+            .help("allow more with --max-run-bytes"));
         }
         if len == 0 {
             return Err(err!(Format, "the file is empty; expected an ONNX TensorProto"));

@@ -7,7 +7,7 @@ use crate::ir::{AttrValue, Attribute, Model};
 use crate::proto::attribute_proto::AttributeType;
 use crate::wire::{Rope, Writer};
 
-pub(super) fn attribute(model: &Model, attribute: &Attribute, storage: &mut Storage) -> Rope {
+pub(super) fn attribute(model: &Model, attribute: &Attribute, storage: &mut Storage<'_>) -> Rope {
     let mut out = Writer::keeping(&attribute.carried);
     out.bytes(1, attribute.name.as_bytes());
     let kind = match &attribute.value {

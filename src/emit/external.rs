@@ -1,12 +1,14 @@
 //! Weights in a file of their own.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use bytes::Bytes;
 
+use crate::disk;
 use crate::emit::onnx::{encode, within_limit};
-use crate::error::Result;
-use crate::ir::Verified;
+use crate::error::{Error, Result};
+use crate::ir::{Stored, Verified};
 use crate::wire::Rope;
 
 /// Tensors below this many bytes stay in the model: readers need shapes and axes at once.
@@ -20,11 +22,11 @@ const LARGE: usize = 1 << 20;
 
 /// Where the data of tensors goes while a model is encoded.
 #[derive(Debug)]
-pub(super) enum Storage {
+pub(super) enum Storage<'a> {
     /// Into the message.
     Inline,
     /// Into a data file.
-    External(DataFile),
+    External(&'a mut DataFile),
 }
 
 /// A data file being put together.
@@ -34,6 +36,10 @@ pub(super) struct DataFile {
     data: Rope,
     /// Windows already written: tensors that share their bytes share them in the file, too.
     known: HashMap<(usize, usize), usize>,
+    /// A tensor was read with a checksum of its file.
+    wants_checksum: bool,
+    /// The checksum of the file, when it is known already.
+    checksum: Option<String>,
 }
 
 /// Where one tensor lies.
@@ -41,24 +47,35 @@ pub(super) struct Place {
     location: String,
     offset: usize,
     length: usize,
+    checksum: Option<String>,
 }
 
 impl Place {
     /// The entries of `external_data`.
-    pub(super) fn entries(&self) -> [(String, String); 3] {
-        [
-            ("location".to_owned(), self.location.clone()),
+    pub(super) fn entries(self) -> impl Iterator<Item = (String, String)> {
+        let checksum = self.checksum.map(|checksum| ("checksum".to_owned(), checksum));
+        let entries = [
+            ("location".to_owned(), self.location),
             ("offset".to_owned(), self.offset.to_string()),
             ("length".to_owned(), self.length.to_string()),
-        ]
+        ];
+        entries.into_iter().chain(checksum)
     }
 }
 
-impl Storage {
-    /// The place of these bytes in the data file; `None` when they stay in the message.
-    pub(super) fn place(&mut self, bytes: &Bytes) -> Option<Place> {
+impl Storage<'_> {
+    /// The place of a tensor's bytes in the data file; `None` when they stay in the message.
+    pub(super) fn place(&mut self, stored: &Stored) -> Option<Place> {
+        let bytes = stored.tensor.bytes();
         match self {
-            Self::External(file) if bytes.len() >= SMALLEST => Some(file.place(bytes)),
+            Self::External(file) if bytes.len() >= SMALLEST => {
+                let mut place = file.place(bytes);
+                if stored.checksum {
+                    file.wants_checksum = true;
+                    place.checksum = file.checksum.clone();
+                }
+                Some(place)
+            }
             _ => None,
         }
     }
@@ -68,8 +85,9 @@ impl DataFile {
     fn place(&mut self, bytes: &Bytes) -> Place {
         let (window, length) = ((bytes.as_ptr() as usize, bytes.len()), bytes.len());
         let location = self.location.clone();
+        let place = |offset| Place { location, offset, length, checksum: None };
         if let Some(&offset) = self.known.get(&window) {
-            return Place { location, offset, length };
+            return place(offset);
         }
         let alignment = if length < LARGE { ALIGNMENT } else { LARGE_ALIGNMENT };
         let padding = self.data.len().next_multiple_of(alignment) - self.data.len();
@@ -77,7 +95,7 @@ impl DataFile {
         let offset = self.data.len();
         self.data.push(bytes);
         self.known.insert(window, offset);
-        Place { location, offset, length }
+        place(offset)
     }
 }
 
@@ -104,17 +122,26 @@ impl Encoded {
 
 /// The encoded model and its data file, to which the model refers as `location` (a name in the
 /// folder of the model). Tensors of at least 1 KiB lie in the data file in the order of the model;
-/// without one there is no data file.
+/// without one there is no data file. Tensors that were read with a checksum of their file get that
+/// of the new file.
 ///
 /// # Errors
-/// When the message alone would pass 2 GiB.
+/// When the message alone would pass 2 GiB, or a file that weights come from cannot be read.
 pub fn with_external_data(verified: Verified<'_>, location: &str) -> Result<Encoded> {
-    let file = DataFile { location: location.to_owned(), ..DataFile::default() };
-    let mut storage = Storage::External(file);
-    let model = within_limit(encode(verified, &mut storage))?;
-    let data = match storage {
-        Storage::External(file) if !file.data.is_empty() => Some((file.location, file.data)),
-        _ => None,
-    };
-    Ok(Encoded { model, data })
+    let (mut model, mut file) = laid_out(verified, location, None);
+    if file.wants_checksum {
+        // Only the complete file has a checksum; the layout does not depend on it.
+        let checksum = disk::sha1(file.data.pieces());
+        let checksum = checksum.map_err(|error| Error::io(Path::new(location), &error))?;
+        (model, file) = laid_out(verified, location, Some(checksum));
+    }
+    let data = (!file.data.is_empty()).then_some((file.location, file.data));
+    Ok(Encoded { model: within_limit(model)?, data })
+}
+
+fn laid_out(verified: Verified<'_>, location: &str, checksum: Option<String>) -> (Rope, DataFile) {
+    let location = location.to_owned();
+    let mut file = DataFile { location, checksum, ..DataFile::default() };
+    let model = encode(verified, &mut Storage::External(&mut file));
+    (model, file)
 }

@@ -1,6 +1,7 @@
 //! A *verified* model becomes bytes; the twin of `read`.
 
 mod attribute;
+mod draft;
 mod external;
 mod function;
 mod onnx;

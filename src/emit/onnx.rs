@@ -18,7 +18,7 @@ pub fn onnx(verified: Verified<'_>) -> Result<Rope> {
 }
 
 /// The encoded model, with tensors where `storage` says.
-pub(super) fn encode(verified: Verified<'_>, storage: &mut Storage) -> Rope {
+pub(super) fn encode(verified: Verified<'_>, storage: &mut Storage<'_>) -> Rope {
     let model = verified.model();
     let mut out = Writer::keeping(&model.header.carried);
     if let Some(version) = model.header.ir_version {
@@ -63,7 +63,7 @@ pub(super) fn within_limit(encoded: Rope) -> Result<Rope> {
 }
 
 /// Recursion is bounded by the nesting that `read` accepted.
-pub(super) fn graph(model: &Model, id: GraphId, storage: &mut Storage) -> Rope {
+pub(super) fn graph(model: &Model, id: GraphId, storage: &mut Storage<'_>) -> Rope {
     let entry = model.graph(id);
     let mut out = Writer::keeping(&entry.carried);
     for (_, node) in model.nodes_of(id) {
@@ -110,7 +110,7 @@ fn constant(model: &Model, value: ValueId) -> Option<&Constant> {
     }
 }
 
-pub(super) fn node(model: &Model, node: &Node, storage: &mut Storage) -> Rope {
+pub(super) fn node(model: &Model, node: &Node, storage: &mut Storage<'_>) -> Rope {
     let mut out = Writer::keeping(&node.carried);
     let name = |value: &Option<ValueId>| value.map_or("", |value| model.value(value).name());
     for input in node.inputs() {

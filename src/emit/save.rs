@@ -1,18 +1,20 @@
 //! Writing files so that nothing is ever torn or lost.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
+use std::path::Path;
+use std::sync::mpsc;
 
 use crate::disk;
 use crate::emit::Encoded;
+use crate::emit::draft::{Draft, folder_of};
 use crate::error::{Error, ErrorKind, Result, err};
 use crate::wire::Rope;
 
 /// Small pieces are gathered into writes of this many bytes.
 const BUFFER: usize = 1 << 20;
+/// The disk gets to work whenever this many bytes wait for it. 64 MiB: less than a second's work.
+const FLUSHED: usize = 64 << 20;
 
 /// Whether an existing file may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub enum Overwrite {
     Replace,
 }
 
-/// Writes `content` to a temporary file beside `path`, flushes it to disk, and renames it.
+/// Writes `content` to a file without a name, flushes it to disk, and gives it the name `path`.
 ///
 /// # Errors
 /// When the file exists and may not be replaced, or the operating system refuses; then nothing is
@@ -37,7 +39,7 @@ pub fn save(path: &Path, content: &Rope, overwrite: Overwrite) -> Result<()> {
 }
 
 /// Writes a model and, when it has one, its data file beside it. Both are complete on disk before
-/// the first is renamed; the data comes first, so that a model never lacks its data.
+/// the first gets its name; the data comes first, so that a model never lacks its data.
 ///
 /// # Errors
 /// As [`save`], for either file; then nothing is left behind.
@@ -59,13 +61,6 @@ pub fn write(path: &Path, encoded: &Encoded, overwrite: Overwrite) -> Result<()>
     Ok(())
 }
 
-fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
 /// Checks that `path` may be written, so that no work is done in vain; [`save`] checks again.
 ///
 /// # Errors
@@ -81,31 +76,54 @@ pub fn refuse_existing(path: &Path, overwrite: Overwrite) -> Result<()> {
     }
 }
 
-/// A temporary file beside `path` that holds `content`, flushed to disk.
-fn written(path: &Path, content: &Rope) -> Result<NamedTempFile> {
+/// A file without a name beside `path` that holds `content`, flushed to disk.
+fn written(path: &Path, content: &Rope) -> Result<Draft> {
     let io = |error: std::io::Error| Error::io(path, &error);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".onnxpress-");
-    like_a_new_file(&mut builder);
-    let mut file = builder.tempfile_in(folder_of(path)).map_err(io)?;
-    let mut buffered = BufWriter::with_capacity(BUFFER, file.as_file_mut());
-    let pieces = content.pieces().try_for_each(|piece| disk::copy(piece, &mut buffered));
-    pieces.and_then(|()| buffered.flush()).map_err(io)?;
-    drop(buffered);
-    file.as_file().sync_all().map_err(io)?;
-    Ok(file)
+    let draft = Draft::beside(path).map_err(io)?;
+    let file = draft.file();
+    if content.len() <= FLUSHED {
+        append(file, content, || ()).map_err(io)?;
+    } else {
+        std::thread::scope(|scope| {
+            let (more, wanted) = mpsc::sync_channel(1);
+            // The disk works while the rest is being written. The system tells of an error once.
+            let flush = move || wanted.iter().try_for_each(|()| file.sync_data());
+            let flusher = std::thread::Builder::new().spawn_scoped(scope, flush);
+            let appended = append(file, content, || {
+                let _ = more.try_send(());
+            });
+            drop(more);
+            let flushed = flusher.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
+            appended.and(flushed)
+        })
+        .map_err(io)?;
+    }
+    file.sync_all().map_err(io)?;
+    Ok(draft)
 }
 
-fn place(file: NamedTempFile, path: &Path, overwrite: Overwrite) -> Result<()> {
-    let failed = |error: &std::io::Error| match error.kind() {
+/// Writes `content` and calls `flushable` from time to time.
+fn append(file: &File, content: &Rope, flushable: impl Fn()) -> std::io::Result<()> {
+    let mut buffered = BufWriter::with_capacity(BUFFER, file);
+    let mut waiting = 0;
+    for piece in content.pieces() {
+        for part in piece.chunks(FLUSHED) {
+            disk::append(part, &mut buffered)?;
+            waiting += part.len();
+            if waiting >= FLUSHED {
+                flushable();
+                waiting = 0;
+            }
+        }
+    }
+    buffered.flush()
+}
+
+fn place(draft: Draft, path: &Path, overwrite: Overwrite) -> Result<()> {
+    draft.place(path, overwrite).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => exists(path),
-        _ => Error::io(path, error),
-    };
-    match overwrite {
-        Overwrite::Replace => file.persist(path).map_err(|e| failed(&e.error))?,
-        Overwrite::Never => file.persist_noclobber(path).map_err(|e| failed(&e.error))?,
-    };
-    Ok(())
+        _ => Error::io(path, &error),
+    })
 }
 
 /// A rename is durable once the folder is; not every file system can say so.
@@ -117,14 +135,3 @@ fn exists(path: &Path) -> Error {
     let error = Error::new(ErrorKind::Usage, "the file exists already").in_file(path);
     error.help("choose another name, or replace it with --force")
 }
-
-#[cfg(unix)]
-fn like_a_new_file(builder: &mut tempfile::Builder<'_, '_>) {
-    use std::os::unix::fs::PermissionsExt;
-    /// Read and write for everybody the umask lets through.
-    const NEW_FILE: u32 = 0o666;
-    builder.permissions(fs::Permissions::from_mode(NEW_FILE));
-}
-
-#[cfg(not(unix))]
-fn like_a_new_file(_: &mut tempfile::Builder<'_, '_>) {}

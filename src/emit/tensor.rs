@@ -10,7 +10,7 @@ use crate::wire::{Rope, Writer};
 const EXTERNAL: i64 = 1;
 
 /// The message of a tensor; an initializer is named after its value.
-pub(super) fn tensor(stored: &Stored, name: Option<&str>, storage: &mut Storage) -> Rope {
+pub(super) fn tensor(stored: &Stored, name: Option<&str>, storage: &mut Storage<'_>) -> Rope {
     let tensor = &stored.tensor;
     let mut out = Writer::keeping(&stored.carried);
     tensor.dims().iter().for_each(|&dim| out.int(1, i64::try_from(dim).unwrap_or(i64::MAX)));
@@ -22,11 +22,10 @@ pub(super) fn tensor(stored: &Stored, name: Option<&str>, storage: &mut Storage)
         out.bytes(8, name.as_bytes());
     }
     match stored.stored_as {
-        StoredAs::Raw => match storage.place(tensor.bytes()) {
+        StoredAs::Raw => match storage.place(stored) {
             None => out.shared(9, tensor.bytes()),
             Some(place) => {
-                let entries = place.entries();
-                entries.iter().for_each(|pair| out.message(13, entry(pair)));
+                place.entries().for_each(|pair| out.message(13, entry(&pair)));
                 out.int(14, EXTERNAL);
             }
         },

@@ -1,7 +1,8 @@
 //! Making graphs, values and nodes.
 
-use bytes::Bytes;
+use smol_str::SmolStr;
 
+use crate::ir::value::Uses;
 use crate::ir::{
     At, Attribute, Constant, Declared, Def, Function, Graph, GraphId, GraphOutput, Info, Model,
     Node, NodeId, Stored, TensorType, Use, Value, ValueId, ValueType,
@@ -49,33 +50,16 @@ impl NewNode {
 
 impl Model {
     /// A name that no value of the model has: `base`, or `base_1`, `base_2`, …
-    pub fn fresh_name(&mut self, base: &str) -> String {
-        if !base.is_empty() && self.names.insert(base.to_owned()) {
-            return base.to_owned();
-        }
-        let counter = self.suffixes.entry(base.to_owned()).or_insert(0);
-        loop {
-            *counter += 1;
-            let name = format!("{base}_{counter}");
-            if self.names.insert(name.clone()) {
-                return name;
-            }
-        }
+    pub(in crate::ir) fn fresh_name(&mut self, base: &str) -> SmolStr {
+        self.value_names.fresh(base, self.values.iter().map(|value| value.name.clone()))
     }
 
     /// A node name that is empty or that no other node has.
-    pub(in crate::ir) fn fresh_node_name(&mut self, base: String) -> String {
-        if base.is_empty() || !self.node_names.contains(&base) {
-            return base;
+    pub(in crate::ir) fn fresh_node_name(&mut self, base: &str) -> SmolStr {
+        if base.is_empty() {
+            return SmolStr::default();
         }
-        let counter = self.node_suffixes.entry(base.clone()).or_insert(0);
-        loop {
-            *counter += 1;
-            let name = format!("{base}_{counter}");
-            if !self.node_names.contains(&name) {
-                return name;
-            }
-        }
+        self.node_names.fresh(base, self.nodes.iter().map(|node| node.name.clone()))
     }
 
     /// A new graph: the body of `parent`, or the main graph of an empty model.
@@ -87,25 +71,18 @@ impl Model {
     }
 
     /// A value with exactly this name (the reader's door: names arrive as they are).
-    pub(crate) fn add_value(&mut self, graph: GraphId, name: &str, def: Def) -> ValueId {
+    pub(crate) fn add_value(&mut self, graph: GraphId, name: SmolStr, def: Def) -> ValueId {
         let id = ValueId::new(self.values.len());
-        self.names.insert(name.to_owned());
-        self.values.push(Value {
-            name: name.to_owned(),
-            graph,
-            info: Info::default(),
-            def,
-            uses: Vec::new(),
-            alive: true,
-        });
+        self.value_names.note(&name);
+        self.values.push(Value { name, graph, info: None, def, uses: Uses::new(), alive: true });
         id
     }
 
     /// A graph input `name` of type `ty`, after the existing ones.
     pub fn add_input(&mut self, graph: GraphId, name: &str, ty: TensorType) -> ValueId {
         let name = self.fresh_name(name);
-        let id = self.add_value(graph, &name, Def::Input { default: None });
-        self.values[id.index()].info.ty = Some(ValueType::Tensor(ty));
+        let id = self.add_value(graph, name, Def::Input { default: None });
+        self.set_info(id, Info { ty: Some(ValueType::Tensor(ty)), ..Info::default() });
         self.graphs[graph.index()].inputs.push(id);
         id
     }
@@ -114,7 +91,7 @@ impl Model {
     pub fn add_initializer(&mut self, graph: GraphId, name: &str, tensor: Tensor) -> ValueId {
         let name = self.fresh_name(name);
         let constant = Constant::Dense(Stored::from(tensor));
-        let id = self.add_value(graph, &name, Def::Initializer(constant));
+        let id = self.add_value(graph, name, Def::Initializer(constant));
         self.graphs[graph.index()].initializers.push(id);
         id
     }
@@ -130,24 +107,19 @@ impl Model {
         let id = NodeId::new(self.nodes.len());
         let outputs = node.outputs.iter().enumerate().map(|(slot, base)| {
             let name = self.fresh_name(base);
-            Some(self.add_value(graph, &name, Def::Output { node: id, slot }))
+            Some(self.add_value(graph, name, Def::Output { node: id, slot }))
         });
         let outputs = outputs.collect();
-        let name = self.fresh_node_name(node.name);
+        let name = self.fresh_node_name(&node.name);
         self.push_node(Node {
             name,
-            domain: node.domain,
-            op: node.op,
-            overload: node.overload,
-            graph,
-            inputs: node.inputs,
+            domain: node.domain.into(),
+            op: node.op.into(),
+            inputs: node.inputs.into(),
+            overload: node.overload.into(),
             outputs,
             attributes: node.attributes,
-            metadata: Vec::new(),
-            carried: Bytes::new(),
-            prev: None,
-            next: None,
-            alive: true,
+            ..Node::empty(graph)
         });
         self.link(id, at);
         self.touch(id);
@@ -170,7 +142,7 @@ impl Model {
         for body in node.bodies() {
             self.graphs[body.index()].parent = Some(id);
         }
-        self.node_names.insert(node.name.clone());
+        self.node_names.note(&node.name);
         self.nodes.push(node);
         id
     }

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use smol_str::SmolStr;
+
+use crate::ir::value::Uses;
 use crate::ir::{
     AttrValue, Attribute, Constant, Declared, Def, GraphId, Info, Model, NodeId, Stored, StoredAs,
     TensorType, Use, ValueId, ValueType,
@@ -62,7 +65,7 @@ impl Model {
             return;
         }
         let uses = std::mem::take(&mut self.values[from.index()].uses);
-        let (moved, kept): (Vec<_>, Vec<_>) = uses.into_iter().partition(|u| match *u {
+        let (moved, kept): (Uses, Uses) = uses.into_iter().partition(|u| match *u {
             Use::Input { node, slot } => wanted(node, slot),
             _ => false,
         });
@@ -103,7 +106,7 @@ impl Model {
     /// theirs.
     pub fn hand_over_outputs(&mut self, from: ValueId, to: ValueId) {
         let uses = std::mem::take(&mut self.values[from.index()].uses);
-        let (outputs, rest): (Vec<_>, Vec<_>) =
+        let (outputs, rest): (Uses, Uses) =
             uses.into_iter().partition(|u| matches!(u, Use::Output { .. }));
         for u in &outputs {
             if let Use::Output { graph, slot } = *u {
@@ -221,8 +224,9 @@ impl Model {
     pub fn set_tensor(&mut self, value: ValueId, tensor: Tensor) {
         let def = &self.values[value.index()].def;
         assert!(matches!(def, Def::Initializer(_)), "only initializers have tensors");
-        let info = &mut self.values[value.index()].info;
-        if info.ty.is_some() {
+        if let Some(info) = &mut self.values[value.index()].info
+            && info.ty.is_some()
+        {
             let ty = TensorType::with_dims(tensor.dtype(), tensor.dims());
             info.ty = Some(ValueType::Tensor(ty));
         }
@@ -282,6 +286,7 @@ impl Model {
 
     /// Replaces what is declared about a value.
     pub fn set_info(&mut self, value: ValueId, info: Info) {
+        let info = (info != Info::default()).then(|| Box::new(info));
         self.values[value.index()].info = info;
     }
 
@@ -332,7 +337,8 @@ impl Model {
             });
         };
         self.nodes.iter_mut().filter(|n| n.alive).for_each(|n| retain(&mut n.metadata));
-        self.values.iter_mut().filter(|v| v.alive).for_each(|v| retain(&mut v.info.metadata));
+        let declared = self.values.iter_mut().filter(|v| v.alive).filter_map(|v| v.info.as_mut());
+        declared.for_each(|info| retain(&mut info.metadata));
         for graph in self.graphs.iter_mut().filter(|graph| graph.alive) {
             graph.outputs.iter_mut().for_each(|o| retain(&mut o.info.metadata));
         }
@@ -361,13 +367,14 @@ impl Model {
 
     /// Changes the name of a node.
     pub fn set_node_name(&mut self, node: NodeId, name: &str) {
-        self.node_names.insert(name.to_owned());
-        self.nodes[node.index()].name = name.to_owned();
+        let name = SmolStr::from(name);
+        self.node_names.note(&name);
+        self.nodes[node.index()].name = name;
     }
 
     /// Changes the operator of a node within its domain.
     pub fn set_op(&mut self, node: NodeId, op: &str) {
-        self.nodes[node.index()].op = op.to_owned();
+        self.nodes[node.index()].op = op.into();
         self.touch(node);
     }
 
@@ -385,8 +392,8 @@ impl Model {
     ) {
         assert!(self.node(node).bodies().next().is_none(), "bodies would be lost");
         let entry = &mut self.nodes[node.index()];
-        entry.domain = domain.to_owned();
-        entry.op = op.to_owned();
+        entry.domain = domain.into();
+        entry.op = op.into();
         entry.attributes = attributes;
         let slots = entry.inputs.len().max(inputs.len());
         for slot in 0..slots {

@@ -44,7 +44,7 @@ impl Function {
     /// Adds an input, after the existing ones.
     pub fn add_input(&mut self, name: &str) -> ValueId {
         let main = self.body.main();
-        let value = self.body.add_value(main, name, Def::Input { default: None });
+        let value = self.body.add_value(main, name.into(), Def::Input { default: None });
         self.body.graph_mut(main).inputs.push(value);
         value
     }

@@ -11,6 +11,7 @@ mod ids;
 mod inline;
 mod journal;
 mod model;
+pub(crate) mod names;
 mod node;
 pub mod ops;
 pub mod schema;

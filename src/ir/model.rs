@@ -1,9 +1,8 @@
 //! The store: arenas of graphs, nodes and values.
 
-use std::collections::{HashMap, HashSet};
-
 use bytes::Bytes;
 
+use crate::ir::names::Taken;
 use crate::ir::schema::canonical;
 use crate::ir::{Function, GraphId, Info, Node, NodeId, Value, ValueId};
 
@@ -20,12 +19,10 @@ pub struct Model {
     pub(crate) nodes: Vec<Node>,
     pub(crate) values: Vec<Value>,
     pub(crate) functions: Vec<Function>,
-    pub(crate) names: HashSet<String>,
-    pub(crate) node_names: HashSet<String>,
-    pub(crate) node_suffixes: HashMap<String, u32>,
-    pub(crate) suffixes: HashMap<String, u32>,
+    pub(super) value_names: Taken,
+    pub(super) node_names: Taken,
     /// Nodes that edits touched, in order.
-    pub(crate) journal: Vec<NodeId>,
+    pub(super) journal: Vec<NodeId>,
 }
 
 /// What `ModelProto` says beside graph and functions.

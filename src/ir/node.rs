@@ -1,20 +1,25 @@
 //! Nodes: operators applied to values.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::ir::{AttrValue, Attribute, GraphId, NodeId, ValueId};
 use crate::tensor::Tensor;
 
+/// Inputs or outputs of a node; up to four need no memory of their own.
+pub(crate) type Slots = SmallVec<[Option<ValueId>; 4]>;
+
 /// An operator with its inputs, outputs and attributes.
 #[derive(Debug, Clone)]
 pub struct Node {
-    pub(crate) name: String,
-    pub(crate) domain: String,
-    pub(crate) op: String,
-    pub(crate) overload: String,
+    pub(crate) name: SmolStr,
+    pub(crate) domain: SmolStr,
+    pub(crate) op: SmolStr,
+    pub(crate) overload: SmolStr,
     pub(crate) graph: GraphId,
-    pub(crate) inputs: Vec<Option<ValueId>>,
-    pub(crate) outputs: Vec<Option<ValueId>>,
+    pub(crate) inputs: Slots,
+    pub(crate) outputs: Slots,
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) metadata: Vec<(String, String)>,
     pub(crate) carried: Bytes,
@@ -24,6 +29,25 @@ pub struct Node {
 }
 
 impl Node {
+    /// A node of `graph` of which nothing is known yet.
+    pub(crate) fn empty(graph: GraphId) -> Self {
+        Self {
+            name: SmolStr::default(),
+            domain: SmolStr::default(),
+            op: SmolStr::default(),
+            overload: SmolStr::default(),
+            graph,
+            inputs: Slots::new(),
+            outputs: Slots::new(),
+            attributes: Vec::new(),
+            metadata: Vec::new(),
+            carried: Bytes::new(),
+            prev: None,
+            next: None,
+            alive: true,
+        }
+    }
+
     /// Name; may be empty and need not be unique.
     pub fn name(&self) -> &str {
         &self.name

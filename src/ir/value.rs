@@ -1,18 +1,24 @@
 //! Values: what flows along the edges.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::ir::{GraphId, NodeId, TensorType, ValueType};
 use crate::tensor::Tensor;
 
+/// Reasons why a value is needed; most have one, which needs no memory of its own.
+pub(crate) type Uses = SmallVec<[Use; 1]>;
+
 /// A named value of one graph.
 #[derive(Debug, Clone)]
 pub struct Value {
-    pub(crate) name: String,
+    pub(crate) name: SmolStr,
     pub(crate) graph: GraphId,
-    pub(crate) info: Info,
+    /// Boxed: most values declare nothing.
+    pub(crate) info: Option<Box<Info>>,
     pub(crate) def: Def,
-    pub(crate) uses: Vec<Use>,
+    pub(crate) uses: Uses,
     pub(crate) alive: bool,
 }
 
@@ -65,6 +71,9 @@ pub struct Stored {
     pub tensor: Tensor,
     /// Where in the message they stand.
     pub stored_as: StoredAs,
+    /// The data lay in another file whose checksum was given; one is given again when the data is
+    /// written to another file.
+    pub checksum: bool,
     /// Encoded `TensorProto` without type, dims and data (and without the name of an initializer).
     pub carried: Bytes,
 }
@@ -83,7 +92,7 @@ pub enum StoredAs {
 impl From<Tensor> for Stored {
     fn from(tensor: Tensor) -> Self {
         let stored_as = if tensor.strings().is_some() { StoredAs::Field } else { StoredAs::Raw };
-        Self { tensor, stored_as, carried: Bytes::new() }
+        Self { tensor, stored_as, checksum: false, carried: Bytes::new() }
     }
 }
 
@@ -134,12 +143,13 @@ impl Value {
 
     /// Declared type and the rest of its declaration.
     pub fn info(&self) -> &Info {
-        &self.info
+        static NOTHING: Info = Info { ty: None, metadata: Vec::new(), carried: Bytes::new() };
+        self.info.as_deref().unwrap_or(&NOTHING)
     }
 
     /// The declared tensor type.
     pub fn tensor_type(&self) -> Option<&TensorType> {
-        match &self.info.ty {
+        match &self.info().ty {
             Some(ValueType::Tensor(ty)) => Some(ty),
             _ => None,
         }

@@ -8,28 +8,36 @@ use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Pass, Promise, Report};
 use crate::tensor::{DType, Tensor};
 
-/// Computes nodes whose inputs are all constants, unless that makes the file grow too much. One
-/// instance is for one model: it counts the growth of all its runs.
-#[derive(Debug, Clone)]
-pub struct FoldConstant {
+/// How much folding may add to a model. The default is for models that are about to be changed in
+/// other ways, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
     /// Most bytes that one folding may add to the model. 4 KiB: shapes, axes and scales fit, an
     /// expanded weight does not.
     pub tensor_growth: usize,
     /// Most bytes that all foldings together may add. 64 KiB: nobody should notice.
     pub total_growth: usize,
+}
+
+impl Default for Growth {
+    fn default() -> Self {
+        Self { tensor_growth: 4 << 10, total_growth: 64 << 10 }
+    }
+}
+
+/// Computes nodes whose inputs are all constants, unless that makes the file grow too much. One
+/// instance is for one model: it counts the growth of all its runs.
+#[derive(Debug, Clone, Default)]
+pub struct FoldConstant {
+    /// How much the model may grow.
+    pub limits: Growth,
     grown: Cell<usize>,
 }
 
 impl FoldConstant {
-    /// With these limits in bytes; see the fields.
-    pub fn within(tensor_growth: usize, total_growth: usize) -> Self {
-        Self { tensor_growth, total_growth, grown: Cell::new(0) }
-    }
-}
-
-impl Default for FoldConstant {
-    fn default() -> Self {
-        Self::within(4 << 10, 64 << 10)
+    /// With these limits.
+    pub fn within(limits: Growth) -> Self {
+        Self { limits, grown: Cell::new(0) }
     }
 }
 
@@ -86,8 +94,8 @@ impl Pass for FoldConstant {
                     continue;
                 }
             };
-            let left = self.total_growth.saturating_sub(self.grown.get());
-            if growth > self.tensor_growth.min(left) {
+            let left = self.limits.total_growth.saturating_sub(self.grown.get());
+            if growth > self.limits.tensor_growth.min(left) {
                 report.refuse(
                     model.label(node),
                     format!("its result would add {growth} bytes to the model"),

@@ -47,7 +47,7 @@ pub use eliminate_identity::EliminateIdentity;
 pub use eliminate_no_op::EliminateNoOp;
 pub use eliminate_unused_output::EliminateUnusedOutput;
 pub use eliminate_zero_state::EliminateZeroState;
-pub use fold_constant::FoldConstant;
+pub use fold_constant::{FoldConstant, Growth};
 pub use fold_shape::FoldShape;
 pub use fold_target::FoldTarget;
 pub use fuse_activation::FuseActivation;

@@ -7,15 +7,18 @@ use crate::ir::{Def, Dim, DimSize, Info, Model, TensorType, Value, ValueType};
 use crate::passes::Note;
 
 /// Declares type and shape of every inner value, those of bodies included, as far as they are known
-/// in every run. Inputs, outputs and constants keep their declarations, and so does every axis that
+/// in every run. Inputs and outputs of the model and constants keep their declarations, and so does every axis that
 /// the file knows more about. An expression becomes the name of its axis when all its symbols have
 /// names. Returns the declarations that contradicted what follows from the inputs, and were replaced.
 pub fn declare_shapes(model: &mut Model) -> Vec<Note> {
-    let shapes = Shapes::infer(model, &Assume::default());
+    // Engines override defaults of inputs only in models of the versions that say so.
+    let defaults = model.header.ir_version.is_some_and(|version| version < 4);
+    let shapes = Shapes::infer(model, &Assume { defaults, ..Assume::default() });
     let names = names(model);
     let (mut infos, mut replaced) = (Vec::new(), Vec::new());
     for (id, value) in model.values() {
-        let inner = matches!(value.def(), Def::Output { .. }) && !value.is_output();
+        let inner = matches!(value.def(), Def::Output { .. });
+        let inner = inner && !model.output_slots(id).any(|(graph, _)| graph == model.main());
         let Some(dtype) = shapes.dtype(id).filter(|_| inner) else { continue };
         let declared = match &value.info().ty {
             Some(ValueType::Opaque(_)) => continue,

@@ -14,6 +14,6 @@ pub use declare::declare_shapes;
 pub use fix::FixedAxes;
 pub use inputs::inputs;
 pub use probe::probes;
-pub use recipe::{QuantizeOptions, SimplifyOptions, quantize, simplify};
+pub use recipe::{QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, quantize, simplify};
 pub use run::{Finished, Step, run};
 pub use settle::{When, settle};

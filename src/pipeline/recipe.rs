@@ -5,7 +5,7 @@ use crate::passes::{
     EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, FoldConstant, FoldShape, FoldTarget,
     FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat,
     FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction,
-    FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Granularity, Pass, QuantizeStatic,
+    FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Granularity, Growth, Pass, QuantizeStatic,
     StripDebugMetadata, StripInitializerInputs,
 };
 
@@ -20,6 +20,8 @@ pub struct QuantizeOptions {
     pub freeze_initializers: bool,
     /// Names of passes to leave out.
     pub skip: Vec<String>,
+    /// How much folding constants may add.
+    pub fold: Growth,
 }
 
 /// The passes of `quantize`, in order.
@@ -28,7 +30,7 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
         Box::new(StripInitializerInputs { overridable: options.freeze_initializers }),
         Box::new(StripDebugMetadata),
         Box::new(EliminateIdentity),
-        Box::new(FoldConstant::default()),
+        Box::new(FoldConstant::within(options.fold)),
         Box::new(FuseBatchNorm),
         Box::new(EliminateDead),
         Box::new(ConvertOpset::default()),
@@ -39,10 +41,12 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
 }
 
 /// Options of `simplify`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SimplifyOptions {
     /// Overridable initializers become constants.
     pub freeze_initializers: bool,
+    /// How much folding constants may add.
+    pub fold: Growth,
     /// Operators of com.microsoft may be used.
     pub microsoft: bool,
     /// Names of passes to leave out.
@@ -51,11 +55,21 @@ pub struct SimplifyOptions {
     pub only: Vec<String>,
 }
 
-/// Most bytes that folding one node may add in `simplify`, 64 KiB: parameters of a layer that are
-/// computed, but no weights.
-const TENSOR_GROWTH: usize = 64 << 10;
-/// Most bytes that all folding may add there, 1 MiB: little beside any model that has so many nodes.
-const TOTAL_GROWTH: usize = 1 << 20;
+impl Default for SimplifyOptions {
+    fn default() -> Self {
+        Self {
+            freeze_initializers: false,
+            fold: SIMPLIFY_GROWTH,
+            microsoft: false,
+            skip: Vec::new(),
+            only: Vec::new(),
+        }
+    }
+}
+
+/// How much folding may add in `simplify`: the parameters of a layer that are computed (64 KiB), but
+/// no weights; 1 MiB in all is little beside a model of so many nodes.
+pub const SIMPLIFY_GROWTH: Growth = Growth { tensor_growth: 64 << 10, total_growth: 1 << 20 };
 
 /// The passes of `simplify`, in order; [`settle`](crate::pipeline::settle()) repeats them.
 pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
@@ -66,7 +80,7 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
         Box::new(EliminateNoOp),
         Box::new(FoldShape),
         Box::new(FoldTarget),
-        Box::new(FoldConstant::within(TENSOR_GROWTH, TOTAL_GROWTH)),
+        Box::new(FoldConstant::within(options.fold)),
         Box::new(EliminateUnusedOutput),
         Box::new(EliminateZeroState),
         Box::new(EliminateCommon),

@@ -51,9 +51,9 @@ pub(super) fn read(
     let (mut name, mut declared, mut reference) = (String::new(), None, None);
     for field in &fields {
         match field.number {
-            1 => name = field.clone().text()?,
-            20 => declared = Some(field.clone().i32()?),
-            REFERENCE => reference = Some(field.clone().text()?).filter(|name| !name.is_empty()),
+            1 => name = field.text()?,
+            20 => declared = Some(field.i32()?),
+            REFERENCE => reference = Some(field.text()?).filter(|name| !name.is_empty()),
             _ => {}
         }
     }
@@ -104,7 +104,7 @@ pub(super) fn read(
 }
 
 impl Values {
-    fn take(&mut self, field: Field) -> Result<()> {
+    fn take(&mut self, field: Field<'_>) -> Result<()> {
         match field.number {
             2 => self.f = Some(field.f32()?),
             3 => self.i = Some(field.i64()?),

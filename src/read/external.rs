@@ -4,13 +4,33 @@
 //! lie under the model's folder or under the folder of the resolved model path (so that link farms
 //! such as the Hugging Face cache work). Each data file is opened once and mapped.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
+use rayon::prelude::*;
 
 use crate::disk;
 use crate::error::{Error, Result, err};
+
+/// What a tensor says about the file its data lies in.
+#[derive(Debug)]
+struct Checksum {
+    location: String,
+    expected: String,
+    /// The first tensor that says so.
+    tensor: String,
+}
+
+/// The key of the checksum among the entries of a tensor.
+const CHECKSUM: &str = "checksum";
+/// Hexadecimal digits of a SHA-1 checksum.
+const CHECKSUM_DIGITS: usize = 40;
+
+/// Whether the entries of a tensor hold a checksum.
+pub(super) fn has_checksum(entries: &[(String, String)]) -> bool {
+    entries.iter().any(|(key, _)| key == CHECKSUM)
+}
 
 /// The folder that external data may come from.
 #[derive(Debug, Default)]
@@ -18,6 +38,7 @@ pub struct Folder {
     base: Option<PathBuf>,
     allowed: Vec<PathBuf>,
     files: HashMap<String, Bytes>,
+    checksums: Vec<Checksum>,
     /// The model file itself has several names.
     model_is_shared: bool,
 }
@@ -47,8 +68,14 @@ impl Folder {
         self.files.values().map(|file| file.len() as u64).sum()
     }
 
-    /// The `length` bytes that the entries of a tensor point to.
-    pub(super) fn window(&mut self, entries: &[(String, String)], length: usize) -> Result<Bytes> {
+    /// The `length` bytes that the entries of a tensor point to. A checksum among them is noted for
+    /// [`Folder::verify_checksums`].
+    pub(super) fn window(
+        &mut self,
+        tensor: &str,
+        entries: &[(String, String)],
+        length: usize,
+    ) -> Result<Bytes> {
         let get = |key: &str| {
             entries.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
         };
@@ -76,6 +103,9 @@ impl Folder {
                 "external data: dims and type ask for {length} bytes, `length` says {declared}"
             ));
         }
+        if let Some(expected) = get(CHECKSUM) {
+            self.note_checksum(tensor, location, expected)?;
+        }
         let data = self.file(location)?;
         match offset.checked_add(length) {
             Some(end) if end <= data.len() => Ok(data.slice(offset..end)),
@@ -85,6 +115,54 @@ impl Folder {
                 data.len()
             )),
         }
+    }
+
+    fn note_checksum(&mut self, tensor: &str, location: &str, expected: &str) -> Result<()> {
+        if expected.len() != CHECKSUM_DIGITS || !expected.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(err!(
+                Invalid,
+                "external data: `{CHECKSUM}` is `{expected}`, expected a SHA-1 checksum of \
+                 {CHECKSUM_DIGITS} hexadecimal digits"
+            ));
+        }
+        let expected = expected.to_ascii_lowercase();
+        let known = |known: &Checksum| known.location == location && known.expected == expected;
+        // Tensors of one file come one after the other, and say the same.
+        if !self.checksums.last().is_some_and(known) {
+            let (location, tensor) = (location.to_owned(), tensor.to_owned());
+            self.checksums.push(Checksum { location, expected, tensor });
+        }
+        Ok(())
+    }
+
+    /// Compares the data files with the checksums given by the tensors read so far. Each file is
+    /// read once, several at the same time.
+    ///
+    /// # Errors
+    /// When a file has another checksum, or cannot be read.
+    pub(super) fn verify_checksums(&self) -> Result<()> {
+        let locations: BTreeSet<&str> =
+            self.checksums.iter().map(|c| c.location.as_str()).collect();
+        let digest = |location: &str| {
+            let file = self.files.get(location).map_or(&[][..], |data| data);
+            disk::sha1([file].into_iter()).map_err(|e| Error::io(Path::new(location), &e))
+        };
+        let found: HashMap<&str, String> = locations
+            .into_par_iter()
+            .map(|location| Ok((location, digest(location)?)))
+            .collect::<Result<_>>()?;
+        for Checksum { location, expected, tensor } in &self.checksums {
+            let found = &found[location.as_str()];
+            if found != expected {
+                return Err(err!(
+                    Invalid,
+                    "external data: `{location}` has the SHA-1 checksum {found}, expected {expected}"
+                )
+                .at(format_args!("tensor `{tensor}`"))
+                .help("the data file is damaged, or belongs to another model"));
+            }
+        }
+        Ok(())
     }
 
     fn file(&mut self, location: &str) -> Result<Bytes> {

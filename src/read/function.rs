@@ -5,14 +5,15 @@ use crate::ir::{AttrValue, Attribute, Function};
 use crate::proto::attribute_proto::AttributeType;
 use crate::read::onnx::{import, text_or_keep};
 use crate::read::{Folder, attribute, graph, order};
-use crate::wire::{Field, Message, Rest, Writer};
+use crate::wire::{Field, Message, Rest, Rope, Writer};
 
 /// What is read once the name is known, so that errors can tell it.
 #[derive(Default)]
 struct Parts {
     imports: Vec<Message>,
     defaults: Vec<Message>,
-    body: graph::Parts,
+    /// The body as a `GraphProto`.
+    body: Writer,
 }
 
 /// Reads a function. Its nodes go through the same door as those of a graph.
@@ -26,37 +27,38 @@ pub(super) fn read(
     for field in message.fields() {
         let field = field?;
         match field.number {
-            1 => function.name = text_or_keep(field, &mut rest)?,
-            4 => parts.body.inputs.push(untyped(&field)?),
-            5 => parts.body.outputs.push(untyped(&field)?),
+            1 => function.name = text_or_keep(field, &mut rest)?.to_owned(),
+            4 => parts.body.message(11, untyped(&field)?),
+            5 => parts.body.message(12, untyped(&field)?),
             6 => function.attributes.push(field.text()?),
-            7 => parts.body.nodes.push(field.message()?),
+            7 => parts.body.shared(1, field.message()?.bytes()),
             9 => parts.imports.push(field.message()?),
-            10 => function.domain = text_or_keep(field, &mut rest)?,
+            10 => function.domain = text_or_keep(field, &mut rest)?.to_owned(),
             11 => parts.defaults.push(field.message()?),
-            12 => parts.body.declared.push(field.message()?),
-            13 => function.overload = text_or_keep(field, &mut rest)?,
+            12 => parts.body.shared(13, field.message()?.bytes()),
+            13 => function.overload = text_or_keep(field, &mut rest)?.to_owned(),
             _ => rest.keep(&field),
         }
     }
     function.carried = rest.finish();
     let label = function.label();
     let mut sorted = Vec::new();
-    fill(&mut function, &parts, folder, &mut sorted).map_err(|error| error.at(&label))?;
+    fill(&mut function, parts, folder, &mut sorted).map_err(|error| error.at(&label))?;
     notes.extend(sorted.into_iter().map(|note| format!("{label}: {note}")));
     Ok(function)
 }
 
 fn fill(
     function: &mut Function,
-    parts: &Parts,
+    parts: Parts,
     folder: &mut Folder,
     notes: &mut Vec<String>,
 ) -> Result<()> {
     for message in &parts.imports {
         import(&mut function.body.header, message)?;
     }
-    graph::body(&mut function.body, &parts.body, folder)?;
+    let body = Message::new(parts.body.finish().to_bytes());
+    graph::read(&mut function.body, &body, folder)?;
     order::sort(&mut function.body, notes)?;
     for message in &parts.defaults {
         function.defaults.push(default(message, folder)?);
@@ -65,10 +67,10 @@ fn fill(
 }
 
 /// A declaration without a type: functions list their inputs and outputs by name alone.
-fn untyped(field: &Field) -> Result<Message> {
+fn untyped(field: &Field<'_>) -> Result<Rope> {
     let mut declaration = Writer::default();
-    declaration.bytes(1, field.clone().text()?.as_bytes());
-    Ok(Message::new(declaration.finish().to_bytes()))
+    declaration.bytes(1, field.str()?.as_bytes());
+    Ok(declaration.finish())
 }
 
 /// The default of an attribute. One that is a graph has no store it could live in: it is carried.
@@ -79,7 +81,7 @@ fn default(message: &Message, folder: &mut Folder) -> Result<Attribute> {
         match field.number {
             1 => name = field.text()?,
             20 => {
-                kind = Some(field.clone().i32()?);
+                kind = Some(field.i32()?);
                 rest.keep(&field);
             }
             _ => rest.keep(&field),

@@ -1,160 +1,158 @@
 //! `GraphProto` -> graph: first every name a graph defines, then every name it mentions.
 
-use std::collections::HashMap;
-
-use bytes::Bytes;
+use smol_str::SmolStr;
 
 use crate::error::{Result, err};
+use crate::ir::names::NameIndex;
 use crate::ir::{
     BODY_DEPTH, Constant, Declared, Def, GraphId, GraphOutput, Info, Model, Node, NodeId, Use,
     ValueId, label,
 };
 use crate::read::onnx::{entry, text_or_keep};
 use crate::read::{Folder, attribute, sparse, tensor, types};
-use crate::wire::{Message, Rest};
+use crate::wire::{Message, Rest, Span};
 
-/// Names visible at some depth, innermost graph last.
-#[derive(Default)]
-struct Scopes(Vec<HashMap<String, ValueId>>);
-
-impl Scopes {
-    fn resolve(&self, name: &str) -> Option<ValueId> {
-        self.0.iter().rev().find_map(|scope| scope.get(name).copied())
-    }
-
-    fn own(&self, name: &str) -> Option<ValueId> {
-        self.0.last()?.get(name).copied()
-    }
-
-    fn define(&mut self, name: &str, value: ValueId) -> Result<()> {
-        let scope = self.0.last_mut().ok_or_else(|| err!(Invalid, "a value outside any graph"))?;
-        match scope.insert(name.to_owned(), value) {
-            None => Ok(()),
-            Some(_) => Err(err!(Invalid, "value `{name}` is defined twice")
-                .help("every name of a graph must be defined once")),
-        }
-    }
-}
-
-/// Reads the main graph.
+/// Reads the main graph of a model, or of the body of a function.
 pub(super) fn read(model: &mut Model, message: &Message, folder: &mut Folder) -> Result<()> {
-    let mut reader = Reader { model, scopes: Scopes::default() };
+    let mut reader = Reader { model, scopes: Vec::new() };
     reader.graph(message, folder).map(|_| ())
-}
-
-/// Reads the main graph of a function's body.
-pub(super) fn body(model: &mut Model, parts: &Parts, folder: &mut Folder) -> Result<()> {
-    let mut reader = Reader { model, scopes: Scopes::default() };
-    let graph = reader.model.add_graph("", None);
-    reader.fill(graph, parts, folder)
 }
 
 struct Reader<'a> {
     model: &'a mut Model,
-    scopes: Scopes,
+    /// Names visible at this place, those of the innermost graph last.
+    scopes: Vec<NameIndex>,
 }
 
-/// The fields of a graph message.
+/// Where the fields of a graph message stand.
 #[derive(Default)]
-pub(super) struct Parts {
-    pub(super) nodes: Vec<Message>,
-    initializers: Vec<Message>,
-    sparse: Vec<Message>,
-    pub(super) inputs: Vec<Message>,
-    pub(super) outputs: Vec<Message>,
-    pub(super) declared: Vec<Message>,
-    annotations: Vec<Message>,
+struct Parts {
+    nodes: Span,
+    initializers: Span,
+    sparse: Span,
+    inputs: Span,
+    outputs: Span,
+    declared: Span,
+    annotations: Span,
 }
 
 impl Reader<'_> {
     /// Recursion is bounded by [`BODY_DEPTH`].
     fn graph(&mut self, message: &Message, folder: &mut Folder) -> Result<GraphId> {
-        if self.scopes.0.len() > BODY_DEPTH {
+        if self.scopes.len() > BODY_DEPTH {
             return Err(err!(Limit, "bodies are nested deeper than {BODY_DEPTH}"));
         }
-        let (mut name, mut parts, mut rest) = (String::new(), Parts::default(), Rest::default());
+        let (mut name, mut parts, mut rest) = ("", Parts::default(), Rest::default());
         for field in message.fields() {
             let field = field?;
             match field.number {
-                1 => parts.nodes.push(field.message()?),
+                1 => parts.nodes.add(&field),
                 2 => name = text_or_keep(field, &mut rest)?,
-                5 => parts.initializers.push(field.message()?),
-                11 => parts.inputs.push(field.message()?),
-                12 => parts.outputs.push(field.message()?),
-                13 => parts.declared.push(field.message()?),
+                5 => parts.initializers.add(&field),
+                11 => parts.inputs.add(&field),
+                12 => parts.outputs.add(&field),
+                13 => parts.declared.add(&field),
                 14 => {
                     rest.keep(&field);
-                    parts.annotations.push(field.message()?);
+                    parts.annotations.add(&field);
                 }
-                15 => parts.sparse.push(field.message()?),
+                15 => parts.sparse.add(&field),
                 _ => rest.keep(&field),
             }
         }
-        let graph = self.model.add_graph(&name, None);
+        let graph = self.model.add_graph(name, None);
         self.model.graph_mut(graph).carried = rest.finish();
-        self.fill(graph, &parts, folder).map_err(|error| match name.as_str() {
-            "" => error,
-            name if graph == self.model.main() => error.at(format_args!("graph `{name}`")),
-            name => error.at(format_args!("body `{name}`")),
-        })?;
+        self.scopes.push(NameIndex::default());
+        self.definitions(graph, message, &parts, folder)
+            .and_then(|outputs| self.mentions(graph, message, &parts, outputs, folder))
+            .map_err(|error| match name {
+                "" => error,
+                name if graph == self.model.main() => error.at(format_args!("graph `{name}`")),
+                name => error.at(format_args!("body `{name}`")),
+            })?;
+        self.scopes.pop();
         Ok(graph)
     }
 
-    fn fill(&mut self, graph: GraphId, parts: &Parts, folder: &mut Folder) -> Result<()> {
-        self.scopes.0.push(HashMap::new());
-        let nodes = self.definitions(graph, parts, folder)?;
-        self.mentions(graph, parts, nodes, folder)?;
-        self.scopes.0.pop();
-        Ok(())
-    }
-
+    /// Defines every name of the graph; gives the outputs of all nodes in order.
     fn definitions(
         &mut self,
         graph: GraphId,
+        message: &Message,
         parts: &Parts,
         folder: &mut Folder,
-    ) -> Result<Vec<NodeParts>> {
-        for message in &parts.inputs {
-            let (name, info) = types::info(message)?;
-            let value = self.define(graph, &name, Def::Input { default: None })?;
+    ) -> Result<impl Iterator<Item = ValueId> + use<>> {
+        if let Some(scope) = self.scopes.last_mut() {
+            // Most nodes have one output.
+            scope.expect(parts.nodes.count() + parts.initializers.count(), &self.model.values);
+        }
+        for message in parts.inputs.messages(message) {
+            let (name, info) = types::info(&message?)?;
+            let value = self.define(graph, name, Def::Input { default: None })?;
             self.model.set_info(value, info);
             self.model.graph_mut(graph).inputs.push(value);
         }
-        for message in &parts.initializers {
-            let (name, stored) = tensor::initializer(message, folder)?;
-            let value = self.constant(graph, &name, Constant::Dense(stored))?;
+        for message in parts.initializers.messages(message) {
+            let (name, stored) = tensor::initializer(&message?, folder)?;
+            let value = self.constant(graph, name, Constant::Dense(stored))?;
             self.model.graph_mut(graph).initializers.push(value);
         }
-        for message in &parts.sparse {
-            let name = sparse::check(message, folder)?;
+        for message in parts.sparse.messages(message) {
+            let message = message?;
+            let name = sparse::check(&message, folder)?;
             let constant = Constant::Sparse(message.bytes().clone());
-            let value = self.constant(graph, &name, constant)?;
+            let value = self.constant(graph, name, constant)?;
             self.model.graph_mut(graph).sparse_initializers.push(value);
         }
-        let mut nodes = Vec::with_capacity(parts.nodes.len());
-        for message in &parts.nodes {
-            let node = NodeParts::read(message)?;
-            for name in node.outputs.iter().filter(|name| !name.is_empty()) {
-                // `push_node` fills in the producer.
-                self.define(graph, name, Def::Undefined)?;
+        let first = self.model.values.len();
+        for node in parts.nodes.messages(message) {
+            for field in node?.fields() {
+                let field = field?;
+                if field.number == node::OUTPUT {
+                    let name = field.str()?;
+                    if !name.is_empty() {
+                        // `push_node` fills in the producer.
+                        self.define(graph, name.into(), Def::Undefined)?;
+                    }
+                }
             }
-            nodes.push(node);
         }
-        Ok(nodes)
+        Ok((first..self.model.values.len()).map(ValueId::new))
     }
 
-    fn define(&mut self, graph: GraphId, name: &str, def: Def) -> Result<ValueId> {
+    fn define(&mut self, graph: GraphId, name: SmolStr, def: Def) -> Result<ValueId> {
         if name.is_empty() {
             return Err(err!(Invalid, "a graph input or initializer has no name"));
         }
+        let scope = self.scopes.last_mut().ok_or_else(|| err!(Invalid, "a value without graph"))?;
         let value = self.model.add_value(graph, name, def);
-        self.scopes.define(name, value)?;
+        if !scope.insert(value, &self.model.values) {
+            let name = self.model.value(value).name();
+            return Err(err!(Invalid, "value `{name}` is defined twice")
+                .help("every name of a graph must be defined once"));
+        }
         Ok(value)
     }
 
+    /// The value of that name in the innermost graph.
+    fn own(&self, name: &str) -> Option<ValueId> {
+        self.scopes.last()?.get(name, &self.model.values)
+    }
+
+    /// The value of that name in the innermost graph, or in those around it; most often it is the
+    /// one made last.
+    fn resolve(&self, name: &str, last: Option<ValueId>) -> Option<ValueId> {
+        let is_last = |&last: &ValueId| self.model.value(last).name == name;
+        last.filter(is_last).or_else(|| self.find(name))
+    }
+
+    fn find(&self, name: &str) -> Option<ValueId> {
+        self.scopes.iter().rev().find_map(|scope| scope.get(name, &self.model.values))
+    }
+
     /// An initializer; one that is also a graph input becomes the input's default.
-    fn constant(&mut self, graph: GraphId, name: &str, constant: Constant) -> Result<ValueId> {
-        let Some(value) = self.scopes.own(name) else {
+    fn constant(&mut self, graph: GraphId, name: SmolStr, constant: Constant) -> Result<ValueId> {
+        let Some(value) = self.own(&name) else {
             return self.define(graph, name, Def::Initializer(constant));
         };
         match self.model.def_mut(value) {
@@ -167,18 +165,22 @@ impl Reader<'_> {
     fn mentions(
         &mut self,
         graph: GraphId,
+        message: &Message,
         parts: &Parts,
-        nodes: Vec<NodeParts>,
+        mut outputs: impl Iterator<Item = ValueId>,
         folder: &mut Folder,
     ) -> Result<()> {
-        let mut order = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            order.push(self.node(graph, node, folder)?);
+        let mut order = Vec::new();
+        let mut last = None;
+        for node in parts.nodes.messages(message) {
+            let id = self.node(graph, &node?, last, &mut outputs, folder)?;
+            last = self.model.node(id).output(0);
+            order.push(id);
         }
         self.model.set_order(graph, &order);
-        for message in &parts.outputs {
-            let (name, info) = types::info(message)?;
-            let value = self.scopes.resolve(&name).ok_or_else(|| {
+        for message in parts.outputs.messages(message) {
+            let (name, info) = types::info(&message?)?;
+            let value = self.find(&name).ok_or_else(|| {
                 err!(Invalid, "output `{name}` is not produced by any node, input or initializer")
             })?;
             if self.model.value(value).info().ty.is_none() {
@@ -187,54 +189,70 @@ impl Reader<'_> {
             }
             self.model.push_output(graph, GraphOutput { value, info });
         }
-        for message in &parts.declared {
-            self.declared(graph, message)?;
+        for message in parts.declared.messages(message) {
+            self.declared(graph, &message?)?;
         }
-        for message in &parts.annotations {
-            self.annotation(graph, message)?;
+        for message in parts.annotations.messages(message) {
+            self.annotation(graph, &message?)?;
         }
         Ok(())
     }
 
-    fn node(&mut self, graph: GraphId, parts: NodeParts, folder: &mut Folder) -> Result<NodeId> {
-        let place = parts.place();
-        let mut inputs = Vec::with_capacity(parts.inputs.len());
-        for name in &parts.inputs {
-            inputs.push(match name.as_str() {
-                "" => None,
-                name => Some(self.scopes.resolve(name).ok_or_else(|| {
-                    err!(Invalid, "input `{name}` is not defined anywhere").at(&place)
-                })?),
-            });
+    /// `last` is the value made last, `outputs` gives the values of the outputs that have names.
+    fn node(
+        &mut self,
+        graph: GraphId,
+        message: &Message,
+        last: Option<ValueId>,
+        outputs: &mut impl Iterator<Item = ValueId>,
+        folder: &mut Folder,
+    ) -> Result<NodeId> {
+        let mut node = Node::empty(graph);
+        let (mut unknown, mut rest) = (None, Rest::default());
+        for field in message.fields() {
+            let field = field?;
+            match field.number {
+                node::INPUT => node.inputs.push(match field.str()? {
+                    "" => None,
+                    name => {
+                        let value = self.resolve(name, last);
+                        unknown = unknown.or(value.is_none().then_some(name));
+                        value
+                    }
+                }),
+                node::OUTPUT => {
+                    let named = !field.str()?.is_empty();
+                    node.outputs.push(if named { outputs.next() } else { None });
+                }
+                node::NAME => node.name = text_or_keep(field, &mut rest)?.into(),
+                node::OP => node.op = field.str()?.into(),
+                node::ATTRIBUTE => {
+                    let mut body = |body: &Message, folder: &mut Folder| self.graph(body, folder);
+                    let read = attribute::read(&field.message()?, folder, &mut body);
+                    node.attributes.push(read.map_err(|error| error.at(place(message)))?);
+                }
+                node::DOMAIN => node.domain = text_or_keep(field, &mut rest)?.into(),
+                node::OVERLOAD => node.overload = text_or_keep(field, &mut rest)?.into(),
+                node::METADATA => match entry(&field.message()?)? {
+                    Some(entry) => node.metadata.push(entry),
+                    None => rest.keep(&field),
+                },
+                _ => rest.keep(&field),
+            }
         }
-        let outputs = parts.outputs.iter().map(|name| self.scopes.own(name)).collect();
-        let mut attributes = Vec::with_capacity(parts.attributes.len());
-        for message in &parts.attributes {
-            let mut body = |body: &Message, folder: &mut Folder| self.graph(body, folder);
-            let read =
-                attribute::read(message, folder, &mut body).map_err(|error| error.at(&place))?;
-            attributes.push(read);
+        if node.op.is_empty() {
+            return Err(err!(Invalid, "{} has no operator type", place(message)));
         }
-        Ok(self.model.push_node(Node {
-            name: parts.name,
-            domain: parts.domain,
-            op: parts.op,
-            overload: parts.overload,
-            graph,
-            inputs,
-            outputs,
-            attributes,
-            metadata: parts.metadata,
-            carried: parts.carried,
-            prev: None,
-            next: None,
-            alive: true,
-        }))
+        if let Some(name) = unknown {
+            return Err(err!(Invalid, "input `{name}` is not defined anywhere").at(place(message)));
+        }
+        node.carried = rest.finish();
+        Ok(self.model.push_node(node))
     }
 
     fn declared(&mut self, graph: GraphId, message: &Message) -> Result<()> {
         let (name, info) = types::info(message)?;
-        let entry = match self.scopes.own(&name) {
+        let entry = match self.own(&name) {
             Some(value) if self.accepts(value, &info) => {
                 self.model.set_info(value, info);
                 Declared::Value(value)
@@ -261,7 +279,7 @@ impl Reader<'_> {
                 2 => entry(&field.message()?)?.map(|(_, value)| value),
                 _ => None,
             };
-            if let Some(value) = name.and_then(|name| self.scopes.resolve(&name)) {
+            if let Some(value) = name.and_then(|name| self.find(&name)) {
                 self.model.push_use(value, Use::Carried { graph });
             }
         }
@@ -269,49 +287,28 @@ impl Reader<'_> {
     }
 }
 
-/// The fields of a node message.
-#[derive(Default)]
-struct NodeParts {
-    name: String,
-    op: String,
-    domain: String,
-    overload: String,
-    inputs: Vec<String>,
-    outputs: Vec<String>,
-    attributes: Vec<Message>,
-    metadata: Vec<(String, String)>,
-    carried: Bytes,
+/// Numbers of the fields of a `NodeProto`.
+mod node {
+    pub(super) const INPUT: u32 = 1;
+    pub(super) const OUTPUT: u32 = 2;
+    pub(super) const NAME: u32 = 3;
+    pub(super) const OP: u32 = 4;
+    pub(super) const ATTRIBUTE: u32 = 5;
+    pub(super) const DOMAIN: u32 = 7;
+    pub(super) const OVERLOAD: u32 = 8;
+    pub(super) const METADATA: u32 = 9;
 }
 
-impl NodeParts {
-    fn read(message: &Message) -> Result<Self> {
-        let (mut parts, mut rest) = (Self::default(), Rest::default());
-        for field in message.fields() {
-            let field = field?;
-            match field.number {
-                1 => parts.inputs.push(field.text()?),
-                2 => parts.outputs.push(field.text()?),
-                3 => parts.name = text_or_keep(field, &mut rest)?,
-                4 => parts.op = field.text()?,
-                5 => parts.attributes.push(field.message()?),
-                7 => parts.domain = text_or_keep(field, &mut rest)?,
-                8 => parts.overload = text_or_keep(field, &mut rest)?,
-                9 => match entry(&field.clone().message()?)? {
-                    Some(entry) => parts.metadata.push(entry),
-                    None => rest.keep(&field),
-                },
-                _ => rest.keep(&field),
-            }
+/// How messages name a node that is being read; for errors alone.
+fn place(message: &Message) -> String {
+    let (mut name, mut op, mut output) = ("", "", None);
+    for field in message.fields().map_while(Result::ok) {
+        match (field.number, field.str()) {
+            (node::NAME, Ok(text)) => name = text,
+            (node::OP, Ok(text)) => op = text,
+            (node::OUTPUT, Ok(text)) => output = output.or(Some(text)),
+            _ => {}
         }
-        if parts.op.is_empty() {
-            return Err(err!(Invalid, "{} has no operator type", parts.place()));
-        }
-        parts.carried = rest.finish();
-        Ok(parts)
     }
-
-    /// How messages name the node.
-    fn place(&self) -> String {
-        label(&self.name, &self.op, self.outputs.first().map(String::as_str))
-    }
+    label(name, op, output)
 }

@@ -63,13 +63,14 @@ fn decode(encoded: Bytes, folder: &mut Folder) -> Result<Loaded> {
             .help("the file may be truncated or of another format")
     })?;
     graph::read(&mut model, &main, folder)?;
+    folder.verify_checksums()?;
     order::sort(&mut model, &mut notes)?;
     for message in &functions {
         let function = function::read(message, folder, &mut notes)?;
         model.push_function(function);
     }
-    model.verify().map_err(Error::from)?;
-    notes.extend(model.warnings().iter().map(ToString::to_string));
+    let odd = model.verify_with_warnings().map_err(Error::from)?;
+    notes.extend(odd.iter().map(ToString::to_string));
     Ok(Loaded { model, notes, external: false, byte_size: size as u64 })
 }
 
@@ -109,8 +110,8 @@ pub(super) fn import(header: &mut Header, message: &Message) -> Result<()> {
     for field in message.fields() {
         let field = field?;
         match field.number {
-            1 => domain = text_or_keep(field, &mut rest)?,
-            2 => stated = Some((field.clone().i64()?, field)),
+            1 => domain = text_or_keep(field, &mut rest)?.to_owned(),
+            2 => stated = Some((field.i64()?, field)),
             _ => rest.keep(&field),
         }
     }
@@ -128,8 +129,8 @@ pub(super) fn import(header: &mut Header, message: &Message) -> Result<()> {
 }
 
 /// The text of a field; one that is present and empty is kept, so that its presence survives.
-pub(super) fn text_or_keep(field: Field, rest: &mut Rest) -> Result<String> {
-    let text = field.clone().text()?;
+pub(super) fn text_or_keep<'a>(field: Field<'a>, rest: &mut Rest) -> Result<&'a str> {
+    let text = field.str()?;
     if text.is_empty() {
         rest.keep(&field);
     }

@@ -1,12 +1,14 @@
 //! `SparseTensorProto`: carried as encoded, but only when it makes sense.
 
+use smol_str::SmolStr;
+
 use crate::error::{Result, err};
 use crate::read::{Folder, tensor};
 use crate::tensor::{Tensor, element_count};
 use crate::wire::Message;
 
 /// Checks a sparse tensor and returns its name.
-pub(super) fn check(message: &Message, folder: &mut Folder) -> Result<String> {
+pub(super) fn check(message: &Message, folder: &mut Folder) -> Result<SmolStr> {
     let (mut values, mut indices, mut dims) = (None, None, Vec::new());
     for field in message.fields() {
         let field = field?;

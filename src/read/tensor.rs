@@ -1,11 +1,12 @@
 //! `TensorProto` -> tensor with how it was stored.
 
 use bytes::Bytes;
+use smol_str::SmolStr;
 
 use crate::error::{Error, Result, err};
 use crate::ir::{Stored, StoredAs};
-use crate::read::Folder;
 use crate::read::onnx::entry;
+use crate::read::{Folder, external};
 use crate::tensor::{DType, Tensor, element_count};
 use crate::wire::{Message, Rest};
 
@@ -15,7 +16,7 @@ const EXTERNAL: i32 = 1;
 /// The fields of a tensor message.
 #[derive(Default)]
 struct Parts {
-    name: String,
+    name: SmolStr,
     number: i32,
     dims: Vec<i64>,
     raw: Option<Bytes>,
@@ -36,21 +37,21 @@ struct Parts {
 /// When the bytes are no such message, or dims, type and data do not fit.
 pub fn tensor(encoded: Bytes) -> Result<(String, Tensor)> {
     let (name, stored) = stored(&Message::new(encoded), &mut Folder::none())?;
-    Ok((name, stored.tensor))
+    Ok((name.into(), stored.tensor))
 }
 
 /// The name of the tensor, and the tensor. A name stays in the kept fields, too, unless it stands
 /// for an initializer; see [`initializer`].
-pub(super) fn stored(message: &Message, folder: &mut Folder) -> Result<(String, Stored)> {
+pub(super) fn stored(message: &Message, folder: &mut Folder) -> Result<(SmolStr, Stored)> {
     read(message, folder, true)
 }
 
 /// As [`stored`]; the name belongs to the value and is not kept.
-pub(super) fn initializer(message: &Message, folder: &mut Folder) -> Result<(String, Stored)> {
+pub(super) fn initializer(message: &Message, folder: &mut Folder) -> Result<(SmolStr, Stored)> {
     read(message, folder, false)
 }
 
-fn read(message: &Message, folder: &mut Folder, keep_name: bool) -> Result<(String, Stored)> {
+fn read(message: &Message, folder: &mut Folder, keep_name: bool) -> Result<(SmolStr, Stored)> {
     let (mut parts, mut rest) = (Parts::default(), Rest::default());
     let mut entries = Rest::default();
     for field in message.fields() {
@@ -66,7 +67,7 @@ fn read(message: &Message, folder: &mut Folder, keep_name: bool) -> Result<(Stri
                 if keep_name {
                     rest.keep(&field);
                 }
-                parts.name = field.text()?;
+                parts.name = field.str()?.into();
             }
             9 => parts.raw = Some(field.bytes()?),
             10 => field.append_fixed64(&mut parts.doubles)?,
@@ -76,7 +77,7 @@ fn read(message: &Message, folder: &mut Folder, keep_name: bool) -> Result<(Stri
                 parts.external.extend(entry(&field.message()?)?);
             }
             14 => {
-                parts.is_external = field.clone().i32()? == EXTERNAL;
+                parts.is_external = field.i32()? == EXTERNAL;
                 if !parts.is_external {
                     rest.keep(&field);
                 }
@@ -91,15 +92,17 @@ fn read(message: &Message, folder: &mut Folder, keep_name: bool) -> Result<(Stri
         }
     }
     let name = std::mem::take(&mut parts.name);
-    let (tensor, stored_as) = parts.build(folder).map_err(|error| match name.as_str() {
+    let checksum = parts.is_external && external::has_checksum(&parts.external);
+    let (tensor, stored_as) = parts.build(&name, folder).map_err(|error| match name.as_str() {
         "" => error,
         name => error.at(format_args!("tensor `{name}`")),
     })?;
-    Ok((name, Stored { tensor, stored_as, carried: rest.finish() }))
+    Ok((name, Stored { tensor, stored_as, checksum, carried: rest.finish() }))
 }
 
 impl Parts {
-    fn build(self, folder: &mut Folder) -> Result<(Tensor, StoredAs)> {
+    /// `name` is that of the tensor, for errors.
+    fn build(self, name: &str, folder: &mut Folder) -> Result<(Tensor, StoredAs)> {
         let dtype = DType::from_onnx(self.number).ok_or_else(|| {
             err!(Unsupported, "unknown element type {} in `data_type`", self.number)
         })?;
@@ -130,7 +133,7 @@ impl Parts {
             let length = dtype.byte_len(count).ok_or_else(|| {
                 err!(Invalid, "{dtype} tensor of dims {dims:?} cannot lie in another file")
             })?;
-            let data = folder.window(&self.external, length)?;
+            let data = folder.window(name, &self.external, length)?;
             return Ok((Tensor::new(dtype, dims, data)?, StoredAs::Raw));
         }
         match self.raw.clone() {

@@ -1,5 +1,7 @@
 //! `ValueInfoProto` and `TypeProto` -> declared types.
 
+use smol_str::SmolStr;
+
 use crate::error::{Result, err};
 use crate::ir::{Dim, DimSize, Info, TensorType, ValueType};
 use crate::read::onnx::entry;
@@ -7,15 +9,15 @@ use crate::tensor::DType;
 use crate::wire::{Message, Rest};
 
 /// Name and declaration of a `ValueInfoProto`.
-pub(super) fn info(message: &Message) -> Result<(String, Info)> {
-    let (mut name, mut types, mut metadata) = (String::new(), Vec::new(), Vec::new());
+pub(super) fn info(message: &Message) -> Result<(SmolStr, Info)> {
+    let (mut name, mut types, mut metadata) = (SmolStr::default(), Vec::new(), Vec::new());
     let mut rest = Rest::default();
     for field in message.fields() {
         let field = field?;
         match field.number {
-            1 => name = field.text()?,
+            1 => name = field.str()?.into(),
             2 => types.push(field.message()?),
-            4 => match entry(&field.clone().message()?)? {
+            4 => match entry(&field.message()?)? {
                 Some(entry) => metadata.push(entry),
                 None => rest.keep(&field),
             },

@@ -15,29 +15,29 @@ pub struct Message {
     offset: usize,
 }
 
-/// A field of a message.
-#[derive(Debug, Clone)]
-pub struct Field {
+/// A field of a message: a window of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Field<'a> {
     /// Field number.
     pub number: u32,
-    /// What it holds.
-    pub value: Value,
-    /// Key and value as encoded.
-    pub raw: Bytes,
-    offset: usize,
+    value: Value,
+    message: &'a Message,
+    /// Where key and value stand in the message.
+    start: usize,
+    end: usize,
 }
 
 /// The value of a field, as far as the wire format tells.
-#[derive(Debug, Clone)]
-pub enum Value {
+#[derive(Debug, Clone, Copy)]
+enum Value {
     /// Integers, booleans, enumerations.
     Varint(u64),
     /// `fixed64`, `double`.
-    Fixed64(u64),
+    Fixed64,
     /// `fixed32`, `float`.
     Fixed32(u32),
-    /// Text, bytes, messages, packed lists.
-    Length(Message),
+    /// Text, bytes, messages, packed lists: so many bytes at the end of the field.
+    Length(usize),
     /// A group, which no current schema has.
     Group,
 }
@@ -64,42 +64,12 @@ impl Message {
     }
 
     /// The fields in the order in which they stand.
-    pub fn fields(&self) -> Fields {
-        Fields { rest: self.data.clone(), offset: self.offset }
-    }
-
-    /// The bytes as text.
-    ///
-    /// # Errors
-    /// When they are not UTF-8.
-    pub fn text(&self) -> Result<String> {
-        std::str::from_utf8(&self.data).map(str::to_owned).map_err(|_| {
-            err!(Format, "malformed file: the text at byte {} is not UTF-8", self.offset)
-        })
+    pub fn fields(&self) -> Fields<'_> {
+        Fields { message: self, at: 0, end: self.data.len() }
     }
 
     fn window(&self, start: usize, end: usize) -> Self {
         Self { data: self.data.slice(start..end), offset: self.offset + start }
-    }
-
-    /// The elements of a packed list of `varint`s.
-    fn varints(&self) -> Result<Vec<u64>> {
-        let mut rest = self.data.clone();
-        let mut elements = Vec::new();
-        while !rest.is_empty() {
-            elements.push(
-                decode_varint(&mut rest).map_err(|_| malformed(self.offset, "a packed list"))?,
-            );
-        }
-        Ok(elements)
-    }
-
-    /// The elements of a packed list of `N` bytes each.
-    fn fixed<const N: usize>(&self) -> Result<&[[u8; N]]> {
-        match self.data.as_chunks::<N>() {
-            (elements, []) => Ok(elements),
-            _ => Err(malformed(self.offset, "a packed list")),
-        }
     }
 }
 
@@ -109,86 +79,89 @@ fn malformed(offset: usize, what: &str) -> crate::error::Error {
 
 /// Iterator over the fields of a message; ends after the first error.
 #[derive(Debug, Clone)]
-pub struct Fields {
-    rest: Bytes,
-    offset: usize,
+pub struct Fields<'a> {
+    message: &'a Message,
+    at: usize,
+    end: usize,
 }
 
-impl Iterator for Fields {
-    type Item = Result<Field>;
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<Field<'a>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
+        if self.at >= self.end {
             return None;
         }
-        let field = self.field();
-        match &field {
-            Ok(field) => {
-                let length = field.raw.len();
-                self.offset += length;
-                self.rest = self.rest.slice(length..);
-            }
-            Err(_) => self.rest.clear(),
+        if let Some(field) = self.short() {
+            self.at = field.end;
+            return Some(Ok(field));
         }
+        let field = self.field();
+        self.at = field.as_ref().map_or(self.end, |field| field.end);
         Some(field)
     }
 }
 
-impl Fields {
-    fn field(&self) -> Result<Field> {
-        let here = Message { data: self.rest.clone(), offset: self.offset };
-        let total = self.rest.len();
-        let mut rest = self.rest.clone();
-        let (number, wire) =
-            decode_key(&mut rest).map_err(|_| malformed(self.offset, "the field"))?;
-        let (value, used) = read_value(&here, rest, number, wire)?;
-        debug_assert!(used <= total);
-        Ok(Field { number, value, raw: self.rest.slice(..used), offset: self.offset })
+impl<'a> Fields<'a> {
+    /// The next field when it is what most are: key and length of one byte each, and contents.
+    #[inline]
+    fn short(&self) -> Option<Field<'a>> {
+        let start = self.at;
+        let [key @ 0x08..0x80, length @ 0..0x80] =
+            *self.message.data[..self.end][start..].first_chunk()?
+        else {
+            return None;
+        };
+        let end = start + 2 + usize::from(length);
+        let contents = key & 7 == WireType::LengthDelimited as u8 && end <= self.end;
+        let (number, value) = (u32::from(key >> 3), Value::Length(usize::from(length)));
+        contents.then_some(Field { number, value, message: self.message, start, end })
+    }
+
+    fn field(&self) -> Result<Field<'a>> {
+        let data = &self.message.data[..self.end];
+        let mut rest = &data[self.at..];
+        let offset = self.message.offset + self.at;
+        let (number, wire) = decode_key(&mut rest).map_err(|_| malformed(offset, "the field"))?;
+        let value = read_value(&mut rest, number, wire, offset)?;
+        let end = data.len() - rest.len();
+        Ok(Field { number, value, message: self.message, start: self.at, end })
     }
 }
 
-/// The value after a key, and how many bytes key and value take.
-fn read_value(
-    here: &Message,
-    mut rest: Bytes,
-    number: u32,
-    wire: WireType,
-) -> Result<(Value, usize)> {
-    let total = here.data.len();
-    let broken = || malformed(here.offset, &format!("field {number}"));
+/// Reads the value after a key; `offset` is where the field starts in the file.
+fn read_value(rest: &mut &[u8], number: u32, wire: WireType, offset: usize) -> Result<Value> {
+    let broken = || malformed(offset, &format!("field {number}"));
     let value = match wire {
-        WireType::Varint => Value::Varint(decode_varint(&mut rest).map_err(|_| broken())?),
+        WireType::Varint => Value::Varint(decode_varint(rest).map_err(|_| broken())?),
         WireType::SixtyFourBit => {
-            let bytes = *rest.first_chunk::<8>().ok_or_else(broken)?;
-            rest = rest.slice(8..);
-            Value::Fixed64(u64::from_le_bytes(bytes))
+            *rest = rest.get(size_of::<u64>()..).ok_or_else(broken)?;
+            Value::Fixed64
         }
         WireType::ThirtyTwoBit => {
-            let bytes = *rest.first_chunk::<4>().ok_or_else(broken)?;
-            rest = rest.slice(4..);
-            Value::Fixed32(u32::from_le_bytes(bytes))
+            let (bytes, after) = rest.split_first_chunk::<4>().ok_or_else(broken)?;
+            *rest = after;
+            Value::Fixed32(u32::from_le_bytes(*bytes))
         }
         WireType::LengthDelimited => {
-            let length = decode_varint(&mut rest).map_err(|_| broken())?;
-            let length = usize::try_from(length).ok().filter(|&length| length <= rest.len());
+            let claimed = decode_varint(rest).map_err(|_| broken())?;
+            let length = usize::try_from(claimed).ok().filter(|&length| length <= rest.len());
             let length = length.ok_or_else(|| {
                 err!(
                     Format,
-                    "malformed or truncated file: field {number} at byte {} claims more bytes than \
-                     the {} that are left",
-                    here.offset,
+                    "malformed or truncated file: field {number} at byte {offset} claims more bytes \
+                     than the {} that are left",
                     rest.len()
                 )
             })?;
-            let start = total - rest.len();
-            rest = rest.slice(length..);
-            Value::Length(here.window(start, start + length))
+            *rest = &rest[length..];
+            Value::Length(length)
         }
         WireType::StartGroup => {
             let mut open = vec![number];
             while let Some(&innermost) = open.last() {
-                let at = Message { data: rest.clone(), offset: here.offset + (total - rest.len()) };
-                let (inner, wire) = decode_key(&mut rest).map_err(|_| broken())?;
+                let (inner, wire) = decode_key(rest).map_err(|_| broken())?;
                 match wire {
                     WireType::StartGroup if open.len() == GROUP_DEPTH => {
                         return Err(err!(Limit, "groups are nested deeper than {GROUP_DEPTH}"));
@@ -199,8 +172,7 @@ fn read_value(
                     }
                     WireType::EndGroup => return Err(broken()),
                     _ => {
-                        let (_, used) = read_value(&at, rest, inner, wire)?;
-                        rest = at.data.slice(used..);
+                        read_value(rest, inner, wire, offset)?;
                     }
                 }
             }
@@ -208,17 +180,72 @@ fn read_value(
         }
         WireType::EndGroup => return Err(broken()),
     };
-    Ok((value, total - rest.len()))
+    Ok(value)
 }
 
-impl Field {
+/// Where the fields of one number stand in a message. Writers keep them together, so going through
+/// them again does not mean going through the whole message.
+#[derive(Debug, Clone, Default)]
+pub struct Span {
+    number: u32,
+    start: usize,
+    end: usize,
+    count: usize,
+}
+
+impl Span {
+    /// Notes a field; all that are noted have one number.
+    pub fn add(&mut self, field: &Field<'_>) {
+        if self.count == 0 {
+            (self.number, self.start) = (field.number, field.start);
+        }
+        self.end = field.end;
+        self.count += 1;
+    }
+
+    /// How many fields were noted.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The messages in these fields of `message`.
+    ///
+    /// # Errors
+    /// Each that holds something else.
+    pub fn messages<'a>(&self, message: &'a Message) -> impl Iterator<Item = Result<Message>> + 'a {
+        let number = self.number;
+        let fields = Fields { message, at: self.start, end: self.end };
+        fields
+            .filter(move |field| field.as_ref().map_or(true, |field| field.number == number))
+            .map(|field| field?.message())
+    }
+}
+
+impl<'a> Field<'a> {
     fn wrong(&self, expected: &str) -> crate::error::Error {
         err!(
             Format,
             "malformed file: field {} at byte {} has the wrong wire type, expected {expected}",
             self.number,
-            self.offset
+            self.offset()
         )
+    }
+
+    fn offset(&self) -> usize {
+        self.message.offset + self.start
+    }
+
+    /// Key and value as encoded.
+    pub fn raw(&self) -> Bytes {
+        self.message.data.slice(self.start..self.end)
+    }
+
+    /// Where the value of a field with a length starts.
+    fn content(&self) -> Result<usize> {
+        match self.value {
+            Value::Length(length) => Ok(self.end - length),
+            _ => Err(self.wrong("a message, text or bytes")),
+        }
     }
 
     /// A message, text or bytes.
@@ -226,18 +253,27 @@ impl Field {
     /// # Errors
     /// When the field is of another wire type; so for all that follow.
     pub fn message(self) -> Result<Message> {
-        match self.value {
-            Value::Length(message) => Ok(message),
-            _ => Err(self.wrong("a message, text or bytes")),
-        }
+        Ok(self.message.window(self.content()?, self.end))
+    }
+
+    /// Text where it stands.
+    ///
+    /// # Errors
+    /// Also when it is not UTF-8.
+    pub fn str(self) -> Result<&'a str> {
+        let start = self.content()?;
+        std::str::from_utf8(&self.message.data[start..self.end]).map_err(|_| {
+            let offset = self.message.offset + start;
+            err!(Format, "malformed file: the text at byte {offset} is not UTF-8")
+        })
     }
 
     /// Text.
     ///
     /// # Errors
-    /// Also when it is not UTF-8.
+    /// As [`Field::str`].
     pub fn text(self) -> Result<String> {
-        self.message()?.text()
+        self.str().map(str::to_owned)
     }
 
     /// Bytes.
@@ -283,9 +319,15 @@ impl Field {
     /// # Errors
     /// See [`Field::message`].
     pub fn append_varints<T>(self, to: &mut Vec<T>, convert: impl Fn(u64) -> T) -> Result<()> {
-        match &self.value {
-            Value::Varint(x) => to.push(convert(*x)),
-            Value::Length(packed) => to.extend(packed.varints()?.into_iter().map(convert)),
+        match self.value {
+            Value::Varint(x) => to.push(convert(x)),
+            Value::Length(length) => {
+                let mut rest = &self.message.data[self.end - length..self.end];
+                while !rest.is_empty() {
+                    let element = decode_varint(&mut rest);
+                    to.push(convert(element.map_err(|_| self.torn_list())?));
+                }
+            }
             _ => return Err(self.wrong("integers")),
         }
         Ok(())
@@ -296,12 +338,7 @@ impl Field {
     /// # Errors
     /// See [`Field::message`].
     pub fn append_fixed32(self, to: &mut Vec<[u8; 4]>) -> Result<()> {
-        match &self.value {
-            Value::Fixed32(x) => to.push(x.to_le_bytes()),
-            Value::Length(packed) => to.extend_from_slice(packed.fixed()?),
-            _ => return Err(self.wrong("floats")),
-        }
-        Ok(())
+        self.append_fixed(to, matches!(self.value, Value::Fixed32(_)))
     }
 
     /// Appends the little-endian bytes of a repeated `double`, packed or not.
@@ -309,11 +346,24 @@ impl Field {
     /// # Errors
     /// See [`Field::message`].
     pub fn append_fixed64(self, to: &mut Vec<[u8; 8]>) -> Result<()> {
-        match &self.value {
-            Value::Fixed64(x) => to.push(x.to_le_bytes()),
-            Value::Length(packed) => to.extend_from_slice(packed.fixed()?),
-            _ => return Err(self.wrong("doubles")),
+        self.append_fixed(to, matches!(self.value, Value::Fixed64))
+    }
+
+    /// `single`: the field holds one element, not a packed list.
+    fn append_fixed<const N: usize>(self, to: &mut Vec<[u8; N]>, single: bool) -> Result<()> {
+        let length = match self.value {
+            _ if single => N,
+            Value::Length(length) => length,
+            _ => return Err(self.wrong("floats")),
+        };
+        match self.message.data[self.end - length..self.end].as_chunks::<N>() {
+            (elements, []) => to.extend_from_slice(elements),
+            _ => return Err(self.torn_list()),
         }
         Ok(())
+    }
+
+    fn torn_list(&self) -> crate::error::Error {
+        malformed(self.offset(), "a packed list")
     }
 }

@@ -11,7 +11,7 @@ mod rope;
 mod writer;
 
 pub use digest::{FNV_BASIS, fnv};
-pub use message::{Field, Message, Value};
+pub use message::{Field, Message, Span};
 pub use rest::Rest;
 pub use rope::Rope;
 pub use writer::Writer;

@@ -13,12 +13,12 @@ pub struct Rest {
 
 impl Rest {
     /// Keeps a field.
-    pub fn keep(&mut self, field: &Field) {
+    pub fn keep(&mut self, field: &Field<'_>) {
         if self.first.is_empty() {
             // One field is kept as a window; several are joined.
-            self.first = field.raw.clone();
+            self.first = field.raw();
         } else {
-            self.more.extend_from_slice(&field.raw);
+            self.more.extend_from_slice(&field.raw());
         }
     }
 

@@ -1,17 +1,20 @@
 //! Bytes in pieces: what is small is copied, what is large is shared.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::wire::{FNV_BASIS, fnv};
 
 /// Pieces from this size on are shared instead of copied. 4 KiB: a page.
 const SHARED: usize = 4 << 10;
 
+/// Room for the first small pieces: most messages are smaller. Bytes.
+const FIRST: usize = 64;
+
 /// A sequence of bytes made of shared pieces.
 #[derive(Debug, Clone, Default)]
 pub struct Rope {
     done: Vec<Bytes>,
-    tail: BytesMut,
+    tail: Vec<u8>,
     len: usize,
 }
 
@@ -28,15 +31,23 @@ impl Rope {
 
     /// Appends small bytes by copying.
     pub(super) fn put(&mut self, bytes: &[u8]) {
-        self.tail.put_slice(bytes);
+        if self.tail.capacity() == 0 {
+            self.tail.reserve(bytes.len().max(FIRST));
+        }
+        self.tail.extend_from_slice(bytes);
         self.len += bytes.len();
     }
 
-    /// Appends a `varint`.
-    pub(super) fn put_varint(&mut self, value: u64) {
-        let before = self.tail.len();
-        prost::encoding::encode_varint(value, &mut self.tail);
-        self.len += self.tail.len() - before;
+    /// Appends a `varint`: seven bits in each byte, the lowest first, all but the last marked.
+    pub(super) fn put_varint(&mut self, mut value: u64) {
+        let (mut encoded, mut length) = ([0; 10], 0);
+        while value >= 0x80 {
+            encoded[length] = value as u8 | 0x80;
+            value >>= 7;
+            length += 1;
+        }
+        encoded[length] = value as u8;
+        self.put(&encoded[..=length]);
     }
 
     /// Appends bytes, sharing them when they are large.
@@ -55,12 +66,16 @@ impl Rope {
         for piece in &other.done {
             self.push(piece);
         }
-        self.put(&other.tail);
+        if other.tail.len() < SHARED {
+            self.put(&other.tail);
+        } else {
+            self.push(&other.tail.into());
+        }
     }
 
     fn flush(&mut self) {
         if !self.tail.is_empty() {
-            self.done.push(self.tail.split().freeze());
+            self.done.push(std::mem::take(&mut self.tail).into());
         }
     }
 

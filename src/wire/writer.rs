@@ -18,11 +18,14 @@ pub struct Writer {
 impl Writer {
     /// A message that holds `kept`, the encoded fields that were not modelled.
     pub fn keeping(kept: &Bytes) -> Self {
-        let mut place = 0;
-        let fields = Message::new(kept.clone()).fields().map_while(Result::ok).map(|field| {
+        if kept.is_empty() {
+            return Self::default();
+        }
+        let (mut place, kept) = (0, Message::new(kept.clone()));
+        let fields = kept.fields().map_while(Result::ok).map(|field| {
             // Kept fields stay in their order, also where it is not that of their numbers.
             place = field.number.max(place);
-            (place, field.raw)
+            (place, field.raw())
         });
         Self { rope: Rope::default(), kept: fields.collect() }
     }
@@ -108,15 +111,16 @@ mod tests {
         let mut writer = Writer::keeping(&kept);
         writer.int(1, 7);
         writer.float(5, 0.5);
-        let fields = Message::new(writer.finish().to_bytes()).fields();
-        let numbers: Vec<u32> = fields.map(|field| field.unwrap().number).collect();
+        let message = Message::new(writer.finish().to_bytes());
+        let numbers: Vec<u32> = message.fields().map(|field| field.unwrap().number).collect();
         assert_eq!(numbers, [1, 2, 5, 9, 7]);
     }
 
     #[test]
     fn truncated_and_oversized_fields_are_errors_with_an_offset() {
         for bytes in [&[0x0a][..], &[0x0a, 0x05, 1], &[0x0d, 0, 0], &[0x0b, 0x08]] {
-            let mut fields = Message::new(Bytes::copy_from_slice(bytes)).fields();
+            let message = Message::new(Bytes::copy_from_slice(bytes));
+            let mut fields = message.fields();
             let error = fields.next().unwrap().unwrap_err();
             assert!(error.message.contains("at byte"), "{error}");
             assert!(fields.next().is_none());

@@ -1,9 +1,11 @@
 //! What people see and scripts rely on: help, reports, JSON fields, exit codes.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::{Ran, fixture, listing, load, onnxpress, shell};
+use crate::support::{Ran, fixture, listing, load, onnxpress, root, shell};
 
 const QUANTIZE: &str = "quantize fixtures/digits_mlp.onnx --data fixtures/digits_calib.npz \
                         --scale 1/16 --labels y";
@@ -31,6 +33,45 @@ fn help() {
         let name = if command.is_empty() { "onnxpress" } else { command };
         insta::assert_snapshot!(format!("help_{name}"), ok(&onnxpress(&args)));
     }
+}
+
+/// The options under the heading `Limits` of a command's help.
+fn limits(command: &str) -> BTreeSet<String> {
+    let help = onnxpress(&[command, "--help"]).out;
+    let part = help.split("\nLimits:\n").nth(1).unwrap_or_default();
+    let part = part.split("\n\n").next().unwrap_or_default();
+    let words = part.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+    words.filter_map(|rest| Some(format!("--{}", rest.split_whitespace().next()?))).collect()
+}
+
+#[test]
+fn every_limit_with_an_option_is_in_the_table() {
+    let text = std::fs::read_to_string(root().join("docs/LIMITS.md")).unwrap();
+    let mut documented = BTreeSet::new();
+    for cell in text.lines().filter(|line| line.starts_with('|')).flat_map(|l| l.split('|')) {
+        let option = cell.trim().strip_prefix('`').and_then(|cell| cell.strip_suffix('`'));
+        documented.extend(option.filter(|cell| cell.starts_with("--")).map(str::to_owned));
+    }
+    let offered = &limits("quantize") | &limits("compare");
+    assert!(limits("compare").is_subset(&limits("quantize")));
+    assert!(offered.len() > 5, "{offered:?}");
+    assert_eq!(documented, offered, "docs/LIMITS.md, and the help of the commands");
+}
+
+#[test]
+fn limits_can_be_raised_and_lowered() {
+    let quantize = |limit: &str| {
+        let folder = tempdir().unwrap();
+        shell(&format!("{QUANTIZE} {limit} -o TMP/q.onnx"), folder.path())
+    };
+    for limit in ["--max-data-bytes 1K", "--max-data-members 1", "--max-run-bytes 8"] {
+        let ran = quantize(limit);
+        let (option, _) = limit.split_once(' ').unwrap();
+        assert_eq!(ran.code, 1, "{limit}");
+        assert!(ran.err.contains(option), "{limit}: {}", ran.err);
+    }
+    let ran = quantize("--max-fold-bytes 1M --max-data-bytes 2G --max-image-pixels 1");
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
 }
 
 #[test]

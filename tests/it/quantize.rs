@@ -6,7 +6,7 @@ use onnxpress::calibrate::Calibration;
 use onnxpress::data::{Options, Samples};
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Model, NodeId, ValueId};
-use onnxpress::passes::{Context, Granularity, Pass, QuantizeStatic};
+use onnxpress::passes::{Context, Granularity, Growth, Pass, QuantizeStatic};
 use onnxpress::pipeline::{self, Check, Finished, Outcome, QuantizeOptions};
 use onnxpress::tensor::DType;
 use onnxpress::validate;
@@ -18,6 +18,7 @@ const CHANNELS: QuantizeOptions = QuantizeOptions {
     keep: Vec::new(),
     freeze_initializers: false,
     skip: Vec::new(),
+    fold: Growth::default(),
 };
 
 /// Runs the passes of `quantize` with every check.

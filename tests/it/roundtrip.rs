@@ -1,10 +1,13 @@
 //! Reading and writing lose nothing, and a second, independent codec agrees.
 
+use std::path::Path;
+
+use ::sha1::Digest;
 use bytes::Bytes;
 use onnxpress::calibrate::Calibration;
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
-use onnxpress::passes::{Context, Granularity, Pass, StripDebugMetadata};
+use onnxpress::passes::{Context, Granularity, Growth, Pass, StripDebugMetadata};
 use onnxpress::pipeline::{self, QuantizeOptions};
 use onnxpress::tensor::Tensor;
 use onnxpress::{ErrorKind, read};
@@ -126,6 +129,69 @@ fn weights_leave_for_a_file_of_their_own_and_come_back() {
     }
 }
 
+/// Keeps the weights of a model apart as `TMP/m.onnx`, each with `checksum`.
+fn apart_with_checksum(folder: &Path, checksum: &str) -> Vec<u8> {
+    let line = "convert fixtures/digits_resnet_bn.onnx --external-data --force -o TMP/m.onnx";
+    let _ = std::fs::remove_file(folder.join("m.onnx.data"));
+    assert_eq!(shell(line, folder).code, 0);
+    let path = folder.join("m.onnx");
+    let mut model = parsed(&std::fs::read(&path).expect("just written"));
+    for tensor in &mut model.graph.mut_or_insert_default().initializer {
+        if tensor.data_location() == DataLocation::EXTERNAL {
+            let mut entry = reference::onnx::StringStringEntryProto::new();
+            entry.set_key("checksum".into());
+            entry.set_value(checksum.into());
+            tensor.external_data.push(entry);
+        }
+    }
+    let encoded = model.write_to_bytes().expect("a message");
+    std::fs::write(path, &encoded).expect("a file");
+    encoded
+}
+
+fn sha1(path: &Path) -> String {
+    let digest = ::sha1::Sha1::digest(std::fs::read(path).expect("a file"));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn checksums_of_data_files_are_verified_and_renewed() {
+    let (folder, other) = (tempdir().unwrap(), tempdir().unwrap());
+    let (here, there) = (folder.path(), other.path());
+    apart_with_checksum(here, &"0".repeat(40));
+    let found = sha1(&here.join("m.onnx.data"));
+    let wrong = shell("convert TMP/m.onnx -o TMP/copy.onnx", here);
+    assert_eq!(wrong.code, 1);
+    let said = format!("`m.onnx.data` has the SHA-1 checksum {found}, expected {}", "0".repeat(40));
+    assert!(wrong.err.contains(&said) && wrong.err.contains("tensor `"), "{}", wrong.err);
+    for malformed in ["", "0123", &"g".repeat(40), &"0".repeat(64)] {
+        apart_with_checksum(here, malformed);
+        let ran = shell("inspect TMP/m.onnx", here);
+        assert_eq!(ran.code, 1);
+        assert!(ran.err.contains("expected a SHA-1 checksum of 40 hex"), "{}", ran.err);
+    }
+    // The same layout and the same names: not a byte changes.
+    let model = apart_with_checksum(here, &found);
+    let from = here.join("m.onnx").display().to_string();
+    assert_eq!(shell(&format!("convert {from} -o TMP/m.onnx"), there).code, 0);
+    assert!(std::fs::read(there.join("m.onnx")).unwrap() == model, "the model changed");
+    assert_eq!(sha1(&there.join("m.onnx.data")), found);
+    // Capital digits say the same.
+    apart_with_checksum(here, &found.to_uppercase());
+    assert_eq!(shell("inspect TMP/m.onnx", here).code, 0);
+    // Another data file has another checksum.
+    let line = format!("quantize {from} --data random:2 -o TMP/small.onnx -q");
+    assert_eq!(shell(&line, there).code, 0);
+    let text = std::fs::read(there.join("small.onnx")).unwrap();
+    let holds = |text: &[u8], part: &str| text.windows(part.len()).any(|w| w == part.as_bytes());
+    assert!(!holds(&text, &found), "a stale checksum");
+    if holds(&text, "checksum") {
+        assert!(holds(&text, &sha1(&there.join("small.onnx.data"))));
+    }
+    assert_eq!(shell("convert TMP/m.onnx --inline-data -o TMP/inside.onnx", there).code, 0);
+    assert!(!holds(&std::fs::read(there.join("inside.onnx")).unwrap(), "checksum"));
+}
+
 #[test]
 fn a_second_codec_reads_the_same_message() {
     for name in plain() {
@@ -140,6 +206,7 @@ fn a_second_codec_understands_what_passes_wrote() {
         keep: Vec::new(),
         freeze_initializers: true,
         skip: Vec::new(),
+        fold: Growth::default(),
     };
     let mut quantized = 0;
     for name in plain() {

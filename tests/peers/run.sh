@@ -8,7 +8,8 @@
 # default ../shared beside the checkout; without it they are left out, and that is said.
 #
 #   PYTHON                    the interpreter for the environment (python3)
-#   ONNXPRESS_SHARED          folder with models/ and data/
+#   ONNXPRESS_SHARED          folder with models/, data/ and hostile/
+#   ONNXPRESS_KILLS           how often check_hostile kills a run at a random moment (100)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -49,12 +50,21 @@ check check_functions "$venv/bin/python" "$peers/check_functions.py"
 check check_opset "$venv/bin/python" "$peers/check_opset.py" \
     "$ONNXPRESS convert {in} -o {out} --opset {target} --force -q" --cases hand
 
+check check_shapes "$venv/bin/python" -W ignore "$peers/check_shapes.py"
+
 if [[ -f $ONNXPRESS_SHARED/models/models.json && -d $ONNXPRESS_SHARED/data ]]; then
     check check_roundtrip "$venv/bin/python" "$peers/check_roundtrip.py"
     check quantize_models "$venv/bin/python" "$peers/quantize_models.py"
     check all_models "$venv/bin/python" "$peers/all_models.py"
 else
     skip "check_roundtrip, quantize_models, all_models" "no models/ and data/ in $ONNXPRESS_SHARED"
+fi
+
+if [[ -f $ONNXPRESS_SHARED/hostile/run_faults.py ]]; then
+    check check_hostile env "ONNXPRESS_KILLS=${ONNXPRESS_KILLS:-100}" \
+        "$venv/bin/python" "$peers/check_hostile.py"
+else
+    skip "check_hostile" "no hostile/ in $ONNXPRESS_SHARED"
 fi
 
 if ((${#failed[@]})); then

@@ -50,6 +50,16 @@ pub(super) fn size(call: &Call<'_>) -> Fact {
     Fact::fixed(DType::Int64, &[]).holding(Content::from_ints([count]))
 }
 
+/// SequenceLength: a number.
+pub(super) fn sequence_length(_: &Call<'_>) -> Fact {
+    Fact::fixed(DType::Int64, &[])
+}
+
+/// OptionalHasElement: a truth value.
+pub(super) fn has_element(_: &Call<'_>) -> Fact {
+    Fact::fixed(DType::Bool, &[])
+}
+
 /// Range: `ceil((limit - start) / delta)` numbers.
 pub(super) fn range(call: &Call<'_>) -> Fact {
     let (start, limit, delta) = (call.element(0), call.element(1), call.element(2));

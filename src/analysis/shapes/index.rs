@@ -59,15 +59,6 @@ pub(super) fn gather_nd(call: &Call<'_>) -> Fact {
     Fact::new(call.dtype(0), dims)
 }
 
-/// ArrayFeatureExtractor: columns of the last axis.
-pub(super) fn array_features(call: &Call<'_>) -> Fact {
-    let dims = call.dims(0).zip(call.dims(1)).and_then(|(x, indices)| {
-        let outer = if x.len() == 1 { &[Term::ONE][..] } else { x.split_last()?.1 };
-        Some([outer, std::slice::from_ref(indices.last()?)].concat())
-    });
-    Fact::new(call.dtype(0), dims)
-}
-
 /// OneHot: a new axis of `depth` elements.
 pub(super) fn one_hot(call: &Call<'_>) -> Fact {
     let depth = match call.all_floats(1).as_deref() {

@@ -109,25 +109,6 @@ pub(super) fn determinant(call: &Call<'_>) -> Fact {
     Fact::new(call.dtype(0), dims)
 }
 
-/// Attention of operator set 23 on `[N, heads, L, E]` or `[N, L, hidden]`.
-pub(super) fn attention(call: &Call<'_>) -> Vec<Fact> {
-    let mut facts = call.unknown_outputs();
-    let dims = match (call.dims(0), call.dims(2)) {
-        (Some(query @ [_, _, _, _]), Some([.., depth])) => {
-            Some([&query[..3], std::slice::from_ref(depth)].concat())
-        }
-        (Some([n, length, _]), Some([.., hidden])) => {
-            let depth = hidden.quotient(call.size("kv_num_heads")) * call.size("q_num_heads");
-            Some(vec![n.clone(), length.clone(), depth])
-        }
-        _ => None,
-    };
-    if let Some(first) = facts.first_mut() {
-        *first = Fact::new(call.dtype(0), dims);
-    }
-    facts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

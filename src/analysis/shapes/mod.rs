@@ -16,6 +16,7 @@
 
 mod arithmetic;
 mod assume;
+mod attention;
 mod call;
 mod content;
 mod create;
@@ -24,8 +25,11 @@ mod elementwise;
 mod fact;
 mod flow;
 mod index;
+mod learning;
 mod matrix;
 mod normalize;
+#[cfg(test)]
+mod random;
 mod reduce;
 mod reshape;
 mod resize;

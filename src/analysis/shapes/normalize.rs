@@ -1,7 +1,7 @@
 //! Normalisations with more than one output, and the operators of quantized models.
 
 use crate::analysis::shapes::call::Call;
-use crate::analysis::shapes::fact::{Dims, Fact, position};
+use crate::analysis::shapes::fact::{Dims, Fact, broadcast, position};
 use crate::analysis::shapes::term::Term;
 use crate::tensor::DType;
 
@@ -69,6 +69,13 @@ pub(super) fn dynamic_quantize(call: &Call<'_>) -> Vec<Fact> {
 /// QLinearAdd and QLinearMul: `a, a_scale, a_zero, b, b_scale, b_zero, c_scale, c_zero`.
 pub(super) fn qlinear_binary(call: &Call<'_>) -> Fact {
     let dims = call.dims(0).zip(call.dims(3));
-    let dims = dims.map(|(a, b)| crate::analysis::shapes::fact::broadcast(a, b));
+    let dims = dims.map(|(a, b)| broadcast(a, b));
     Fact::new(call.dtype(0), dims)
+}
+
+/// QLinearWhere: `condition, x, x_scale, x_zero, y, …`.
+pub(super) fn qlinear_where(call: &Call<'_>) -> Fact {
+    let operands = call.dims(0).zip(call.dims(1)).zip(call.dims(4));
+    let dims = operands.map(|((condition, x), y)| broadcast(&broadcast(condition, x), y));
+    Fact::new(call.dtype(1), dims)
 }

@@ -134,7 +134,7 @@ pub(super) fn transpose(call: &Call<'_>) -> Fact {
 pub(super) fn expand(call: &Call<'_>) -> Fact {
     let dims = call
         .dims(0)
-        .zip(call.ints(1))
+        .zip(call.listed(1))
         .map(|(dims, target)| broadcast(dims, &target.iter().map(countable).collect::<Dims>()));
     let fact = Fact::new(call.dtype(0), dims);
     let content = expanded(call, &fact);
@@ -219,7 +219,8 @@ mod tests {
         let (zero, three) = (Term::Known(0), Term::Known(3));
         let unresolved = resolve(None, &[zero.clone(), three.clone()], false);
         assert_eq!(unresolved, Some(vec![Term::Unknown, three]));
-        assert_eq!(resolve(Some(&[zero.clone()]), &[zero.clone()], true), Some(vec![zero]));
+        let zero = [zero];
+        assert_eq!(resolve(Some(&zero), &zero, true), Some(zero.to_vec()));
     }
 
     #[test]

@@ -41,16 +41,11 @@ fn resized(call: &Call<'_>, dims: &[Term]) -> Option<Dims> {
         let scales = call.all_floats(2).filter(|_| !cropped);
         return scaled(dims, &axes, scales.as_deref());
     }
-    if call.text("keep_aspect_ratio_policy", "stretch") != "stretch" {
-        return None;
-    }
-    let sizes = call.ints(3)?;
-    if sizes.len() != axes.len() {
-        return None;
-    }
+    let stretches = call.text("keep_aspect_ratio_policy", "stretch") == "stretch";
+    let sizes = call.ints(3).filter(|sizes| sizes.len() == axes.len() && stretches);
     let mut result = dims.to_vec();
-    for (&axis, size) in axes.iter().zip(sizes) {
-        result[axis] = size.clone();
+    for (i, &axis) in axes.iter().enumerate() {
+        result[axis] = sizes.map(|sizes| &sizes[i]).into();
     }
     Some(result)
 }

@@ -37,6 +37,10 @@ pub(super) fn dft(call: &Call<'_>) -> Fact {
         };
         let (one_sided, inverse) = (call.flag("onesided", false), call.flag("inverse", false));
         let Some(axis) = axis.and_then(|axis| position(axis, rank)) else {
+            if !one_sided && !call.has(1) {
+                *dims.last_mut()? = Term::Known(2);
+                return Some(dims);
+            }
             return Some(unknown(rank));
         };
         let length = if call.has(1) { call.element(1) } else { dims[axis].clone() };

@@ -3,8 +3,8 @@
 use crate::analysis::shapes::call::Call;
 use crate::analysis::shapes::fact::Fact;
 use crate::analysis::shapes::{
-    create, elementwise, index, matrix, normalize, reduce, reshape, resize, sequence, slicing,
-    window,
+    attention, create, elementwise, index, learning, matrix, normalize, reduce, reshape, resize,
+    sequence, slicing, window,
 };
 
 /// How the outputs of an operator follow from its inputs.
@@ -21,7 +21,7 @@ use Rule::{Many, One};
 /// The rule for an operator; nothing for one that is not known.
 pub(super) fn rule(domain: &str, op: &str) -> Option<Rule> {
     match domain {
-        "" | "ai.onnx" => standard(op),
+        "" | "ai.onnx" | "ai.onnx.preview" => standard(op),
         "com.microsoft" => microsoft(op),
         "ai.onnx.ml" => machine_learning(op),
         _ => None,
@@ -43,11 +43,11 @@ fn standard(op: &str) -> Option<Rule> {
         | "Sigmoid" | "Sin" | "Sinh" | "Softmax" | "Softplus" | "Softsign" | "Swish" | "Tan"
         | "Tanh" | "TensorScatter" | "ThresholdedRelu" | "Trilu" => One(elementwise::same),
         "Add" | "And" | "BitShift" | "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" | "Div" | "Max"
-        | "Mean" | "Min" | "Mod" | "Mul" | "Or" | "Pow" | "StringConcat" | "Sub" | "Sum"
+        | "Mean" | "Min" | "Mod" | "Mul" | "Or" | "Pow" | "StringConcat" | "Sub" | "Sum" | "SwiGLU"
         | "Xor" => One(elementwise::arithmetic),
         "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" =>
             One(elementwise::compare),
-        "IsInf" | "IsNaN" => One(elementwise::test),
+        "IsInf" | "IsNaN" | "RegexFullMatch" => One(elementwise::test),
         "Bernoulli" | "EyeLike" | "RandomNormalLike" | "RandomUniformLike" =>
             One(elementwise::like),
         "Where" => One(elementwise::select),
@@ -72,7 +72,11 @@ fn standard(op: &str) -> Option<Rule> {
         "Gemm" => One(matrix::gemm),
         "Einsum" => One(matrix::einsum),
         "Det" => One(matrix::determinant),
-        "Attention" => Many(matrix::attention),
+
+        "Attention" => Many(attention::attention),
+        "CausalConvWithState" => Many(attention::causal_conv),
+        "FlexAttention" => One(attention::flex_attention),
+        "LinearAttention" => Many(attention::linear_attention),
 
         "Reshape" => One(reshape::reshape),
         "Flatten" => One(reshape::flatten),
@@ -110,6 +114,8 @@ fn standard(op: &str) -> Option<Rule> {
         "ConstantOfShape" => One(create::constant_of_shape),
         "Shape" => One(create::shape),
         "Size" => One(create::size),
+        "SequenceLength" => One(create::sequence_length),
+        "OptionalHasElement" => One(create::has_element),
         "Range" => One(create::range),
         "RandomNormal" | "RandomUniform" => One(create::random),
         "Multinomial" => One(create::multinomial),
@@ -123,11 +129,18 @@ fn standard(op: &str) -> Option<Rule> {
 
         "BatchNormalization" => Many(normalize::batch_norm),
         "LayerNormalization" => Many(normalize::layer_norm),
-        "RMSNormalization" => Many(normalize::first_only),
+        "RMSNormalization" | "SimplifiedLayerNormalization" => Many(normalize::first_only),
         "Dropout" => Many(normalize::dropout),
         "QuantizeLinear" => One(normalize::quantize),
         "DequantizeLinear" => One(normalize::dequantize),
         "DynamicQuantizeLinear" => Many(normalize::dynamic_quantize),
+
+        "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss" => Many(learning::loss),
+        "ImageDecoder" => One(learning::image_decoder),
+        "MelWeightMatrix" => One(learning::mel_weights),
+        "StringNormalizer" => One(learning::string_normalizer),
+        "StringSplit" => Many(learning::string_split),
+        "TfIdfVectorizer" => One(learning::tf_idf),
         _ => return None,
     })
 }
@@ -136,32 +149,51 @@ fn standard(op: &str) -> Option<Rule> {
 #[rustfmt::skip]
 fn microsoft(op: &str) -> Option<Rule> {
     Some(match op {
-        "BiasGelu" | "FastGelu" | "Gelu" | "QLinearLeakyRelu" | "QLinearSigmoid"
-        | "QLinearSoftmax" | "QuickGelu" => One(elementwise::same),
+        "BiasAdd" | "BiasGelu" | "FastGelu" | "Gelu" | "GroupNorm" | "MoE" | "QLinearLeakyRelu"
+        | "QLinearSigmoid" | "QLinearSoftmax" | "QuickGelu" | "RotaryEmbedding" =>
+            One(elementwise::same),
+        "Attention" => Many(attention::fused_attention),
+        "GroupQueryAttention" => Many(attention::group_query),
+        "MultiHeadAttention" => Many(attention::multi_head),
+        "EmbedLayerNormalization" => Many(attention::embedding),
+        "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" =>
+            Many(attention::skip_norm),
+        "NhwcConv" => One(window::nhwc_conv),
+        "QLinearReduceMean" => One(reduce::reduce),
+        "QLinearWhere" => One(normalize::qlinear_where),
+        "GemmFastGelu" => One(matrix::matmul),
         "FusedConv" => One(window::conv),
         "QLinearConv" => One(window::qlinear_conv),
         "QLinearAveragePool" => One(window::qlinear_pool),
         "QLinearGlobalAveragePool" => One(window::global_pool),
         "DynamicQuantizeMatMul" | "MatMulIntegerToFloat" => One(matrix::matmul_to_float),
         "FusedGemm" => One(matrix::gemm),
-        "FusedMatMul" => One(matrix::fused_matmul),
-        "MatMulNBits" => One(matrix::matmul_nbits),
+        "FusedMatMul" | "TransposeMatMul" => One(matrix::fused_matmul),
+        "MatMulBnb4" | "MatMulNBits" => One(matrix::matmul_nbits),
         "QGemm" => One(matrix::qgemm),
         "DynamicQuantizeLSTM" => Many(sequence::recurrent),
         "QLinearConcat" => One(slicing::qlinear_concat),
         "QLinearAdd" | "QLinearMul" => One(normalize::qlinear_binary),
-        "SimplifiedLayerNormalization" | "SkipLayerNormalization"
-        | "SkipSimplifiedLayerNormalization" => Many(normalize::first_only),
+        "SimplifiedLayerNormalization" => Many(normalize::first_only),
         "DequantizeLinear" => One(normalize::dequantize),
         "QuantizeLinear" => One(normalize::quantize),
         _ => return None,
     })
 }
 
+#[rustfmt::skip]
 fn machine_learning(op: &str) -> Option<Rule> {
     Some(match op {
-        "ArrayFeatureExtractor" => One(index::array_features),
-        "Binarizer" => One(elementwise::same),
+        "ArrayFeatureExtractor" => One(learning::array_features),
+        "Binarizer" | "Imputer" => One(elementwise::same),
+        "CategoryMapper" | "LabelEncoder" => One(learning::mapped),
+        "FeatureVectorizer" => One(learning::feature_vectorizer),
+        "LinearClassifier" | "SVMClassifier" | "TreeEnsembleClassifier" =>
+            Many(learning::classifier),
+        "LinearRegressor" | "SVMRegressor" | "TreeEnsemble" | "TreeEnsembleRegressor" =>
+            One(learning::regressor),
+        "Normalizer" | "Scaler" => One(learning::scaled),
+        "OneHotEncoder" => One(learning::one_hot),
         _ => return None,
     })
 }

@@ -9,7 +9,7 @@ use crate::analysis::shapes::fact::Fact;
 use crate::analysis::shapes::flow;
 use crate::analysis::shapes::table::{Rule, rule};
 use crate::analysis::shapes::term::Term;
-use crate::ir::{Constant, Def, GraphId, Model, NodeId, Stored, TensorType, ValueId};
+use crate::ir::{Constant, Def, GraphId, Model, Node, NodeId, Stored, TensorType, ValueId};
 
 /// Elements of contents kept for all values together (64 MB); beyond, contents are forgotten.
 const CONTENT_BUDGET: usize = 1 << 22;
@@ -102,17 +102,17 @@ impl<'a> Walk<'a> {
 
     fn apply(&mut self, id: NodeId) {
         let node = self.model.node(id);
-        let rule = match self.functions.contains(&(node.domain(), node.op())) {
-            true => None,
-            false => rule(node.domain(), node.op()),
-        };
         let call = self.call(id);
-        let facts = match rule {
+        let facts = match rule(node.domain(), node.op()).filter(|_| !self.is_function(node)) {
             Some(Rule::One(rule)) => vec![rule(&call)],
             Some(Rule::Many(rule)) => rule(&call),
             None => Vec::new(),
         };
         self.store_outputs(id, facts);
+    }
+
+    fn is_function(&self, node: &Node) -> bool {
+        self.functions.contains(&(node.domain(), node.op()))
     }
 
     /// Steps into the bodies of a node; the stack makes them run before it is left.
@@ -122,7 +122,7 @@ impl<'a> Walk<'a> {
         if settled {
             self.settled.insert(id);
         }
-        for body in flow::live_bodies(&self.call(id)) {
+        for body in self.model.node(id).bodies() {
             let facts = flow::enter(&self.call(id), body, settled);
             for (&input, fact) in self.model.graph(body).inputs().iter().zip(facts) {
                 self.store(input, fact);
@@ -133,6 +133,11 @@ impl<'a> Walk<'a> {
 
     fn leave(&mut self, id: NodeId) {
         let node = self.model.node(id);
+        if !["If", "Loop", "Scan"].iter().any(|op| node.is(op)) {
+            // Its bodies say how it computes, not what.
+            self.apply(id);
+            return;
+        }
         let call = self.call(id);
         if !node.is("If")
             && !self.settled.contains(&id)

@@ -145,6 +145,17 @@ pub(super) fn conv(call: &Call<'_>) -> Fact {
     Fact::new(call.dtype(0), conv_dims(call, 0, 1))
 }
 
+/// NhwcConv: channels stand last; the spatial extents are not followed.
+pub(super) fn nhwc_conv(call: &Call<'_>) -> Fact {
+    let dims = call.dims(0).filter(|x| x.len() > 2).map(|x| {
+        let mut dims = unknown(x.len());
+        dims[0] = call.extent(0, 0);
+        dims[x.len() - 1] = call.extent(1, 0);
+        dims
+    });
+    Fact::new(call.dtype(0), dims)
+}
+
 /// ConvInteger.
 pub(super) fn conv_integer(call: &Call<'_>) -> Fact {
     Fact::new(Some(DType::Int32), conv_dims(call, 0, 1))

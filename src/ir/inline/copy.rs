@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bytes::Bytes;
-
 use crate::ir::{
     AttrValue, Attribute, Declared, Def, DimSize, Function, GraphId, GraphOutput, Info, Model,
     Node, NodeId, Use, ValueId, ValueType,
@@ -132,7 +130,7 @@ impl Copy<'_> {
         let entry = self.function.body.value(value);
         let name = self.name(entry.name());
         let name = self.model.fresh_name(&name);
-        let copy = self.model.add_value(graph, &name, def);
+        let copy = self.model.add_value(graph, name, def);
         self.model.set_info(copy, local(entry.info()));
         self.values.insert(value, Some(copy));
         copy
@@ -152,21 +150,18 @@ impl Copy<'_> {
             "" => String::new(),
             name => self.name(name),
         };
-        let name = self.model.fresh_node_name(name);
+        let name = self.model.fresh_node_name(&name);
         let copy = Node {
             name,
-            graph,
             inputs,
             outputs,
             attributes,
-            prev: None,
-            next: None,
             domain: from.domain.clone(),
             op: from.op.clone(),
             overload: from.overload.clone(),
             metadata: from.metadata.clone(),
             carried: from.carried.clone(),
-            alive: true,
+            ..Node::empty(graph)
         };
         let id = self.model.push_node(copy);
         if from.inputs.last().is_some_and(Option::is_some) {
@@ -179,21 +174,13 @@ impl Copy<'_> {
     fn identity(&mut self, source: ValueId, wanted: ValueId) -> NodeId {
         let input = self.find(source);
         let name = self.name("Identity");
-        let name = self.model.fresh_node_name(name);
+        let name = self.model.fresh_node_name(&name);
         self.model.push_node(Node {
             name,
-            graph: self.site.graph,
-            inputs: vec![input],
-            outputs: vec![Some(wanted)],
-            attributes: Vec::new(),
-            prev: None,
-            next: None,
-            domain: String::new(),
-            op: "Identity".to_owned(),
-            overload: String::new(),
-            metadata: Vec::new(),
-            carried: Bytes::new(),
-            alive: true,
+            inputs: [input].into_iter().collect(),
+            outputs: [Some(wanted)].into_iter().collect(),
+            op: "Identity".into(),
+            ..Node::empty(self.site.graph)
         })
     }
 

@@ -1,6 +1,6 @@
 //! What can be inlined, decided before anything is changed.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use crate::ir::function::{self, Function};
 use crate::ir::inline::copy;
@@ -79,19 +79,10 @@ impl Plan {
                           default operator set is not imported";
             return Err(reason.to_owned());
         }
-        for (_, node) in body.graphs().flat_map(|graph| body.nodes_of(graph)) {
-            for attribute in &node.attributes {
-                let AttrValue::Reference { name, kind } = &attribute.value else { continue };
-                let carried =
-                    |a: &Attribute| a.name == *name && matches!(a.value, AttrValue::Opaque);
-                if !matches!(kind, Some(AttrKind::TypeProto | AttrKind::TypeProtos))
-                    && function.defaults.iter().any(carried)
-                {
-                    return Err(format!("the default of its attribute `{name}` is carried"));
-                }
-            }
+        match graph_default(function) {
+            Some(name) => Err(format!("the default of its attribute `{name}` is carried")),
+            None => Ok(missing),
         }
-        Ok(missing)
     }
 
     /// Adds up nodes and nesting from the innermost functions outwards.
@@ -132,6 +123,21 @@ impl Plan {
     }
 }
 
+/// An attribute that a node refers to and whose default is carried, but for types, which may be
+/// copied as they are.
+fn graph_default(function: &Function) -> Option<&str> {
+    let body = &function.body;
+    let nodes = body.graphs().flat_map(|graph| body.nodes_of(graph));
+    nodes.flat_map(|(_, node)| &node.attributes).find_map(|attribute| match &attribute.value {
+        AttrValue::Reference { kind: Some(AttrKind::TypeProto | AttrKind::TypeProtos), .. } => None,
+        AttrValue::Reference { name, .. } => {
+            let carried = |a: &Attribute| a.name == *name && matches!(a.value, AttrValue::Opaque);
+            function.defaults.iter().any(carried).then_some(name.as_str())
+        }
+        _ => None,
+    })
+}
+
 /// Which functions are called from `sites`, directly or through others.
 pub(super) fn reachable(sites: impl Iterator<Item = usize>, calls: &[Vec<usize>]) -> Vec<bool> {
     let mut reached = vec![false; calls.len()];
@@ -162,10 +168,10 @@ fn same_operators(
 ) -> Result<(), String> {
     let domain = canonical(domain);
     let body = &function.body;
-    let mut met: HashMap<&str, ()> = HashMap::new();
+    let mut met = HashSet::new();
     for (_, node) in body.graphs().flat_map(|graph| body.nodes_of(graph)) {
         let other = canonical(node.domain()) != domain;
-        if other || model.function_of(node).is_some() || met.insert(node.op(), ()).is_some() {
+        if other || model.function_of(node).is_some() || !met.insert(node.op()) {
             continue;
         }
         let history = schema::history(domain, node.op());

@@ -16,6 +16,9 @@ pub(super) fn names<'a>(
     findings: &mut Findings,
 ) {
     let count = attributes.len();
+    if count == 0 {
+        return;
+    }
     let mut seen = HashSet::new();
     for (i, (name, _)) in attributes.clone().enumerate() {
         if name.is_empty() {

@@ -85,7 +85,7 @@ pub(super) fn imports(opsets: &[(String, i64)], findings: &mut Findings) {
 fn inputs(model: &Model, findings: &mut Findings) {
     for &input in model.graph(model.main()).inputs() {
         let value = model.value(input);
-        let typed = match &value.info.ty {
+        let typed = match &value.info().ty {
             None => matches!(value.def, Def::Input { default: Some(_) }),
             Some(ValueType::Opaque(encoded)) => !encoded.is_empty(),
             Some(ValueType::Tensor(_)) => true,

@@ -102,6 +102,19 @@ impl Model {
         if findings.violations.is_empty() { Ok(Verified(self)) } else { Err(findings.violations) }
     }
 
+    /// As [`Model::verify`] and [`Model::warnings`] together, in one go.
+    ///
+    /// # Errors
+    /// As [`Model::verify`].
+    pub(crate) fn verify_with_warnings(&self) -> Result<Vec<Violation>, Vec<Violation>> {
+        let findings = self.findings();
+        if findings.violations.is_empty() {
+            Ok(findings.warnings)
+        } else {
+            Err(findings.violations)
+        }
+    }
+
     /// What is odd about a model without making it invalid: operators and versions that onnxpress
     /// does not know, and what some runtimes refuse and others accept. Linear.
     pub fn warnings(&self) -> Vec<Violation> {

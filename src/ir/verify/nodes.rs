@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
+use crate::ir::names::Seeded;
 use crate::ir::schema::{self, AttrKind, Role, Schema};
 use crate::ir::verify::{Findings, attributes, bodies, shapes, types};
 use crate::ir::{Model, Node, NodeId, ValueId};
@@ -105,7 +106,7 @@ struct Met {
 struct Operators<'a> {
     versions: HashMap<&'a str, i64>,
     functions: &'a HashSet<(&'a str, &'a str)>,
-    known: HashMap<(&'a str, &'a str), usize>,
+    known: HashMap<(&'a str, &'a str), usize, Seeded>,
     met: Vec<Met>,
 }
 
@@ -114,7 +115,7 @@ const EARLY: &[&str] = &["LayerNormalization"];
 
 impl<'a> Operators<'a> {
     fn new(versions: HashMap<&'a str, i64>, functions: &'a HashSet<(&'a str, &'a str)>) -> Self {
-        Self { versions, functions, known: HashMap::new(), met: Vec::new() }
+        Self { versions, functions, known: HashMap::default(), met: Vec::new() }
     }
 
     /// The schema to check a node against; `place` names the node.

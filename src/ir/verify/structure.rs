@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::ir::names::{NameIndex, maybe_shared};
 use crate::ir::verify::Findings;
 use crate::ir::{Def, GraphId, Model, NodeId, Use, ValueId};
 
@@ -14,7 +15,8 @@ pub(super) fn check(model: &Model, findings: &mut Findings) {
         walked: vec![false; model.nodes.len()],
         entered: vec![false; model.graphs.len()],
         visible: vec![false; model.values.len()],
-        names: HashSet::new(),
+        shared: maybe_shared(&model.values),
+        names: NameIndex::default(),
         scopes: Vec::new(),
     };
     walk.run();
@@ -32,8 +34,10 @@ struct Walk<'a, 'f> {
     entered: Vec<bool>,
     /// Values that a node at this point of the walk may read.
     visible: Vec<bool>,
-    /// Names of those values.
-    names: HashSet<&'a str>,
+    /// Values that may have the name of another.
+    shared: Vec<bool>,
+    /// Those of them that are visible.
+    names: NameIndex,
     /// For each graph that is open, the values it defined so far.
     scopes: Vec<Vec<ValueId>>,
 }
@@ -133,7 +137,8 @@ impl Walk<'_, '_> {
             wrong("has an empty name");
         }
         let known = std::mem::replace(&mut self.visible[value.index()], true);
-        if known || !self.names.insert(&entry.name) {
+        let shared = self.shared[value.index()];
+        if known || (shared && !self.names.insert(value, &self.model.values)) {
             wrong("is defined twice; every name must be defined once");
         }
         if let Some(scope) = self.scopes.last_mut() {
@@ -156,7 +161,9 @@ impl Walk<'_, '_> {
         }
         for value in self.scopes.pop().unwrap_or_default() {
             self.visible[value.index()] = false;
-            self.names.remove(model.value(value).name());
+            if self.shared[value.index()] {
+                self.names.remove(model.value(value).name(), &model.values);
+            }
         }
     }
 

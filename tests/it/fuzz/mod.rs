@@ -23,7 +23,7 @@ const FILES: usize = 500;
 /// printed, and seen when it fails.
 fn accepted(mut make: impl FnMut() -> Vec<u8>, check: impl Fn(&[u8]) -> bool) -> usize {
     let accepts = |case: &usize| {
-        println!("case {case}");
+        eprintln!("case {case}");
         check(&make())
     };
     (0..FILES).filter(accepts).count()
@@ -55,7 +55,7 @@ fn drawn_models_go_through_every_pass() {
     let mut mutator = Mutator::new(2);
     let mut tried = Vec::new();
     for case in 0..CASES {
-        println!("case {case}");
+        eprintln!("case {case}");
         tried.push(graphs::check(&mutator.bytes(400)));
     }
     let count = |wanted: Tried| tried.iter().filter(|tried| **tried == wanted).count();

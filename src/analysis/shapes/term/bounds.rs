@@ -19,6 +19,12 @@ impl Term {
     }
 }
 
+/// The only number an atom can be.
+pub(super) fn only(atom: &Atom) -> Option<i64> {
+    let (low, high) = of_atom(atom);
+    low.filter(|_| low == high)
+}
+
 fn bounds(term: &Term) -> Bounds {
     match term {
         Term::Unknown => (None, None),

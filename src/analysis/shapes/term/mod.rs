@@ -58,7 +58,10 @@ impl Term {
     }
 
     fn atom(atom: Atom) -> Self {
-        Self::of(Polynomial::atom(atom))
+        match bounds::only(&atom) {
+            Some(number) => Self::Known(number),
+            None => Self::of(Polynomial::atom(atom)),
+        }
     }
 
     /// The term for a polynomial: a number when it is constant, unknown when it is too large.
@@ -126,12 +129,16 @@ impl Term {
         if self == other { self.clone() } else { Self::Unknown }
     }
 
-    /// One of two terms that are the same number, preferably a number.
+    /// One of two terms that are the same number, preferably a number; unknown when they are
+    /// different numbers.
     #[must_use]
     pub fn also(&self, other: &Self) -> Self {
-        if self.known().is_none() && other.known().is_some() { other } else { self }
-            .clone()
-            .or(other.clone())
+        match (self, other) {
+            (Self::Known(a), Self::Known(b)) if a != b => Self::Unknown,
+            (Self::Known(_), _) => self.clone(),
+            (_, Self::Known(_)) => other.clone(),
+            _ => self.clone().or(other.clone()),
+        }
     }
 
     /// The smaller of two.

@@ -46,7 +46,7 @@ pub fn check(data: &[u8]) -> Tried {
         Err(error) => panic!("a valid model is refused: {error}"),
     };
     if std::env::var_os(SHOW).is_some() {
-        println!("{}", model::full_text(&model));
+        eprintln!("{}", model::full_text(&model));
     }
     bytes::check(&drawn.encoded);
     let shapes = given_shapes(&drawn, &model);

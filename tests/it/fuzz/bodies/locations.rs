@@ -82,8 +82,11 @@ impl Place {
             let bytes = tensor.bytes();
             assert!(!bytes.contains(&CANARY), "read outside: {:?}", message.external_data);
             let start = entry(message, "offset").map_or(0, |text| text.parse().expect("digits"));
-            let expected: Vec<u8> = (start..start + bytes.len()).map(|byte| byte as u8).collect();
-            assert_eq!(bytes[..], expected, "{:?}", message.external_data);
+            let location = entry(message, "location").unwrap_or_default();
+            // The model itself is a file of the folder, too.
+            let file = fs::read(self.path("models").join(location)).expect("it was just read");
+            let expected = &file[start..start + bytes.len()];
+            assert_eq!(bytes[..], *expected, "{:?}", message.external_data);
         }
         model::round_trip(&loaded.model);
         self.moved(&loaded.model);

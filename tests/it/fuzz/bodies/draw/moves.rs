@@ -29,7 +29,7 @@ pub fn reshape(builder: &mut Builder<'_, '_>) -> Option<Value> {
     let mut dims: Vec<usize> = x.dims[..x.first_axis()].to_vec();
     let mut left = fixed;
     for _ in 0..builder.choices.below(4) {
-        let divisors: Vec<usize> = (1..=left).filter(|d| left % d == 0).collect();
+        let divisors: Vec<usize> = (1..=left).filter(|d| left.is_multiple_of(*d)).collect();
         let side = *builder.choices.one_of(&divisors);
         dims.push(side);
         left /= side;
@@ -196,7 +196,7 @@ pub fn split(builder: &mut Builder<'_, '_>) -> Option<Value> {
     if side < 2 {
         return None;
     }
-    let equal = side % 2 == 0 && builder.choices.chance(2);
+    let equal = side.is_multiple_of(2) && builder.choices.chance(2);
     let first = if equal { side / 2 } else { builder.choices.between(1, side - 1) };
     let parts = [first, side - first];
     let named = signed(builder, axis, x.rank(), 11);
