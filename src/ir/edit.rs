@@ -447,7 +447,7 @@ impl Model {
         self.join(graph, Some(node), next, node);
     }
 
-    fn unlink(&mut self, node: NodeId) {
+    pub(super) fn unlink(&mut self, node: NodeId) {
         let (graph, prev, next) =
             (self.node(node).graph, self.node(node).prev, self.node(node).next);
         self.join(graph, prev, next, node);

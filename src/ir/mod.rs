@@ -7,6 +7,7 @@ mod attr;
 mod build;
 mod edit;
 mod function;
+mod hoist;
 mod ids;
 mod inline;
 mod journal;

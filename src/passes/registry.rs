@@ -2,11 +2,11 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, FoldConstant, FoldShape, FoldTarget,
-    FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat,
-    FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction,
-    FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, InlineFunctions, Pass, QuantizeStatic,
-    StripDebugMetadata, StripInitializerInputs,
+    EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, FoldConstant, FoldIf, FoldShape,
+    FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
+    FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
+    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, InlineFunctions, Pass,
+    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
 };
 
 /// A registered pass with its default options.
@@ -23,6 +23,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(ConvertConstant) },
     Entry { make: || Box::new(EliminateIdentity) },
     Entry { make: || Box::new(EliminateNoOp) },
+    Entry { make: || Box::new(FoldIf) },
     Entry { make: || Box::new(FoldShape) },
     Entry { make: || Box::new(FoldTarget) },
     Entry { make: || Box::new(FoldConstant::default()) },

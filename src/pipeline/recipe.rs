@@ -2,11 +2,11 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, FoldConstant, FoldShape, FoldTarget,
-    FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat,
-    FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction,
-    FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Granularity, Growth, Pass, QuantizeStatic,
-    StripDebugMetadata, StripInitializerInputs,
+    EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, FoldConstant, FoldIf, FoldShape,
+    FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
+    FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
+    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Granularity, Growth, Pass,
+    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
 };
 
 /// Options of `quantize`.
@@ -78,6 +78,7 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
         Box::new(ConvertConstant),
         Box::new(EliminateIdentity),
         Box::new(EliminateNoOp),
+        Box::new(FoldIf),
         Box::new(FoldShape),
         Box::new(FoldTarget),
         Box::new(FoldConstant::within(options.fold)),

@@ -1,0 +1,68 @@
+//! A body that always runs moves into the graph around it.
+
+use crate::ir::{At, Declared, Def, GraphId, Model, NewNode, NodeId, Use, ValueId};
+
+impl Model {
+    /// Whether [`Model::hoist`] can take `body` out of `node`: it has no inputs, returns as many
+    /// values as the node has outputs, carries nothing that is not modelled, and the node's outputs
+    /// can be made by other nodes.
+    pub fn can_hoist(&self, node: NodeId, body: GraphId) -> bool {
+        let (entry, graph) = (self.node(node), self.graph(body));
+        let mentioned = |value: ValueId| {
+            self.value(value).uses().iter().any(|u| matches!(u, Use::Carried { .. }))
+        };
+        graph.inputs.is_empty()
+            && graph.carried.is_empty()
+            && graph.sparse_initializers.is_empty()
+            && graph.outputs.len() >= entry.outputs.len()
+            && !entry.outputs.iter().flatten().any(|&output| mentioned(output))
+    }
+
+    /// Replaces a control-flow node by the nodes of `body`, one of its bodies; its outputs keep
+    /// their names. See [`Model::can_hoist`].
+    pub fn hoist(&mut self, node: NodeId, body: GraphId) {
+        let graph = self.node(node).graph;
+        let nodes: Vec<NodeId> = self.nodes_of(body).map(|(id, _)| id).collect();
+        for id in nodes {
+            self.unlink(id);
+            self.nodes[id.index()].graph = graph;
+            self.link(id, At::Before(node));
+            self.touch(id);
+            for output in self.node(id).outputs.clone().into_iter().flatten() {
+                self.adopt(output, graph);
+            }
+        }
+        for value in std::mem::take(&mut self.graphs[body.index()].initializers) {
+            if self.is_live_value(value) {
+                self.adopt(value, graph);
+                self.graphs[graph.index()].initializers.push(value);
+            }
+        }
+        let declared = std::mem::take(&mut self.graphs[body.index()].declared);
+        let known = declared.into_iter().filter(|entry| matches!(entry, Declared::Value(_)));
+        self.graphs[graph.index()].declared.extend(known);
+        for slot in 0..self.node(node).outputs.len() {
+            let Some(output) = self.node(node).output(slot) else { continue };
+            let value = self.graph(body).outputs[slot].value;
+            // A copy makes the output, whatever the value is; `eliminate-identity` knows when it
+            // is not needed.
+            let name = self.node(node).name.to_string();
+            let mut copy = NewNode::new("Identity", &[value], "");
+            copy.outputs = vec![self.value(output).name.to_string()];
+            copy.name = name;
+            let copy = self.add_node(graph, At::Before(node), copy);
+            if let Some(made) = self.node(copy).output(0) {
+                self.substitute(output, made);
+            }
+        }
+        self.remove_node(node);
+    }
+
+    /// A value of a body becomes one of the graph around it, under a name that nothing else has.
+    fn adopt(&mut self, value: ValueId, graph: GraphId) {
+        debug_assert!(!matches!(self.value(value).def, Def::Input { .. }));
+        let name = self.value(value).name.clone();
+        self.values[value.index()].name = self.fresh_name(&name);
+        self.values[value.index()].graph = graph;
+    }
+}
