@@ -2,11 +2,8 @@
 //!
 //! Each entry was measured against onnxruntime; see `docs/ENGINE.md`.
 
-use std::collections::HashSet;
-
-use crate::analysis::constant;
 use crate::error::{Error, ErrorKind, Result, err};
-use crate::ir::{Model, Node, NodeId, ValueId};
+use crate::ir::{Model, Node, NodeId};
 
 /// Domains in which tract's operators mean what the domain says; it looks only at the type.
 const KNOWN_DOMAINS: &[&str] = &["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
@@ -31,11 +28,7 @@ pub(super) fn check(model: &Model, is_known: impl Fn(&str) -> bool) -> Result<()
         } else if !is_known(node.op()) {
             Some(format!("tract does not implement {}", node.op()))
         } else {
-            wrong(model, node).or_else(|| {
-                let thinned = node.is("Softmax") || node.is("LogSoftmax");
-                let by = thinned.then(|| thinned_by(model, node)).flatten()?;
-                Some(format!("tract may skip elements before it instead of at {by}"))
-            })
+            wrong(model, node)
         };
         if let Some(reason) = reason {
             return Err(unsupported(model, id, &reason));
@@ -74,38 +67,6 @@ fn wrong(model: &Model, node: &Node) -> Option<String> {
         | "Multinomial" | "Bernoulli" => Some("its output is random".into()),
         _ => None,
     }
-}
-
-/// A node behind a normalizing one that skips elements, when tract may skip them before it: its
-/// optimizer takes all axes of Softmax for independent, and moves strides up to the inputs.
-fn thinned_by(model: &Model, normalizing: &Node) -> Option<String> {
-    let mut pending: Vec<ValueId> = normalizing.outputs().iter().flatten().copied().collect();
-    let mut seen: HashSet<ValueId> = pending.iter().copied().collect();
-    while let Some(value) = pending.pop() {
-        for (id, slot) in model.value(value).consumers() {
-            let node = model.node(id);
-            let skips = match node.op() {
-                "Conv" => node.attr_ints("strides").is_some_and(|s| s.iter().any(|&s| s != 1)),
-                "Slice" => node.input(4).is_some_and(|steps| !all_ones(model, steps)),
-                _ => false,
-            };
-            if skips && slot == 0 {
-                return Some(model.label(id));
-            }
-            // A stride stays behind what gives the elements another form.
-            if !matches!(node.op(), "Reshape" | "Flatten") {
-                let outputs = node.outputs().iter().flatten().copied();
-                pending.extend(outputs.filter(|&output| seen.insert(output)));
-            }
-        }
-    }
-    None
-}
-
-/// Whether a value is a constant of ones.
-fn all_ones(model: &Model, value: ValueId) -> bool {
-    let ints = constant(model, value).and_then(|tensor| tensor.to_i64().ok());
-    ints.is_some_and(|ints| ints.iter().all(|&int| int == 1))
 }
 
 /// An error for an element type of a graph input that tract does not have.

@@ -9,6 +9,7 @@ use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::OpState;
+use tract_onnx::tract_core::ops::math::neg;
 use tract_onnx::tract_core::plan::{EvalContext, eval};
 
 use crate::emit;
@@ -126,13 +127,17 @@ impl Plan {
         let real = model.outputs.len();
         let mut selected = model.outputs.clone();
         selected.extend(wanted.iter().map(|&(_, outlet)| outlet));
+        let whole = kept_whole(proto);
+        selected.extend(whole.filter_map(|name| parsed.outlets_by_name.get(name)).copied());
         model.select_output_outlets(&selected).map_err(engine)?;
         let mut typed = model.into_typed().map_err(engine)?;
+        read_twice(&mut typed, real + wanted.len()).map_err(engine)?;
         if optimize {
             typed = typed.into_optimized().map_err(engine)?;
         }
         let selected = typed.outputs.clone();
         let mut at: HashMap<OutletId, Vec<usize>> = HashMap::new();
+        // What follows the taps was an output only while tract optimized.
         for (&(index, _), &outlet) in wanted.iter().zip(&selected[real..]) {
             at.entry(outlet).or_default().push(index);
         }
@@ -152,6 +157,35 @@ impl Plan {
         let taps = taps.to_vec();
         Ok(Self { plan, inputs, outputs, taps, seen_at: at, input_taps, observed_only })
     }
+}
+
+/// Outputs of Softmax and LogSoftmax in a model that skips elements (Conv with strides, Slice with
+/// steps). tract's optimizer takes all their axes for independent, and would skip elements before it
+/// normalizes over them; it does not where a value is read twice.
+fn kept_whole(proto: &pb::ModelProto) -> impl Iterator<Item = &String> {
+    /// Inputs of a Slice that has steps.
+    const WITH_STEPS: usize = 5;
+    let nodes = || proto.graph.iter().flat_map(|graph| &graph.node);
+    let strided = |node: &pb::NodeProto| {
+        let strides = node.attribute.iter().find(|attribute| attribute.name == "strides");
+        strides.is_some_and(|strides| strides.ints.iter().any(|&stride| stride != 1))
+    };
+    let skips = nodes().any(|node| match node.op_type.as_str() {
+        "Conv" => strided(node),
+        "Slice" => node.input.len() >= WITH_STEPS,
+        _ => false,
+    });
+    let normalizing = |node: &&pb::NodeProto| ["Softmax", "LogSoftmax"].contains(&&*node.op_type);
+    nodes().filter(move |_| skips).filter(normalizing).flat_map(|node| &node.output)
+}
+
+/// Replaces the outputs from `first` on by something that reads them.
+fn read_twice(model: &mut TypedModel, first: usize) -> TractResult<()> {
+    let mut outputs = model.outputs.clone();
+    for (i, outlet) in outputs.iter_mut().enumerate().skip(first) {
+        *outlet = model.wire_node(format!("whole.{i}"), neg(), &[*outlet])?[0];
+    }
+    model.select_output_outlets(&outputs)
 }
 
 impl Session for Plan {

@@ -105,3 +105,76 @@ fn note(value: &Value, declared: &TensorType, found: &TensorType) -> Note {
         text: format!("declared as {}, but is {}", text(declared), text(found)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{At, NewNode, ValueId};
+    use crate::tensor::DType;
+
+    fn symbol(name: &str) -> Dim {
+        Dim { size: DimSize::Symbol(name.to_owned()), denotation: None }
+    }
+
+    fn tensor(dims: Vec<Dim>) -> TensorType {
+        TensorType { dims: Some(dims), ..TensorType::of(DType::Float) }
+    }
+
+    fn declare(model: &mut Model, value: ValueId, ty: TensorType) {
+        model.declare(vec![(value, Info { ty: Some(ValueType::Tensor(ty)), ..Info::default() })]);
+    }
+
+    /// `x: [N, 3, H, ?]` through MaxPool, Relu and a custom operator; Relu's output is an output.
+    fn model() -> (Model, [ValueId; 3]) {
+        let mut m = Model::new(8, 17);
+        let main = m.main();
+        let open = Dim { size: DimSize::Unknown, denotation: None };
+        let dims = vec![symbol("N"), Dim::known(3), symbol("H"), open];
+        let x = m.add_input(main, "x", tensor(dims));
+        let mut add = |node| {
+            let id = m.add_node(main, At::End, node);
+            m.node(id).output(0).unwrap()
+        };
+        let pool = NewNode::new("MaxPool", &[x], "pooled");
+        let pool = pool.attr("kernel_shape", vec![2, 2]).attr("strides", vec![2, 2]);
+        let pooled = add(pool);
+        let relu = add(NewNode::new("Relu", &[pooled], "y"));
+        let custom = NewNode { domain: "custom".into(), ..NewNode::new("Thing", &[relu], "z") };
+        let custom = add(custom);
+        m.add_output(main, relu, None);
+        (m, [pooled, relu, custom])
+    }
+
+    fn text(model: &Model, value: ValueId) -> String {
+        let value = model.value(value);
+        value.tensor_type().map_or("none".to_owned(), |ty| note(value, ty, ty).text)
+    }
+
+    #[test]
+    fn expressions_become_names_and_outputs_stay() {
+        let (mut m, [pooled, relu, custom]) = model();
+        assert!(declare_shapes(&mut m).is_empty());
+        let expected = "float[N, 3, floor(H/2), ?]";
+        assert_eq!(text(&m, pooled), format!("declared as {expected}, but is {expected}"));
+        assert_eq!([relu, custom].map(|value| text(&m, value)), ["none", "none"]);
+        assert_eq!(m.declared_of(m.main()).count(), 1);
+        let before = m.value(pooled).info().clone();
+        assert!(declare_shapes(&mut m).is_empty());
+        assert_eq!(*m.value(pooled).info(), before);
+        assert_eq!(m.declared_of(m.main()).count(), 1);
+    }
+
+    #[test]
+    fn what_the_file_knows_more_about_stays_and_contradictions_go() {
+        let (mut m, [pooled, ..]) = model();
+        let dims = vec![Dim::known(1), Dim::known(3), symbol("rows"), symbol("columns")];
+        declare(&mut m, pooled, tensor(dims));
+        let notes = declare_shapes(&mut m);
+        assert_eq!(notes.len(), 1);
+        assert_eq!(notes[0].place, "value `pooled`");
+        assert_eq!(
+            notes[0].text,
+            "declared as float[1, 3, rows, columns], but is float[N, 3, floor(H/2), columns]"
+        );
+    }
+}

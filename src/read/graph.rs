@@ -183,7 +183,9 @@ impl Reader<'_> {
             let value = self.find(&name).ok_or_else(|| {
                 err!(Invalid, "output `{name}` is not produced by any node, input or initializer")
             })?;
-            if self.model.value(value).info().ty.is_none() {
+            // What an input says is written as it was read.
+            let known = self.model.value(value);
+            if known.info().ty.is_none() && !known.is_input() {
                 let own = Info { ty: info.ty.clone(), ..Info::default() };
                 self.model.set_info(value, own);
             }
@@ -263,9 +265,12 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// One declaration is stored at the value; a second one must say the same.
+    /// One declaration is stored at the value; a second one, or that of an input, must say the same.
     fn accepts(&self, value: ValueId, info: &Info) -> bool {
         let known = self.model.value(value).info();
+        if self.model.value(value).is_input() {
+            return known == info;
+        }
         let bare = Info { ty: known.ty.clone(), ..Info::default() };
         known.ty.is_none() || known == info || (*known == bare && known.ty == info.ty)
     }

@@ -304,3 +304,32 @@ fn calls_of_functions_run_and_are_observed_under_their_own_names() {
         "{error}"
     );
 }
+
+/// Found by fuzzing: tract's optimizer would skip the elements before it normalizes over them.
+#[test]
+fn elements_are_skipped_after_softmax() {
+    let soft = 0.25f32;
+    for (op, between, expected) in [
+        ("Softmax", "last = Relu (soft)", soft),
+        ("LogSoftmax", "a = Add (x, soft)\nlast = Identity (a)", soft.ln()),
+        ("Softmax", "shape = Shape (x)\nlast = Reshape (soft, shape)", soft),
+        ("Softmax", "last = Relu (soft)\nunused = ReduceMax (soft)", soft),
+    ] {
+        let source = format!(
+            r#"<ir_version: 8, opset_import: ["" : 13]>
+            main (float[1,2,4,1] x) => (float[1,2,2,1] y) <
+                int64[1] start = {{0}}, int64[1] end = {{4}}, int64[1] axis = {{2}}, int64[1] step = {{2}}
+            > {{
+                soft = {op} <axis = 2> (x)
+                {between}
+                y = Slice (last, start, end, axis, step)
+            }}"#
+        );
+        let model = onnxpress::read::text(&source).unwrap();
+        let x = [("x".to_owned(), Tensor::from_f32(&[1, 2, 4, 1], &[0.0; 8]))];
+        let outputs = run(&model, &x).unwrap();
+        for found in floats(&outputs[0].1) {
+            assert!((found - expected).abs() < 1e-6, "{op}, {between}: {found}");
+        }
+    }
+}

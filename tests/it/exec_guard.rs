@@ -52,40 +52,6 @@ fn what_tract_computes_wrongly_is_refused_by_name() {
     assert_eq!(random, "node `noise` (RandomNormalLike): its output is random");
 }
 
-/// A Softmax over an axis of which every second element is used, found by fuzzing.
-fn thinned(softmax: &str, between: &[&str]) -> Model {
-    let source = format!(
-        r#"<ir_version: 8, opset_import: ["" : 13]>
-        main (float[1,2,4,1] x) => (float[1,2,2,1] y) <
-            int64[1] start = {{0}}, int64[1] end = {{4}}, int64[1] axis = {{2}}, int64[1] step = {{2}}
-        > {{
-            soft = {softmax}
-            {}
-            [skip] y = Slice (last, start, end, axis, step)
-        }}"#,
-        between.join("\n")
-    );
-    onnxpress::read::text(&source).unwrap_or_else(|error| panic!("{error}"))
-}
-
-#[test]
-fn a_stride_that_tract_would_move_through_softmax_is_refused() {
-    let x = [("x".to_owned(), Tensor::from_f32(&[1, 2, 4, 1], &[0.0; 8]))];
-    for (softmax, between) in [
-        ("Softmax <axis = 2> (x)", vec!["last = Relu (soft)"]),
-        ("LogSoftmax <axis = 1> (x)", vec!["a = Add (x, soft)", "last = Identity (a)"]),
-    ] {
-        let error = run(&thinned(softmax, &between), &x).err().unwrap();
-        assert_eq!(error.kind, ErrorKind::Engine);
-        let text = error.to_string();
-        let expected = "tract may skip elements before it instead of at node `skip` (Slice)";
-        assert!(text.ends_with(expected), "{text}");
-    }
-    let reshaped = ["shape = Shape (x)", "last = Reshape (soft, shape)"];
-    let outputs = run(&thinned("Softmax <axis = 2> (x)", &reshaped), &x).unwrap();
-    assert_eq!(floats(&outputs[0].1), [0.25; 4]);
-}
-
 #[test]
 fn sparse_weights_are_refused_by_name() {
     let model = load("graphs/sparse_init.onnx");

@@ -264,6 +264,23 @@ fn unknown_fields_are_carried_from_wherever_they_stand() {
     assert_eq!(edited, everywhere);
 }
 
+/// Found by fuzzing: bodies may leave out the types of their inputs, and return inputs as they are.
+#[test]
+fn an_untyped_input_of_a_body_stays_untyped() {
+    let source = r#"<ir_version: 8, opset_import: ["" : 17]>
+        main (int64 n, bool go, float[2] x) => (float[2] y) {
+            y = Loop (n, go, x) <body = step (i, again, z) => (bool again, float[2] z)
+                <int64 i> { unused = Identity (i) }>
+        }"#;
+    let model = read::text(source).unwrap();
+    let (mut encoded, first) = (parsed(&encode(&model)), encode(&model));
+    let body = encoded.graph.as_mut().unwrap().node[0].attribute[0].g.as_mut().unwrap();
+    assert!(body.input.iter().all(|input| input.type_.is_none()), "{:?}", body.input);
+    assert!(body.output.iter().all(|output| output.type_.is_some()));
+    assert_eq!(body.value_info.len(), 1);
+    assert_eq!(encode(&decode(first.clone())), first);
+}
+
 /// Distance between the places at which files are damaged; a prime, so that all kinds of fields
 /// are hit.
 const STRIDE: usize = 97;

@@ -268,6 +268,8 @@ mod tests {
         let mut new = NewNode::new("Squeeze", &[x], "y").attr("axes", vec![0]);
         new.domain = "com.microsoft".into();
         let node = model.add_node(main, At::End, new);
+        let y = model.node(node).output(0).unwrap();
+        model.add_output(main, y, None);
         let report = run(&mut model, 21);
         assert_eq!(report.done.len(), 1);
         assert_eq!(model.node(node).attr_ints("axes"), Some(&[0][..]));

@@ -102,7 +102,10 @@ fn given_shapes(drawn: &Drawn, model: &Model) -> Shapes {
             assert!(shapes.dtype(value).is_none_or(|found| found == *dtype), "type of {name}");
             let Some(found) = shapes.dims(value) else { continue };
             let fits = found.len() == dims.len()
-                && found.iter().zip(dims).all(|(found, dim)| found.is_none_or(|f| f == *dim));
+                && found
+                    .iter()
+                    .zip(dims)
+                    .all(|(found, dim)| found.extent().is_none_or(|f| f == *dim));
             assert!(fits, "`{name}` is {dims:?}, inferred is {found:?}");
         }
     }
@@ -116,7 +119,7 @@ fn outputs_fit(drawn: &Drawn, model: &Model, shapes: &Shapes, samples: &Samples)
         .values
         .keys()
         .filter_map(|name| Some((name, model.find_value(model.main(), name)?)))
-        .filter(|(_, value)| shapes.constant(*value).is_some())
+        .filter(|(_, value)| shapes.contents(*value).is_some())
         .collect();
     let tap =
         |(name, _): &(&String, ValueId)| Tap { value: (*name).clone(), observe: Observe::Value };
@@ -130,11 +133,14 @@ fn outputs_fit(drawn: &Drawn, model: &Model, shapes: &Shapes, samples: &Samples)
     }
     for ((name, value), observation) in known.iter().zip(&observed) {
         let Some(Observation::Value(tensor)) = observation else { continue };
-        let (Ok(found), Some(inferred)) = (tensor.to_i64(), shapes.constant(*value)) else {
+        let (Ok(found), Some(inferred)) = (tensor.to_i64(), shapes.contents(*value)) else {
             continue;
         };
         let fits = found.len() == inferred.len()
-            && found.iter().zip(inferred).all(|(found, known)| known.is_none_or(|k| k == *found));
+            && found
+                .iter()
+                .zip(inferred)
+                .all(|(found, known)| known.known().is_none_or(|k| k == *found));
         assert!(fits, "`{name}` is {found:?}, inferred is {inferred:?}");
     }
     true
