@@ -58,9 +58,15 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    /// Infers what follows from the inputs of `model` under `assume`.
+    /// Infers what follows from the inputs of `model` under `assume`. Calls of model-local functions
+    /// are followed on an inlined copy, in which the values of the model keep their ids.
     pub fn infer(model: &Model, assume: &Assume) -> Self {
-        Self { facts: walk::infer(model, assume) }
+        if model.functions().is_empty() {
+            return Self { facts: walk::infer(model, assume) };
+        }
+        let mut inlined = model.clone();
+        inlined.inline_functions();
+        Self { facts: walk::infer(&inlined, assume) }
     }
 
     /// How often the body of a Loop or Scan runs, when that is known.

@@ -291,3 +291,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn calls_of_functions_are_followed() {
+    let mut m = Model::new(10, 17);
+    m.header.opsets.push(("local".to_owned(), 1));
+    let main = m.main();
+    let x = m.add_input(main, "x", float(vec![open("N"), Dim::known(6)]));
+    let mut function = crate::ir::Function::new("local", "halves", 17);
+    let a = function.add_input("a");
+    let body = function.body.main();
+    let split =
+        NewNode { outputs: vec!["p".into(), "q".into()], ..NewNode::new("Split", &[a], "") };
+    let id = function.body.add_node(body, At::End, split.attr("axis", -1));
+    let p = function.body.node(id).output(0).unwrap();
+    function.add_output(p);
+    m.push_function(function);
+    let y =
+        add(&mut m, main, NewNode { domain: "local".into(), ..NewNode::new("halves", &[x], "y") });
+    let shapes = Shapes::infer(&m, &Assume::default());
+    assert_eq!(shapes.dims(y), Some(&[Term::named("N"), Term::Known(3)][..]));
+    assert_eq!(shapes.dtype(y), Some(DType::Float));
+}
