@@ -134,8 +134,9 @@ impl Layer {
     pub fn absorb(self, model: &Model, affine: &Affine) -> Result<Absorbed, String> {
         let name = |value: ValueId| model.value(value).name();
         for value in [Some(self.weight), self.bias].into_iter().flatten() {
-            let size = constant(model, value).map_or(0, |tensor| tensor.byte_size());
-            if model.value(value).only_consumer().is_none() && size > LARGEST_COPY {
+            let small = constant(model, value)
+                .is_some_and(|t| t.dims().len() < 2 && t.byte_size() <= LARGEST_COPY);
+            if model.value(value).only_consumer().is_none() && !small {
                 return Err(format!("parameter `{}` is shared", name(value)));
             }
         }

@@ -79,7 +79,7 @@ fn every_subcommand_is_in_the_help_test() {
     let help = onnxpress(&["--help"]).out;
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names: Vec<&str> = commands.lines().filter_map(|l| l.split_whitespace().next()).collect();
-    let tested = ["inspect", "quantize", "compare", "diff", "convert", "print", "passes", "help"];
+    let tested = ["inspect", "simplify", "quantize", "compare", "diff", "convert", "print", "passes", "help"];
     assert_eq!(names, tested, "add the new one to `help`");
 }
 

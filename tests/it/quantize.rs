@@ -18,7 +18,7 @@ const CHANNELS: QuantizeOptions = QuantizeOptions {
     keep: Vec::new(),
     freeze_initializers: false,
     skip: Vec::new(),
-    fold: Growth::default(),
+    fold: Growth { tensor_growth: 4 << 10, total_growth: 64 << 10 },
 };
 
 /// Runs the passes of `quantize` with every check.

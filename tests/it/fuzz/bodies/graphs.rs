@@ -149,8 +149,8 @@ fn outputs_fit(drawn: &Drawn, model: &Model, shapes: &Shapes, samples: &Samples)
 /// Runs each pass twice, and checks it as a user's run would.
 fn through(model: Model, drawn: &Drawn, passes: &[Make], samples: &Samples, runs: bool) {
     let calibration = Calibration { engine: &Tract, samples, progress: &() };
-    let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration) };
-    let check = Check { engine: &Tract, samples, runs: 1 };
+    let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
+    let check = Check::on(&Tract, samples, 1).expect("random samples");
     let mut model = model;
     for make in passes.iter().chain(&lossy_passes()) {
         let name = make().name();

@@ -84,7 +84,7 @@ pub fn analyses(model: &Model) {
 /// Every pass leaves a valid model with the same interface, and nothing to do for a second run.
 /// Nothing is executed: ranges are made up, constants stay.
 pub fn passes(model: &Model) {
-    let cx = Context { evaluate: None, measure: Some(&MadeUp) };
+    let cx = Context { evaluate: None, measure: Some(&MadeUp), ..Context::default() };
     for entry in PASSES {
         let pass = (entry.make)();
         if let Some(edited) = alone(model, pass, &cx) {
