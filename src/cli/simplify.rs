@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use onnxpress::Result;
 use onnxpress::exec::Engine;
 use onnxpress::ir::{Model, ValueId};
 use onnxpress::passes::{Context, fitting};
 use onnxpress::pipeline::{
-    self, Check, FixedAxes, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, Step, When,
+    self, Check, Finished, FixedAxes, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, Step, When,
 };
 use onnxpress::report::{Pair, SimplificationReport, StepReport, bytes};
+use onnxpress::{Error, ErrorKind, Result};
 
 use super::limits::FoldLimits;
 use super::passes::check_names;
@@ -45,6 +45,13 @@ pub struct Simplify {
     /// Run only this pass; may be given several times.
     #[arg(long, value_name = "PASS", conflicts_with = "skip")]
     only: Vec<String>,
+    /// Replace calls of model-local functions by the nodes of the functions.
+    #[arg(long)]
+    inline_functions: bool,
+    /// Raise the default operator set to N (13 to 21) first: later ones have more operators to fuse
+    /// into.
+    #[arg(long, value_name = "N")]
+    opset: Option<i64>,
     /// Where the model is to run: `ort` allows operators of com.microsoft.
     #[arg(long, value_enum, default_value_t = Target::Portable)]
     target: Target,
@@ -93,6 +100,8 @@ impl Simplify {
         let check = self.check(&engine, &original.model)?;
         let passes = pipeline::simplify(&SimplifyOptions {
             freeze_initializers: self.freeze_initializers,
+            inline_functions: self.inline_functions,
+            opset: self.opset,
             fold: self.fold.options(SIMPLIFY_GROWTH),
             microsoft: self.target == Target::Ort,
             skip: self.skip.clone(),
@@ -104,6 +113,7 @@ impl Simplify {
         let kept = pin(&mut model, &self.keep);
         let mut finished = pipeline::settle(model, &passes, &cx, check.as_ref(), when)?;
         kept.into_iter().for_each(|value| finished.model.unpin(value));
+        self.raised(&finished)?;
         let encoded = self.output.encode(&finished.model, original.external)?;
         if finished.executed == 0 {
             warnings.push(match self.check {
@@ -130,6 +140,20 @@ impl Simplify {
         self.output.save(&encoded)?;
         io::print(&if self.talk.json { io::json(&report)? } else { report.to_string() })?;
         Ok(Ended::Done)
+    }
+
+    /// An operator set that was asked for and is not there is an error.
+    fn raised(&self, finished: &Finished) -> Result<()> {
+        let found = finished.model.opset().unwrap_or(0);
+        let Some(wanted) = self.opset.filter(|&wanted| found != wanted) else { return Ok(()) };
+        let text = format!("the model stays at opset {found}, asked for is {wanted}");
+        let step = finished.steps.iter().find(|step| step.name == "convert-opset");
+        let reason = step.and_then(|step| step.report.refused.first());
+        let error = Error::new(ErrorKind::Unsupported, text);
+        Err(match reason {
+            Some(note) => error.at(note.place.clone()).help(note.text.clone()),
+            None => error,
+        })
     }
 
     /// What the original and the result are executed on.

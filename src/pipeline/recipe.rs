@@ -5,8 +5,8 @@ use crate::passes::{
     EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, FoldConstant, FoldIf, FoldShape,
     FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
     FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
-    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Granularity, Growth, Pass,
-    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Granularity, Growth,
+    InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
 };
 
 /// Options of `quantize`.
@@ -45,6 +45,10 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
 pub struct SimplifyOptions {
     /// Overridable initializers become constants.
     pub freeze_initializers: bool,
+    /// Calls of model-local functions are replaced by their nodes.
+    pub inline_functions: bool,
+    /// The default operator set is raised to this version first.
+    pub opset: Option<i64>,
     /// How much folding constants may add.
     pub fold: Growth,
     /// Operators of com.microsoft may be used.
@@ -59,6 +63,8 @@ impl Default for SimplifyOptions {
     fn default() -> Self {
         Self {
             freeze_initializers: false,
+            inline_functions: false,
+            opset: None,
             fold: SIMPLIFY_GROWTH,
             microsoft: false,
             skip: Vec::new(),
@@ -73,7 +79,14 @@ pub const SIMPLIFY_GROWTH: Growth = Growth { tensor_growth: 64 << 10, total_grow
 
 /// The passes of `simplify`, in order; [`settle`](crate::pipeline::settle()) repeats them.
 pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
-    let passes: Vec<Box<dyn Pass>> = vec![
+    let mut passes: Vec<Box<dyn Pass>> = Vec::new();
+    if options.inline_functions {
+        passes.push(Box::new(InlineFunctions));
+    }
+    if let Some(target) = options.opset {
+        passes.push(Box::new(ConvertOpset { target }));
+    }
+    let others: Vec<Box<dyn Pass>> = vec![
         Box::new(StripInitializerInputs { overridable: options.freeze_initializers }),
         Box::new(ConvertConstant),
         Box::new(EliminateIdentity),
@@ -105,6 +118,7 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
         Box::new(FuseAttention),
         Box::new(EliminateDead),
     ];
+    passes.extend(others);
     let named = |names: &[String], pass: &dyn Pass| names.iter().any(|name| name == pass.name());
     let wanted = |pass: &Box<dyn Pass>| {
         !named(&options.skip, &**pass) && (options.only.is_empty() || named(&options.only, &**pass))
