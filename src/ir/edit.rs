@@ -295,6 +295,13 @@ impl Model {
         self.graphs[graph.index()].outputs[slot].info = info;
     }
 
+    /// Whether carried data or [`Model::pin`] mentions an output of a node: no rule may change it.
+    pub fn is_kept(&self, node: NodeId) -> bool {
+        let mentioned = |u: &Use| matches!(u, Use::Carried { .. });
+        let outputs = self.node(node).outputs.iter().flatten();
+        outputs.into_iter().any(|&output| self.value(output).uses.iter().any(mentioned))
+    }
+
     /// A value that must stay, with its name, until [`Model::unpin`].
     pub fn pin(&mut self, value: ValueId) {
         let graph = self.value(value).graph;

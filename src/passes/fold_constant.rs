@@ -1,6 +1,7 @@
 //! `fold-constant`: see `docs/passes/fold-constant.md`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 
 use crate::analysis::{Assume, Shapes, constant};
 use crate::error::Result;
@@ -32,12 +33,27 @@ pub struct FoldConstant {
     /// How much the model may grow.
     pub limits: Growth,
     grown: Cell<usize>,
+    /// What was made; equal tensors become one (`eliminate-common`) and count once.
+    made: RefCell<HashSet<Tensor>>,
 }
 
 impl FoldConstant {
     /// With these limits.
     pub fn within(limits: Growth) -> Self {
-        Self { limits, grown: Cell::new(0) }
+        Self { limits, ..Self::default() }
+    }
+
+    /// Whether the model may grow by `growth` bytes for these tensors; counts them if so.
+    fn admits(&self, growth: usize, outputs: &[Option<Tensor>]) -> bool {
+        let mut made = self.made.borrow_mut();
+        let known = outputs.iter().flatten().all(|tensor| made.contains(tensor));
+        let grown = self.grown.get() + if known { 0 } else { growth };
+        if grown > self.limits.total_growth {
+            return false;
+        }
+        self.grown.set(grown);
+        made.extend(outputs.iter().flatten().cloned());
+        true
     }
 }
 
@@ -94,19 +110,19 @@ impl Pass for FoldConstant {
                     continue;
                 }
             };
-            let left = self.limits.total_growth.saturating_sub(self.grown.get());
-            if growth > self.limits.tensor_growth.min(left) {
-                report.refuse(
-                    model.label(node),
-                    format!("its result would add {growth} bytes to the model"),
-                );
+            let too_large = format!("its result would add {growth} bytes to the model");
+            if growth > self.limits.tensor_growth {
+                report.refuse(model.label(node), too_large);
                 continue;
             }
             match evaluate.evaluate(model, node, &inputs) {
                 Ok(outputs) if complete(model, node, &outputs) => {
-                    report.did(model.label(node), "computed");
-                    self.grown.set(self.grown.get() + growth);
-                    model.fold_node(node, outputs);
+                    if self.admits(growth, &outputs) {
+                        report.did(model.label(node), "computed");
+                        model.fold_node(node, outputs);
+                    } else {
+                        report.refuse(model.label(node), too_large);
+                    }
                 }
                 Ok(_) => {
                     report.refuse(model.label(node), "the engine did not compute every output")
@@ -128,7 +144,7 @@ fn foldable(model: &Model, id: NodeId) -> Option<Vec<Option<Tensor>>> {
         && model.function_of(node).is_none();
     // An output of the graph must be produced by a node in older IR versions.
     let internal = node.outputs().iter().flatten().all(|&o| !model.value(o).is_output());
-    if !plain || !internal {
+    if !plain || !internal || model.is_kept(id) {
         return None;
     }
     let inputs = node.inputs().iter();

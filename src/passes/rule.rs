@@ -94,7 +94,7 @@ impl<R: Rule> Pass for R {
         let most = EDITS_PER_NODE.saturating_mul(model.node_count() + 1);
         while let Some(node) = work.next() {
             refused.remove(&node);
-            if !model.is_live(node) || is_dead(model, node) {
+            if !model.is_live(node) || is_dead(model, node) || model.is_kept(node) {
                 continue;
             }
             match self.find(model, node, shapes) {

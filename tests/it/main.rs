@@ -17,6 +17,7 @@ mod pipeline;
 mod quantize;
 mod random_graphs;
 mod roundtrip;
+mod simplify;
 mod snapshots_example;
 mod support;
 mod text;

@@ -1,0 +1,186 @@
+//! `simplify`: passes settle, promises are checked, and what the user asks to keep is kept.
+
+use onnxpress::Result;
+use onnxpress::exec::Tract;
+use onnxpress::ir::{At, AttrValue, Attribute, Model, NewNode};
+use onnxpress::passes::{Context, Pass, Promise, Report};
+use onnxpress::pipeline::{self, Check, Finished, Outcome, SimplifyOptions, When};
+use onnxpress::read;
+use tempfile::tempdir;
+
+use crate::support::{encode, listing, load, models, onnxpress, shell};
+
+fn settle(model: &Model, passes: &[Box<dyn Pass + '_>], when: When) -> Result<Finished> {
+    let inputs = pipeline::probes(model, 0).unwrap_or_default();
+    let check = Check { engine: &Tract, inputs, enough: 2 };
+    let cx = Context { evaluate: Some(&Tract), ..Context::default() };
+    pipeline::settle(model.clone(), passes, &cx, Some(&check), when)
+}
+
+fn simplify(model: &Model) -> Finished {
+    settle(model, &pipeline::simplify(&SimplifyOptions::default()), When::AtEnd).unwrap()
+}
+
+fn count(model: &Model) -> usize {
+    model.all_nodes().len()
+}
+
+#[test]
+fn every_fixture_settles_keeps_its_promises_and_stays_so() {
+    let mut fewer = 0;
+    for name in models() {
+        let model = load(&name);
+        let finished = simplify(&model);
+        for step in &finished.steps {
+            let broken = matches!(step.outcome, Some(Outcome::Broken(_)));
+            assert!(!broken, "{name}: {} {:?}", step.name, step.outcome);
+        }
+        fewer += usize::from(count(&finished.model) < count(&model));
+        let again = simplify(&finished.model);
+        assert_eq!(encode(&again.model), encode(&finished.model), "{name}: a second run");
+    }
+    assert!(fewer > 15, "only {fewer} models have fewer nodes");
+}
+
+/// A pass made on the spot, which edits wherever it can.
+struct Made(&'static str, Promise, fn(&mut Model) -> bool);
+
+impl Pass for Made {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn summary(&self) -> &'static str {
+        "Made by a test."
+    }
+
+    fn promise(&self) -> Promise {
+        self.1
+    }
+
+    fn run(&self, model: &mut Model, _: &Context<'_>) -> Result<Report> {
+        let mut report = Report::default();
+        if self.2(model) {
+            report.did("model", "edited");
+        }
+        Ok(report)
+    }
+}
+
+/// Turns every `from` into `to`.
+fn turn(model: &mut Model, from: &str, to: &str) -> bool {
+    let nodes: Vec<_> = model.all_nodes().into_iter().filter(|&n| model.node(n).is(from)).collect();
+    nodes.iter().for_each(|&node| model.set_op(node, to));
+    !nodes.is_empty()
+}
+
+fn chain() -> Model {
+    let text = r#"<ir_version: 8, opset_import: ["" : 17]>
+        g (float[2] x) => (float[2] y) { a = Neg (x) b = Identity (a) y = Abs (b) }"#;
+    read::text(text).unwrap()
+}
+
+#[test]
+fn passes_that_undo_each_other_are_an_error() {
+    let passes: Vec<Box<dyn Pass>> = vec![
+        Box::new(Made("fuse-there", Promise::Exact, |model| turn(model, "Abs", "Relu"))),
+        Box::new(Made("fuse-back", Promise::Exact, |model| turn(model, "Relu", "Abs"))),
+    ];
+    let error = settle(&chain(), &passes, When::AtEnd).unwrap_err().to_string();
+    assert!(error.contains("fuse-there, fuse-back undo each other"), "{error}");
+}
+
+#[test]
+fn a_pass_that_lies_is_found_and_the_others_go_on() {
+    for when in [When::AtEnd, When::EachPass] {
+        let mut passes = pipeline::simplify(&SimplifyOptions::default());
+        let lie = Made("fuse-wrongly", Promise::Exact, |model| turn(model, "Neg", "Exp"));
+        passes.insert(0, Box::new(lie));
+        let finished = settle(&chain(), &passes, when).unwrap();
+        let outcome = |name: &str| {
+            let step = finished.steps.iter().find(|step| step.name == name).unwrap();
+            step.outcome.clone().unwrap()
+        };
+        assert!(matches!(outcome("fuse-wrongly"), Outcome::Broken(_)));
+        assert!(matches!(outcome("eliminate-identity"), Outcome::Kept(_)));
+        assert_eq!(count(&finished.model), 2);
+        assert_eq!(finished.executed, 1);
+    }
+}
+
+#[test]
+fn what_cannot_be_executed_is_changed_by_exact_passes_only() {
+    let text = r#"<ir_version: 8, opset_import: ["" : 17, "acme" : 1]>
+        g (float[1, 1, 3] x) => (float[1, 1, 3] y)
+        <float[1, 1, 1] w = {2.0}, float two = {2.0}> {
+            a = Identity (x)
+            b = Conv (a, w)
+            c = Mul (b, two)
+            y = acme.Foo (c)
+        }"#;
+    let model = read::text(text).unwrap();
+    let finished = simplify(&model);
+    assert_eq!((count(&finished.model), finished.executed), (3, 0));
+    let step = finished.steps.iter().find(|step| step.name == "fuse-affine").unwrap();
+    assert!(step.report.refused[0].text.contains("cannot be checked by execution"));
+}
+
+#[test]
+fn a_long_chain_of_edits_is_linear() {
+    let mut model = chain();
+    let main = model.main();
+    let nodes = model.all_nodes();
+    let mut last = model.node(nodes[0]).output(0).unwrap();
+    for _ in 0..20_000 {
+        let cast = NewNode::new("Cast", &[last], "c").attr("to", 1);
+        let id = model.add_node(main, At::Before(nodes[1]), cast);
+        last = model.node(id).output(0).unwrap();
+        let node = NewNode::new("Transpose", &[last], "t");
+        let id = model.add_node(main, At::Before(nodes[1]), node);
+        model.set_attr(id, Attribute::new("perm", AttrValue::Ints(vec![0])));
+        last = model.node(id).output(0).unwrap();
+    }
+    model.set_input(nodes[1], 0, Some(last));
+    let passes = pipeline::simplify(&SimplifyOptions::default());
+    let cx = Context { evaluate: Some(&Tract), ..Context::default() };
+    let finished = pipeline::settle(model, &passes, &cx, None, When::AtEnd).unwrap();
+    assert_eq!(count(&finished.model), 2);
+}
+
+#[test]
+fn options_of_the_command_do_what_they_say() {
+    let folder = tempdir().unwrap();
+    let nodes = |options: &str| {
+        let line = format!(
+            "simplify fixtures/digits_resnet_bn.onnx -o TMP/s.onnx --force --json {options}"
+        );
+        let ran = shell(&line, folder.path());
+        assert_eq!(ran.code, 0, "{options}: {}", ran.err);
+        let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        (report["nodes"]["candidate"].as_u64().unwrap(), report)
+    };
+    let (all, report) = nodes("");
+    let original = report["nodes"]["original"].as_u64().unwrap();
+    assert!(all < original);
+    assert_eq!(report["checked"], 2);
+    assert_eq!(nodes("--bisect").0, all);
+    assert!(nodes("--skip fuse-batch-norm").0 > all);
+    assert!(nodes("--only eliminate-identity").0 > all);
+    assert_eq!(nodes("--keep *").0, original);
+    assert_eq!(nodes("--check 0").1["checked"], 0);
+    assert_eq!(nodes("--fix-shape input=3,1,8,8").1["checked"], 1);
+    let failing = |options: &str, code: i32, text: &str| {
+        let line = format!("simplify fixtures/digits_resnet_bn.onnx -o TMP/no.onnx {options}");
+        let ran = shell(&line, folder.path());
+        assert_eq!(ran.code, code, "{options}: {}", ran.err);
+        assert!(ran.err.contains(text), "{options}: {}", ran.err);
+    };
+    failing("--skip nonsense", 2, "there is no pass `nonsense`");
+    failing("--fix-dim nonsense=1", 2, "no input or output has an axis `nonsense`");
+    failing("--fix-shape input=1,2", 2, "input `input` has 4 axes, 2 extents were given");
+    failing("--fix-shape nonsense=1", 2, "the model has no input `nonsense`");
+    failing("--fix-shape input=1,2,8,8", 2, "has the extent 1, which cannot become 2");
+    failing("--opset 8", 2, "from 13 to 21");
+    assert_eq!(listing(folder.path()), ["s.onnx"]);
+    assert_eq!(onnxpress(&["simplify", "fixtures/digits_mlp.onnx"]).code, 2);
+}
