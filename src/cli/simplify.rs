@@ -9,7 +9,7 @@ use onnxpress::passes::{Context, fitting};
 use onnxpress::pipeline::{
     self, Check, Finished, FixedAxes, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, Step, When,
 };
-use onnxpress::report::{Pair, SimplificationReport, StepReport, bytes};
+use onnxpress::report::{Pair, SimplificationReport, bytes};
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::limits::FoldLimits;
@@ -131,11 +131,9 @@ impl Simplify {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),
             size_bytes: sizes,
-            passes: finished.steps.iter().map(StepReport::new).collect(),
-            checked: finished.executed,
             warnings,
             verbose: self.verbose,
-            ..SimplificationReport::new(&original.model, &finished.model)
+            ..SimplificationReport::new(&original.model, &finished)
         };
         self.output.save(&encoded)?;
         io::print(&if self.talk.json { io::json(&report)? } else { report.to_string() })?;

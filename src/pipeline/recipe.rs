@@ -120,8 +120,9 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
     ];
     passes.extend(others);
     let named = |names: &[String], pass: &dyn Pass| names.iter().any(|name| name == pass.name());
-    let wanted = |pass: &Box<dyn Pass>| {
-        !named(&options.skip, &**pass) && (options.only.is_empty() || named(&options.only, &**pass))
-    };
-    passes.into_iter().filter(wanted).collect()
+    passes.retain(|pass| {
+        let wanted = options.only.is_empty() || named(&options.only, &**pass);
+        wanted && !named(&options.skip, &**pass)
+    });
+    passes
 }

@@ -32,6 +32,8 @@ pub struct Finished {
     pub steps: Vec<Step>,
     /// Inputs on which it was executed; 0 when it was not.
     pub executed: usize,
+    /// What execution said about all passes together, when it was asked once at the end.
+    pub outcome: Option<Outcome>,
 }
 
 /// Runs `passes` on `model`. After each pass that changed something the model is verified and, when
@@ -75,7 +77,7 @@ pub fn run(
         Some(Ok(outputs)) => ran(outputs),
         _ => 0,
     };
-    Ok(Finished { model, steps, executed })
+    Ok(Finished { model, steps, executed, outcome: None })
 }
 
 /// The verdict on an edited model, and the outputs that the next pass starts from.

@@ -54,9 +54,7 @@ pub fn settle(
         let known = before.clone();
         let (outcome, _) = verdict(check, promise, known, &finished.model);
         if !matches!(outcome, Outcome::Broken(_)) {
-            for step in finished.steps.iter_mut().filter(|step| step.report.changed()) {
-                step.outcome = Some(outcome.clone());
-            }
+            finished.outcome = Some(outcome);
             return Ok(finished);
         }
     }
@@ -101,14 +99,14 @@ struct Rounds<'a> {
 
 impl<'a> Rounds<'a> {
     fn new(passes: &'a [Box<dyn Pass + 'a>], cx: &'a Context<'a>) -> Self {
-        let step = |pass: &Box<dyn Pass + 'a>| Step {
+        let step = |pass: &(dyn Pass + 'a)| Step {
             name: pass.name(),
             promise: pass.promise(),
             report: Report::default(),
             outcome: None,
             time: Duration::ZERO,
         };
-        let steps = passes.iter().map(step).collect();
+        let steps = passes.iter().map(|pass| step(&**pass)).collect();
         Self { passes, cx, each: None, exact_only: false, steps, seen: vec![None; passes.len()] }
     }
 
@@ -123,7 +121,7 @@ impl<'a> Rounds<'a> {
             if model.edits() == mark {
                 model.verify().map_err(Error::from)?;
                 same_interface(&original, &model, "the passes")?;
-                return Ok(Finished { model, steps: self.steps, executed: 0 });
+                return Ok(Finished { model, steps: self.steps, executed: 0, outcome: None });
             }
         }
         let last = self.steps.iter().filter(|step| step.report.changed()).map(|step| step.name);

@@ -105,8 +105,10 @@ impl StepReport {
             format!("not executed: {reason}")
         } else if let Some(ratio) = self.sqnr_db {
             format!("{}, {}", self.promise, decibel(ratio))
-        } else {
+        } else if self.done.is_empty() {
             String::new()
+        } else {
+            self.promise.clone()
         };
         let refused = match self.refused.len() {
             0 => String::new(),

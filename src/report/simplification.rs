@@ -6,7 +6,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::ir::Model;
-use crate::report::{Pair, StepReport, bytes, grouped};
+use crate::pipeline::{Finished, Outcome};
+use crate::report::text::finite_decibel;
+use crate::report::{Pair, StepReport, bytes, decibel, grouped};
 
 /// What was removed from a model, and what execution says about it.
 #[derive(Debug, Clone, Serialize)]
@@ -25,6 +27,9 @@ pub struct SimplificationReport {
     pub passes: Vec<StepReport>,
     /// Inputs on which original and result were executed; 0 when they were not.
     pub checked: usize,
+    /// Smallest signal-to-noise ratio of all outputs there, when it was asked once for all passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqnr_db: Option<f64>,
     /// What the user must know.
     pub warnings: Vec<String>,
     /// Show every edit in the text view.
@@ -33,8 +38,9 @@ pub struct SimplificationReport {
 }
 
 impl SimplificationReport {
-    /// Nodes and operators of two models; the rest is filled in by the caller.
-    pub fn new(original: &Model, result: &Model) -> Self {
+    /// What was done to `original`; files, sizes and warnings are filled in by the caller.
+    pub fn new(original: &Model, finished: &Finished) -> Self {
+        let result = &finished.model;
         let mut operators: BTreeMap<String, Pair<usize>> = BTreeMap::new();
         let mut count = |model: &Model, slot: fn(&mut Pair<usize>) -> &mut usize| {
             for id in model.all_nodes() {
@@ -57,8 +63,12 @@ impl SimplificationReport {
             },
             operators,
             size_bytes: Pair { original: 0, candidate: 0 },
-            passes: Vec::new(),
-            checked: 0,
+            passes: finished.steps.iter().map(StepReport::new).collect(),
+            checked: finished.executed,
+            sqnr_db: match &finished.outcome {
+                Some(Outcome::Kept(ratio)) => Some(finite_decibel(*ratio)),
+                _ => None,
+            },
             warnings: Vec::new(),
             verbose: false,
         }
@@ -86,7 +96,13 @@ impl fmt::Display for SimplificationReport {
         row(f, "nodes", counts(&self.nodes))?;
         row(f, "size", [self.size_bytes.original, self.size_bytes.candidate].map(bytes))?;
         if self.checked > 0 {
-            writeln!(f, "executed on {} seeded inputs before and after", self.checked)?;
+            let plural = if self.checked == 1 { "" } else { "s" };
+            let found = self.sqnr_db.map_or(String::new(), |ratio| format!(": {}", decibel(ratio)));
+            writeln!(
+                f,
+                "executed on {} seeded input{plural} before and after{found}",
+                self.checked
+            )?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

@@ -120,7 +120,10 @@ fn case(pass: &dyn Pass, section: &Section) -> Result<Found, String> {
 /// A broken promise and an invalid model are failures that nothing can bless.
 fn run(pass: &dyn Pass, model: &Model, cx: &Context<'_>) -> Result<(Model, String), String> {
     let samples = samples(model);
-    let check = samples.as_ref().ok().map(|samples| Check::on(&Tract, samples, 4).unwrap());
+    let check = samples
+        .as_ref()
+        .ok()
+        .map(|samples| Check::on(&Tract, samples, 4).expect("samples can be read"));
     let borrowed: Vec<Box<dyn Pass + '_>> = vec![Box::new(Borrowed(pass))];
     let finished = match pipeline::run(model.clone(), &borrowed, cx, check.as_ref()) {
         Ok(finished) => finished,

@@ -53,7 +53,7 @@ fn add_unused(model: &mut Model) {
 fn run(name: &str, passes: Vec<Box<dyn Pass>>) -> Result<Finished> {
     let model = load(name);
     let samples = samples(&model, "random:3", &Options::default());
-    let check = Check::on(&Tract, &samples, 3).unwrap();
+    let check = Check::on(&Tract, &samples, 3).expect("samples can be read");
     pipeline::run(model, &passes, &Context::default(), Some(&check))
 }
 
@@ -191,7 +191,7 @@ fn twice(
     let label = format!("{name}, {}", pass().name());
     let calibration = Calibration { engine: &Tract, samples, progress: &() };
     let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
-    let check = Check::on(&Tract, samples, 2).unwrap();
+    let check = Check::on(&Tract, samples, 2).expect("samples can be read");
     let run = |model: &Model| pipeline::run(model.clone(), &[pass()], &cx, Some(&check));
     let finished = match run(model) {
         Err(error) if !runs && error.to_string().starts_with("pass quantize-static") => {

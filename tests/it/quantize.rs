@@ -25,7 +25,7 @@ const CHANNELS: QuantizeOptions = QuantizeOptions {
 fn quantize(model: &Model, samples: &Samples, options: &QuantizeOptions) -> Finished {
     let calibration = Calibration { engine: &Tract, samples, progress: &() };
     let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
-    let check = Check::on(&Tract, samples, 2).unwrap();
+    let check = Check::on(&Tract, samples, 2).expect("samples can be read");
     let passes = pipeline::quantize(options);
     let finished = pipeline::run(model.clone(), &passes, &cx, Some(&check)).expect("it runs");
     for step in &finished.steps {

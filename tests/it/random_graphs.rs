@@ -266,7 +266,7 @@ proptest! {
         let samples = samples(&model, "random:3", &Options { batch: 2, ..Options::default() });
         let calibration = Calibration { engine: &Tract, samples: &samples, progress: &() };
         let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
-        let check = Check::on(&Tract, &samples, 2).unwrap();
+        let check = Check::on(&Tract, &samples, 2).expect("samples can be read");
         // Quantization goes last: the others must not be judged by what it left.
         let passes = order.iter().map(|&i| (PASSES[i].make)());
         let (lossy, exact): (Vec<_>, Vec<_>) =

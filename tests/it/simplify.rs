@@ -18,7 +18,8 @@ fn settle(model: &Model, passes: &[Box<dyn Pass + '_>], when: When) -> Result<Fi
 }
 
 fn simplify(model: &Model) -> Finished {
-    settle(model, &pipeline::simplify(&SimplifyOptions::default()), When::AtEnd).unwrap()
+    settle(model, &pipeline::simplify(&SimplifyOptions::default()), When::AtEnd)
+        .expect("the passes settle")
 }
 
 fn count(model: &Model) -> usize {
@@ -77,7 +78,7 @@ fn turn(model: &mut Model, from: &str, to: &str) -> bool {
 fn chain() -> Model {
     let text = r#"<ir_version: 8, opset_import: ["" : 17]>
         g (float[2] x) => (float[2] y) { a = Neg (x) b = Identity (a) y = Abs (b) }"#;
-    read::text(text).unwrap()
+    read::text(text).expect("a text form")
 }
 
 #[test]

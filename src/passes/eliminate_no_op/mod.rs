@@ -23,8 +23,11 @@ pub struct Plan {
 /// The input slot that a node returns unchanged.
 type Returned = Option<usize>;
 
+/// When an operator does nothing.
+type NoOp = fn(&Site<'_>) -> Returned;
+
 /// For each operator, when it does nothing.
-const TABLE: &[(&str, fn(&Site<'_>) -> Returned)] = &[
+const TABLE: &[(&str, NoOp)] = &[
     ("Add", arithmetic::add),
     ("And", arithmetic::and),
     ("BitwiseAnd", arithmetic::bitwise_and),
