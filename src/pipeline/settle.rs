@@ -14,6 +14,10 @@ use crate::pipeline::{Check, Outcome};
 /// models from exporters settle in two to five.
 const ROUNDS: usize = 64;
 
+/// Rounds that look everywhere. The second does, too, because what is known of extents when it starts
+/// includes what the first one folded, far from its edits.
+const FULL_ROUNDS: usize = 2;
+
 /// When promises are checked by execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum When {
@@ -24,7 +28,7 @@ pub enum When {
     EachPass,
 }
 
-/// Runs `passes` in order, round after round, until a round changes nothing. From the second round
+/// Runs `passes` in order, round after round, until a round changes nothing. From the third round
 /// on a pass looks only where something was edited since it last ran. The result is verified and,
 /// with `check`, executed; a pass that breaks its promise is rolled back, and the others go on
 /// without it. A model that cannot be executed is changed only by passes whose promise is exact.
@@ -112,11 +116,11 @@ impl<'a> Rounds<'a> {
 
     fn run(mut self, mut model: Model) -> Result<Finished> {
         let original = model.clone();
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let mark = model.edits();
             let shapes = Shapes::infer(&model, &Assume::default());
             for index in 0..self.passes.len() {
-                model = self.step(model, index, &shapes)?;
+                model = self.step(model, index, &shapes, round < FULL_ROUNDS)?;
             }
             if model.edits() == mark {
                 model.verify().map_err(Error::from)?;
@@ -134,13 +138,20 @@ impl<'a> Rounds<'a> {
     }
 
     /// One pass, where something changed since it last ran.
-    fn step(&mut self, model: Model, index: usize, shapes: &Shapes) -> Result<Model> {
+    fn step(
+        &mut self,
+        model: Model,
+        index: usize,
+        shapes: &Shapes,
+        everywhere: bool,
+    ) -> Result<Model> {
         let pass = &self.passes[index];
         let broken = matches!(self.steps[index].outcome, Some(Outcome::Broken(_)));
         if broken || (self.exact_only && pass.promise() != Promise::Exact) {
             return Ok(model);
         }
-        let near = self.seen[index].map(|mark| model.edited_since(mark, pass.reach()));
+        let mark = self.seen[index].filter(|_| !everywhere);
+        let near = mark.map(|mark| model.edited_since(mark, pass.reach()));
         if near.as_ref().is_some_and(Vec::is_empty) {
             return Ok(model);
         }
