@@ -102,8 +102,11 @@ fn along(
     channels: usize,
 ) -> Result<Vec<f64>, String> {
     let tensor = parameter(model, value)?;
-    let values = tensor.to_f64().map_err(|error| error.to_string())?;
     let dims = tensor.dims();
+    if tensor.len() > channels {
+        return Err("the constant has more elements than channels".into());
+    }
+    let values = tensor.to_f64().map_err(|error| error.to_string())?;
     // Position of the channel axis among the constant's own axes, aligned at the end.
     let axis = if axis < 0 { rank.checked_add_signed(axis) } else { Some(axis.unsigned_abs()) };
     let own = axis.and_then(|axis| (axis + dims.len()).checked_sub(rank));

@@ -55,7 +55,8 @@ const LARGEST_COPY: usize = 4 << 10;
 /// New parameters of a layer.
 pub(super) struct Absorbed {
     layer: Layer,
-    weight: Tensor,
+    /// `None` where it stays as it is.
+    weight: Option<Tensor>,
     /// `None` where the layer has none and needs none.
     bias: Option<Tensor>,
 }
@@ -148,6 +149,19 @@ impl Layer {
                 affine.factor.len()
             ));
         }
+        let bias = self.new_bias(model, affine)?;
+        let bias = match (self.kind, bias) {
+            (Kind::MatMul, Some(_)) => return Err("MatMul has no bias".into()),
+            (_, bias) => bias.map(|bias| store(&weight, &[self.channels], &bias)).transpose()?,
+        };
+        // A weight of a gigabyte is not copied to be multiplied by 1.
+        let scaled = affine.factor.iter().any(|&x| x != 1.0);
+        let weight = scaled.then(|| self.scaled(&weight, affine)).transpose()?;
+        Ok(Absorbed { layer: self, weight, bias })
+    }
+
+    /// The weight with the factors of its output channels.
+    fn scaled(&self, weight: &Tensor, affine: &Affine) -> Result<Tensor, String> {
         let mut values = weight.to_f64().map_err(|error| error.to_string())?;
         let dims = weight.dims();
         match self.kind {
@@ -162,13 +176,7 @@ impl Layer {
             Kind::Gemm { axis } => scale(&mut values, dims, axis, |_, c| affine.factor[c]),
             Kind::MatMul => scale(&mut values, dims, dims.len() - 1, |_, c| affine.factor[c]),
         }
-        let bias = self.new_bias(model, affine)?;
-        let bias = match (self.kind, bias) {
-            (Kind::MatMul, Some(_)) => return Err("MatMul has no bias".into()),
-            (_, bias) => bias.map(|bias| store(&weight, &[self.channels], &bias)).transpose()?,
-        };
-        let weight = store(&weight, weight.dims(), &values)?;
-        Ok(Absorbed { layer: self, weight, bias })
+        store(weight, dims, &values)
     }
 
     /// The bias after `affine`; `None` when the layer has none and none is needed.
@@ -206,7 +214,9 @@ impl Absorbed {
     pub fn apply(self, model: &mut Model) -> String {
         let Layer { node, weight, bias, bias_slot, .. } = self.layer;
         let place = model.label(node);
-        put(model, node, WEIGHT_SLOT, weight, self.weight);
+        if let Some(tensor) = self.weight {
+            put(model, node, WEIGHT_SLOT, weight, tensor);
+        }
         if let Some(tensor) = self.bias {
             match bias {
                 Some(bias) => put(model, node, bias_slot, bias, tensor),

@@ -63,10 +63,9 @@ impl<'a> Look<'a> {
 
     /// A constant of one element.
     pub fn scalar(&self, value: ValueId) -> Option<f64> {
-        match constant(self.model, value)?.to_f64().ok()?[..] {
-            [x] => Some(x),
-            _ => None,
-        }
+        // Weights are asked, too: they must not be converted for this.
+        let tensor = constant(self.model, value).filter(|tensor| tensor.len() == 1)?;
+        tensor.to_f64().ok()?.first().copied()
     }
 
     /// `value` as a sum of something and a constant number.
