@@ -56,6 +56,7 @@ if [[ -f $ONNXPRESS_SHARED/models/models.json && -d $ONNXPRESS_SHARED/data ]]; t
     check check_roundtrip "$venv/bin/python" "$peers/check_roundtrip.py"
     check quantize_models "$venv/bin/python" "$peers/quantize_models.py"
     check all_models "$venv/bin/python" "$peers/all_models.py"
+    check simplify_models "$venv/bin/python" "$peers/simplify_models.py"
 else
     skip "check_roundtrip, quantize_models, all_models" "no models/ and data/ in $ONNXPRESS_SHARED"
 fi
