@@ -1,6 +1,6 @@
 //! A body that always runs moves into the graph around it.
 
-use crate::ir::{At, Declared, Def, GraphId, Model, NewNode, NodeId, Use, ValueId};
+use crate::ir::{At, Declared, Def, GraphId, Model, NewNode, NodeId, ValueId};
 
 impl Model {
     /// Whether [`Model::hoist`] can take `body` out of `node`: it has no inputs, returns as many
@@ -8,14 +8,11 @@ impl Model {
     /// can be made by other nodes.
     pub fn can_hoist(&self, node: NodeId, body: GraphId) -> bool {
         let (entry, graph) = (self.node(node), self.graph(body));
-        let mentioned = |value: ValueId| {
-            self.value(value).uses().iter().any(|u| matches!(u, Use::Carried { .. }))
-        };
         graph.inputs.is_empty()
             && graph.carried.is_empty()
             && graph.sparse_initializers.is_empty()
             && graph.outputs.len() >= entry.outputs.len()
-            && !entry.outputs.iter().flatten().any(|&output| mentioned(output))
+            && !self.is_kept(node)
     }
 
     /// Replaces a control-flow node by the nodes of `body`, one of its bodies; its outputs keep

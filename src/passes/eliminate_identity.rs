@@ -1,22 +1,16 @@
 //! `eliminate-identity`: see `docs/passes/eliminate-identity.md`.
 
 use crate::analysis::Shapes;
-use crate::ir::{Model, NodeId, ValueId};
+use crate::ir::{Model, NodeId};
+use crate::passes::bypass::Bypass;
 use crate::passes::{Match, Promise, Rule};
 
 /// Removes Identity nodes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EliminateIdentity;
 
-/// The node, what it reads, what it makes.
-pub struct Plan {
-    node: NodeId,
-    from: ValueId,
-    to: ValueId,
-}
-
 impl Rule for EliminateIdentity {
-    type Plan = Plan;
+    type Plan = Bypass;
 
     fn name(&self) -> &'static str {
         "eliminate-identity"
@@ -30,26 +24,16 @@ impl Rule for EliminateIdentity {
         Promise::Exact
     }
 
-    fn find(&self, model: &Model, node: NodeId, _: &Shapes) -> Match<Plan> {
+    fn find(&self, model: &Model, node: NodeId, _: &Shapes) -> Match<Bypass> {
         let entry = model.node(node);
-        let (true, Some(to), Some(from)) =
-            (entry.is("Identity"), entry.input(0), entry.only_output())
-        else {
-            return Match::No;
-        };
-        if !model.can_substitute(from, to) {
-            return Match::Refused(format!(
-                "`{}` must keep its name, and `{}` cannot take it",
-                model.value(from).name(),
-                model.value(to).name()
-            ));
+        match entry.input(0).filter(|_| entry.is("Identity")) {
+            Some(to) => Bypass::find(model, node, to),
+            None => Match::No,
         }
-        Match::Yes(Plan { node, from, to })
     }
 
-    fn apply(&self, model: &mut Model, plan: Plan) -> String {
-        model.substitute(plan.from, plan.to);
-        model.remove_node(plan.node);
+    fn apply(&self, model: &mut Model, plan: Bypass) -> String {
+        plan.apply(model);
         "removed".into()
     }
 }

@@ -4,7 +4,7 @@ use crate::analysis::Shapes;
 use crate::ir::ops::{BatchNorm, Conv, Gemm};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::passes::fuse_batch_norm::affine;
-use crate::passes::linear::{Affine, parameter, put, store};
+use crate::passes::linear::{Affine, BIAS_SLOT, WEIGHT_SLOT, parameter, put, store};
 use crate::passes::{Match, Promise, Rule};
 use crate::tensor::Tensor;
 
@@ -61,13 +61,13 @@ impl Rule for FuseLeadingNorm {
 
     fn apply(&self, model: &mut Model, plan: Plan) -> String {
         let (old, tensor) = plan.weight;
-        put(model, plan.layer, 1, old, tensor);
+        put(model, plan.layer, WEIGHT_SLOT, old, tensor);
         match plan.bias {
-            (Some(old), tensor) => put(model, plan.layer, 2, old, tensor),
+            (Some(old), tensor) => put(model, plan.layer, BIAS_SLOT, old, tensor),
             (None, tensor) => {
                 let name = format!("{}_bias", model.value(old).name());
                 let bias = model.add_initializer(model.node(plan.layer).graph(), &name, tensor);
-                model.set_input(plan.layer, 2, Some(bias));
+                model.set_input(plan.layer, BIAS_SLOT, Some(bias));
             }
         }
         model.set_input(plan.layer, 0, Some(plan.from));

@@ -20,9 +20,8 @@ pub(super) struct Layer {
     kind: Kind,
     /// The weight: of a BatchNormalization, its factors.
     weight: ValueId,
-    /// The offset, and the input slot where it stands or would stand.
+    /// The offset.
     bias: Option<ValueId>,
-    bias_slot: usize,
     /// What it makes.
     pub y: ValueId,
     /// Axis of the output that counts channels: from the front, or from the back when negative.
@@ -46,7 +45,9 @@ enum Kind {
 }
 
 /// Where all layers have their weight.
-const WEIGHT_SLOT: usize = 1;
+pub(super) const WEIGHT_SLOT: usize = 1;
+/// Where they have their bias, if they can have one.
+pub(super) const BIAS_SLOT: usize = 2;
 
 /// Most bytes of a shared parameter that gets a copy of its own for a layer that changes it, 4 KiB:
 /// biases and factors of channels, no weights.
@@ -75,7 +76,7 @@ impl Layer {
                 }
             };
             let (weight, bias, y) = (conv.w, conv.b, conv.y);
-            return Some(Self { node, kind, weight, bias, bias_slot: 2, y, axis: 1, channels });
+            return Some(Self { node, kind, weight, bias, y, axis: 1, channels });
         }
         if let Some(gemm) = Gemm::of(model, node) {
             // The factors of product and bias would have to be divided out.
@@ -83,47 +84,20 @@ impl Layer {
             let axis = gemm.output_axis();
             let channels = *dims(gemm.b).filter(|dims| plain && dims.len() == 2)?.get(axis)?;
             let (kind, weight, bias) = (Kind::Gemm { axis }, gemm.b, gemm.c);
-            return Some(Self {
-                node,
-                kind,
-                weight,
-                bias,
-                bias_slot: 2,
-                y: gemm.y,
-                axis: -1,
-                channels,
-            });
+            return Some(Self { node, kind, weight, bias, y: gemm.y, axis: -1, channels });
         }
         if let Some(norm) = BatchNorm::of(model, node) {
             let channels = *dims(norm.scale)?.first()?;
             let (weight, bias) = (norm.scale, Some(norm.bias));
             let kind = Kind::BatchNorm;
-            return Some(Self {
-                node,
-                kind,
-                weight,
-                bias,
-                bias_slot: 2,
-                y: norm.y,
-                axis: 1,
-                channels,
-            });
+            return Some(Self { node, kind, weight, bias, y: norm.y, axis: 1, channels });
         }
         let entry = model.node(node);
         if entry.is("MatMul") {
             let (weight, y) = (entry.input(1)?, entry.only_output()?);
             let channels = *dims(weight).filter(|dims| dims.len() >= 2)?.last()?;
             let kind = Kind::MatMul;
-            return Some(Self {
-                node,
-                kind,
-                weight,
-                bias: None,
-                bias_slot: 2,
-                y,
-                axis: -1,
-                channels,
-            });
+            return Some(Self { node, kind, weight, bias: None, y, axis: -1, channels });
         }
         None
     }
@@ -212,14 +186,14 @@ impl Layer {
 impl Absorbed {
     /// Gives the layer its new parameters, and returns its name for the report.
     pub fn apply(self, model: &mut Model) -> String {
-        let Layer { node, weight, bias, bias_slot, .. } = self.layer;
+        let Layer { node, weight, bias, .. } = self.layer;
         let place = model.label(node);
         if let Some(tensor) = self.weight {
             put(model, node, WEIGHT_SLOT, weight, tensor);
         }
         if let Some(tensor) = self.bias {
             match bias {
-                Some(bias) => put(model, node, bias_slot, bias, tensor),
+                Some(bias) => put(model, node, BIAS_SLOT, bias, tensor),
                 None => {
                     let graph = model.node(node).graph();
                     let layer = model.value(weight).name();
@@ -228,7 +202,7 @@ impl Absorbed {
                         None => format!("{layer}_bias"),
                     };
                     let bias = model.add_initializer(graph, &name, tensor);
-                    model.set_input(node, bias_slot, Some(bias));
+                    model.set_input(node, BIAS_SLOT, Some(bias));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Edits: each pass changes a model in one way. Passes open no files and know no engine.
 
+mod bypass;
 mod convert_constant;
 mod convert_opset;
 mod eliminate_common;

@@ -5,20 +5,14 @@ mod data;
 mod site;
 
 use crate::analysis::Shapes;
-use crate::ir::{Model, NodeId, ValueId};
+use crate::ir::{Model, NodeId};
+use crate::passes::bypass::Bypass;
 use crate::passes::eliminate_no_op::site::Site;
 use crate::passes::{Match, Promise, Rule};
 
 /// Removes nodes that return one of their inputs unchanged, bit by bit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EliminateNoOp;
-
-/// The node, what it returns unchanged, what it calls it.
-pub struct Plan {
-    node: NodeId,
-    from: ValueId,
-    to: ValueId,
-}
 
 /// The input slot that a node returns unchanged.
 type Returned = Option<usize>;
@@ -69,7 +63,7 @@ const TABLE: &[(&str, NoOp)] = &[
 ];
 
 impl Rule for EliminateNoOp {
-    type Plan = Plan;
+    type Plan = Bypass;
 
     fn name(&self) -> &'static str {
         "eliminate-no-op"
@@ -83,7 +77,7 @@ impl Rule for EliminateNoOp {
         Promise::Exact
     }
 
-    fn find(&self, model: &Model, node: NodeId, shapes: &Shapes) -> Match<Plan> {
+    fn find(&self, model: &Model, node: NodeId, shapes: &Shapes) -> Match<Bypass> {
         let entry = model.node(node);
         if !entry.is_standard() || model.function_of(entry).is_some() {
             return Match::No;
@@ -93,20 +87,14 @@ impl Rule for EliminateNoOp {
         };
         let site = Site { model, node: entry, shapes };
         let returned = TABLE[row].1(&site).and_then(|slot| entry.input(slot));
-        let (Some(to), Some(from)) = (returned, entry.only_output()) else { return Match::No };
-        if !model.can_substitute(from, to) {
-            return Match::Refused(format!(
-                "`{}` must keep its name, and `{}` cannot take it",
-                model.value(from).name(),
-                model.value(to).name()
-            ));
+        match returned {
+            Some(to) => Bypass::find(model, node, to),
+            None => Match::No,
         }
-        Match::Yes(Plan { node, from, to })
     }
 
-    fn apply(&self, model: &mut Model, plan: Plan) -> String {
-        model.substitute(plan.from, plan.to);
-        model.remove_node(plan.node);
+    fn apply(&self, model: &mut Model, plan: Bypass) -> String {
+        plan.apply(model);
         "removed: it returns its input unchanged".into()
     }
 }
