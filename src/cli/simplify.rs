@@ -95,7 +95,7 @@ impl Simplify {
         let mut original = io::load(&self.model, &self.talk.words)?;
         let axes = FixedAxes { dims: self.fix_dim.clone(), shapes: self.fix_shape.clone() };
         axes.apply(&mut original.model)?;
-        let engine = self.engine.start()?;
+        let engine = self.engine.start_briefly()?;
         let mut warnings = Vec::new();
         let check = self.check(&engine, &original.model)?;
         let passes = pipeline::simplify(&SimplifyOptions {
@@ -115,11 +115,10 @@ impl Simplify {
         kept.into_iter().for_each(|value| finished.model.unpin(value));
         self.raised(&finished)?;
         let encoded = self.output.encode(&finished.model, original.external)?;
-        if finished.executed == 0 {
-            warnings.push(match self.check {
-                0 => "not executed: --check 0".to_owned(),
-                _ => "not executed: see the passes".to_owned(),
-            });
+        if self.check == 0 {
+            warnings.push("not executed: --check 0".to_owned());
+        } else if finished.executed == 0 && finished.promise().is_some() {
+            warnings.push("not executed: see the passes".to_owned());
         }
         warnings.extend(taken_back(&finished.steps));
         let sizes = Pair { original: original.byte_size, candidate: encoded.len() as u64 };

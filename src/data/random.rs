@@ -1,7 +1,25 @@
 //! Samples that depend on nothing but a seed.
 
+use bytes::Bytes;
+
 use crate::data::convert::{push_float, push_integer};
-use crate::tensor::DType;
+use crate::error::{Result, err};
+use crate::tensor::{DType, Tensor, element_count};
+
+/// A standard normal tensor of a float type; equal for equal seeds and streams, independent of those
+/// of other streams.
+///
+/// # Errors
+/// When the tensor is too large for the memory.
+pub fn random_tensor(dtype: DType, dims: &[usize], seed: u64, stream: u64) -> Result<Tensor> {
+    let too_large = || err!(Data, "a random tensor of dims {dims:?} is too large");
+    let count = element_count(dims).ok_or_else(too_large)?;
+    let mut out = Vec::new();
+    let bytes = dtype.byte_len(count).ok_or_else(too_large)?;
+    out.try_reserve_exact(bytes).map_err(|_| too_large())?;
+    SplitMix64::for_sample(seed, stream, 0).fill(&mut out, dtype, count, 0);
+    Tensor::new(dtype, dims.to_vec(), Bytes::from(out))
+}
 
 /// SplitMix64 (Steele, Lea and Flood 2014): one 64-bit state, good enough to fill test inputs.
 #[derive(Debug, Clone)]

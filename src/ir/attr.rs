@@ -67,6 +67,31 @@ impl Attribute {
             carried: Bytes::new(),
         }
     }
+
+    /// Whether two attributes say the same, bit by bit; how they are stored does not matter.
+    pub fn is_same(&self, other: &Self) -> bool {
+        use AttrValue as A;
+        let bits = |xs: &[f32]| xs.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        let tensors = |xs: &[Stored], ys: &[Stored]| {
+            xs.iter().map(|x| &x.tensor).eq(ys.iter().map(|y| &y.tensor))
+        };
+        self.name == other.name
+            && match (&self.value, &other.value) {
+                (A::Float(a), A::Float(b)) => a.to_bits() == b.to_bits(),
+                (A::Int(a), A::Int(b)) => a == b,
+                (A::String(a), A::String(b)) => a == b,
+                (A::Tensor(a), A::Tensor(b)) => a.tensor == b.tensor,
+                (A::Graph(a), A::Graph(b)) => a == b,
+                (A::Floats(a), A::Floats(b)) => bits(a) == bits(b),
+                (A::Ints(a), A::Ints(b)) => a == b,
+                (A::Strings(a), A::Strings(b)) => a == b,
+                (A::Tensors(a), A::Tensors(b)) => tensors(a, b),
+                (A::Graphs(a), A::Graphs(b)) => a == b,
+                (A::Reference { name: a, .. }, A::Reference { name: b, .. }) => a == b,
+                (A::Opaque, A::Opaque) => self.carried == other.carried,
+                _ => false,
+            }
+    }
 }
 
 impl AttrValue {

@@ -477,7 +477,7 @@ impl Model {
         }
     }
 
-    fn drop_use(&mut self, value: ValueId, use_: Use) {
+    pub(super) fn drop_use(&mut self, value: ValueId, use_: Use) {
         let uses = &mut self.values[value.index()].uses;
         if let Some(position) = uses.iter().rposition(|u| *u == use_) {
             uses.remove(position);

@@ -15,6 +15,7 @@ mod model;
 pub(crate) mod names;
 mod node;
 pub mod ops;
+mod part;
 pub mod schema;
 mod types;
 mod value;

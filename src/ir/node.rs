@@ -117,6 +117,12 @@ impl Node {
         &self.attributes
     }
 
+    /// Whether both nodes have the same attributes, in the same order.
+    pub fn has_same_attributes(&self, other: &Self) -> bool {
+        self.attributes.len() == other.attributes.len()
+            && self.attributes.iter().zip(&other.attributes).all(|(a, b)| a.is_same(b))
+    }
+
     /// Value of the attribute `name`.
     pub fn attr(&self, name: &str) -> Option<&AttrValue> {
         self.attributes.iter().find(|a| a.name == name).map(|a| &a.value)

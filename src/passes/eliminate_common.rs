@@ -132,26 +132,9 @@ fn merge(model: &mut Model, first: NodeId, second: NodeId) -> bool {
 
 fn equal(model: &Model, a: NodeId, b: NodeId) -> bool {
     let (a, b) = (model.node(a), model.node(b));
-    let same = |a: &Attribute, b: &Attribute| a.name == b.name && equal_values(&a.value, &b.value);
     (a.op(), a.domain(), a.inputs()) == (b.op(), b.domain(), b.inputs())
         && a.outputs().len() == b.outputs().len()
-        && a.attributes().len() == b.attributes().len()
-        && a.attributes().iter().zip(b.attributes()).all(|(a, b)| same(a, b))
-}
-
-/// Equal bit by bit; what the IR does not model is never equal.
-fn equal_values(a: &AttrValue, b: &AttrValue) -> bool {
-    let bits = |xs: &[f32]| xs.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    match (a, b) {
-        (AttrValue::Float(a), AttrValue::Float(b)) => a.to_bits() == b.to_bits(),
-        (AttrValue::Int(a), AttrValue::Int(b)) => a == b,
-        (AttrValue::String(a), AttrValue::String(b)) => a == b,
-        (AttrValue::Tensor(a), AttrValue::Tensor(b)) => a.tensor == b.tensor,
-        (AttrValue::Floats(a), AttrValue::Floats(b)) => bits(a) == bits(b),
-        (AttrValue::Ints(a), AttrValue::Ints(b)) => a == b,
-        (AttrValue::Strings(a), AttrValue::Strings(b)) => a == b,
-        _ => false,
-    }
+        && a.has_same_attributes(b)
 }
 
 fn hash_attribute(attribute: &Attribute, hasher: &mut DefaultHasher) {

@@ -1,5 +1,7 @@
 //! Promises are checked by execution: outputs before and after a pass on the same inputs.
 
+use std::collections::HashSet;
+
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
@@ -89,13 +91,27 @@ impl<'a> Check<'a> {
     }
 }
 
-/// Whether outputs moved no further than promised.
-pub(super) fn judge(promise: Promise, before: &Outputs, after: &Outputs) -> Outcome {
-    let limit = match promise {
+/// The smallest signal-to-noise ratio that a promise allows, in decibel.
+fn limit(promise: Promise) -> f64 {
+    match promise {
         Promise::Exact => EXACT_DB,
         Promise::Rounding => ROUNDING_DB,
         Promise::Lossy => LOSSY_DB,
-    };
+    }
+}
+
+/// The names of the outputs that moved further than promised.
+pub(super) fn differing(promise: Promise, before: &Outputs, after: &Outputs) -> HashSet<String> {
+    let runs =
+        before.iter().zip(after).filter_map(|(a, b)| Some((a.as_ref().ok()?, b.as_ref().ok()?)));
+    let drifts = runs.filter_map(|(before, after)| drift(before, after, Tensor::len).ok());
+    let far = drifts.flat_map(|found| found.outputs);
+    far.filter(|output| output.distance.sqnr_db() < limit(promise)).map(|o| o.name).collect()
+}
+
+/// Whether outputs moved no further than promised.
+pub(super) fn judge(promise: Promise, before: &Outputs, after: &Outputs) -> Outcome {
+    let limit = limit(promise);
     let mut worst = (f64::INFINITY, String::new());
     for (before, after) in before.iter().zip(after) {
         // Not every shape of free axes suits a model.

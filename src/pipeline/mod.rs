@@ -2,12 +2,15 @@
 
 mod check;
 mod declare;
+mod edits;
 mod fix;
 mod inputs;
+mod parts;
 mod probe;
 mod recipe;
 mod run;
 mod settle;
+mod witness;
 
 pub use check::{Check, Inputs, Outcome};
 pub use declare::declare_shapes;

@@ -24,7 +24,7 @@ pub struct Step {
 }
 
 /// The model after all passes, and how it went.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Finished {
     /// The edited model.
     pub model: Model,
@@ -34,6 +34,15 @@ pub struct Finished {
     pub executed: usize,
     /// What execution said about all passes together, when it was asked once at the end.
     pub outcome: Option<Outcome>,
+    /// Only rewritten parts were executed: why not the whole model, and how many nodes they had.
+    pub parts: Option<(String, usize)>,
+}
+
+impl Finished {
+    /// The weakest promise of the passes that changed something; `None` when nothing was changed.
+    pub fn promise(&self) -> Option<Promise> {
+        self.steps.iter().filter(|step| step.report.changed()).map(|step| step.promise).max()
+    }
 }
 
 /// Runs `passes` on `model`. After each pass that changed something the model is verified and, when
@@ -77,7 +86,7 @@ pub fn run(
         Some(Ok(outputs)) => ran(outputs),
         _ => 0,
     };
-    Ok(Finished { model, steps, executed, outcome: None })
+    Ok(Finished { model, steps, executed, ..Finished::default() })
 }
 
 /// The verdict on an edited model, and the outputs that the next pass starts from.
@@ -94,7 +103,7 @@ pub(super) fn verdict(
             return (Outcome::NotExecuted(error.to_string()), Err(error));
         }
         Err(error) => {
-            let text = format!("its promise ({promise}) cannot be checked by execution: {error}");
+            let text = unchecked(promise, &error.to_string());
             return (Outcome::Broken(text), Err(error));
         }
     };
@@ -103,6 +112,11 @@ pub(super) fn verdict(
         Outcome::Kept(ratio) => (Outcome::Kept(ratio), Ok(after)),
         outcome => (outcome, Ok(known)),
     }
+}
+
+/// Why an edit is taken back that nothing can check.
+pub(super) fn unchecked(promise: Promise, reason: &str) -> String {
+    format!("its promise ({promise}) cannot be checked by execution: {reason}")
 }
 
 /// Names, types and order of inputs and outputs are the public contract of a model. Only inputs

@@ -6,8 +6,8 @@ use crate::analysis::{Assume, Shapes};
 use crate::error::{Error, Result, err};
 use crate::ir::Model;
 use crate::passes::{Context, Pass, Promise, Report};
-use crate::pipeline::check::{Outputs, ran};
-use crate::pipeline::run::{Finished, Step, same_interface, verdict};
+use crate::pipeline::run::{Finished, Step, same_interface, unchecked};
+use crate::pipeline::witness::Witness;
 use crate::pipeline::{Check, Outcome};
 
 /// Rounds after which passes must have settled. Each round carries facts through a whole model;
@@ -30,8 +30,9 @@ pub enum When {
 
 /// Runs `passes` in order, round after round, until a round changes nothing. From the third round
 /// on a pass looks only where something was edited since it last ran. The result is verified and,
-/// with `check`, executed; a pass that breaks its promise is rolled back, and the others go on
-/// without it. A model that cannot be executed is changed only by passes whose promise is exact.
+/// with `check`, executed: as a whole, or, where that is not possible or would take long, the parts
+/// that were rewritten. A pass that breaks its promise is rolled back, and the others go on without
+/// it. What cannot be executed is changed only by passes whose promise is exact.
 ///
 /// # Errors
 /// When a pass fails, or leaves an invalid model or another interface, or when passes undo each
@@ -44,58 +45,39 @@ pub fn settle(
     when: When,
 ) -> Result<Finished> {
     let Some(check) = check else { return Rounds::new(passes, cx).run(model) };
-    let before = check.outputs(&model);
-    let executed = match &before {
-        Ok(outputs) => ran(outputs),
-        Err(error) => return unexecuted(model, passes, cx, error),
+    let at_end = match when {
+        When::AtEnd => Some(Rounds::new(passes, cx).run(model.clone())?),
+        When::EachPass => None,
     };
-    if when == When::AtEnd {
-        let mut finished = Rounds::new(passes, cx).run(model.clone())?;
-        let changed = || finished.steps.iter().filter(|step| step.report.changed());
-        let promise = changed().map(|step| step.promise).max();
-        finished.executed = executed;
-        let Some(promise) = promise else { return Ok(finished) };
-        let known = before.clone();
-        let (outcome, _) = verdict(check, promise, known, &finished.model);
-        if !matches!(outcome, Outcome::Broken(_)) {
+    let mut witness = Witness::new(check, &model);
+    if let Some(mut finished) = at_end {
+        let Some(promise) = finished.promise() else { return Ok(finished) };
+        let outcome = witness.judge(promise, &model, &finished.model);
+        let outcome = match outcome {
+            // Random numbers may not be what stands there: the whole model knows better.
+            Outcome::Broken(_) | Outcome::NotExecuted(_) if witness.widen() => {
+                witness.judge(promise, &model, &finished.model)
+            }
+            outcome => outcome,
+        };
+        if let Outcome::Kept(_) = outcome {
             finished.outcome = Some(outcome);
-            return Ok(finished);
+            return Ok(witness.sign(finished));
         }
     }
     let mut rounds = Rounds::new(passes, cx);
-    rounds.each = Some((check, before));
-    Ok(Finished { executed, ..rounds.run(model)? })
-}
-
-/// Runs the exact passes only, and says why the others did not run.
-fn unexecuted(
-    model: Model,
-    passes: &[Box<dyn Pass + '_>],
-    cx: &Context<'_>,
-    error: &Error,
-) -> Result<Finished> {
-    let mut rounds = Rounds::new(passes, cx);
-    rounds.exact_only = true;
-    let mut finished = rounds.run(model)?;
-    for step in &mut finished.steps {
-        if step.promise != Promise::Exact {
-            let text =
-                format!("its promise ({}) cannot be checked by execution: {error}", step.promise);
-            step.report.refuse("model", text);
-        } else if step.report.changed() {
-            step.outcome = Some(Outcome::NotExecuted(error.to_string()));
-        }
-    }
-    Ok(finished)
+    rounds.each = Some(witness);
+    rounds.run(model)
 }
 
 /// The state of a run.
 struct Rounds<'a> {
     passes: &'a [Box<dyn Pass + 'a>],
     cx: &'a Context<'a>,
-    /// Checks each pass, with the outputs of the model as it is.
-    each: Option<(&'a Check<'a>, Result<Outputs>)>,
-    exact_only: bool,
+    /// Checks each pass.
+    each: Option<Witness<'a>>,
+    /// Passes that do not run any more.
+    off: Vec<bool>,
     steps: Vec<Step>,
     /// For each pass, the mark in the journal of edits up to which it has seen the model.
     seen: Vec<Option<usize>>,
@@ -111,7 +93,14 @@ impl<'a> Rounds<'a> {
             time: Duration::ZERO,
         };
         let steps = passes.iter().map(|pass| step(&**pass)).collect();
-        Self { passes, cx, each: None, exact_only: false, steps, seen: vec![None; passes.len()] }
+        Self {
+            passes,
+            cx,
+            each: None,
+            off: vec![false; passes.len()],
+            steps,
+            seen: vec![None; passes.len()],
+        }
     }
 
     fn run(mut self, mut model: Model) -> Result<Finished> {
@@ -125,7 +114,11 @@ impl<'a> Rounds<'a> {
             if model.edits() == mark {
                 model.verify().map_err(Error::from)?;
                 same_interface(&original, &model, "the passes")?;
-                return Ok(Finished { model, steps: self.steps, executed: 0, outcome: None });
+                let finished = Finished { model, steps: self.steps, ..Finished::default() };
+                return Ok(match self.each {
+                    Some(witness) => witness.sign(finished),
+                    None => finished,
+                });
             }
         }
         let last = self.steps.iter().filter(|step| step.report.changed()).map(|step| step.name);
@@ -146,8 +139,7 @@ impl<'a> Rounds<'a> {
         everywhere: bool,
     ) -> Result<Model> {
         let pass = &self.passes[index];
-        let broken = matches!(self.steps[index].outcome, Some(Outcome::Broken(_)));
-        if broken || (self.exact_only && pass.promise() != Promise::Exact) {
+        if self.off[index] {
             return Ok(model);
         }
         let mark = self.seen[index].filter(|_| !everywhere);
@@ -164,21 +156,29 @@ impl<'a> Rounds<'a> {
         self.seen[index] = Some(edited.edits());
         let step = &mut self.steps[index];
         step.time += start.elapsed();
-        let (Some((check, known)), Some(kept), true) = (&mut self.each, kept, report.changed())
-        else {
+        let (Some(witness), Some(kept), true) = (&mut self.each, kept, report.changed()) else {
             step.report.extend(report);
             return Ok(edited);
         };
         edited
             .verify()
             .map_err(|v| Error::from(v).at(format_args!("after pass {}", pass.name())))?;
-        let (outcome, next) = verdict(check, pass.promise(), known.clone(), &edited);
-        *known = next;
-        let broken = matches!(outcome, Outcome::Broken(_));
-        step.outcome = Some(outcome);
-        if broken {
-            return Ok(kept);
+        let outcome = witness.judge(pass.promise(), &kept, &edited);
+        match &outcome {
+            // Execution is a witness, not a wall: what is exact needs none.
+            Outcome::NotExecuted(reason) if pass.promise() != Promise::Exact => {
+                step.report.refuse("model", unchecked(pass.promise(), reason));
+                self.off[index] = true;
+                return Ok(kept);
+            }
+            Outcome::Broken(_) => {
+                step.outcome = Some(outcome);
+                self.off[index] = true;
+                return Ok(kept);
+            }
+            _ => {}
         }
+        step.outcome = Some(outcome);
         step.report.extend(report);
         Ok(edited)
     }

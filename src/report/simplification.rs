@@ -27,6 +27,9 @@ pub struct SimplificationReport {
     pub passes: Vec<StepReport>,
     /// Inputs on which original and result were executed; 0 when they were not.
     pub checked: usize,
+    /// Only the rewritten parts were executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
     /// Smallest signal-to-noise ratio of all outputs there, when it was asked once for all passes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sqnr_db: Option<f64>,
@@ -35,6 +38,15 @@ pub struct SimplificationReport {
     /// Show every edit in the text view.
     #[serde(skip)]
     pub verbose: bool,
+}
+
+/// What was executed instead of the whole model.
+#[derive(Debug, Clone, Serialize)]
+pub struct Parts {
+    /// Nodes of the result in the parts that were executed, those that compute shapes among them.
+    pub nodes: usize,
+    /// Why it was not the whole model.
+    pub reason: String,
 }
 
 impl SimplificationReport {
@@ -65,6 +77,11 @@ impl SimplificationReport {
             size_bytes: Pair { original: 0, candidate: 0 },
             passes: finished.steps.iter().map(StepReport::new).collect(),
             checked: finished.executed,
+            parts: finished
+                .parts
+                .as_ref()
+                .filter(|_| finished.executed > 0)
+                .map(|(reason, nodes)| Parts { nodes: *nodes, reason: reason.clone() }),
             sqnr_db: match &finished.outcome {
                 Some(Outcome::Kept(ratio)) => Some(finite_decibel(*ratio)),
                 _ => None,
@@ -98,11 +115,14 @@ impl fmt::Display for SimplificationReport {
         if self.checked > 0 {
             let plural = if self.checked == 1 { "" } else { "s" };
             let found = self.sqnr_db.map_or(String::new(), |ratio| format!(": {}", decibel(ratio)));
-            writeln!(
-                f,
-                "executed on {} seeded input{plural} before and after{found}",
-                self.checked
-            )?;
+            let inputs = format!("{} seeded input{plural} before and after{found}", self.checked);
+            match &self.parts {
+                None => writeln!(f, "executed on {inputs}")?,
+                Some(Parts { nodes, reason }) => {
+                    writeln!(f, "executed what was rewritten, {nodes} nodes, on {inputs}")?;
+                    writeln!(f, "  not the whole model: {reason}")?;
+                }
+            }
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

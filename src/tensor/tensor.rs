@@ -19,10 +19,22 @@ pub struct Tensor {
     data: Data,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Eq, Hash)]
 enum Data {
     Bytes(Bytes),
     Strings(Arc<[Bytes]>),
+}
+
+impl PartialEq for Data {
+    /// Windows of the same bytes are equal without a look at them.
+    #[allow(clippy::derived_hash_with_manual_eq, reason = "equal values still have equal hashes")]
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bytes(a), Self::Bytes(b)) => std::ptr::eq(a.as_ref(), b.as_ref()) || a == b,
+            (Self::Strings(a), Self::Strings(b)) => Arc::ptr_eq(a, b) || a == b,
+            _ => false,
+        }
+    }
 }
 
 /// Number of elements of a tensor with these dims; `None` when the product overflows.

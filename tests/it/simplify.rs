@@ -115,15 +115,86 @@ fn what_cannot_be_executed_is_changed_by_exact_passes_only() {
         g (float[1, 1, 3] x) => (float[1, 1, 3] y)
         <float[1, 1, 1] w = {2.0}, float two = {2.0}> {
             a = Identity (x)
-            b = Conv (a, w)
-            c = Mul (b, two)
-            y = acme.Foo (c)
+            b = acme.Foo (a)
+            c = Conv (b, w)
+            y = Mul (c, two)
         }"#;
     let model = read::text(text).unwrap();
     let finished = simplify(&model);
-    assert_eq!((count(&finished.model), finished.executed), (3, 0));
+    // The extents of what acme.Foo makes are unknown, so nothing can stand for it.
+    assert_eq!((count(&finished.model), finished.executed), (3, 1));
     let step = finished.steps.iter().find(|step| step.name == "fuse-affine").unwrap();
     assert!(step.report.refused[0].text.contains("cannot be checked by execution"));
+}
+
+/// An operator that no engine knows behind `body`, which makes `c` from `x`.
+fn before_foo(body: &str) -> Model {
+    let text = format!(
+        r#"<ir_version: 8, opset_import: ["" : 17, "acme" : 1]>
+        g (float[1, 1, 3] x) => (float[1, 1, 3] y)
+        <float[1, 1, 1] w = {{2.0}}, float two = {{2.0}}> {{ {body} y = acme.Foo (c) }}"#
+    );
+    read::text(&text).unwrap()
+}
+
+#[test]
+fn what_was_rewritten_is_executed_when_the_whole_cannot_be() {
+    // The weight takes up the factor, which passes Relu: only both together do the same.
+    for body in
+        ["b = Conv (x, w) c = Mul (b, two)", "a = Conv (x, w) b = Relu (a) c = Mul (b, two)"]
+    {
+        let model = before_foo(body);
+        let edit = Made("fuse-scale", Promise::Rounding, |model| {
+            let Some(mul) = model.all_nodes().into_iter().find(|&n| model.node(n).is("Mul")) else {
+                return false;
+            };
+            let node = model.node(mul);
+            let (from, to) = (node.output(0).unwrap(), node.input(0).unwrap());
+            model.substitute(from, to);
+            model.remove_node(mul);
+            let w = model.values().find(|(_, value)| value.name() == "w").unwrap().0;
+            model.set_tensor(w, onnxpress::tensor::Tensor::from_f32(&[1, 1, 1], &[4.0]));
+            true
+        });
+        let finished = settle(&model, &[Box::new(edit)], When::AtEnd).unwrap();
+        assert!(matches!(finished.outcome, Some(Outcome::Kept(_))), "{:?}", finished.steps);
+        assert_eq!((count(&finished.model), finished.executed), (count(&model) - 1, 1));
+        let (reason, nodes) = finished.parts.unwrap();
+        assert!(reason.contains("acme") && nodes > 0, "{nodes} {reason}");
+    }
+}
+
+#[test]
+fn a_lie_in_a_model_that_cannot_be_executed_is_found() {
+    for when in [When::AtEnd, When::EachPass] {
+        let model = before_foo("a = Identity (x) b = Neg (a) c = Identity (b)");
+        let mut passes = pipeline::simplify(&SimplifyOptions::default());
+        passes.insert(0, Box::new(Made("fuse-wrongly", Promise::Exact, |m| turn(m, "Neg", "Exp"))));
+        let finished = settle(&model, &passes, when).unwrap();
+        let lie = &finished.steps[0];
+        let Some(Outcome::Broken(reason)) = &lie.outcome else { panic!("{:?}", lie.outcome) };
+        assert!(reason.contains("promised are 120 dB"), "{reason}");
+        assert_eq!(count(&finished.model), 2);
+    }
+}
+
+#[test]
+fn what_stands_in_bodies_is_compared_with_their_nodes() {
+    let text = r#"<ir_version: 8, opset_import: ["" : 17, "acme" : 1]>
+        g (float[3] x, bool p) => (float[3] y) {
+            a = Neg (x)
+            b = If (p) <then_branch = t () => (float[3] u) { v = Exp (a) u = Identity (v) },
+                        else_branch = e () => (float[3] w) { w = Exp (a) }>
+            c = Abs (b)
+            y = acme.Foo (c)
+        }"#;
+    let model = read::text(text).unwrap();
+    let honest =
+        settle(&model, &pipeline::simplify(&SimplifyOptions::default()), When::AtEnd).unwrap();
+    assert!(count(&honest.model) < count(&model));
+    let lie = Made("fuse-wrongly", Promise::Exact, |model| turn(model, "Exp", "Log"));
+    let finished = settle(&model, &[Box::new(lie)], When::EachPass).unwrap();
+    assert!(matches!(finished.steps[0].outcome, Some(Outcome::Broken(_))), "{:?}", finished.steps);
 }
 
 #[test]

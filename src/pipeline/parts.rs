@@ -1,0 +1,213 @@
+//! Checks the rewritten parts of a model by execution, when the whole is too large for it or cannot
+//! be run.
+//!
+//! What was not rewritten is the same before and after. The rest is cut out of both models
+//! ([`Edits`]): where it reads a float tensor that a surviving node makes, it gets random numbers
+//! instead, the same in both. Other values (shapes, indices) are computed, because random ones
+//! would fit nothing.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::analysis::{Assume, Shapes, constant};
+use crate::data::random_tensor;
+use crate::error::{Error, Result, err};
+use crate::exec::Runner;
+use crate::ir::{Def, Model, TensorType, ValueId};
+use crate::passes::Promise;
+use crate::pipeline::check::{Check, Inputs, Outcome, Outputs, differing, judge, ran};
+use crate::pipeline::edits::{Edits, reads};
+use crate::tensor::Tensor;
+
+/// Most elements of the random tensors of one run: 256 MB of `float`.
+const MOST_ELEMENTS: usize = 64 << 20;
+
+/// What a check of the parts found.
+pub(super) struct Parts {
+    pub outcome: Outcome,
+    /// Inputs on which the parts were executed.
+    pub executed: usize,
+    /// Nodes of the main graph of `after` that were executed.
+    pub nodes: usize,
+}
+
+/// How often the parts may be widened because what follows may make up for a difference.
+const WIDENINGS: usize = 6;
+
+/// Executes what differs between `before` and `after`, of which one is an edited clone of the other.
+pub(super) fn check(check: &Check<'_>, promise: Promise, before: &Model, after: &Model) -> Parts {
+    let mut edits = Edits::between(before, after);
+    let (mut parts, mut differing) = try_parts(check, promise, &edits);
+    for _ in 0..WIDENINGS {
+        let broken = matches!(parts.outcome, Outcome::Broken(_));
+        if !broken || differing.is_empty() || !edits.widen(&differing) {
+            break;
+        }
+        let (wider, next) = try_parts(check, promise, &edits);
+        if matches!(wider.outcome, Outcome::NotExecuted(_)) {
+            break;
+        }
+        (parts, differing) = (wider, next);
+    }
+    parts
+}
+
+/// The outcome on these parts, and the pairs that differ by more than promised.
+fn try_parts(check: &Check<'_>, promise: Promise, edits: &Edits<'_>) -> (Parts, Vec<usize>) {
+    let mut parts = Parts { outcome: Outcome::Kept(f64::INFINITY), executed: 0, nodes: 0 };
+    if edits.pairs.is_empty() {
+        return (parts, Vec::new());
+    }
+    let names = names(edits);
+    let (mut known, mut found) = (Outputs::new(), Outputs::new());
+    let mut failed = err!(Engine, "there are no inputs");
+    for (seed, inputs) in (0..).zip(&check.inputs) {
+        if parts.executed == check.enough {
+            break;
+        }
+        let run = Run { check, edits, names: &names, inputs, seed };
+        match run.execute() {
+            Ok(executed) => {
+                parts.executed += 1;
+                parts.nodes = parts.nodes.max(executed.nodes);
+                known.push(Ok(executed.before));
+                found.push(executed.after);
+            }
+            Err(error) => failed = error,
+        }
+    }
+    if ran(&known) == 0 {
+        parts.outcome = Outcome::NotExecuted(failed.to_string());
+        return (parts, Vec::new());
+    }
+    parts.outcome = judge(promise, &known, &found);
+    let differing = differing(promise, &known, &found);
+    let differing = (0..names.len()).filter(|&i| differing.contains(&names[i])).collect();
+    (parts, differing)
+}
+
+/// What the pairs are called: by the value before, and a number where that is not enough.
+fn names(edits: &Edits<'_>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut name = |(number, (value, _)): (usize, &(ValueId, ValueId))| {
+        let name = edits.before.value(*value).name().to_owned();
+        if seen.insert(name.clone()) { name } else { format!("{name} (pair {number})") }
+    };
+    edits.pairs.iter().enumerate().map(&mut name).collect()
+}
+
+/// One run of the parts on one of the check inputs.
+struct Run<'a> {
+    check: &'a Check<'a>,
+    edits: &'a Edits<'a>,
+    names: &'a [String],
+    inputs: &'a Inputs,
+    seed: u64,
+}
+
+struct Ran {
+    before: Vec<(String, Tensor)>,
+    after: Result<Vec<(String, Tensor)>>,
+    nodes: usize,
+}
+
+impl Run<'_> {
+    /// An error when the part before the edits does not run.
+    fn execute(&self) -> Result<Ran> {
+        let assume =
+            |assume: Assume, (name, tensor): &(String, Tensor)| assume.input(name, tensor.dims());
+        let assume =
+            self.inputs.iter().fold(Assume { defaults: true, ..Assume::default() }, assume);
+        let shapes = Shapes::infer(self.edits.before, &assume);
+        let (old, new): (Vec<_>, Vec<_>) = self.edits.pairs.iter().copied().unzip();
+        let mut cuts = BTreeSet::new();
+        self.cut(self.edits.before, &old, &shapes, &mut cuts);
+        self.cut(self.edits.after, &new, &shapes, &mut cuts);
+        let given = self.draw(&cuts, &shapes)?;
+        let (before, _) = self.run(self.edits.before, &old, &given)?;
+        let after = self.run(self.edits.after, &new, &given);
+        let nodes = after.as_ref().map_or(0, |(_, nodes)| *nodes);
+        Ok(Ran { before, after: after.map(|(outputs, _)| outputs), nodes })
+    }
+
+    /// Adds the values where the part of `model` that makes `wanted` is cut off.
+    fn cut(
+        &self,
+        model: &Model,
+        wanted: &[ValueId],
+        shapes: &Shapes,
+        cuts: &mut BTreeSet<ValueId>,
+    ) {
+        let mut pending = wanted.to_vec();
+        let mut seen: HashSet<ValueId> = HashSet::new();
+        while let Some(value) = pending.pop() {
+            if !seen.insert(value) || model.value(value).graph() != model.main() {
+                continue;
+            }
+            match *model.value(value).def() {
+                Def::Output { node, .. }
+                    if self.edits.survives(node) && drawable(shapes, value) =>
+                {
+                    cuts.insert(value);
+                }
+                Def::Output { node, .. } if constant(model, value).is_none() => {
+                    pending.extend(reads(model, node));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Random numbers for the cuts, and the check inputs, by value.
+    fn draw(&self, cuts: &BTreeSet<ValueId>, shapes: &Shapes) -> Result<Vec<(ValueId, Tensor)>> {
+        let mut left = MOST_ELEMENTS;
+        let mut given = Vec::new();
+        for (stream, &value) in (0..).zip(cuts) {
+            let (Some(dtype), Some(dims)) = (shapes.dtype(value), shapes.fixed_dims(value)) else {
+                continue;
+            };
+            let count = shapes.elements(value).unwrap_or(usize::MAX);
+            left = left.checked_sub(count).ok_or_else(|| {
+                err!(Engine, "the rewritten parts read more than {MOST_ELEMENTS} elements")
+            })?;
+            given.push((value, random_tensor(dtype, &dims, self.seed, stream)?));
+        }
+        let main = self.edits.before.graph(self.edits.before.main());
+        for &input in main.inputs() {
+            let name = self.edits.before.value(input).name();
+            if let Some((_, tensor)) = self.inputs.iter().find(|(known, _)| known == name) {
+                given.push((input, tensor.clone()));
+            }
+        }
+        Ok(given)
+    }
+
+    /// The values of `wanted`, and the number of nodes that make them.
+    fn run(
+        &self,
+        model: &Model,
+        wanted: &[ValueId],
+        given: &[(ValueId, Tensor)],
+    ) -> Result<(Vec<(String, Tensor)>, usize)> {
+        let types: Vec<(ValueId, TensorType)> = given
+            .iter()
+            .map(|(value, tensor)| (*value, TensorType::with_dims(tensor.dtype(), tensor.dims())))
+            .collect();
+        let part = model.part(&types, wanted);
+        part.verify().map_err(Error::from)?;
+        let inputs: Inputs = given
+            .iter()
+            .filter(|(value, _)| part.is_live_value(*value))
+            .map(|(value, tensor)| (part.value(*value).name().to_owned(), tensor.clone()))
+            .collect();
+        let executed = Runner::new(self.check.engine, &part, Vec::new()).run(&inputs)?;
+        let tensors = executed.outputs.into_iter().map(|(_, tensor)| tensor);
+        let copies = wanted.len();
+        let nodes = part.nodes_of(part.main()).count().saturating_sub(copies);
+        Ok((self.names.iter().cloned().zip(tensors).collect(), nodes))
+    }
+}
+
+/// Whether random numbers can stand for a value: a float tensor of known extents.
+fn drawable(shapes: &Shapes, value: ValueId) -> bool {
+    shapes.dtype(value).is_some_and(|dtype| dtype.is_float()) && shapes.fixed_dims(value).is_some()
+}
