@@ -9,13 +9,13 @@ use onnxpress::exec::{Engine, Isolated, Limits, Tract};
 use super::limits::{HEADING, size};
 
 /// Limits of checks that can do with parts of the model.
-const BRIEF: Limits = Limits { memory: 1 << 30, time: Duration::from_secs(8), threads: 1 };
+const BRIEF: Limits = Limits { memory: 400 << 20, time: Duration::from_secs(8), threads: 1 };
 
 /// Limits of the engine.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct EngineArgs {
     /// Most memory that a process of the engine may use, e.g. 8G or 512M; by default half of the
-    /// machine's, and 1G for `simplify`. What needs more is reported as not validated.
+    /// machine's, and 400M for `simplify`. What needs more is reported as not validated.
     #[arg(long, help_heading = HEADING, value_name = "SIZE", value_parser = size)]
     engine_memory: Option<u64>,
     /// Longest time in seconds that preparing a model, or one run of it, may take; 120 by default,

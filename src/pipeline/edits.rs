@@ -20,6 +20,8 @@ pub(super) struct Edits<'a> {
     pub after: &'a Model,
     /// By position of the node: it survives.
     survives: Vec<bool>,
+    /// By position of the value: it depends on an input of the model.
+    varies: Vec<bool>,
     /// Values before and after that must be equal, in the order of the nodes that read them.
     pub pairs: Vec<Pair>,
 }
@@ -30,7 +32,8 @@ impl<'a> Edits<'a> {
         for node in before.all_nodes() {
             survives[node.index()] = after.is_live(node) && same(before, after, node);
         }
-        let mut edits = Self { before, after, survives, pairs: Vec::new() };
+        let varies = varying(before);
+        let mut edits = Self { before, after, survives, varies, pairs: Vec::new() };
         edits.drop_reweighted();
         edits.look_into_bodies();
         edits.pairs = edits.collect().into_iter().map(|(pair, _)| pair).collect();
@@ -98,6 +101,11 @@ impl<'a> Edits<'a> {
     /// Whether a node of the main graph does in both models the same with its inputs.
     pub fn survives(&self, node: NodeId) -> bool {
         self.survives.get(node.index()).is_some_and(|&survives| survives)
+    }
+
+    /// Whether a value of the model before may differ from run to run.
+    pub fn varies(&self, value: ValueId) -> bool {
+        self.varies.get(value.index()).is_some_and(|&varies| varies)
     }
 
     /// True when a value is the same by construction, given that outputs of surviving nodes are.
@@ -193,6 +201,21 @@ impl<'a> Edits<'a> {
         outputs(before).zip(outputs(after)).for_each(|pair| ask(pair, None));
         pairs
     }
+}
+
+/// By position, which values of the main graph depend on an input of the model.
+fn varying(model: &Model) -> Vec<bool> {
+    let length = model.values().map(|(id, _)| id.index() + 1).max().unwrap_or(0);
+    let mut varies = vec![false; length];
+    for (id, value) in model.values() {
+        varies[id.index()] = matches!(value.def(), Def::Input { default: None });
+    }
+    for (id, node) in model.nodes_of(model.main()) {
+        if reads(model, id).iter().any(|value| varies[value.index()]) {
+            node.outputs().iter().flatten().for_each(|output| varies[output.index()] = true);
+        }
+    }
+    varies
 }
 
 /// Whether a node does in both models the same with its inputs, bodies apart.

@@ -3,8 +3,8 @@
 //!
 //! What was not rewritten is the same before and after. The rest is cut out of both models
 //! ([`Edits`]): where it reads a float tensor that a surviving node makes, it gets random numbers
-//! instead, the same in both. Other values (shapes, indices) are computed, because random ones
-//! would fit nothing.
+//! instead, the same in both. Other values (shapes, indices, what depends on no input) are computed,
+//! because random ones would fit nothing.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -145,7 +145,9 @@ impl Run<'_> {
             }
             match *model.value(value).def() {
                 Def::Output { node, .. }
-                    if self.edits.survives(node) && drawable(shapes, value) =>
+                    if self.edits.survives(node)
+                        && self.edits.varies(value)
+                        && drawable(shapes, value) =>
                 {
                     cuts.insert(value);
                 }

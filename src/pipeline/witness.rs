@@ -12,7 +12,7 @@ use crate::pipeline::run::Finished;
 /// times for each of two models.
 const WHOLE_BYTES: u64 = 64 << 20;
 /// Multiply-accumulates of one run up to which it is: the engine makes a few billion in a second.
-const WHOLE_MACS: u64 = 2_000_000_000;
+const WHOLE_MACS: u64 = 4_000_000_000;
 
 /// Executes models before and after edits.
 pub(super) struct Witness<'a> {
