@@ -32,12 +32,24 @@ pub trait Evaluate {
 
 /// Runs the calibration samples and measures values. `calibrate` implements it.
 pub trait Measure {
-    /// The range of each of `values` of `model` over all samples, in the same order; `None` for a
-    /// value that cannot be observed, or is no `float` value of the main graph.
+    /// A range for each value that is `asked` for, from what it is on the samples, in the same order:
+    /// the one with which its grid is to be made. `None` for a value that cannot be observed, or is
+    /// no `float` value of the main graph.
     ///
     /// # Errors
     /// When the model cannot be run on the samples.
-    fn ranges(&self, model: &Model, values: &[ValueId]) -> Result<Vec<Option<Range>>>;
+    fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>>;
+}
+
+/// A value whose range is asked for, and the grid that it will be put on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The value.
+    pub value: ValueId,
+    /// Number of integers of the grid, e.g. 256.
+    pub levels: u32,
+    /// The grid reaches as far below 0 as above.
+    pub symmetric: bool,
 }
 
 /// Smallest and largest element seen.

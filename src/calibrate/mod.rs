@@ -6,7 +6,7 @@ pub use progress::Progress;
 
 use rayon::prelude::*;
 
-use crate::analysis::{Measure, Range};
+use crate::analysis::{Asked, Measure, Range};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::{Engine, Observation, Observe, Runner, Tap};
@@ -29,8 +29,9 @@ impl Measure for Calibration<'_> {
     /// number of threads and, when batches are whole, for any order of the samples: minima and
     /// maxima of parts merge exactly. Another batch size can change the last bits, because the
     /// engine adds up in another order. Only `float` values of the main graph are measured.
-    fn ranges(&self, model: &Model, values: &[ValueId]) -> Result<Vec<Option<Range>>> {
+    fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
         let main = model.main();
+        let values: Vec<ValueId> = asked.iter().map(|asked| asked.value).collect();
         let measured: Vec<usize> =
             (0..values.len()).filter(|&i| model.value(values[i]).graph() == main).collect();
         let tap = |&i: &usize| Tap {

@@ -20,6 +20,10 @@ pub struct Tensor {
 }
 
 #[derive(Clone, Eq, Hash)]
+#[allow(
+    clippy::derived_hash_with_manual_eq,
+    reason = "equality is that of the derive, only sooner"
+)]
 enum Data {
     Bytes(Bytes),
     Strings(Arc<[Bytes]>),
@@ -27,7 +31,6 @@ enum Data {
 
 impl PartialEq for Data {
     /// Windows of the same bytes are equal without a look at them.
-    #[allow(clippy::derived_hash_with_manual_eq, reason = "equal values still have equal hashes")]
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Bytes(a), Self::Bytes(b)) => std::ptr::eq(a.as_ref(), b.as_ref()) || a == b,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use onnxpress::analysis::{Measure, Range};
+use onnxpress::analysis::{Asked, Measure, Range};
 use onnxpress::calibrate::Calibration;
 use onnxpress::data::{Limits, Npz, Options, Samples};
 use onnxpress::exec::Tract;
@@ -24,7 +24,9 @@ fn bits(ranges: &[Option<Range>]) -> Vec<Bits> {
 
 fn ranges(model: &Model, values: &[ValueId], samples: &Samples) -> Vec<Option<Range>> {
     let calibration = Calibration { engine: &Tract, samples, progress: &() };
-    calibration.ranges(model, values).expect("the model runs")
+    let asked = |&value: &ValueId| Asked { value, levels: 256, symmetric: false };
+    let asked: Vec<Asked> = values.iter().map(asked).collect();
+    calibration.ranges(model, &asked).expect("the model runs")
 }
 
 /// Every value that a run computes.

@@ -12,7 +12,7 @@
 
 use std::path::{Path, PathBuf};
 
-use onnxpress::analysis::{Measure, Range};
+use onnxpress::analysis::{Asked, Measure, Range};
 use onnxpress::data::{InputSpec, Options, Samples};
 use onnxpress::emit::{Elements, TextOptions, text_with};
 use onnxpress::exec::Tract;
@@ -233,12 +233,12 @@ impl Ranges {
 }
 
 impl Measure for Ranges {
-    fn ranges(&self, model: &Model, values: &[ValueId]) -> onnxpress::Result<Vec<Option<Range>>> {
-        let range = |&value: &ValueId| {
+    fn ranges(&self, model: &Model, asked: &[Asked]) -> onnxpress::Result<Vec<Option<Range>>> {
+        let range = |&Asked { value, .. }: &Asked| {
             let name = model.value(value).name();
             self.0.iter().find(|(known, _)| known == name).map(|&(_, range)| range)
         };
-        Ok(values.iter().map(range).collect())
+        Ok(asked.iter().map(range).collect())
     }
 }
 

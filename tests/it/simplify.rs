@@ -134,7 +134,7 @@ fn before_foo(body: &str) -> Model {
         g (float[1, 1, 3] x) => (float[1, 1, 3] y)
         <float[1, 1, 1] w = {{2.0}}, float two = {{2.0}}> {{ {body} y = acme.Foo (c) }}"#
     );
-    read::text(&text).unwrap()
+    read::text(&text).expect("a text form")
 }
 
 #[test]

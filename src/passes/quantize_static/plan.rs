@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ndarray::ArrayD;
 
-use crate::analysis::{Range, constant};
+use crate::analysis::{Asked, Range, constant};
 use crate::error::{Result, err};
 use crate::ir::ops::{Conv, Gemm};
 use crate::ir::{Model, NodeId, ValueId};
@@ -69,7 +69,9 @@ pub(super) fn plan(
         err!(Usage, "static quantization needs calibration data").help("give --data")
     })?;
     let mut wanted = wanted(model, &nodes);
-    let ranges = ranges(model, &wanted, measure.ranges(model, &wanted)?);
+    let asked = |&value: &ValueId| Asked { value, levels: 256, symmetric: false };
+    let asked: Vec<Asked> = wanted.iter().map(asked).collect();
+    let ranges = ranges(model, &wanted, measure.ranges(model, &asked)?);
     nodes.retain(|node| {
         let missing =
             node.activations.iter().find_map(|v| Some((v, ranges.get(v)?.as_ref().err()?)));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use onnxpress::analysis::diff::DiffOptions;
-use onnxpress::analysis::{Assume, Cost, Diff, Measure, Range, Shapes};
+use onnxpress::analysis::{Asked, Assume, Cost, Diff, Measure, Range, Shapes};
 use onnxpress::emit::{Elements, TextOptions, text_with};
 use onnxpress::ir::{Model, ValueId, Verified};
 use onnxpress::passes::{Context, PASSES, Pass};
@@ -120,11 +120,11 @@ fn alone(model: &Model, pass: Box<dyn Pass>, cx: &Context<'_>) -> Option<Model> 
 struct MadeUp;
 
 impl Measure for MadeUp {
-    fn ranges(&self, model: &Model, values: &[ValueId]) -> Result<Vec<Option<Range>>> {
+    fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
         /// Largest bound that is made up.
         const LARGEST: usize = 17;
         let shapes = Shapes::infer(model, &Assume::default());
-        let range = |&value: &ValueId| {
+        let range = |&Asked { value, .. }: &Asked| {
             if shapes.dtype(value) != Some(DType::Float)
                 || model.value(value).graph() != model.main()
             {
@@ -136,6 +136,6 @@ impl Measure for MadeUp {
             // Some values cannot be observed.
             (low + high > 0).then_some(Range { min: -(low as f32), max: high as f32 })
         };
-        Ok(values.iter().map(range).collect())
+        Ok(asked.iter().map(range).collect())
     }
 }
