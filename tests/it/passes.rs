@@ -16,7 +16,7 @@ use onnxpress::analysis::{Asked, Measure, Range};
 use onnxpress::data::{InputSpec, Options, Samples};
 use onnxpress::emit::{Elements, TextOptions, text_with};
 use onnxpress::exec::Tract;
-use onnxpress::ir::{Def, Model, ValueId};
+use onnxpress::ir::{Def, Model};
 use onnxpress::passes::{Context, Pass, Report};
 use onnxpress::pipeline::{Check, Outcome};
 use onnxpress::{passes, pipeline, read};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use onnxpress::analysis::diff::DiffOptions;
 use onnxpress::analysis::{Asked, Assume, Cost, Diff, Measure, Range, Shapes};
 use onnxpress::emit::{Elements, TextOptions, text_with};
-use onnxpress::ir::{Model, ValueId, Verified};
+use onnxpress::ir::{Model, Verified};
 use onnxpress::passes::{Context, PASSES, Pass};
 use onnxpress::tensor::DType;
 use onnxpress::{ErrorKind, Result, emit, pipeline, read};
