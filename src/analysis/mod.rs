@@ -10,6 +10,7 @@ pub mod shapes;
 pub use constants::constant;
 pub use cost::Cost;
 pub use diff::Diff;
+pub use products::is_layer;
 pub use shapes::{Assume, Shapes, Term};
 
 use crate::error::Result;

@@ -55,6 +55,11 @@ pub(super) fn kind(node: &Node) -> Option<Kind> {
     }
 }
 
+/// Whether a node is a layer: an operator whose multiply-accumulates are counted.
+pub fn is_layer(node: &Node) -> bool {
+    kind(node).is_some()
+}
+
 /// Multiply-accumulates of `node`; nothing when an extent they depend on is unknown or they do not
 /// fit 64 bits.
 pub(super) fn macs(node: &Node, products: Products, shapes: &Shapes) -> Option<u64> {

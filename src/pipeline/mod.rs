@@ -3,20 +3,26 @@
 mod check;
 mod declare;
 mod edits;
+mod fall_back;
 mod fix;
 mod inputs;
 mod parts;
 mod probe;
 mod recipe;
+mod remembered;
 mod run;
 mod settle;
+mod trial;
 mod witness;
 
 pub use check::{Check, Inputs, Outcome};
 pub use declare::declare_shapes;
+pub use fall_back::{FallBack, FallBackOptions, Sensitivity, Wanted, fall_back};
 pub use fix::FixedAxes;
 pub use inputs::inputs;
 pub use probe::probes;
 pub use recipe::{QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, quantize, simplify};
+pub use remembered::Remembered;
 pub use run::{Finished, Step, run};
 pub use settle::{When, settle};
+pub use trial::{Quantizer, Trial, Trials};

@@ -1,0 +1,219 @@
+//! Which layers suffer most from being quantized, and which of them had better stay in float.
+
+use crate::analysis::{Assume, Cost, Shapes};
+use crate::error::Result;
+use crate::ir::{Model, NodeId};
+use crate::pipeline::trial::{Trial, Trials};
+
+/// What quantizing one layer alone does to the outputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sensitivity {
+    /// Node name, or that of its first output.
+    pub layer: String,
+    /// Operator.
+    pub op: String,
+    /// Smallest signal-to-noise ratio of the outputs when only this layer is quantized, in decibel,
+    /// on held-out samples.
+    pub sqnr_db: f64,
+    /// Share of the multiply-accumulates of all quantized layers, 0 to 1.
+    pub macs: f64,
+    /// Share of their parameters, 0 to 1.
+    pub parameters: f64,
+}
+
+impl Sensitivity {
+    /// Power of the noise it brings into the outputs, relative to the signal.
+    fn noise(&self) -> f64 {
+        10f64.powf(-self.sqnr_db / 10.0)
+    }
+
+    /// What leaving it in float costs: time or bytes, whatever is more.
+    fn cost(&self) -> f64 {
+        self.macs.max(self.parameters)
+    }
+}
+
+/// How good a quantized model must be on held-out samples.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Wanted {
+    /// Smallest signal-to-noise ratio of the outputs, in decibel.
+    pub sqnr_db: Option<f64>,
+    /// Largest share of samples whose class may change: top-1 accuracy cannot fall by more.
+    pub drop: Option<f64>,
+}
+
+impl Wanted {
+    /// Whether a trial is good enough.
+    pub fn holds(&self, trial: &Trial) -> bool {
+        self.sqnr_db.is_none_or(|least| trial.sqnr_db >= least)
+            && self.drop.is_none_or(|most| 1.0 - trial.agreement <= most)
+    }
+}
+
+/// Which layers may stay in float.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct FallBackOptions {
+    /// So many of the most sensitive layers stay in float in any case.
+    pub worst: usize,
+    /// More of them do until this holds.
+    pub wanted: Wanted,
+    /// Layers that bring much noise and cost little stay in float: this share of the
+    /// multiply-accumulates, and of the parameters, at most.
+    pub spare: f64,
+    /// Rank the layers even when nothing else asks for it.
+    pub rank: bool,
+}
+
+/// Layers that stay in float, and why.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FallBack {
+    /// All layers, the most sensitive first; empty when nobody had to know.
+    pub ranking: Vec<Sensitivity>,
+    /// Names of the layers that stay in float.
+    pub kept: Vec<String>,
+    /// Ratio on held-out samples with all layers quantized, in decibel.
+    pub before_db: f64,
+    /// The same as it is now.
+    pub after_db: f64,
+    /// What was asked for holds on the held-out samples.
+    pub reached: bool,
+}
+
+/// Share of the noise of all layers below which it is not worth to spare one.
+const WORTH: f64 = 0.03;
+/// Decibels by which spared layers must improve the outputs.
+const GAIN_DB: f64 = 0.3;
+
+/// Ranks layers by what quantizing each alone does to the outputs (Wu et al., "Integer Quantization
+/// for Deep Learning Inference", 2020, section 6.2) and decides which stay in float, as `options`
+/// ask.
+///
+/// # Errors
+/// When a trial fails.
+pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallBack> {
+    let whole = trials.without(&[])?;
+    let mut found = FallBack {
+        before_db: whole.sqnr_db,
+        after_db: whole.sqnr_db,
+        reached: options.wanted.holds(&whole),
+        ..FallBack::default()
+    };
+    let enough = options.worst == 0 && options.spare <= 0.0 && found.reached;
+    if enough && !options.rank {
+        return Ok(found);
+    }
+    found.ranking = ranking(trials, &whole.model)?;
+    if enough {
+        return Ok(found);
+    }
+    let names: Vec<String> = found.ranking.iter().map(|layer| layer.layer.clone()).collect();
+    let mut kept = names[..options.worst.min(names.len())].to_vec();
+    let spared = spared(&found.ranking, options.spare);
+    if !spared.is_empty() {
+        let trial = trials.without(&joined(&kept, &spared))?;
+        if trial.sqnr_db >= whole.sqnr_db + GAIN_DB {
+            kept = joined(&kept, &spared);
+        }
+    }
+    // The least number of others that suffices, taking it that more layers in float are no worse.
+    let others: Vec<String> = names.iter().filter(|name| !kept.contains(name)).cloned().collect();
+    let with = |count: usize| joined(&kept, &others[..count]);
+    let (mut low, mut high) = (0, others.len());
+    if options.wanted == Wanted::default() {
+        high = 0;
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match options.wanted.holds(&trials.without(&with(middle))?) {
+            true => high = middle,
+            false => low = middle + 1,
+        }
+    }
+    let kept = with(high);
+    let best = trials.without(&kept)?;
+    found.reached = options.wanted.holds(&best);
+    found.after_db = best.sqnr_db;
+    found.kept = kept;
+    Ok(found)
+}
+
+fn joined(a: &[String], b: &[String]) -> Vec<String> {
+    a.iter().chain(b.iter().filter(|name| !a.contains(name))).cloned().collect()
+}
+
+/// The layers that bring the most noise for what they cost, up to a share of all costs.
+fn spared(ranking: &[Sensitivity], share: f64) -> Vec<String> {
+    let total: f64 = ranking.iter().map(Sensitivity::noise).sum();
+    let worth = |layer: &&Sensitivity| layer.noise() >= WORTH * total && layer.noise() > 0.0;
+    let mut layers: Vec<&Sensitivity> = ranking.iter().filter(worth).collect();
+    layers.sort_by(|a, b| (b.noise() / b.cost()).total_cmp(&(a.noise() / a.cost())));
+    let (mut macs, mut parameters) = (0.0, 0.0);
+    layers.retain(|layer| {
+        let fits = macs + layer.macs <= share && parameters + layer.parameters <= share;
+        if fits {
+            macs += layer.macs;
+            parameters += layer.parameters;
+        }
+        fits
+    });
+    layers.into_iter().map(|layer| layer.layer.clone()).collect()
+}
+
+/// All layers, the most sensitive first; layers of equal ratios in the order of the model.
+fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
+    let layers = trials.layers(quantized);
+    let shares = shares(trials.prepared(), &layers);
+    let names: Vec<String> = layers.iter().map(|&layer| trials.name(layer)).collect();
+    let mut ranking = Vec::new();
+    for (i, name) in names.iter().enumerate() {
+        let others = names.iter().enumerate().filter(|(j, _)| *j != i);
+        let trial = trials.without(&others.map(|(_, name)| name.clone()).collect::<Vec<_>>())?;
+        ranking.push(Sensitivity {
+            layer: name.clone(),
+            op: trials.prepared().node(layers[i]).op().to_owned(),
+            sqnr_db: trial.sqnr_db,
+            macs: shares[i].0,
+            parameters: shares[i].1,
+        });
+    }
+    ranking.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
+    Ok(ranking)
+}
+
+/// The shares of each layer in multiply-accumulates and parameters.
+fn shares(model: &Model, layers: &[NodeId]) -> Vec<(f64, f64)> {
+    let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+    let find = |id: &NodeId| cost.layers.iter().find(|layer| layer.node == *id);
+    let of = |id: &NodeId| {
+        let layer = find(id);
+        let macs = layer.and_then(|layer| layer.macs).unwrap_or(0);
+        (macs as f64, layer.map_or(0, |layer| layer.parameters) as f64)
+    };
+    let costs: Vec<(f64, f64)> = layers.iter().map(of).collect();
+    let total = costs.iter().fold((0.0, 0.0), |sum, cost| (sum.0 + cost.0, sum.1 + cost.1));
+    let share = |part: f64, total: f64| if total > 0.0 { part / total } else { 0.0 };
+    costs.iter().map(|cost| (share(cost.0, total.0), share(cost.1, total.1))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(name: &str, sqnr_db: f64, macs: f64, parameters: f64) -> Sensitivity {
+        Sensitivity { layer: name.into(), op: "Conv".into(), sqnr_db, macs, parameters }
+    }
+
+    #[test]
+    fn loud_and_cheap_layers_are_spared() {
+        let ranking = [
+            layer("loud and large", 20.0, 0.5, 0.1),
+            layer("loud and cheap", 21.0, 0.02, 0.01),
+            layer("loud, too many parameters", 21.0, 0.0, 0.2),
+            layer("quiet", 60.0, 0.01, 0.01),
+            layer("less loud", 25.0, 0.02, 0.02),
+            layer("does not fit any more", 26.0, 0.02, 0.02),
+        ];
+        assert_eq!(spared(&ranking, 0.05), ["loud and cheap", "less loud"]);
+        assert!(spared(&ranking, 0.0).is_empty());
+    }
+}
