@@ -40,6 +40,7 @@ mod registry;
 mod rule;
 mod strip_debug_metadata;
 mod strip_initializer_inputs;
+mod unroll_loop;
 
 pub use convert_constant::ConvertConstant;
 pub use convert_opset::ConvertOpset;
@@ -78,6 +79,7 @@ pub use registry::{Entry, PASSES, find};
 pub use rule::{Match, Rule};
 pub use strip_debug_metadata::StripDebugMetadata;
 pub use strip_initializer_inputs::StripInitializerInputs;
+pub use unroll_loop::UnrollLoop;
 
 use std::collections::HashSet;
 use std::fmt;

@@ -6,7 +6,7 @@ use crate::passes::{
     FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
     FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
     FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, InlineFunctions, Pass,
-    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    QuantizeStatic, StripDebugMetadata, StripInitializerInputs, UnrollLoop,
 };
 
 /// A registered pass with its default options.
@@ -24,6 +24,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(EliminateIdentity) },
     Entry { make: || Box::new(EliminateNoOp) },
     Entry { make: || Box::new(FoldIf) },
+    Entry { make: || Box::new(UnrollLoop::default()) },
     Entry { make: || Box::new(FoldShape) },
     Entry { make: || Box::new(FoldTarget) },
     Entry { make: || Box::new(FoldConstant::default()) },

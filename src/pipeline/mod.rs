@@ -6,6 +6,7 @@ mod fix;
 mod inputs;
 mod probe;
 mod recipe;
+mod resume;
 mod run;
 mod settle;
 

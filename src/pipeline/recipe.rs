@@ -6,7 +6,7 @@ use crate::passes::{
     FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
     FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
     FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Granularity, Growth,
-    InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs, UnrollLoop,
 };
 
 /// Options of `quantize`.
@@ -92,6 +92,7 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
         Box::new(EliminateIdentity),
         Box::new(EliminateNoOp),
         Box::new(FoldIf),
+        Box::new(UnrollLoop::default()),
         Box::new(FoldShape),
         Box::new(FoldTarget),
         Box::new(FoldConstant::within(options.fold)),

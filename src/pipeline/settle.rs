@@ -7,6 +7,7 @@ use crate::error::{Error, Result, err};
 use crate::ir::Model;
 use crate::passes::{Context, Pass, Promise, Report};
 use crate::pipeline::check::{Outputs, ran};
+use crate::pipeline::resume::resume;
 use crate::pipeline::run::{Finished, Step, same_interface, verdict};
 use crate::pipeline::{Check, Outcome};
 
@@ -31,7 +32,8 @@ pub enum When {
 /// Runs `passes` in order, round after round, until a round changes nothing. From the third round
 /// on a pass looks only where something was edited since it last ran. The result is verified and,
 /// with `check`, executed; a pass that breaks its promise is rolled back, and the others go on
-/// without it. A model that cannot be executed is changed only by passes whose promise is exact.
+/// without it. A model that cannot be executed is changed only by passes whose promise is exact, until
+/// it can.
 ///
 /// # Errors
 /// When a pass fails, or leaves an invalid model or another interface, or when passes undo each
@@ -47,7 +49,10 @@ pub fn settle(
     let before = check.outputs(&model);
     let executed = match &before {
         Ok(outputs) => ran(outputs),
-        Err(error) => return unexecuted(model, passes, cx, error),
+        Err(error) => {
+            let exact = unexecuted(model, passes, cx, error)?;
+            return resume(exact, passes, cx, check, when);
+        }
     };
     if when == When::AtEnd {
         let mut finished = Rounds::new(passes, cx).run(model.clone())?;
