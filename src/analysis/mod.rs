@@ -10,7 +10,7 @@ pub mod shapes;
 pub use constants::constant;
 pub use cost::Cost;
 pub use diff::Diff;
-pub use shapes::{Assume, Shapes, Term};
+pub use shapes::{Assume, Shapes, Term, exact};
 
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};

@@ -121,7 +121,10 @@ impl Simplify {
                 _ => "not executed: see the passes".to_owned(),
             });
         }
-        warnings.extend(taken_back(&finished.steps));
+        // With --bisect, the report names the first one, and the lines of the passes the others.
+        if !self.bisect {
+            warnings.extend(taken_back(&finished.steps));
+        }
         let sizes = Pair { original: original.byte_size, candidate: encoded.len() as u64 };
         if sizes.candidate > sizes.original {
             let (from, to) = (bytes(sizes.original), bytes(sizes.candidate));

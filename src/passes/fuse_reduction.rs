@@ -2,6 +2,7 @@
 
 use crate::analysis::Shapes;
 use crate::ir::{AttrValue, Attribute, Model, NodeId, ValueId};
+use crate::passes::axes::axes_are_input_since;
 use crate::passes::look::Look;
 use crate::passes::{Match, Promise, Rule};
 use crate::tensor::Tensor;
@@ -61,11 +62,6 @@ impl Rule for FuseReduction {
         model.turn_into(plan.node, "", &plan.op, &inputs, attributes);
         format!("became {} over axes {:?} with the nodes before it", plan.op, plan.axes)
     }
-}
-
-/// The operator set from which a reduction takes its axes from an input.
-fn axes_are_input_since(op: &str) -> i64 {
-    if op == "ReduceSum" { 13 } else { 18 }
 }
 
 /// Two equal reductions, the first with its axes kept as 1.

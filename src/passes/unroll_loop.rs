@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use crate::analysis::Shapes;
 use crate::ir::{At, AttrValue, BodySize, GraphId, Model, NewNode, NodeId, ValueId};
+use crate::passes::axes::with_axes;
 use crate::passes::{Match, Promise, Rule};
 use crate::tensor::Tensor;
 
@@ -173,19 +174,11 @@ fn empty(model: &Model, node: NodeId, shapes: &Shapes) -> Option<Vec<(usize, Ten
 
 /// Puts `parts` one after the other along a new first axis.
 fn stack(model: &mut Model, node: NodeId, parts: &[ValueId]) -> ValueId {
-    /// The version of the operator set since which Unsqueeze takes axes as an input.
-    const AXES_ARE_INPUT: i64 = 13;
     let graph = model.node(node).graph();
-    let by_input = model.opset().unwrap_or(1) >= AXES_ARE_INPUT;
-    let axes = by_input.then(|| model.add_initializer(graph, "axes", Tensor::from_i64(&[1], &[0])));
     let mut rows = Vec::with_capacity(parts.len());
     for &part in parts {
         let name = model.value(part).name().to_owned();
-        let inputs: Vec<ValueId> = [part].into_iter().chain(axes).collect();
-        let mut row = NewNode::new("Unsqueeze", &inputs, &name);
-        if axes.is_none() {
-            row = row.attr("axes", vec![0]);
-        }
+        let row = with_axes(model, graph, NewNode::new("Unsqueeze", &[part], &name), &[0]);
         let row = model.add_node(graph, At::Before(node), row);
         rows.extend(model.node(row).output(0));
     }

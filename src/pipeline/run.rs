@@ -34,6 +34,8 @@ pub struct Finished {
     pub executed: usize,
     /// What execution said about all passes together, when it was asked once at the end.
     pub outcome: Option<Outcome>,
+    /// The pass that was the first to break its promise, of those that were executed by themselves.
+    pub first_broken: Option<&'static str>,
 }
 
 /// Runs `passes` on `model`. After each pass that changed something the model is verified and, when
@@ -77,7 +79,9 @@ pub fn run(
         Some(Ok(outputs)) => ran(outputs),
         _ => 0,
     };
-    Ok(Finished { model, steps, executed, outcome: None })
+    let mut broken = steps.iter().filter(|step| matches!(step.outcome, Some(Outcome::Broken(_))));
+    let first_broken = broken.next().map(|step| step.name);
+    Ok(Finished { model, steps, executed, outcome: None, first_broken })
 }
 
 /// The verdict on an edited model, and the outputs that the next pass starts from.

@@ -102,6 +102,7 @@ struct Rounds<'a> {
     each: Option<(&'a Check<'a>, Result<Outputs>)>,
     exact_only: bool,
     steps: Vec<Step>,
+    first_broken: Option<&'static str>,
     /// For each pass, the mark in the journal of edits up to which it has seen the model.
     seen: Vec<Option<usize>>,
 }
@@ -116,7 +117,8 @@ impl<'a> Rounds<'a> {
             time: Duration::ZERO,
         };
         let steps = passes.iter().map(|pass| step(&**pass)).collect();
-        Self { passes, cx, each: None, exact_only: false, steps, seen: vec![None; passes.len()] }
+        let seen = vec![None; passes.len()];
+        Self { passes, cx, each: None, exact_only: false, steps, first_broken: None, seen }
     }
 
     fn run(mut self, mut model: Model) -> Result<Finished> {
@@ -130,7 +132,8 @@ impl<'a> Rounds<'a> {
             if model.edits() == mark {
                 model.verify().map_err(Error::from)?;
                 same_interface(&original, &model, "the passes")?;
-                return Ok(Finished { model, steps: self.steps, executed: 0, outcome: None });
+                let (steps, first_broken) = (self.steps, self.first_broken);
+                return Ok(Finished { model, steps, executed: 0, outcome: None, first_broken });
             }
         }
         let last = self.steps.iter().filter(|step| step.report.changed()).map(|step| step.name);
@@ -182,6 +185,7 @@ impl<'a> Rounds<'a> {
         let broken = matches!(outcome, Outcome::Broken(_));
         step.outcome = Some(outcome);
         if broken {
+            self.first_broken.get_or_insert(pass.name());
             return Ok(kept);
         }
         step.report.extend(report);

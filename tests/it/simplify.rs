@@ -6,6 +6,7 @@ use onnxpress::ir::{At, AttrValue, Attribute, Model, NewNode};
 use onnxpress::passes::{Context, Pass, Promise, Report};
 use onnxpress::pipeline::{self, Check, Finished, Outcome, SimplifyOptions, When};
 use onnxpress::read;
+use onnxpress::report::SimplificationReport;
 use tempfile::tempdir;
 
 use crate::support::{encode, listing, load, models, onnxpress, shell};
@@ -106,7 +107,28 @@ fn a_pass_that_lies_is_found_and_the_others_go_on() {
         assert!(matches!(outcome("eliminate-identity"), Outcome::Kept(_)));
         assert_eq!(count(&finished.model), 2);
         assert_eq!(finished.executed, 1);
+        assert_eq!(finished.first_broken, Some("fuse-wrongly"));
     }
+}
+
+#[test]
+fn the_report_names_the_first_pass_that_lies() {
+    let passes: Vec<Box<dyn Pass>> = vec![
+        Box::new(Made("fuse-rightly", Promise::Exact, |model| turn(model, "Identity", "Abs"))),
+        Box::new(Made("fuse-wrongly", Promise::Exact, |model| turn(model, "Neg", "Exp"))),
+        Box::new(Made("fuse-more-wrongly", Promise::Exact, |model| turn(model, "Neg", "Sqrt"))),
+    ];
+    let text = r#"<ir_version: 8, opset_import: ["" : 17]>
+        g (float[2] x) => (float[2] y) { a = Abs (x) b = Identity (a) y = Neg (b) }"#;
+    let model = read::text(text).unwrap();
+    let finished = settle(&model, &passes, When::EachPass).unwrap();
+    let report = SimplificationReport::new(&model, &finished);
+    assert_eq!(report.first_broken.as_ref().unwrap().pass, "fuse-wrongly");
+    let line = report.to_string();
+    let line = line.lines().find(|line| line.starts_with("first broken: ")).unwrap();
+    assert!(line.starts_with("first broken: pass fuse-wrongly: output `y` keeps"), "{line}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["first_broken"]["pass"], "fuse-wrongly");
 }
 
 #[test]
