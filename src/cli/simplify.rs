@@ -48,7 +48,7 @@ pub struct Simplify {
     /// Replace calls of model-local functions by the nodes of the functions.
     #[arg(long)]
     inline_functions: bool,
-    /// Raise the default operator set to N (13 to 21) first: later ones have more operators to fuse
+    /// Raise the default operator set to N (13 to 25) first: later ones have more operators to fuse
     /// into.
     #[arg(long, value_name = "N")]
     opset: Option<i64>,
