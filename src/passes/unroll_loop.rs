@@ -130,7 +130,8 @@ impl Rule for UnrollLoop {
             }
         }
         model.remove_node(node);
-        format!("replaced by {iterations} copies of its body")
+        let plural = if iterations == 1 { "copy" } else { "copies" };
+        format!("replaced by {iterations} {plural} of its body")
     }
 }
 

@@ -149,6 +149,27 @@ fn what_cannot_be_executed_is_changed_by_exact_passes_only() {
 }
 
 #[test]
+fn what_exact_passes_make_executable_is_simplified_further() {
+    let text = r#"<ir_version: 8, opset_import: ["" : 17]>
+        g (float[1, 1, 3] x) => (float[1, 1, 3] y)
+        <float[1, 1, 1] w = {2.0}, float two = {2.0}, int64 trips = {1}> {
+            y = Loop (trips, , x) <
+                body = b (int64 i, bool go, float[1, 1, 3] s) => (bool go, float[1, 1, 3] next) {
+                    c = Conv (s, w)
+                    next = Mul (c, two)
+                }
+            >
+        }"#;
+    let model = read::text(text).unwrap();
+    let finished = simplify(&model);
+    assert_eq!((count(&finished.model), finished.executed), (1, 1));
+    let step = |name: &str| finished.steps.iter().find(|step| step.name == name).unwrap();
+    assert!(matches!(step("unroll-loop").outcome, Some(Outcome::NotExecuted(_))));
+    assert_eq!(step("unroll-loop").report.done.len(), 1);
+    assert!(step("fuse-affine").report.refused.is_empty());
+}
+
+#[test]
 fn a_long_chain_of_edits_is_linear() {
     let mut model = chain();
     let main = model.main();

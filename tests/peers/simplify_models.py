@@ -36,7 +36,6 @@ MORE = {
     "loop_body": "its Loop is replaced by three copies of the body",
     "random_op": "the peer folds a random operator",
     "shared_weight_bn": "a shared weight would be stored once for each layer",
-    "typed_data": "DequantizeLinear of a constant is there on purpose, and strings keep the model from being executed",
     "ultraface_rfb320_bn": "its 244 initializers are inputs that callers may override (IR 4); --freeze-initializers",
 }
 
