@@ -11,7 +11,7 @@ use crate::analysis::shapes::table::{Rule, rule};
 use crate::ir::{Model, NodeId};
 use crate::tensor::Tensor;
 
-/// Elements that a node may read or make: what is larger takes an engine. An element takes 40 bytes
+/// Elements that a node may read or make: what is larger takes an engine. An element takes 24 bytes
 /// while it is followed.
 const MOST_ELEMENTS: usize = 1 << 20;
 
