@@ -11,7 +11,7 @@ pub use constants::constant;
 pub use cost::Cost;
 pub use diff::Diff;
 pub use products::is_layer;
-pub use shapes::{Assume, Shapes, Term};
+pub use shapes::{Assume, Shapes, Term, exact};
 
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};

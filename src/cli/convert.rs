@@ -26,7 +26,7 @@ pub struct Convert {
     model: PathBuf,
     #[command(flatten)]
     output: io::Output,
-    /// Raise the default operator set to N (13 to 21), and rewrite the nodes that change with it.
+    /// Raise the default operator set to N (13 to 25), and rewrite the nodes that change with it.
     #[arg(long, value_name = "N")]
     opset: Option<i64>,
     /// Replace calls of model-local functions by the nodes of the functions, before anything else.

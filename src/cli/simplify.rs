@@ -48,7 +48,7 @@ pub struct Simplify {
     /// Replace calls of model-local functions by the nodes of the functions.
     #[arg(long)]
     inline_functions: bool,
-    /// Raise the default operator set to N (13 to 21) first: later ones have more operators to fuse
+    /// Raise the default operator set to N (13 to 25) first: later ones have more operators to fuse
     /// into.
     #[arg(long, value_name = "N")]
     opset: Option<i64>,
@@ -120,7 +120,10 @@ impl Simplify {
         } else if finished.executed == 0 && finished.promise().is_some() {
             warnings.push("not executed: see the passes".to_owned());
         }
-        warnings.extend(taken_back(&finished.steps));
+        // With --bisect, the report names the first one, and the lines of the passes the others.
+        if !self.bisect {
+            warnings.extend(taken_back(&finished.steps));
+        }
         let sizes = Pair { original: original.byte_size, candidate: encoded.len() as u64 };
         if sizes.candidate > sizes.original {
             let (from, to) = (bytes(sizes.original), bytes(sizes.candidate));

@@ -9,10 +9,15 @@ impl Model {
     pub fn can_hoist(&self, node: NodeId, body: GraphId) -> bool {
         let (entry, graph) = (self.node(node), self.graph(body));
         graph.inputs.is_empty()
-            && graph.carried.is_empty()
-            && graph.sparse_initializers.is_empty()
+            && self.is_plain(body)
             && graph.outputs.len() >= entry.outputs.len()
             && !self.is_kept(node)
+    }
+
+    /// Whether everything in a graph is modelled: no annotations, no sparse initializers.
+    pub(super) fn is_plain(&self, body: GraphId) -> bool {
+        let graph = self.graph(body);
+        graph.carried.is_empty() && graph.sparse_initializers.is_empty()
     }
 
     /// Replaces a control-flow node by the nodes of `body`, one of its bodies; its outputs keep
@@ -29,12 +34,7 @@ impl Model {
                 self.adopt(output, graph);
             }
         }
-        for value in std::mem::take(&mut self.graphs[body.index()].initializers) {
-            if self.is_live_value(value) {
-                self.adopt(value, graph);
-                self.graphs[graph.index()].initializers.push(value);
-            }
-        }
+        self.hoist_initializers(body, graph);
         let declared = std::mem::take(&mut self.graphs[body.index()].declared);
         let known = declared.into_iter().filter(|entry| matches!(entry, Declared::Value(_)));
         self.graphs[graph.index()].declared.extend(known);
@@ -53,6 +53,16 @@ impl Model {
             }
         }
         self.remove_node(node);
+    }
+
+    /// The initializers of a body become those of the graph around it.
+    pub(super) fn hoist_initializers(&mut self, body: GraphId, graph: GraphId) {
+        for value in std::mem::take(&mut self.graphs[body.index()].initializers) {
+            if self.is_live_value(value) {
+                self.adopt(value, graph);
+                self.graphs[graph.index()].initializers.push(value);
+            }
+        }
     }
 
     /// A value of a body becomes one of the graph around it, under a name that nothing else has.

@@ -27,7 +27,7 @@ pub use build::NewNode;
 pub use edit::At;
 pub use function::Function;
 pub use ids::{GraphId, NodeId, ValueId};
-pub use inline::Inlined;
+pub use inline::{BodySize, Inlined};
 pub use model::{BODY_DEPTH, Declared, Graph, GraphOutput, Header, Model};
 pub use node::Node;
 pub(crate) use node::label;

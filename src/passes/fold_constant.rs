@@ -1,76 +1,32 @@
 //! `fold-constant`: see `docs/passes/fold-constant.md`.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::rc::Rc;
 
-use crate::analysis::{Assume, Shapes, constant};
+use crate::analysis::exact;
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
-use crate::passes::{Context, Pass, Promise, Report};
-use crate::tensor::{DType, Tensor};
-
-/// How much folding may add to a model. The default is for models that are about to be changed in
-/// other ways, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Growth {
-    /// Most bytes that one folding may add to the model. 4 KiB: shapes, axes and scales fit, an
-    /// expanded weight does not.
-    pub tensor_growth: usize,
-    /// Most bytes that all foldings together may add. 64 KiB: nobody should notice.
-    pub total_growth: usize,
-}
-
-impl Default for Growth {
-    fn default() -> Self {
-        Self { tensor_growth: 4 << 10, total_growth: 64 << 10 }
-    }
-}
+use crate::passes::folding::{Computed, Growth, Ledger, fold};
+use crate::passes::{Context, FoldExact, Pass, Promise, Report};
+use crate::tensor::Tensor;
 
 /// Computes nodes whose inputs are all constants, unless that makes the file grow too much. One
 /// instance is for one model: it counts the growth of all its runs.
 #[derive(Debug, Clone, Default)]
 pub struct FoldConstant {
-    /// How much the model may grow.
-    pub limits: Growth,
-    grown: Cell<usize>,
-    /// What was made; equal tensors become one (`eliminate-common`) and count once.
-    made: RefCell<HashSet<Tensor>>,
+    ledger: Rc<Ledger>,
 }
 
 impl FoldConstant {
     /// With these limits.
     pub fn within(limits: Growth) -> Self {
-        Self { limits, ..Self::default() }
+        Self { ledger: Rc::new(Ledger::within(limits)) }
     }
 
-    /// Whether the model may grow by `growth` bytes for these tensors; counts them if so.
-    fn admits(&self, growth: usize, outputs: &[Option<Tensor>]) -> bool {
-        let mut made = self.made.borrow_mut();
-        let known = outputs.iter().flatten().all(|tensor| made.contains(tensor));
-        let grown = self.grown.get() + if known { 0 } else { growth };
-        if grown > self.limits.total_growth {
-            return false;
-        }
-        self.grown.set(grown);
-        made.extend(outputs.iter().flatten().cloned());
-        true
+    /// With the limits of another pass, to which the growth of both counts.
+    pub fn beside(exact: &FoldExact) -> Self {
+        Self { ledger: exact.ledger.clone() }
     }
 }
-
-/// Operators that are not computed: random ones; and quantization, which is there on purpose.
-pub(super) const NEVER: &[&str] = &[
-    "Constant",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-    "Multinomial",
-    "Bernoulli",
-    "Dropout",
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-];
 
 impl Pass for FoldConstant {
     fn name(&self) -> &'static str {
@@ -86,92 +42,21 @@ impl Pass for FoldConstant {
     }
 
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
-        let mut report = Report::default();
-        let Some(evaluate) = cx.evaluate else {
-            report.refuse("model", "there is no engine to compute constants with");
-            return Ok(report);
+        let compute = |model: &Model, node: NodeId, inputs: &[Option<Tensor>]| {
+            if let Some(outputs) = exact(model, node, inputs) {
+                return Computed::Outputs(outputs);
+            }
+            let Some(evaluate) = cx.evaluate else {
+                return Computed::Failed("there is no engine to compute it with".into());
+            };
+            match evaluate.evaluate(model, node, inputs) {
+                Ok(outputs) if complete(model, node, &outputs) => Computed::Outputs(outputs),
+                Ok(_) => Computed::Failed("the engine did not compute every output".into()),
+                Err(error) => Computed::Failed(error.to_string()),
+            }
         };
-        let mut inferred = None;
-        let nodes = cx.near.map_or_else(|| model.all_nodes(), <[_]>::to_vec);
-        for node in nodes.into_iter().filter(|&node| model.is_live(node)).collect::<Vec<_>>() {
-            let Some(inputs) = foldable(model, node) else { continue };
-            let shapes = match cx.shapes {
-                Some(shapes) => shapes,
-                None => inferred.get_or_insert_with(|| Shapes::infer(model, &Assume::default())),
-            };
-            let freed = freed(model, node, &inputs);
-            let growth = match predicted(model, shapes, node) {
-                Some(size) => size.saturating_sub(freed),
-                None => {
-                    report.refuse(
-                        model.label(node),
-                        "the size of its result is not known beforehand",
-                    );
-                    continue;
-                }
-            };
-            let too_large = format!("its result would add {growth} bytes to the model");
-            if growth > self.limits.tensor_growth {
-                report.refuse(model.label(node), too_large);
-                continue;
-            }
-            match evaluate.evaluate(model, node, &inputs) {
-                Ok(outputs) if complete(model, node, &outputs) => {
-                    if self.admits(growth, &outputs) {
-                        report.did(model.label(node), "computed");
-                        model.fold_node(node, outputs);
-                    } else {
-                        report.refuse(model.label(node), too_large);
-                    }
-                }
-                Ok(_) => {
-                    report.refuse(model.label(node), "the engine did not compute every output")
-                }
-                Err(error) => report.refuse(model.label(node), error.to_string()),
-            }
-        }
-        Ok(report)
+        Ok(fold(model, cx, &self.ledger, compute))
     }
-}
-
-/// The inputs of a node that may be computed.
-fn foldable(model: &Model, id: NodeId) -> Option<Vec<Option<Tensor>>> {
-    let node = model.node(id);
-    let plain = node.is_standard()
-        && !NEVER.contains(&node.op())
-        && node.bodies().next().is_none()
-        && node.inputs().iter().any(Option::is_some)
-        && model.function_of(node).is_none();
-    // An output of the graph must be produced by a node in older IR versions.
-    let internal = node.outputs().iter().flatten().all(|&o| !model.value(o).is_output());
-    if !plain || !internal || model.is_kept(id) {
-        return None;
-    }
-    let inputs = node.inputs().iter();
-    inputs.map(|input| input.map_or(Some(None), |v| constant(model, v).map(Some))).collect()
-}
-
-/// Bytes that are no longer needed once the node is computed.
-fn freed(model: &Model, node: NodeId, inputs: &[Option<Tensor>]) -> usize {
-    let values = model.node(node).inputs().iter();
-    values
-        .zip(inputs)
-        .filter_map(|(value, tensor)| Some(((*value)?, tensor.as_ref()?)))
-        .filter(|(value, _)| model.value(*value).only_consumer().is_some())
-        .map(|(_, tensor)| tensor.byte_size())
-        .sum()
-}
-
-/// Bytes of the outputs that are used; `None` when shape inference does not know.
-fn predicted(model: &Model, shapes: &Shapes, node: NodeId) -> Option<usize> {
-    let mut total = 0usize;
-    for &output in model.node(node).outputs().iter().flatten() {
-        let dims = shapes.fixed_dims(output)?;
-        let dtype = shapes.dtype(output).unwrap_or(DType::Double);
-        let count = crate::tensor::element_count(&dims)?;
-        total = total.checked_add(dtype.byte_len(count).unwrap_or(count))?;
-    }
-    Some(total)
 }
 
 /// Whether every output that exists was computed.

@@ -2,12 +2,11 @@
 
 use crate::analysis::Shapes;
 use crate::ir::{Model, NodeId};
-use crate::passes::fold_constant::NEVER;
+use crate::passes::folding::NEVER;
 use crate::passes::{Match, Promise, Rule};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 
-/// Replaces whole numbers that are computed from shapes, and are the same in every run, by
-/// constants: what exporters write to find the target of a Reshape.
+/// Replaces numbers that are computed from shapes, and are the same in every run, by constants: what exporters write to find the target of a Reshape.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FoldShape;
 
@@ -45,7 +44,7 @@ impl Rule for FoldShape {
         let outputs = entry.outputs().iter();
         let tensors = outputs.map(|output| match output {
             Some(value) if model.value(*value).is_output() => None,
-            Some(value) => shapes.tensor(*value).filter(whole).map(Some),
+            Some(value) => shapes.tensor(*value).map(Some),
             None => Some(None),
         });
         match tensors.collect() {
@@ -58,9 +57,4 @@ impl Rule for FoldShape {
         model.fold_node(plan.node, plan.tensors);
         "replaced by a constant".into()
     }
-}
-
-/// Whole numbers are the same on every engine.
-fn whole(tensor: &Tensor) -> bool {
-    tensor.dtype().is_integer() || tensor.dtype() == DType::Bool
 }

@@ -1,13 +1,14 @@
 //! `fuse-reduction`: see `docs/passes/fuse-reduction.md`.
 
-use crate::analysis::Shapes;
+use crate::analysis::{Shapes, Term};
 use crate::ir::{AttrValue, Attribute, Model, NodeId, ValueId};
+use crate::passes::axes::axes_are_input_since;
 use crate::passes::look::Look;
 use crate::passes::{Match, Promise, Rule};
 use crate::tensor::Tensor;
 
-/// Makes one reduction of two equal ones in a row, and ReduceL1, ReduceL2 and ReduceSumSquare of
-/// what they are defined as.
+/// Makes one reduction of two equal ones in a row, ReduceL1, ReduceL2 and ReduceSumSquare of what they
+/// are defined as, and lets a reduction drop its axes itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FuseReduction;
 
@@ -28,7 +29,7 @@ impl Rule for FuseReduction {
     }
 
     fn summary(&self) -> &'static str {
-        "Makes one reduction of two in a row, and of decomposed norms."
+        "Makes one reduction of two in a row, of decomposed norms, and of one whose axes are dropped."
     }
 
     fn promise(&self) -> Promise {
@@ -42,7 +43,9 @@ impl Rule for FuseReduction {
     }
 
     fn find(&self, model: &Model, node: NodeId, shapes: &Shapes) -> Match<Plan> {
-        let found = twice(model, node, shapes).or_else(|| norm(model, node, shapes));
+        let found = twice(model, node, shapes)
+            .or_else(|| norm(model, node, shapes))
+            .or_else(|| dropped(model, node, shapes));
         found.map_or(Match::No, Match::Yes)
     }
 
@@ -63,11 +66,6 @@ impl Rule for FuseReduction {
     }
 }
 
-/// The operator set from which a reduction takes its axes from an input.
-fn axes_are_input_since(op: &str) -> i64 {
-    if op == "ReduceSum" { 13 } else { 18 }
-}
-
 /// Two equal reductions, the first with its axes kept as 1.
 fn twice(model: &Model, node: NodeId, shapes: &Shapes) -> Option<Plan> {
     const OPS: &[&str] = &["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"];
@@ -84,6 +82,39 @@ fn twice(model: &Model, node: NodeId, shapes: &Shapes) -> Option<Plan> {
     let keep = entry.attr_int("keepdims").unwrap_or(1);
     let fits = apart && !axes.is_empty() && look.is_closed(node);
     fits.then(|| Plan { node, op: op.to_owned(), x, axes, keep })
+}
+
+/// A reduction, or a pooling of whole images, whose axes of one element a Reshape, Flatten or Squeeze
+/// takes away.
+fn dropped(model: &Model, node: NodeId, shapes: &Shapes) -> Option<Plan> {
+    /// The poolings, and the reductions that they are.
+    const POOLS: &[(&str, &str)] =
+        &[("GlobalAveragePool", "ReduceMean"), ("GlobalMaxPool", "ReduceMax")];
+    let look = Look::new(model, shapes);
+    let entry = model.node(node);
+    let kind = ["Flatten", "Reshape", "Squeeze"].iter().any(|op| entry.is(op));
+    let (reduced, y) = (entry.input(0).filter(|_| kind)?, entry.only_output()?);
+    let op = model.node(model.value(reduced).producer()?).op();
+    let (op, x, axes) = match POOLS.iter().find(|(pool, _)| *pool == op) {
+        Some((pool, op)) => {
+            let x = look.operand(reduced, pool)?;
+            (*op, x, (2..shapes.rank(x)?).collect())
+        }
+        None if op.starts_with("Reduce") => {
+            let (x, axes) = look.kept_reduction(reduced, op)?;
+            (op, x, axes)
+        }
+        None => return None,
+    };
+    let dims = shapes.dims(x)?.iter().enumerate();
+    let rest = dims.filter(|(axis, _)| !axes.contains(axis)).map(|(_, dim)| dim);
+    let wanted = shapes.dims(y)?;
+    let fits = !axes.is_empty()
+        && wanted.iter().all(Term::is_determined)
+        && rest.eq(wanted)
+        && look.is_closed(node);
+    let axes = axes.into_iter().filter_map(|axis| i64::try_from(axis).ok()).collect();
+    fits.then(|| Plan { node, op: op.to_owned(), x, axes, keep: 0 })
 }
 
 /// `sqrt(sum(x²))`, `sum(x²)`, `sum(|x|)`.

@@ -1,5 +1,6 @@
 //! Edits: each pass changes a model in one way. Passes open no files and know no engine.
 
+mod axes;
 mod bypass;
 mod convert_constant;
 mod convert_opset;
@@ -7,12 +8,15 @@ mod eliminate_common;
 mod eliminate_dead;
 mod eliminate_identity;
 mod eliminate_no_op;
+mod eliminate_sequence;
 mod eliminate_unused_output;
 mod eliminate_zero_state;
 mod fold_constant;
+mod fold_exact;
 mod fold_if;
 mod fold_shape;
 mod fold_target;
+mod folding;
 mod fuse_activation;
 mod fuse_affine;
 mod fuse_attention;
@@ -40,6 +44,7 @@ mod registry;
 mod rule;
 mod strip_debug_metadata;
 mod strip_initializer_inputs;
+mod unroll_loop;
 
 pub use convert_constant::ConvertConstant;
 pub use convert_opset::ConvertOpset;
@@ -47,12 +52,15 @@ pub use eliminate_common::EliminateCommon;
 pub use eliminate_dead::EliminateDead;
 pub use eliminate_identity::EliminateIdentity;
 pub use eliminate_no_op::EliminateNoOp;
+pub use eliminate_sequence::EliminateSequence;
 pub use eliminate_unused_output::EliminateUnusedOutput;
 pub use eliminate_zero_state::EliminateZeroState;
-pub use fold_constant::{FoldConstant, Growth};
+pub use fold_constant::FoldConstant;
+pub use fold_exact::FoldExact;
 pub use fold_if::FoldIf;
 pub use fold_shape::FoldShape;
 pub use fold_target::FoldTarget;
+pub use folding::Growth;
 pub use fuse_activation::FuseActivation;
 pub use fuse_affine::FuseAffine;
 pub use fuse_attention::FuseAttention;
@@ -78,6 +86,7 @@ pub use registry::{Entry, PASSES, find};
 pub use rule::{Match, Rule};
 pub use strip_debug_metadata::StripDebugMetadata;
 pub use strip_initializer_inputs::StripInitializerInputs;
+pub use unroll_loop::UnrollLoop;
 
 use std::collections::HashSet;
 use std::fmt;

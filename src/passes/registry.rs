@@ -2,11 +2,12 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, FoldConstant, FoldIf, FoldShape,
-    FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
-    FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
-    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, InlineFunctions, Pass,
-    QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState, FoldConstant,
+    FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention,
+    FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm,
+    FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax,
+    FuseTranspose, InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata,
+    StripInitializerInputs, UnrollLoop,
 };
 
 /// A registered pass with its default options.
@@ -24,8 +25,11 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(EliminateIdentity) },
     Entry { make: || Box::new(EliminateNoOp) },
     Entry { make: || Box::new(FoldIf) },
+    Entry { make: || Box::new(UnrollLoop::default()) },
+    Entry { make: || Box::new(EliminateSequence) },
     Entry { make: || Box::new(FoldShape) },
     Entry { make: || Box::new(FoldTarget) },
+    Entry { make: || Box::new(FoldExact::default()) },
     Entry { make: || Box::new(FoldConstant::default()) },
     Entry { make: || Box::new(EliminateUnusedOutput) },
     Entry { make: || Box::new(EliminateZeroState) },

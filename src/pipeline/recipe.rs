@@ -2,11 +2,12 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, FoldConstant, FoldIf, FoldShape,
-    FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
-    FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
-    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Granularity, Growth,
-    InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState, FoldConstant,
+    FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention,
+    FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm,
+    FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax,
+    FuseTranspose, Granularity, Growth, InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata,
+    StripInitializerInputs, UnrollLoop,
 };
 
 /// Options of `quantize`.
@@ -86,15 +87,20 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
     if let Some(target) = options.opset {
         passes.push(Box::new(ConvertOpset { target }));
     }
+    let fold = FoldExact::within(options.fold);
+    let beside = FoldConstant::beside(&fold);
     let others: Vec<Box<dyn Pass>> = vec![
         Box::new(StripInitializerInputs { overridable: options.freeze_initializers }),
         Box::new(ConvertConstant),
         Box::new(EliminateIdentity),
         Box::new(EliminateNoOp),
         Box::new(FoldIf),
+        Box::new(UnrollLoop::default()),
+        Box::new(EliminateSequence),
         Box::new(FoldShape),
         Box::new(FoldTarget),
-        Box::new(FoldConstant::within(options.fold)),
+        Box::new(fold),
+        Box::new(beside),
         Box::new(EliminateUnusedOutput),
         Box::new(EliminateZeroState),
         Box::new(EliminateCommon),

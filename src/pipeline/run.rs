@@ -36,6 +36,8 @@ pub struct Finished {
     pub outcome: Option<Outcome>,
     /// Only rewritten parts were executed: why not the whole model, and how many nodes they had.
     pub parts: Option<(String, usize)>,
+    /// The pass that was the first to break its promise, of those that were executed by themselves.
+    pub first_broken: Option<&'static str>,
 }
 
 impl Finished {
@@ -86,7 +88,9 @@ pub fn run(
         Some(Ok(outputs)) => ran(outputs),
         _ => 0,
     };
-    Ok(Finished { model, steps, executed, ..Finished::default() })
+    let mut broken = steps.iter().filter(|step| matches!(step.outcome, Some(Outcome::Broken(_))));
+    let first_broken = broken.next().map(|step| step.name);
+    Ok(Finished { model, steps, executed, first_broken, ..Finished::default() })
 }
 
 /// The verdict on an edited model, and the outputs that the next pass starts from.

@@ -79,6 +79,7 @@ struct Rounds<'a> {
     /// Passes that do not run any more.
     off: Vec<bool>,
     steps: Vec<Step>,
+    first_broken: Option<&'static str>,
     /// For each pass, the mark in the journal of edits up to which it has seen the model.
     seen: Vec<Option<usize>>,
 }
@@ -99,6 +100,7 @@ impl<'a> Rounds<'a> {
             each: None,
             off: vec![false; passes.len()],
             steps,
+            first_broken: None,
             seen: vec![None; passes.len()],
         }
     }
@@ -114,7 +116,8 @@ impl<'a> Rounds<'a> {
             if model.edits() == mark {
                 model.verify().map_err(Error::from)?;
                 same_interface(&original, &model, "the passes")?;
-                let finished = Finished { model, steps: self.steps, ..Finished::default() };
+                let (steps, first_broken) = (self.steps, self.first_broken);
+                let finished = Finished { model, steps, first_broken, ..Finished::default() };
                 return Ok(match self.each {
                     Some(witness) => witness.sign(finished),
                     None => finished,
@@ -172,6 +175,7 @@ impl<'a> Rounds<'a> {
                 return Ok(kept);
             }
             Outcome::Broken(_) => {
+                self.first_broken.get_or_insert(pass.name());
                 step.outcome = Some(outcome);
                 self.off[index] = true;
                 return Ok(kept);

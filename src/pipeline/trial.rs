@@ -5,11 +5,10 @@ use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::exec::{Engine, Runner};
 use crate::ir::{Model, NodeId};
-use crate::math::Distance;
 use crate::passes::{Context, Pass};
 use crate::pipeline::check::Inputs;
 use crate::tensor::Tensor;
-use crate::validate::drift;
+use crate::validate::{Comparison, drift};
 
 /// Of so many samples one is held out, as in calibration.
 const HELD_OUT: usize = 4;
@@ -83,19 +82,19 @@ impl<'a> Trials<'a> {
     /// When it cannot be run.
     pub fn judge(&self, model: Model) -> Result<Trial> {
         let runner = Runner::new(self.engine, &model, Vec::new());
-        let mut distances: Vec<Distance> = Vec::new();
+        let mut whole: Option<Comparison> = None;
         let mut agreeing = 0usize;
         for (inputs, expected) in self.inputs.iter().zip(&self.expected) {
             let found = runner.run(inputs)?.outputs;
-            let outputs = drift(expected, &found, Tensor::len)?.outputs;
-            distances.resize(outputs.len(), Distance::default());
-            for (sum, output) in distances.iter_mut().zip(outputs) {
-                *sum = sum.merge(output.distance);
-            }
+            let part = drift(expected, &found, Tensor::len)?;
+            whole = Some(match whole {
+                Some(whole) => whole.merge(part),
+                None => part,
+            });
             agreeing += usize::from(same_classes(expected, &found));
         }
         drop(runner);
-        let sqnr_db = distances.iter().map(Distance::sqnr_db).fold(f64::INFINITY, f64::min);
+        let sqnr_db = whole.map_or(f64::INFINITY, |whole| whole.worst_sqnr_db());
         Ok(Trial { model, sqnr_db, agreement: agreeing as f64 / self.inputs.len().max(1) as f64 })
     }
 

@@ -11,5 +11,5 @@ pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};
 pub use compression::{CompressionReport, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};
 pub use inspection::{InspectionReport, LayerReport, PortReport};
-pub use simplification::SimplificationReport;
+pub use simplification::{Broken, SimplificationReport};
 pub use text::{bytes, decibel, grouped, percent};

@@ -33,6 +33,9 @@ pub struct SimplificationReport {
     /// Smallest signal-to-noise ratio of all outputs there, when it was asked once for all passes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sqnr_db: Option<f64>,
+    /// The first pass that broke its promise, when passes were executed one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_broken: Option<Broken>,
     /// What the user must know.
     pub warnings: Vec<String>,
     /// Show every edit in the text view.
@@ -47,6 +50,29 @@ pub struct Parts {
     pub nodes: usize,
     /// Why it was not the whole model.
     pub reason: String,
+}
+
+/// A pass that broke its promise and was taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Broken {
+    /// Its name.
+    pub pass: String,
+    /// What execution found.
+    pub reason: String,
+}
+
+impl Broken {
+    /// The first one of a run.
+    fn first(finished: &Finished) -> Option<Self> {
+        let name = finished.first_broken?;
+        let step = finished.steps.iter().find(|step| step.name == name)?;
+        match &step.outcome {
+            Some(Outcome::Broken(reason)) => {
+                Some(Self { pass: name.to_owned(), reason: reason.clone() })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl SimplificationReport {
@@ -86,6 +112,7 @@ impl SimplificationReport {
                 Some(Outcome::Kept(ratio)) => Some(finite_decibel(*ratio)),
                 _ => None,
             },
+            first_broken: Broken::first(finished),
             warnings: Vec::new(),
             verbose: false,
         }
@@ -123,6 +150,9 @@ impl fmt::Display for SimplificationReport {
                     writeln!(f, "  not the whole model: {reason}")?;
                 }
             }
+        }
+        if let Some(Broken { pass, reason }) = &self.first_broken {
+            writeln!(f, "first broken: pass {pass}: {reason}")?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

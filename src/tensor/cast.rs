@@ -141,6 +141,29 @@ impl Tensor {
         };
         Self::new(dtype, dims.to_vec(), bytes.into())
     }
+
+    /// Elements `values` stored as `dtype`, an integer type or `bool`.
+    ///
+    /// # Errors
+    /// When the type cannot hold them all, or their number is not the product of `dims`.
+    pub fn from_i64_as(dtype: DType, dims: &[usize], values: &[i64]) -> Result<Self> {
+        let (low, high) = match dtype {
+            DType::Bool => (0, 1),
+            _ => dtype
+                .integer_range()
+                .ok_or_else(|| err!(Unsupported, "integers cannot be stored as {dtype}"))?,
+        };
+        if let Some(x) = values.iter().find(|&&x| !(low..=high).contains(&i128::from(x))) {
+            return Err(err!(Unsupported, "{x} cannot be stored as {dtype}"));
+        }
+        let bytes: Vec<u8> = match dtype.bits() {
+            width @ 0..8 => bits::pack(&values.iter().map(|&x| x as u8).collect::<Vec<_>>(), width),
+            width => {
+                values.iter().flat_map(|x| x.to_le_bytes().into_iter().take(width / 8)).collect()
+            }
+        };
+        Self::new(dtype, dims.to_vec(), bytes.into())
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod bits;
 mod cast;
 mod dtype;
+mod select;
 mod small_float;
 #[expect(clippy::module_inception, reason = "the room and its main type share the field's word")]
 mod tensor;

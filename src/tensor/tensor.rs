@@ -65,6 +65,15 @@ impl Tensor {
         }
     }
 
+    /// A `bool` tensor.
+    ///
+    /// # Panics
+    /// When the number of elements is not the product of `dims` (a bug of the caller).
+    pub fn from_bools(dims: &[usize], elements: &[bool]) -> Self {
+        let bytes: Vec<u8> = elements.iter().map(|&x| u8::from(x)).collect();
+        Self { dtype: DType::Bool, ..Self::from_u8(dims, &bytes) }
+    }
+
     /// A string tensor.
     ///
     /// # Errors

@@ -43,6 +43,19 @@ pub struct OutputDrift {
 }
 
 impl Comparison {
+    /// Both parts of the samples together.
+    #[must_use]
+    pub fn merge(mut self, part: Self) -> Self {
+        self.samples += part.samples;
+        for (known, new) in self.outputs.iter_mut().zip(part.outputs) {
+            known.distance = known.distance.merge(new.distance);
+        }
+        for ((_, known), (_, new)) in self.accuracy.iter_mut().zip(part.accuracy) {
+            *known = known.merge(new);
+        }
+        self
+    }
+
     /// The smallest signal-to-noise ratio of all outputs, in decibel.
     pub fn worst_sqnr_db(&self) -> f64 {
         self.outputs.iter().map(|o| o.distance.sqnr_db()).fold(f64::INFINITY, f64::min)
@@ -72,7 +85,7 @@ pub fn compare(
             of_run(&run, samples, &before.outputs, &after.outputs, options)
         })
         .collect::<Result<_>>()?;
-    let whole = parts.into_iter().reduce(merge);
+    let whole = parts.into_iter().reduce(Comparison::merge);
     whole.ok_or_else(|| err!(Data, "there are no samples to compare the models on"))
 }
 
@@ -176,13 +189,3 @@ pub fn drift(
 }
 
 /// The comparison over the samples of both; outputs and values of `k` are the same.
-fn merge(mut whole: Comparison, part: Comparison) -> Comparison {
-    whole.samples += part.samples;
-    for (known, new) in whole.outputs.iter_mut().zip(part.outputs) {
-        known.distance = known.distance.merge(new.distance);
-    }
-    for ((_, known), (_, new)) in whole.accuracy.iter_mut().zip(part.accuracy) {
-        *known = known.merge(new);
-    }
-    whole
-}

@@ -6,6 +6,7 @@ use onnxpress::ir::{At, AttrValue, Attribute, Model, NewNode};
 use onnxpress::passes::{Context, Pass, Promise, Report};
 use onnxpress::pipeline::{self, Check, Finished, Outcome, SimplifyOptions, When};
 use onnxpress::read;
+use onnxpress::report::SimplificationReport;
 use tempfile::tempdir;
 
 use crate::support::{encode, listing, load, models, onnxpress, shell};
@@ -106,7 +107,28 @@ fn a_pass_that_lies_is_found_and_the_others_go_on() {
         assert!(matches!(outcome("eliminate-identity"), Outcome::Kept(_)));
         assert_eq!(count(&finished.model), 2);
         assert_eq!(finished.executed, 1);
+        assert_eq!(finished.first_broken, Some("fuse-wrongly"));
     }
+}
+
+#[test]
+fn the_report_names_the_first_pass_that_lies() {
+    let passes: Vec<Box<dyn Pass>> = vec![
+        Box::new(Made("fuse-rightly", Promise::Exact, |model| turn(model, "Identity", "Abs"))),
+        Box::new(Made("fuse-wrongly", Promise::Exact, |model| turn(model, "Neg", "Exp"))),
+        Box::new(Made("fuse-more-wrongly", Promise::Exact, |model| turn(model, "Neg", "Sqrt"))),
+    ];
+    let text = r#"<ir_version: 8, opset_import: ["" : 17]>
+        g (float[2] x) => (float[2] y) { a = Abs (x) b = Identity (a) y = Neg (b) }"#;
+    let model = read::text(text).unwrap();
+    let finished = settle(&model, &passes, When::EachPass).unwrap();
+    let report = SimplificationReport::new(&model, &finished);
+    assert_eq!(report.first_broken.as_ref().unwrap().pass, "fuse-wrongly");
+    let line = report.to_string();
+    let line = line.lines().find(|line| line.starts_with("first broken: ")).unwrap();
+    assert!(line.starts_with("first broken: pass fuse-wrongly: output `y` keeps"), "{line}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["first_broken"]["pass"], "fuse-wrongly");
 }
 
 #[test]
@@ -198,6 +220,27 @@ fn what_stands_in_bodies_is_compared_with_their_nodes() {
 }
 
 #[test]
+fn what_exact_passes_make_executable_is_simplified_further() {
+    let text = r#"<ir_version: 8, opset_import: ["" : 17]>
+        g (float[1, 1, 3] x) => (float[1, 1, 3] y)
+        <float[1, 1, 1] w = {2.0}, float two = {2.0}, int64 trips = {1}> {
+            y = Loop (trips, , x) <
+                body = b (int64 i, bool go, float[1, 1, 3] s) => (bool go, float[1, 1, 3] next) {
+                    c = Conv (s, w)
+                    next = Mul (c, two)
+                }
+            >
+        }"#;
+    let model = read::text(text).unwrap();
+    let finished = simplify(&model);
+    assert_eq!((count(&finished.model), finished.executed), (1, 1));
+    let step = |name: &str| finished.steps.iter().find(|step| step.name == name).unwrap();
+    assert!(matches!(step("unroll-loop").outcome, Some(Outcome::NotExecuted(_))));
+    assert_eq!(step("unroll-loop").report.done.len(), 1);
+    assert!(step("fuse-affine").report.refused.is_empty());
+}
+
+#[test]
 fn a_long_chain_of_edits_is_linear() {
     let mut model = chain();
     let main = model.main();
@@ -252,7 +295,7 @@ fn options_of_the_command_do_what_they_say() {
     failing("--fix-shape input=1,2", 2, "input `input` has 4 axes, 2 extents were given");
     failing("--fix-shape nonsense=1", 2, "the model has no input `nonsense`");
     failing("--fix-shape input=1,2,8,8", 2, "has the extent 1, which cannot become 2");
-    failing("--opset 8", 2, "from 13 to 21");
+    failing("--opset 8", 2, "from 13 to 25");
     assert_eq!(listing(folder.path()), ["s.onnx"]);
     assert_eq!(onnxpress(&["simplify", "fixtures/digits_mlp.onnx"]).code, 2);
 }

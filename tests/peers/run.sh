@@ -50,6 +50,8 @@ check check_functions "$venv/bin/python" "$peers/check_functions.py"
 check check_opset "$venv/bin/python" "$peers/check_opset.py" \
     "$ONNXPRESS convert {in} -o {out} --opset {target} --force -q" --cases hand
 
+check check_fold "$venv/bin/python" "$peers/check_fold.py"
+
 check check_shapes "$venv/bin/python" -W ignore "$peers/check_shapes.py"
 
 if [[ -f $ONNXPRESS_SHARED/models/models.json && -d $ONNXPRESS_SHARED/data ]]; then

@@ -1,6 +1,6 @@
 //! What a shape rule sees: one node, its attributes, and what is known about its inputs.
 
-use crate::analysis::shapes::content::MAX_ELEMENTS;
+use crate::analysis::shapes::content;
 use crate::analysis::shapes::fact::{Dims, Fact, position, unknown};
 use crate::analysis::shapes::term::Term;
 use crate::ir::{Model, Node};
@@ -14,6 +14,10 @@ pub(super) struct Call<'a> {
     pub opset: i64,
     /// Facts of all values, by index.
     pub facts: &'a [Fact],
+    /// Facts of the inputs, by slot, where they are not those of the values.
+    pub given: Option<&'a [Fact]>,
+    /// Elements beyond which contents are not followed.
+    pub limit: usize,
 }
 
 /// Axes that an operator takes from an attribute or, in later versions, from an input.
@@ -32,7 +36,11 @@ impl<'a> Call<'a> {
     }
 
     pub fn fact(&self, slot: usize) -> &'a Fact {
-        self.node.input(slot).and_then(|v| self.facts.get(v.index())).unwrap_or(Fact::UNKNOWN)
+        let fact = match self.given {
+            Some(given) => given.get(slot),
+            None => self.node.input(slot).and_then(|v| self.facts.get(v.index())),
+        };
+        fact.unwrap_or(Fact::UNKNOWN)
     }
 
     pub fn dtype(&self, slot: usize) -> Option<DType> {
@@ -80,7 +88,7 @@ impl<'a> Call<'a> {
     pub fn listed(&self, slot: usize) -> Option<Dims> {
         match (self.ints(slot), self.dims(slot)) {
             (Some(extents), _) => Some(extents.to_vec()),
-            (None, Some([count])) => Some(unknown(count.extent().filter(|&n| n <= MAX_ELEMENTS)?)),
+            (None, Some([count])) => Some(unknown(count.extent().filter(|&n| n <= self.limit)?)),
             _ => None,
         }
     }
@@ -131,6 +139,11 @@ impl<'a> Call<'a> {
             (true, Some(axes)) => Axes::Listed(axes),
             (true, None) => Axes::Unknown,
         }
+    }
+
+    /// See [`content::view`].
+    pub fn view(&self, dims: &[usize], offset: i128, steps: &[i128]) -> Option<Vec<usize>> {
+        content::view(self.limit, dims, offset, steps)
     }
 
     /// As many unknown outputs as the node has.

@@ -14,18 +14,18 @@ pub(super) const MAX_ELEMENTS: usize = 1024;
 pub(super) enum Content {
     /// Of an integer or `bool` tensor (0 or 1); expressions only in `int64` and `int32`.
     Ints(Arc<[Term]>),
-    /// Of a `float` or `double` tensor, rounded to its type.
+    /// Of a `float`, `double`, `float16` or `bfloat16` tensor, rounded to its type.
     Floats(Arc<[Option<f64>]>),
 }
 
 impl Content {
-    /// All elements of a tensor that is small and of a type that is followed.
-    pub fn of_tensor(tensor: &Tensor) -> Option<Self> {
-        if tensor.len() > MAX_ELEMENTS {
+    /// All elements of a tensor of at most `limit` of them and of a type that is followed.
+    pub fn of_tensor(tensor: &Tensor, limit: usize) -> Option<Self> {
+        if tensor.len() > limit {
             return None;
         }
         match tensor.dtype() {
-            DType::Float | DType::Double => {
+            DType::Float | DType::Double | DType::Float16 | DType::Bfloat16 => {
                 Some(Self::Floats(tensor.to_f64().ok()?.into_iter().map(Some).collect()))
             }
             dtype if dtype.is_integer() || dtype == DType::Bool => {
@@ -35,47 +35,36 @@ impl Content {
         }
     }
 
-    /// The elements as a tensor, when all of them are known and `dtype` is of the usual ones.
+    /// The elements as a tensor, when all of them are known.
     pub fn to_tensor(&self, dtype: DType, dims: &[usize]) -> Option<Tensor> {
         match self {
             Self::Ints(x) => {
                 let x: Vec<i64> = x.iter().map(Term::known).collect::<Option<_>>()?;
-                match dtype {
-                    DType::Int64 => Some(Tensor::from_i64(dims, &x)),
-                    DType::Int32 => {
-                        let x: Option<Vec<i32>> =
-                            x.iter().map(|&x| i32::try_from(x).ok()).collect();
-                        Some(Tensor::from_i32(dims, &x?))
-                    }
-                    DType::Bool => {
-                        let bytes: Vec<u8> = x.iter().map(|&x| u8::from(x != 0)).collect();
-                        Tensor::new(DType::Bool, dims.to_vec(), bytes.into()).ok()
-                    }
-                    _ => None,
-                }
+                Tensor::from_i64_as(dtype, dims, &x).ok()
             }
             Self::Floats(x) => {
                 let x: Vec<f64> = x.iter().copied().collect::<Option<_>>()?;
                 match dtype {
-                    DType::Float => {
-                        let x: Vec<f32> = x.iter().map(|&x| x as f32).collect();
-                        Some(Tensor::from_f32(dims, &x))
-                    }
                     DType::Double => Some(Tensor::from_f64(dims, &x)),
-                    _ => None,
+                    _ if !followed(dtype) => None,
+                    _ => {
+                        // Rounded to the type already, which is the narrower one.
+                        let x: Vec<f32> = x.iter().map(|&x| x as f32).collect();
+                        Tensor::from_f32_as(dtype, dims, &x).ok()
+                    }
                 }
             }
         }
     }
 
-    /// Integers, when few enough.
+    /// Integers; the caller bounds how many.
     pub fn from_ints<T: Into<Term>>(elements: impl IntoIterator<Item = T>) -> Option<Self> {
-        bounded(elements.into_iter().map(Into::into)).map(|elements| Self::Ints(elements.into()))
+        Some(Self::Ints(elements.into_iter().map(Into::into).collect()))
     }
 
-    /// Floats, when few enough.
+    /// Floats; the caller bounds how many.
     pub fn from_floats(elements: impl IntoIterator<Item = Option<f64>>) -> Option<Self> {
-        bounded(elements).map(|elements| Self::Floats(elements.into()))
+        Some(Self::Floats(elements.into_iter().collect()))
     }
 
     pub fn len(&self) -> usize {
@@ -129,10 +118,12 @@ impl Content {
             (Self::Floats(x), DType::Bool) => {
                 Self::from_ints(x.iter().map(|x| x.map(|x| i64::from(x != 0.0))))
             }
-            (Self::Ints(x), DType::Float | DType::Double) => {
-                Self::from_floats(x.iter().map(|x| Some(rounded(x.known()? as f64, dtype))))
-            }
-            (Self::Floats(x), DType::Float | DType::Double) => {
+            (Self::Ints(x), _) if followed(dtype) => Self::from_floats(x.iter().map(|x| {
+                let x =
+                    x.known().filter(|x| dtype == DType::Double || x.unsigned_abs() <= EXACT)?;
+                Some(rounded(x as f64, dtype))
+            })),
+            (Self::Floats(x), _) if followed(dtype) => {
                 Self::from_floats(x.iter().map(|x| x.map(|x| rounded(x, dtype))))
             }
             (Self::Ints(x), _) if range.is_some() => {
@@ -149,7 +140,20 @@ impl Content {
 /// `x` as an element of `dtype`; one rounding of an exact or correctly rounded double result is
 /// what `float` arithmetic gives for `+ - * /` and square root.
 pub(super) fn rounded(x: f64, dtype: DType) -> f64 {
-    if dtype == DType::Float { f64::from(x as f32) } else { x }
+    match dtype {
+        DType::Float => f64::from(x as f32),
+        DType::Float16 => half::f16::from_f64(x).to_f64(),
+        DType::Bfloat16 => half::bf16::from_f64(x).to_f64(),
+        _ => x,
+    }
+}
+
+/// 2^53: whole numbers up to here are `double`, so that a conversion rounds once.
+const EXACT: u64 = 1 << 53;
+
+/// Floating-point types whose elements are followed.
+fn followed(dtype: DType) -> bool {
+    matches!(dtype, DType::Float | DType::Double | DType::Float16 | DType::Bfloat16)
 }
 
 /// A result as an element of `dtype`; unknown when it is a number outside its range. Expressions
@@ -179,11 +183,6 @@ fn truncated(x: f64) -> Option<i64> {
     (x.abs() < LIMIT).then_some(x as i64)
 }
 
-fn bounded<T>(elements: impl IntoIterator<Item = T>) -> Option<Vec<T>> {
-    let elements: Vec<T> = elements.into_iter().take(MAX_ELEMENTS + 1).collect();
-    (elements.len() <= MAX_ELEMENTS).then_some(elements)
-}
-
 fn select<T: Clone>(elements: &[T], indices: &[usize]) -> Option<Arc<[T]>> {
     indices.iter().map(|&i| elements.get(i).cloned()).collect()
 }
@@ -204,9 +203,14 @@ pub(super) fn broadcast_strides(dims: &[usize], rank: usize) -> Vec<i128> {
 }
 
 /// Flat source indices of a strided view: element `(i, j, …)` of a result of `dims` comes from
-/// `offset + i·steps[0] + j·steps[1] + …`. Nothing when the result is not small.
-pub(super) fn view(dims: &[usize], offset: i128, steps: &[i128]) -> Option<Vec<usize>> {
-    let count = crate::tensor::element_count(dims).filter(|&n| n <= MAX_ELEMENTS)?;
+/// `offset + i·steps[0] + j·steps[1] + …`. Nothing when these are more than `limit`.
+pub(super) fn view(
+    limit: usize,
+    dims: &[usize],
+    offset: i128,
+    steps: &[i128],
+) -> Option<Vec<usize>> {
+    let count = crate::tensor::element_count(dims).filter(|&n| n <= limit)?;
     let mut indices = Vec::with_capacity(count);
     let mut at = vec![0usize; dims.len()];
     for _ in 0..count {
@@ -230,11 +234,14 @@ mod tests {
 
     #[test]
     fn views_transpose_reverse_and_broadcast() {
-        assert_eq!(view(&[3, 2], 0, &[1, 3]), Some(vec![0, 3, 1, 4, 2, 5]));
-        assert_eq!(view(&[3], 2, &[-1]), Some(vec![2, 1, 0]));
-        assert_eq!(view(&[2, 2], 0, &broadcast_strides(&[2], 2)), Some(vec![0, 1, 0, 1]));
-        assert_eq!(view(&[0, usize::MAX], 0, &[1, 1]), Some(vec![]));
-        assert_eq!(view(&[MAX_ELEMENTS + 1], 0, &[1]), None);
+        assert_eq!(view(MAX_ELEMENTS, &[3, 2], 0, &[1, 3]), Some(vec![0, 3, 1, 4, 2, 5]));
+        assert_eq!(view(MAX_ELEMENTS, &[3], 2, &[-1]), Some(vec![2, 1, 0]));
+        assert_eq!(
+            view(MAX_ELEMENTS, &[2, 2], 0, &broadcast_strides(&[2], 2)),
+            Some(vec![0, 1, 0, 1])
+        );
+        assert_eq!(view(MAX_ELEMENTS, &[0, usize::MAX], 0, &[1, 1]), Some(vec![]));
+        assert_eq!(view(MAX_ELEMENTS, &[MAX_ELEMENTS + 1], 0, &[1]), None);
     }
 
     #[test]

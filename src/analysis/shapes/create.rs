@@ -3,7 +3,7 @@
 
 use crate::analysis::constant;
 use crate::analysis::shapes::call::Call;
-use crate::analysis::shapes::content::{Content, MAX_ELEMENTS};
+use crate::analysis::shapes::content::Content;
 use crate::analysis::shapes::fact::{Fact, product};
 use crate::analysis::shapes::term::Term;
 use crate::tensor::{DType, Tensor, element_count};
@@ -21,8 +21,8 @@ pub(super) fn constant_of_shape(call: &Call<'_>) -> Fact {
     let fact = Fact::new(Some(value.dtype()), call.listed(0));
     let count = fact.fixed_dims().and_then(|dims| element_count(&dims));
     let content = count
-        .filter(|&n| n <= MAX_ELEMENTS)
-        .and_then(|count| Content::of_tensor(&value)?.pick(&vec![0; count]));
+        .filter(|&n| n <= call.limit)
+        .and_then(|count| Content::of_tensor(&value, 1)?.pick(&vec![0; count]));
     fact.holding(content)
 }
 
@@ -69,7 +69,7 @@ pub(super) fn range(call: &Call<'_>) -> Fact {
         _ if delta.known().is_some() => (limit - &start).ceil_div(&delta).larger(&Term::Known(0)),
         _ => Term::Unknown,
     };
-    let elements = count.extent().filter(|&n| n <= MAX_ELEMENTS && start.is_determined());
+    let elements = count.extent().filter(|&n| n <= call.limit && start.is_determined());
     let elements =
         elements.and_then(|n| Content::from_ints((0..n).map(|i| &start + &delta * Term::from(i))));
     Fact::new(call.dtype(0), Some(vec![count])).holding(elements)

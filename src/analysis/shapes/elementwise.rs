@@ -2,7 +2,7 @@
 
 use crate::analysis::shapes::arithmetic;
 use crate::analysis::shapes::call::Call;
-use crate::analysis::shapes::content::{Content, broadcast_strides, view};
+use crate::analysis::shapes::content::{Content, broadcast_strides};
 use crate::analysis::shapes::fact::{Fact, all_known, broadcast};
 use crate::analysis::shapes::term::Term;
 use crate::tensor::DType;
@@ -61,10 +61,12 @@ fn combine(call: &Call<'_>, a: &Fact, b: &Fact, floor_mod: bool) -> Fact {
     let dtype = a.dtype.or(b.dtype);
     let fact = broadcast_facts(dtype, &[a, b]);
     let Some(dtype) = dtype else { return fact };
-    let content = match (aligned(&fact, a), aligned(&fact, b)) {
+    let content = match (aligned(call, &fact, a), aligned(call, &fact, b)) {
         (Some(Content::Ints(a)), Some(Content::Ints(b))) => Content::from_ints(
             a.iter().zip(b.iter()).map(|(a, b)| arithmetic::binary_int(op, a, b, dtype, floor_mod)),
         ),
+        // Engines add up more than two in an order and a precision of their own.
+        (Some(Content::Floats(_)), Some(_)) if op == "Sum" && call.node.inputs().len() > 2 => None,
         (Some(Content::Floats(a)), Some(Content::Floats(b))) => Content::from_floats(
             a.iter().zip(b.iter()).map(|(&a, &b)| arithmetic::binary_float(op, a?, b?, dtype)),
         ),
@@ -81,7 +83,7 @@ pub(super) fn compare(call: &Call<'_>) -> Fact {
     }
     let (a, b) = (call.fact(0), call.fact(1));
     let fact = broadcast_facts(Some(DType::Bool), &[a, b]);
-    let content = match (aligned(&fact, a), aligned(&fact, b)) {
+    let content = match (aligned(call, &fact, a), aligned(call, &fact, b)) {
         (Some(Content::Ints(a)), Some(Content::Ints(b))) => Content::from_ints(
             a.iter().zip(b.iter()).map(|(a, b)| arithmetic::compare_ints(op, a, b).map(i64::from)),
         ),
@@ -100,15 +102,16 @@ pub(super) fn compare(call: &Call<'_>) -> Fact {
 pub(super) fn select(call: &Call<'_>) -> Fact {
     let (condition, a, b) = (call.fact(0), call.fact(1), call.fact(2));
     let fact = broadcast_facts(a.dtype.or(b.dtype), &[condition, a, b]);
-    let content = match (aligned(&fact, condition), aligned(&fact, a), aligned(&fact, b)) {
-        (Some(Content::Ints(c)), Some(Content::Ints(a)), Some(Content::Ints(b))) => {
-            Content::from_ints(pick_each(&c, &a, &b))
-        }
-        (Some(Content::Ints(c)), Some(Content::Floats(a)), Some(Content::Floats(b))) => {
-            Content::from_floats(pick_each(&c, &a, &b))
-        }
-        _ => None,
-    };
+    let content =
+        match (aligned(call, &fact, condition), aligned(call, &fact, a), aligned(call, &fact, b)) {
+            (Some(Content::Ints(c)), Some(Content::Ints(a)), Some(Content::Ints(b))) => {
+                Content::from_ints(pick_each(&c, &a, &b))
+            }
+            (Some(Content::Ints(c)), Some(Content::Floats(a)), Some(Content::Floats(b))) => {
+                Content::from_floats(pick_each(&c, &a, &b))
+            }
+            _ => None,
+        };
     fact.holding(content)
 }
 
@@ -160,9 +163,9 @@ fn broadcast_facts(dtype: Option<DType>, operands: &[&Fact]) -> Fact {
 }
 
 /// The contents of an operand as they line up with a broadcast result.
-fn aligned(result: &Fact, operand: &Fact) -> Option<Content> {
+fn aligned(call: &Call<'_>, result: &Fact, operand: &Fact) -> Option<Content> {
     let content = operand.content.as_ref()?;
     let dims = result.fixed_dims()?;
     let own = all_known(operand.dims.as_deref()?)?;
-    content.pick(&view(&dims, 0, &broadcast_strides(&own, dims.len()))?)
+    content.pick(&call.view(&dims, 0, &broadcast_strides(&own, dims.len()))?)
 }

@@ -1,6 +1,6 @@
 //! What is known about one value, and how two pieces of knowledge combine.
 
-use crate::analysis::shapes::content::Content;
+use crate::analysis::shapes::content::{Content, MAX_ELEMENTS};
 use crate::analysis::shapes::term::Term;
 use crate::tensor::{DType, Tensor};
 
@@ -41,7 +41,7 @@ impl Fact {
 
     /// Everything about a constant tensor.
     pub fn of_tensor(tensor: &Tensor) -> Self {
-        Self::fixed(tensor.dtype(), tensor.dims()).holding(Content::of_tensor(tensor))
+        Self::fixed(tensor.dtype(), tensor.dims()).holding(Content::of_tensor(tensor, MAX_ELEMENTS))
     }
 
     /// Adds contents, when they fit the extents.

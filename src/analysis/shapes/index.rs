@@ -1,7 +1,7 @@
 //! Operators that pick elements by index.
 
 use crate::analysis::shapes::call::Call;
-use crate::analysis::shapes::content::{Content, MAX_ELEMENTS};
+use crate::analysis::shapes::content::Content;
 use crate::analysis::shapes::fact::{Fact, unknown};
 use crate::analysis::shapes::term::Term;
 use crate::tensor::{DType, element_count};
@@ -29,7 +29,7 @@ fn gathered(call: &Call<'_>, axis: usize) -> Option<Content> {
     }
     let (inner, outer) = (element_count(&dims[axis + 1..])?, element_count(&dims[..axis])?);
     let count = outer.checked_mul(rows.len())?.checked_mul(inner)?;
-    if count == 0 || count > MAX_ELEMENTS {
+    if count == 0 || count > call.limit {
         // Without elements `outer` says nothing about how long the loop below would run.
         return content.pick(&[]).filter(|_| count == 0);
     }

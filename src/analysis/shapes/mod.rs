@@ -22,6 +22,7 @@ mod content;
 mod create;
 mod einsum;
 mod elementwise;
+mod exact;
 mod fact;
 mod flow;
 mod index;
@@ -44,6 +45,7 @@ mod window;
 
 pub use assume::Assume;
 pub(super) use einsum::Einsum;
+pub use exact::exact;
 pub use term::{Polynomial, Symbol, Term};
 
 use crate::analysis::shapes::fact::Fact;

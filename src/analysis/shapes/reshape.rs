@@ -1,7 +1,7 @@
 //! Operators that keep the elements and change the extents.
 
 use crate::analysis::shapes::call::{Axes, Call, positions};
-use crate::analysis::shapes::content::{Content, broadcast_strides, strides, view};
+use crate::analysis::shapes::content::{Content, broadcast_strides, strides};
 use crate::analysis::shapes::fact::{
     Dims, Fact, all_known, broadcast, countable, position, product, unknown,
 };
@@ -124,7 +124,7 @@ pub(super) fn transpose(call: &Call<'_>) -> Fact {
     let content = || {
         let own = strides(&call.fact(0).fixed_dims()?);
         let steps: Vec<i128> = order.as_ref()?.iter().map(|&axis| own[axis]).collect();
-        call.fact(0).content.as_ref()?.pick(&view(&fact.fixed_dims()?, 0, &steps)?)
+        call.fact(0).content.as_ref()?.pick(&call.view(&fact.fixed_dims()?, 0, &steps)?)
     };
     let content = content();
     fact.holding(content)
@@ -144,7 +144,11 @@ pub(super) fn expand(call: &Call<'_>) -> Fact {
 fn expanded(call: &Call<'_>, result: &Fact) -> Option<Content> {
     let dims = result.fixed_dims()?;
     let own = call.fact(0).fixed_dims()?;
-    call.fact(0).content.as_ref()?.pick(&view(&dims, 0, &broadcast_strides(&own, dims.len()))?)
+    call.fact(0).content.as_ref()?.pick(&call.view(
+        &dims,
+        0,
+        &broadcast_strides(&own, dims.len()),
+    )?)
 }
 
 /// Tile: each axis repeated as often as an input says.
@@ -169,7 +173,7 @@ fn tiled(call: &Call<'_>, result: &Fact) -> Option<Content> {
     let pairs = |d: &usize, r: &usize| [r.checked_div(*d).unwrap_or(0), *d];
     let split: Vec<usize> = own.iter().zip(&dims).flat_map(|(d, r)| pairs(d, r)).collect();
     let steps: Vec<i128> = strides(&own).into_iter().flat_map(|s| [0, s]).collect();
-    call.fact(0).content.as_ref()?.pick(&view(&split, 0, &steps)?)
+    call.fact(0).content.as_ref()?.pick(&call.view(&split, 0, &steps)?)
 }
 
 /// DepthToSpace: blocks of channels become pixels.

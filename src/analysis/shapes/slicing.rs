@@ -1,7 +1,7 @@
 //! Operators that cut, join, pad and resize along axes.
 
 use crate::analysis::shapes::call::{Axes, Call, positions};
-use crate::analysis::shapes::content::{Content, MAX_ELEMENTS, strides, view};
+use crate::analysis::shapes::content::{Content, strides};
 use crate::analysis::shapes::fact::{Dims, Fact, position, sum, unknown};
 use crate::analysis::shapes::term::Term;
 use crate::tensor::element_count;
@@ -42,7 +42,7 @@ fn joined(call: &Call<'_>, axis: i64, slots: &[usize]) -> Fact {
 fn joined_content(call: &Call<'_>, result: &Fact, axis: usize, slots: &[usize]) -> Option<Content> {
     let dims = result.fixed_dims()?;
     let outer = element_count(&dims[..axis])?;
-    if element_count(&dims)? > MAX_ELEMENTS {
+    if element_count(&dims)? > call.limit {
         return None;
     }
     let mut pieces = Vec::new();
@@ -87,7 +87,7 @@ pub(super) fn split(call: &Call<'_>) -> Vec<Fact> {
         let content = start.known().and_then(|start| {
             let steps = strides(&call.fact(0).fixed_dims()?);
             let offset = i128::from(start).saturating_mul(steps[axis]);
-            call.fact(0).content.as_ref()?.pick(&view(&fact.fixed_dims()?, offset, &steps)?)
+            call.fact(0).content.as_ref()?.pick(&call.view(&fact.fixed_dims()?, offset, &steps)?)
         });
         facts.push(fact.holding(content));
         start = start + size;
@@ -139,7 +139,7 @@ pub(super) fn slice(call: &Call<'_>) -> Fact {
     }
     let fact = Fact::new(call.dtype(0), Some(dims));
     let content = offset.zip(steps).and_then(|(offset, steps)| {
-        call.fact(0).content.as_ref()?.pick(&view(&fact.fixed_dims()?, offset, &steps)?)
+        call.fact(0).content.as_ref()?.pick(&call.view(&fact.fixed_dims()?, offset, &steps)?)
     });
     fact.holding(content)
 }

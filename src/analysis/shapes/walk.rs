@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::analysis::shapes::assume::{Assume, Bound, Names, name_unknown};
 use crate::analysis::shapes::call::Call;
-use crate::analysis::shapes::content::Content;
+use crate::analysis::shapes::content::{Content, MAX_ELEMENTS};
 use crate::analysis::shapes::fact::Fact;
 use crate::analysis::shapes::flow;
 use crate::analysis::shapes::table::{Rule, rule};
@@ -97,7 +97,14 @@ impl<'a> Walk<'a> {
 
     fn call(&self, node: NodeId) -> Call<'_> {
         let node = self.model.node(node);
-        Call { model: self.model, node, opset: self.opset, facts: &self.facts }
+        Call {
+            model: self.model,
+            node,
+            opset: self.opset,
+            facts: &self.facts,
+            given: None,
+            limit: MAX_ELEMENTS,
+        }
     }
 
     fn apply(&mut self, id: NodeId) {

@@ -1,4 +1,4 @@
-//! The nodes of a function, copied to where it is called.
+//! The nodes of a function, copied to where it is called; and those of a body, copied out of it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,7 +27,7 @@ pub(super) fn splice(
     let mut copy = Copy {
         prefix: prefix(model, &site),
         model,
-        function,
+        function: Some(function),
         values: HashMap::new(),
         annotated: annotated(body),
         site,
@@ -88,7 +88,7 @@ fn check(call: &Node, function: &Function) -> Result<(), String> {
 }
 
 /// What stands in front of the names inside: the name of the call, or of its first output.
-fn prefix(model: &Model, call: &Node) -> String {
+pub(super) fn prefix(model: &Model, call: &Node) -> String {
     let output = call.outputs.iter().flatten().next().map(|&value| model.value(value).name());
     let name = match call.name() {
         "" => output.unwrap_or(call.op()),
@@ -107,9 +107,34 @@ fn annotated(body: &Model) -> HashSet<GraphId> {
     .collect()
 }
 
+/// A copy of the nodes of `body`, a graph of the model itself, made for the node `site`: they become
+/// nodes of `graph`, where order is left to the caller. `values` says what stands for the values of
+/// the body; it learns those that are made. Values from outside are read as they are.
+pub(super) fn copy_nodes(
+    model: &mut Model,
+    (site, prefix): (&Node, String),
+    body: GraphId,
+    graph: GraphId,
+    values: &mut HashMap<ValueId, Option<ValueId>>,
+) -> Vec<NodeId> {
+    let nodes: Vec<Node> = model.nodes_of(body).map(|(_, node)| node.clone()).collect();
+    let mut copy = Copy {
+        model,
+        function: None,
+        site: site.clone(),
+        prefix,
+        values: std::mem::take(values),
+        annotated: HashSet::new(),
+    };
+    let made = nodes.iter().map(|node| copy.node(node, graph)).collect();
+    *values = copy.values;
+    made
+}
+
 struct Copy<'a> {
     model: &'a mut Model,
-    function: &'a Function,
+    /// Where the nodes come from; nothing for a body of the model itself.
+    function: Option<&'a Function>,
     site: Node,
     prefix: String,
     /// What stands for the values of the function; nothing for inputs that the call leaves out.
@@ -118,6 +143,11 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
+    /// The store that the nodes come from.
+    fn source(&self) -> &Model {
+        self.function.map_or(&*self.model, |function| &function.body)
+    }
+
     fn name(&self, inner: &str) -> String {
         format!("{}/{inner}", self.prefix)
     }
@@ -127,17 +157,18 @@ impl Copy<'_> {
         if let Some(&Some(known)) = self.values.get(&value) {
             return known;
         }
-        let entry = self.function.body.value(value);
-        let name = self.name(entry.name());
+        let entry = self.source().value(value);
+        let (name, info) = (self.name(entry.name()), local(entry.info()));
         let name = self.model.fresh_name(&name);
         let copy = self.model.add_value(graph, name, def);
-        self.model.set_info(copy, local(entry.info()));
+        self.model.set_info(copy, info);
         self.values.insert(value, Some(copy));
         copy
     }
 
     fn find(&self, value: ValueId) -> Option<ValueId> {
-        self.values.get(&value).copied().flatten()
+        let outside = || self.function.is_none().then_some(value);
+        self.values.get(&value).copied().unwrap_or_else(outside)
     }
 
     fn node(&mut self, from: &Node, graph: GraphId) -> NodeId {
@@ -190,7 +221,8 @@ impl Copy<'_> {
             AttrValue::Reference { name, .. } => {
                 let named = |attribute: &&Attribute| attribute.name == *name;
                 let given = self.site.attributes.iter().find(named);
-                let given = given.or_else(|| self.function.defaults.iter().find(named))?;
+                let defaults = self.function.map_or(&[][..], |function| &function.defaults);
+                let given = given.or_else(|| defaults.iter().find(named))?;
                 return Some(Attribute { name: from.name.clone(), ..given.clone() });
             }
             AttrValue::Graph(body) => AttrValue::Graph(self.graph(*body)),
@@ -205,33 +237,41 @@ impl Copy<'_> {
     /// A body with values of its own; what it captures is resolved. Recursion is bounded by the
     /// nesting that `read` accepted.
     fn graph(&mut self, from: GraphId) -> GraphId {
-        let body = &self.function.body;
-        let entry = body.graph(from);
-        let to = self.model.add_graph(entry.name(), None);
-        for &input in entry.inputs() {
-            let copy = self.define(input, to, body.value(input).def.clone());
+        let source = self.source();
+        let entry = source.graph(from);
+        let (name, inputs, outputs) =
+            (entry.name().to_owned(), entry.inputs().to_vec(), entry.outputs().to_vec());
+        let carried = entry.carried.clone();
+        let initializers: Vec<ValueId> = source.initializers_of(from).collect();
+        let nodes: Vec<Node> = source.nodes_of(from).map(|(_, node)| node.clone()).collect();
+        let declared: Vec<Declared> = source.declared_of(from).cloned().collect();
+        let to = self.model.add_graph(&name, None);
+        for input in inputs {
+            let def = self.source().value(input).def.clone();
+            let copy = self.define(input, to, def);
             self.model.graph_mut(to).inputs.push(copy);
         }
-        for value in body.initializers_of(from) {
-            let copy = self.define(value, to, body.value(value).def.clone());
+        for value in initializers {
+            let def = self.source().value(value).def.clone();
+            let copy = self.define(value, to, def);
             self.model.graph_mut(to).initializers.push(copy);
         }
-        let order: Vec<NodeId> = body.nodes_of(from).map(|(_, node)| self.node(node, to)).collect();
+        let order: Vec<NodeId> = nodes.iter().map(|node| self.node(node, to)).collect();
         self.model.set_order(to, &order);
-        for output in entry.outputs() {
+        for output in outputs {
             if let Some(value) = self.find(output.value) {
                 self.model.push_output(to, GraphOutput { value, info: local(&output.info) });
             }
         }
-        for declared in body.declared_of(from) {
-            if let Declared::Value(value) = declared
-                && let Some(copy) = self.find(*value)
+        for entry in declared {
+            if let Declared::Value(value) = entry
+                && let Some(copy) = self.find(value)
             {
                 self.model.push_declared(to, Declared::Value(copy));
             }
         }
         if !self.annotated.contains(&from) {
-            self.model.graph_mut(to).carried = entry.carried.clone();
+            self.model.graph_mut(to).carried = carried;
         }
         to
     }

@@ -4,6 +4,7 @@ mod copy;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod unroll;
 
 use std::collections::HashSet;
 
@@ -13,6 +14,7 @@ use crate::ir::{GraphId, Model, NodeId, Use};
 
 use copy::splice;
 use plan::Plan;
+pub use unroll::BodySize;
 
 /// What [`Model::inline_functions`] did: places in words, each with what happened there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

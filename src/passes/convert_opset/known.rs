@@ -48,6 +48,8 @@ const INTRODUCED: &[(i64, &str)] = &[
     (18, "BitwiseAnd BitwiseNot BitwiseOr BitwiseXor CenterCropPad Col2Im GroupNormalization Mish"),
     (19, "DeformConv"),
     (20, "AffineGrid Gelu ImageDecoder RegexFullMatch StringConcat StringSplit"),
+    (23, "Attention RMSNormalization RotaryEmbedding"),
+    (24, "Swish TensorScatter"),
 ];
 
 /// Refuses an operator that operator set `from` does not define: what it means there is decided by
@@ -55,7 +57,7 @@ const INTRODUCED: &[(i64, &str)] = &[
 pub(super) fn check(op: &str, from: i64) -> Result<(), String> {
     let since = INTRODUCED.iter().find(|(_, ops)| ops.split_whitespace().any(|name| name == op));
     match since {
-        None => Err("is not an operator of the default domain up to version 20".into()),
+        None => Err("is not an operator of the default domain up to version 24".into()),
         Some(&(since, _)) if since > from => Err(format!(
             "is an operator since version {since} only, but the model imports version {from}"
         )),

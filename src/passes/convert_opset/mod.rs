@@ -24,8 +24,8 @@ use plan::{Additions, Planned};
 const OLDEST: i64 = 7;
 
 /// Targets: below 13 most of the inputs that attributes became do not exist yet, and the changes
-/// above 21 have not been gone through.
-const TARGETS: RangeInclusive<i64> = 13..=21;
+/// above 25 have not been gone through.
+const TARGETS: RangeInclusive<i64> = 13..=25;
 
 /// Raises the default operator set to `target`, in all graphs of the model, or not at all: a model
 /// with one node that cannot be carried over is left untouched and the node is named.
@@ -35,7 +35,7 @@ const TARGETS: RangeInclusive<i64> = 13..=21;
 /// one that the model imports. Inline them first ([`InlineFunctions`](super::InlineFunctions)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvertOpset {
-    /// Version to raise to, 13 to 21; a model that already has it, or a higher one, is left alone.
+    /// Version to raise to, 13 to 25; a model that already has it, or a higher one, is left alone.
     /// 13 by default: the first with quantization for each channel.
     pub target: i64,
 }
@@ -168,6 +168,9 @@ fn plan_node(model: &Model, id: NodeId, span: Span) -> Planned {
         "GridSample" => misc::grid_sample(node, span),
         "RoiAlign" => misc::roi_align(span),
         "Scan" => misc::scan(span),
+        "AveragePool" | "MaxPool" => misc::pool(node, span),
+        "Attention" => misc::attention(span),
+        "Cast" | "CastLike" => misc::cast(model, node, span),
         "Erf" => misc::erf(model, node, span),
         "MeanVarianceNormalization" => misc::mean_variance(node, span),
         _ => Ok(None),
@@ -304,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_target_out_of_range_is_a_usage_error() {
-        for target in [12, 22] {
+        for target in [12, 26] {
             let mut model = Model::new(7, 11);
             assert!(ConvertOpset { target }.run(&mut model, &Context::default()).is_err());
         }
