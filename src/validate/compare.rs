@@ -43,7 +43,7 @@ pub struct OutputDrift {
 }
 
 impl Comparison {
-    /// Both parts of the samples together.
+    /// The comparison over the samples of both; outputs and values of `k` are the same.
     #[must_use]
     pub fn merge(mut self, part: Self) -> Self {
         self.samples += part.samples;
@@ -187,5 +187,3 @@ pub fn drift(
     }
     Ok(Comparison { samples: 1, outputs, accuracy: Vec::new() })
 }
-
-/// The comparison over the samples of both; outputs and values of `k` are the same.
