@@ -34,14 +34,14 @@
 //! let calibration = Calibration { engine: &Tract, samples: &calib, progress: &() };
 //! let context = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
 //! let check = Check::on(&Tract, &calib, 4)?;
-//! let passes = pipeline::quantize(&QuantizeOptions {
+//! let options = QuantizeOptions {
 //!     granularity: Granularity::Channel,
 //!     keep: Vec::new(),
 //!     freeze_initializers: false,
 //!     skip: Vec::new(),
 //!     fold: Growth::default(),
-//! });
-//! let finished = pipeline::run(original.model.clone(), &passes, &context, Some(&check))?;
+//! };
+//! let finished = pipeline::quantized(original.model.clone(), &options, &context, Some(&check))?;
 //! let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
 //! assert!((encoded.len() as u64) < original.byte_size / 2);
 //!

@@ -18,7 +18,7 @@ use crate::ir::{Model, NodeId, ValueId};
 use crate::tensor::Tensor;
 
 /// Computes constant expressions. `exec` implements it.
-pub trait Evaluate {
+pub trait Evaluate: Sync {
     /// The outputs of `node` for these inputs, in slot order (`None` where an output is left out).
     ///
     /// # Errors
@@ -32,7 +32,7 @@ pub trait Evaluate {
 }
 
 /// Runs the calibration samples and measures values. `calibrate` implements it.
-pub trait Measure {
+pub trait Measure: Sync {
     /// A range for each value that is `asked` for, from what it is on the samples, in the same order:
     /// the one with which its grid is to be made. `None` for a value that cannot be observed, or is
     /// no `float` value of the main graph.

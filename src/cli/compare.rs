@@ -77,7 +77,7 @@ fn decibel(text: &str) -> Result<f64, String> {
 }
 
 /// `1%` or `0.01`.
-fn share(text: &str) -> Result<f64, String> {
+pub fn share(text: &str) -> Result<f64, String> {
     let (number, unit) = match text.strip_suffix('%') {
         Some(number) => (number, 100.0),
         None => (text, 1.0),

@@ -1,5 +1,6 @@
 //! Turns words into options and reports into output; one file for each subcommand.
 
+mod accuracy;
 mod compare;
 mod convert;
 mod diff;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use onnxpress::calibrate::Calibration;
 use onnxpress::passes::{Context, Granularity, Growth};
-use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Step};
-use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
+use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Remembered, Step, Trials, When};
+use onnxpress::report::{CompressionReport, FallBackReport, StepReport, bytes, decibel};
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
+use super::accuracy::Accuracy;
 use super::compare::{Bounds, execute, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
@@ -62,6 +63,8 @@ pub struct Quantize {
     labels: Option<String>,
     #[command(flatten)]
     bounds: Bounds,
+    #[command(flatten)]
+    accuracy: Accuracy,
     /// Show every edit, and every refusal with its reason.
     #[arg(short, long)]
     verbose: bool,
@@ -119,11 +122,23 @@ impl Quantize {
         let engine = self.engine.start()?;
         let progress = progress::Bar::new("calibrating", self.talk.words.quiet);
         let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };
-        let cx =
-            Context { evaluate: Some(&engine), measure: Some(&calibration), ..Context::default() };
+        let measure = Remembered::new(&calibration);
+        let cx = Context { evaluate: Some(&engine), measure: Some(&measure), ..Context::default() };
         let check = Check::on(&engine, &samples, CHECK_RUNS)?;
-        let passes = pipeline::quantize(&self.options());
-        let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
+        let options = self.options();
+        let (model, passes) = (original.model.clone(), pipeline::prepare(&options));
+        let prepared = pipeline::settle(model, &passes, &cx, Some(&check), When::AtEnd)?;
+        let quantizer = |kept: &[String]| {
+            let keep = self.keep.iter().chain(kept).cloned().collect();
+            pipeline::quantize(&QuantizeOptions { keep, ..options.clone() })
+        };
+        let fall_back = self.accuracy.options(&self.bounds);
+        let trials = Trials::new(&engine, &prepared.model, &samples, &quantizer, &cx)?;
+        let fall_back = pipeline::fall_back(&trials, &fall_back)?;
+        drop(trials);
+        let passes = quantizer(&fall_back.kept);
+        let mut finished = pipeline::run(prepared.model, &passes, &cx, Some(&check))?;
+        finished.steps.splice(0..0, prepared.steps);
         let encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let result = match &encoded.data {
@@ -137,6 +152,7 @@ impl Quantize {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),
             passes: finished.steps.iter().map(StepReport::new).collect(),
+            fall_back: FallBackReport::new(&fall_back),
             warnings: warnings(&finished.steps, &drift),
             drift,
             test: None,

@@ -1,5 +1,7 @@
 //! Which layers suffer most from being quantized, and which of them had better stay in float.
 
+use rayon::prelude::*;
+
 use crate::analysis::{Assume, Cost, Shapes};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
@@ -98,7 +100,8 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
         reached: options.wanted.holds(&whole),
         ..FallBack::default()
     };
-    let enough = options.worst == 0 && options.spare <= 0.0 && found.reached;
+    let spare = if trials.affordable() { options.spare } else { 0.0 };
+    let enough = options.worst == 0 && spare <= 0.0 && found.reached;
     if enough && !options.rank {
         return Ok(found);
     }
@@ -108,7 +111,7 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
     }
     let names: Vec<String> = found.ranking.iter().map(|layer| layer.layer.clone()).collect();
     let mut kept = names[..options.worst.min(names.len())].to_vec();
-    let spared = spared(&found.ranking, options.spare);
+    let spared = spared(&found.ranking, spare);
     if !spared.is_empty() {
         let trial = trials.without(&joined(&kept, &spared))?;
         if trial.sqnr_db >= whole.sqnr_db + GAIN_DB {
@@ -129,7 +132,8 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
             false => low = middle + 1,
         }
     }
-    let kept = with(high);
+    // All in float would keep every bound, and be of no use.
+    let kept = with(if high == others.len() { 0 } else { high });
     let best = trials.without(&kept)?;
     found.reached = options.wanted.holds(&best);
     found.after_db = best.sqnr_db;
@@ -164,18 +168,19 @@ fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
     let layers = trials.layers(quantized);
     let shares = shares(trials.prepared(), &layers);
     let names: Vec<String> = layers.iter().map(|&layer| trials.name(layer)).collect();
-    let mut ranking = Vec::new();
-    for (i, name) in names.iter().enumerate() {
+    let alone = |i: usize| -> Result<Sensitivity> {
         let others = names.iter().enumerate().filter(|(j, _)| *j != i);
         let trial = trials.without(&others.map(|(_, name)| name.clone()).collect::<Vec<_>>())?;
-        ranking.push(Sensitivity {
-            layer: name.clone(),
+        Ok(Sensitivity {
+            layer: names[i].clone(),
             op: trials.prepared().node(layers[i]).op().to_owned(),
             sqnr_db: trial.sqnr_db,
             macs: shares[i].0,
             parameters: shares[i].1,
-        });
-    }
+        })
+    };
+    let mut ranking =
+        (0..layers.len()).into_par_iter().map(alone).collect::<Result<Vec<Sensitivity>>>()?;
     ranking.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
     Ok(ranking)
 }

@@ -25,20 +25,34 @@ pub struct QuantizeOptions {
     pub fold: Growth,
 }
 
-/// The passes of `quantize`, in order.
+/// The passes that make a model ready to be quantized, in order: those of `simplify`, and the
+/// operator set that quantization needs. [`settle`](crate::pipeline::settle()) repeats them.
+pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
+    let mut passes = simplify(&SimplifyOptions {
+        freeze_initializers: options.freeze_initializers,
+        inline_functions: true,
+        fold: options.fold,
+        skip: options.skip.clone(),
+        ..SimplifyOptions::default()
+    });
+    passes.push(Box::new(StripDebugMetadata));
+    passes.push(Box::new(ConvertOpset::default()));
+    left(passes, &options.skip)
+}
+
+/// The passes that quantize a model that is ready for it, in order.
 pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     let passes: Vec<Box<dyn Pass>> = vec![
-        Box::new(StripInitializerInputs { overridable: options.freeze_initializers }),
-        Box::new(StripDebugMetadata),
-        Box::new(EliminateIdentity),
-        Box::new(FoldConstant::within(options.fold)),
-        Box::new(FuseBatchNorm),
-        Box::new(EliminateDead),
-        Box::new(ConvertOpset::default()),
         Box::new(QuantizeStatic { granularity: options.granularity, keep: options.keep.clone() }),
         Box::new(EliminateDead),
     ];
-    passes.into_iter().filter(|pass| !options.skip.iter().any(|s| s == pass.name())).collect()
+    left(passes, &options.skip)
+}
+
+/// The passes that are not to be left out.
+fn left(mut passes: Vec<Box<dyn Pass>>, skip: &[String]) -> Vec<Box<dyn Pass>> {
+    passes.retain(|pass| !skip.iter().any(|name| name == pass.name()));
+    passes
 }
 
 /// Options of `simplify`.

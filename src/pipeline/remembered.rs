@@ -29,14 +29,17 @@ impl Measure for Remembered<'_> {
         let question = |asked: &Asked| -> Question {
             (model.value(asked.value).name().to_owned(), asked.levels, asked.symmetric)
         };
-        // Held while measuring: two threads never measure the same.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock();
         let new: Vec<Asked> =
             asked.iter().filter(|asked| !known.contains_key(&question(asked))).copied().collect();
+        // Not held while measuring, which other threads help with.
+        drop(known);
         if !new.is_empty() {
             let measured = self.measure.ranges(model, &new)?;
-            known.extend(new.iter().map(question).zip(measured));
+            lock().extend(new.iter().map(question).zip(measured));
         }
+        let known = lock();
         Ok(asked.iter().map(|asked| known.get(&question(asked)).copied().flatten()).collect())
     }
 }

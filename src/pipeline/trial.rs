@@ -1,6 +1,6 @@
 //! Tries on held-out samples how good a quantized model is, before anybody sees it.
 
-use crate::analysis::is_layer;
+use crate::analysis::{Assume, Cost, Shapes, is_layer};
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::exec::{Engine, Runner};
@@ -14,9 +14,13 @@ use crate::validate::{Comparison, drift};
 const HELD_OUT: usize = 4;
 /// Most held-out samples that a trial runs: their mean error says enough, and there are many trials.
 const MOST: usize = 16;
+/// Fewest of them that say anything about the next sample.
+const FEWEST: usize = 4;
+/// Multiply-accumulates of all trials of all layers together, about 10 s.
+const WORK: u64 = 40_000_000_000;
 
 /// Makes the passes that quantize a prepared model but for the layers named.
-pub type Quantizer<'a> = &'a dyn Fn(&[String]) -> Vec<Box<dyn Pass>>;
+pub type Quantizer<'a> = &'a (dyn Fn(&[String]) -> Vec<Box<dyn Pass>> + Sync);
 
 /// What trials are made with.
 pub struct Trials<'a> {
@@ -26,6 +30,7 @@ pub struct Trials<'a> {
     cx: &'a Context<'a>,
     inputs: Vec<Inputs>,
     expected: Vec<Vec<(String, Tensor)>>,
+    affordable: bool,
 }
 
 /// A quantized model and its outputs on held-out samples beside those of the original.
@@ -39,7 +44,8 @@ pub struct Trial {
 }
 
 impl<'a> Trials<'a> {
-    /// Trials of what `quantizer` makes of `prepared`, on the samples that calibration holds out.
+    /// Trials of what `quantizer` makes of `prepared`, on the samples that calibration holds out:
+    /// up to 16, fewer for large models. [`Self::affordable`] says when even four would take long.
     ///
     /// # Errors
     /// When the model cannot be run on the samples.
@@ -50,17 +56,27 @@ impl<'a> Trials<'a> {
         quantizer: Quantizer<'a>,
         cx: &'a Context<'a>,
     ) -> Result<Self> {
-        let held_out = (0..samples.runs()).filter(|i| i % HELD_OUT == HELD_OUT - 1).take(MOST);
-        let mut chosen: Vec<usize> = held_out.collect();
+        let affordable = affordable(prepared);
+        let number = affordable.clamp(FEWEST, MOST);
+        let mut chosen: Vec<usize> =
+            (0..samples.runs()).filter(|i| i % HELD_OUT == HELD_OUT - 1).take(number).collect();
         if chosen.is_empty() {
-            chosen = (0..samples.runs()).collect();
+            chosen = (0..samples.runs().min(number)).collect();
         }
         let inputs: Vec<Inputs> =
             chosen.iter().map(|&i| Ok(samples.run(i)?.inputs)).collect::<Result<_>>()?;
         let runner = Runner::new(engine, prepared, Vec::new());
         let run = |inputs: &Inputs| Ok(runner.run(inputs)?.outputs);
         let expected = inputs.iter().map(run).collect::<Result<_>>()?;
-        Ok(Self { engine, prepared, quantizer, cx, inputs, expected })
+        Ok(Self {
+            engine,
+            prepared,
+            quantizer,
+            cx,
+            inputs,
+            expected,
+            affordable: affordable >= FEWEST,
+        })
     }
 
     /// Quantizes all layers but those in `keep`, and runs the result.
@@ -119,6 +135,11 @@ impl<'a> Trials<'a> {
             .collect()
     }
 
+    /// Whether trying each layer by itself takes seconds rather than minutes.
+    pub fn affordable(&self) -> bool {
+        self.affordable
+    }
+
     /// The model before it is quantized.
     pub fn prepared(&self) -> &Model {
         self.prepared
@@ -132,6 +153,13 @@ impl<'a> Trials<'a> {
             (name, _) => name.to_owned(),
         }
     }
+}
+
+/// How many samples can be run for each layer.
+fn affordable(model: &Model) -> usize {
+    let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+    let all = cost.macs.saturating_mul(cost.layers.len() as u64).max(1);
+    usize::try_from(WORK / all).unwrap_or(usize::MAX)
 }
 
 /// Whether the largest element of each output stands where it stood.

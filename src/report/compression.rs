@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::pipeline::{Outcome, Step};
-use crate::report::ComparisonReport;
 use crate::report::text::{decibel, finite_decibel};
+use crate::report::{ComparisonReport, FallBackReport};
 
 /// What was done to a model, and how far its outputs moved.
 #[derive(Debug, Clone, Serialize)]
@@ -17,6 +17,9 @@ pub struct CompressionReport {
     pub output: String,
     /// One entry for each pass, in order.
     pub passes: Vec<StepReport>,
+    /// Layers that stay in float for the accuracy of the others, and the ranking of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fall_back: Option<FallBackReport>,
     /// Original and result on the samples the result was made with.
     pub drift: ComparisonReport,
     /// Original and result on test samples, when they were given.
@@ -80,7 +83,7 @@ impl StepReport {
 
     /// True when the pass edited, or was taken back.
     pub(super) fn mattered(&self) -> bool {
-        !self.done.is_empty() || self.rolled_back.is_some()
+        !self.done.is_empty() || self.rolled_back.is_some() || self.not_executed.is_some()
     }
 
     /// The line, and with `verbose` every edit and refusal below it.
@@ -131,8 +134,11 @@ impl fmt::Display for CompressionReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} -> {}", self.input, self.output)?;
         writeln!(f, "passes")?;
-        for step in &self.passes {
+        for step in self.passes.iter().filter(|step| self.verbose || step.mattered()) {
             step.write(f, self.verbose)?;
+        }
+        if let Some(fall_back) = &self.fall_back {
+            write!(f, "{fall_back}")?;
         }
         writeln!(f, "on the calibration samples")?;
         write!(f, "{}", indented(&self.drift))?;

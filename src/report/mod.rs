@@ -3,6 +3,7 @@
 mod comparison;
 mod compression;
 mod diff;
+mod fall_back;
 mod inspection;
 mod simplification;
 mod text;
@@ -10,6 +11,7 @@ mod text;
 pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};
 pub use compression::{CompressionReport, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};
+pub use fall_back::{FallBackReport, Layer};
 pub use inspection::{InspectionReport, LayerReport, PortReport};
-pub use simplification::{Broken, SimplificationReport};
+pub use simplification::{Broken, Parts, SimplificationReport};
 pub use text::{bytes, decibel, grouped, percent};

@@ -26,8 +26,8 @@ fn quantize(model: &Model, samples: &Samples, options: &QuantizeOptions) -> Fini
     let calibration = Calibration { engine: &Tract, samples, progress: &() };
     let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
     let check = Check::on(&Tract, samples, 2).expect("samples can be read");
-    let passes = pipeline::quantize(options);
-    let finished = pipeline::run(model.clone(), &passes, &cx, Some(&check)).expect("it runs");
+    let finished = pipeline::quantized(model.clone(), options, &cx, Some(&check));
+    let finished = finished.expect("it runs");
     for step in &finished.steps {
         let kept = matches!(step.outcome, None | Some(Outcome::Kept(_)));
         assert!(kept, "{}: {:?}", step.name, step.outcome);

@@ -216,7 +216,7 @@ fn a_second_codec_understands_what_passes_wrote() {
         let cx =
             Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
         // What tract cannot run is not quantized; other modules look at that.
-        let Ok(finished) = pipeline::run(model, &pipeline::quantize(&options), &cx, None) else {
+        let Ok(finished) = pipeline::quantized(model, &options, &cx, None) else {
             continue;
         };
         let encoded = encode(&finished.model);

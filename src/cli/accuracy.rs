@@ -1,0 +1,36 @@
+//! What may be done for accuracy.
+
+use clap::Args;
+use onnxpress::pipeline::{FallBackOptions, Wanted};
+
+use super::compare::{Bounds, share};
+
+/// Options about layers that stay in float.
+#[derive(Debug, Clone, Args)]
+pub struct Accuracy {
+    /// Keep the N layers in float that harm the outputs most when they alone are quantized, on
+    /// held-out calibration samples.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep_worst: usize,
+    /// Keep layers in float that bring much of the error and have little of the work: up to this
+    /// share of the multiply-accumulates and of the parameters; 0 keeps none. Models for which
+    /// trying all layers would take long are left as they are.
+    #[arg(long, value_name = "SHARE", default_value = "4%", value_parser = share)]
+    spare: f64,
+    /// Rank the layers by what quantizing each alone does to the outputs.
+    #[arg(long)]
+    sensitivity: bool,
+}
+
+impl Accuracy {
+    /// The options, with the bounds that the result is to keep: they are met by keeping layers in
+    /// float, the worst first.
+    pub fn options(&self, bounds: &Bounds) -> FallBackOptions {
+        FallBackOptions {
+            worst: self.keep_worst,
+            wanted: Wanted { sqnr_db: bounds.min_sqnr, drop: bounds.max_drop },
+            spare: self.spare,
+            rank: self.sensitivity,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Layers that stay in float, and how sensitive layers are.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::pipeline::FallBack;
+use crate::report::text::{decibel, finite_decibel};
+
+/// Which layers stay in float for the accuracy of the others.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FallBackReport {
+    /// Names of the layers that stay in float.
+    pub kept: Vec<String>,
+    /// Signal-to-noise ratio of the outputs on held-out calibration samples when all layers are
+    /// quantized, in decibel.
+    pub before_db: f64,
+    /// The same as it is now.
+    pub after_db: f64,
+    /// Whether the bounds asked for hold on these samples.
+    pub reached: bool,
+    /// All layers, the most sensitive first; empty when they were not ranked.
+    pub ranking: Vec<Layer>,
+}
+
+/// What quantizing one layer alone does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Layer {
+    /// Node name, or that of its first output.
+    pub name: String,
+    /// Operator.
+    pub op: String,
+    /// Signal-to-noise ratio of the outputs, in decibel.
+    pub sqnr_db: f64,
+    /// Share of the multiply-accumulates of the layers.
+    pub macs: f64,
+    /// Share of their parameters.
+    pub parameters: f64,
+}
+
+impl FallBackReport {
+    /// The report; `None` when all layers are quantized and nobody asked for a ranking.
+    pub fn new(found: &FallBack) -> Option<Self> {
+        if found.ranking.is_empty() && found.kept.is_empty() {
+            return None;
+        }
+        let layer = |layer: &crate::pipeline::Sensitivity| Layer {
+            name: layer.layer.clone(),
+            op: layer.op.clone(),
+            sqnr_db: finite_decibel(layer.sqnr_db),
+            macs: layer.macs,
+            parameters: layer.parameters,
+        };
+        Some(Self {
+            kept: found.kept.clone(),
+            before_db: finite_decibel(found.before_db),
+            after_db: finite_decibel(found.after_db),
+            reached: found.reached,
+            ranking: found.ranking.iter().map(layer).collect(),
+        })
+    }
+
+    /// The ranking as a table.
+    pub fn table(&self) -> String {
+        let mut text = format!(
+            "  {:<40}{:<14}{:>9}{:>8}{:>8}\n",
+            "layer, quantized alone", "operator", "outputs", "MACs", "weights"
+        );
+        for layer in &self.ranking {
+            let kept = if self.kept.contains(&layer.name) { "  float" } else { "" };
+            text += &format!(
+                "  {:<40}{:<14}{:>9}{:>7.1}%{:>7.1}%{kept}\n",
+                shortened(&layer.name),
+                layer.op,
+                decibel(layer.sqnr_db),
+                100.0 * layer.macs,
+                100.0 * layer.parameters
+            );
+        }
+        text
+    }
+}
+
+/// Most characters of a name in a table.
+const WIDEST: usize = 39;
+
+/// The end of a long name, which tells more than its beginning.
+fn shortened(name: &str) -> String {
+    let length = name.chars().count();
+    match length > WIDEST {
+        true => format!("…{}", name.chars().skip(length - WIDEST + 1).collect::<String>()),
+        false => name.to_owned(),
+    }
+}
+
+impl fmt::Display for FallBackReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.kept.is_empty() {
+            let (before, after) = (decibel(self.before_db), decibel(self.after_db));
+            writeln!(
+                f,
+                "kept in float: {}\n  outputs on held-out samples: {before} before, {after} with these",
+                self.kept.join(", ")
+            )?;
+        }
+        Ok(())
+    }
+}
