@@ -149,7 +149,8 @@ impl<'a> Collect<'a> {
     /// When nothing was asked for.
     pub fn finish(self) -> Result<Statistics> {
         let collected = self.collected.into_inner().unwrap_or_else(PoisonError::into_inner);
-        collected.ok_or_else(|| err!(Usage, "the model has nothing to quantize, so nothing is measured"))
+        collected
+            .ok_or_else(|| err!(Usage, "the model has nothing to quantize, so nothing is measured"))
     }
 }
 

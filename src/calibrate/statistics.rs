@@ -27,7 +27,7 @@ impl Statistics {
     /// What was seen here and there together.
     ///
     /// # Errors
-    /// When these are statistics of different models or values, or twice of the same samples.
+    /// When these are statistics of different models or values.
     pub fn merge(mut self, other: Self) -> Result<Self> {
         if self.model != other.model || !self.values.keys().eq(other.values.keys()) {
             return Err(err!(
@@ -38,9 +38,6 @@ impl Statistics {
                 self.model,
                 self.values.len()
             ));
-        }
-        if self.inputs == other.inputs && self.runs == other.runs && self.runs > 0 {
-            return Err(err!(Data, "the same {} samples come twice", other.samples));
         }
         self.samples = self.samples.saturating_add(other.samples);
         self.runs = self.runs.saturating_add(other.runs);

@@ -2,17 +2,21 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use onnxpress::calibrate::Calibration;
+use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statistics};
+use onnxpress::data::Samples;
+use onnxpress::exec::Engine;
+use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Granularity, Growth};
 use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Step};
-use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
+use onnxpress::report::{ChoiceReport, CompressionReport, StepReport, bytes, decibel};
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::compare::{Bounds, execute, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress, statistics};
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
@@ -22,6 +26,8 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
       --test test.npz --labels y --max-drop 1% -o model.int8.onnx
   onnxpress quantize model.onnx --data photos/ --samples 200 --preprocess imagenet \\
       -o model.int8.onnx
+  onnxpress quantize model.onnx --data calib.npz --calibrator mse --explain -o model.int8.onnx
+  onnxpress quantize model.onnx --stats model.stats --data test.npz -o model.int8.onnx
 
 {EXIT_STATUS}"))]
 pub struct Quantize {
@@ -32,14 +38,25 @@ pub struct Quantize {
     /// Calibration samples: x.npz, x.npy, a folder of png or jpeg images (flat, or one sub-folder
     /// for each class), ONNX test data (test_data_set_*/input_*.pb), or random:N. A few hundred real
     /// inputs are enough.
-    #[arg(long, value_name = "DATA")]
-    data: PathBuf,
+    #[arg(long, value_name = "DATA", required_unless_present = "stats")]
+    data: Option<PathBuf>,
+    /// Ranges from a file that `onnxpress calibrate` wrote; --data then only checks the result.
+    #[arg(long, value_name = "STATS")]
+    stats: Option<PathBuf>,
     /// How ranges are found: static ranges come from the calibration samples.
     #[arg(long, value_enum, default_value_t = Mode::Static)]
     mode: Mode,
-    /// How ranges are measured.
-    #[arg(long, value_enum, default_value_t = Calibrator::Minmax)]
+    /// How ranges are made from what was measured: `auto` takes for each activation the one with
+    /// the least expected error on samples held out.
+    #[arg(long, value_name = "NAME", value_parser = calibrator(), default_value_t)]
     calibrator: Calibrator,
+    /// The share of the elements, in percent, that the percentile keeps.
+    #[arg(long, value_name = "P", value_parser = percentile, default_value_t = Method::default().percentile)]
+    percentile: f64,
+    /// Show the range of each activation: seen, used, by which calibrator, what it clips, and the
+    /// signal-to-noise ratio to be expected.
+    #[arg(long)]
+    explain: bool,
     /// How many weights share a scale.
     #[arg(long, value_enum, default_value_t = Share::Channel)]
     granularity: Share,
@@ -82,9 +99,17 @@ enum Mode {
     Static,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Calibrator {
-    Minmax,
+/// The names of all calibrators.
+fn calibrator() -> impl TypedValueParser<Value = Calibrator> {
+    let names = Calibrator::ALL.iter().map(|calibrator| calibrator.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse())
+}
+
+fn percentile(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse() {
+        Ok(percent) if percent > 50.0 && percent <= 100.0 => Ok(percent),
+        _ => Err(format!("`{text}`; expected more than 50, and at most 100 percent")),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -94,9 +119,11 @@ enum Share {
 }
 
 /// Runs of the calibration samples with which each pass is checked.
-const CHECK_RUNS: usize = 4;
+pub const CHECK_RUNS: usize = 4;
 /// Most runs of the calibration samples on which the result is compared with the original.
 const DRIFT_RUNS: usize = 64;
+/// Why nothing is compared without samples.
+const NO_SAMPLES: &str = "no samples were given; each pass was executed on seeded noise";
 /// Outputs below this signal-to-noise ratio in decibel get a warning: the error is a third of the
 /// signal.
 const POOR_DB: f64 = 10.0;
@@ -109,19 +136,32 @@ impl Quantize {
         }
         self.output.check(&self.model)?;
         check_names(&self.skip)?;
-        let (Mode::Static, Calibrator::Minmax) = (self.mode, self.calibrator);
+        let Mode::Static = self.mode;
         let original = io::load(&self.model, &self.talk.words)?;
         let labels = self.labels.as_deref();
-        let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original.model)?;
+        let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
+        let samples = self.data.as_deref().map(opened).transpose()?;
+        let statistics = self.statistics(&original.model)?;
         let test = self.test.as_ref();
         let test =
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new("calibrating", self.talk.words.quiet);
-        let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };
-        let cx =
-            Context { evaluate: Some(&engine), measure: Some(&calibration), ..Context::default() };
-        let check = Check::on(&engine, &samples, CHECK_RUNS)?;
+        let calibration = samples.as_ref().map(|samples| Calibration {
+            engine: &engine,
+            samples,
+            progress: &progress,
+        });
+        let source = match (&statistics, &calibration) {
+            (Some(statistics), _) => Source::Statistics(statistics),
+            (None, Some(calibration)) => Source::Samples(calibration),
+            (None, None) => {
+                return Err(Error::new(ErrorKind::Usage, "--data or --stats is needed"));
+            }
+        };
+        let fit = Fit::new(source, self.method());
+        let cx = Context { evaluate: Some(&engine), measure: Some(&fit), ..Context::default() };
+        let check = self.check(&engine, samples.as_ref(), &original.model)?;
         let passes = pipeline::quantize(&self.options());
         let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
         let encoded = self.output.encode(&finished.model, original.external)?;
@@ -131,12 +171,19 @@ impl Quantize {
             Some(_) => finished.model,
         };
         let mut drift = sizes(&original, &result, encoded.len() as u64);
-        let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
-        execute(&engine, &mut drift, &original.model, &result, &samples, &part)?;
+        match &samples {
+            Some(samples) => {
+                let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
+                execute(&engine, &mut drift, &original.model, &result, samples, &part)?;
+            }
+            None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
+        }
+        let choices = || fit.choices().iter().map(ChoiceReport::new).collect();
         let mut report = CompressionReport {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),
             passes: finished.steps.iter().map(StepReport::new).collect(),
+            calibration: self.explain.then(choices),
             warnings: warnings(&finished.steps, &drift),
             drift,
             test: None,
@@ -155,7 +202,7 @@ impl Quantize {
         if self.talk.json {
             io::print(&io::json(&report)?)?;
         } else {
-            warn_random(Some(&self.data));
+            warn_random(self.data.as_deref());
             io::print(&report.to_string())?;
         }
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })
@@ -201,6 +248,33 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
 }
 
 impl Quantize {
+    fn method(&self) -> Method {
+        let Self { calibrator, percentile, explain, .. } = *self;
+        Method { calibrator, percentile, explain }
+    }
+
+    /// The statistics, when they are of this model.
+    fn statistics(&self, model: &Model) -> Result<Option<Statistics>> {
+        let Some(path) = &self.stats else { return Ok(None) };
+        let statistics = statistics::load(path)?;
+        statistics.check(model).map_err(|error| error.in_file(path))?;
+        Ok(Some(statistics))
+    }
+
+    /// What each pass is checked with: samples, or seeded noise when there are none.
+    fn check<'a>(
+        &self,
+        engine: &'a dyn Engine,
+        samples: Option<&Samples>,
+        model: &Model,
+    ) -> Result<Check<'a>> {
+        if let Some(samples) = samples {
+            return Check::on(engine, samples, CHECK_RUNS);
+        }
+        let inputs = pipeline::probes(model, self.preprocessing.seed)?;
+        Ok(Check { engine, inputs, enough: CHECK_RUNS })
+    }
+
     fn options(&self) -> QuantizeOptions {
         QuantizeOptions {
             granularity: match self.granularity {

@@ -1,7 +1,7 @@
 //! Sums of `f32` without rounding, and so the same in any order.
 //!
-//! A fixed-point number wide enough for every `f32` and 2^64 of them (Kulisch, "Very fast and exact
-//! accumulation of products", 2011).
+//! A fixed-point number wide enough for every `f32` and 2^64 of them (Kulisch and Snyder, "The exact
+//! dot product as basic tool for long interval arithmetic", 2011).
 
 /// Words of 64 bits: 277 for all digits of `f32`, 64 for the carries, one for the sign.
 const WORDS: usize = 6;

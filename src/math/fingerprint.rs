@@ -50,8 +50,14 @@ mod tests {
             digest.finish()
         };
         let all = [
-            digest(&[]), digest(&[b""]), digest(&[b"a"]), digest(&[b"a\0"]), digest(&[b"ab", b"c"]),
-            digest(&[b"a", b"bc"]), digest(&[b"abcdefgh"]), digest(&[b"abcdefgh\0"]),
+            digest(&[]),
+            digest(&[b""]),
+            digest(&[b"a"]),
+            digest(&[b"a\0"]),
+            digest(&[b"ab", b"c"]),
+            digest(&[b"a", b"bc"]),
+            digest(&[b"abcdefgh"]),
+            digest(&[b"abcdefgh\0"]),
         ];
         let different: std::collections::HashSet<u64> = all.into_iter().collect();
         assert_eq!(different.len(), all.len());

@@ -172,7 +172,11 @@ impl Bin {
 
     /// The share of its elements below `x`.
     pub fn share_below(&self, x: f64) -> f64 {
-        let at = if self.zero { f64::from(u8::from(x > 0.0)) } else { (x - self.low) / (self.high - self.low) };
+        let at = if self.zero {
+            f64::from(u8::from(x > 0.0))
+        } else {
+            (x - self.low) / (self.high - self.low)
+        };
         at.clamp(0.0, 1.0)
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::pipeline::{Outcome, Step};
 use crate::report::ComparisonReport;
+use crate::report::calibration::{self, ChoiceReport};
 use crate::report::text::{decibel, finite_decibel};
 
 /// What was done to a model, and how far its outputs moved.
@@ -17,6 +18,9 @@ pub struct CompressionReport {
     pub output: String,
     /// One entry for each pass, in order.
     pub passes: Vec<StepReport>,
+    /// The ranges of activations, when they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Vec<ChoiceReport>>,
     /// Original and result on the samples the result was made with.
     pub drift: ComparisonReport,
     /// Original and result on test samples, when they were given.
@@ -133,6 +137,9 @@ impl fmt::Display for CompressionReport {
         writeln!(f, "passes")?;
         for step in &self.passes {
             step.write(f, self.verbose)?;
+        }
+        if let Some(choices) = &self.calibration {
+            calibration::write(f, choices)?;
         }
         writeln!(f, "on the calibration samples")?;
         write!(f, "{}", indented(&self.drift))?;

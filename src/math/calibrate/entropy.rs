@@ -65,7 +65,8 @@ fn divergence(line: &[f64], from: usize, to: usize, levels: usize) -> f64 {
     }
     let last = inner.len() - 1;
     let reference = |i: usize| {
-        let edges = if i == 0 { outside[0] } else { 0.0 } + if i == last { outside[1] } else { 0.0 };
+        let edges =
+            if i == 0 { outside[0] } else { 0.0 } + if i == last { outside[1] } else { 0.0 };
         inner[i] + edges
     };
     let mut sum = 0.0;

@@ -20,7 +20,8 @@ const COARSE: usize = 1024;
 /// squared error over the elements: finer steps against what is clipped.
 pub fn least_squared_error(histogram: &Histogram, form: Form) -> Interval {
     let bins = coarse(histogram);
-    let error = |low: f64, high: f64| GridError::new(form, within(histogram, (low, high))).total(&bins);
+    let error =
+        |low: f64, high: f64| GridError::new(form, within(histogram, (low, high))).total(&bins);
     let (low, high) = (f64::from(histogram.min()), f64::from(histogram.max()));
     if form.symmetric {
         let largest = high.max(-low);
