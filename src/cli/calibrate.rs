@@ -120,14 +120,15 @@ impl Merge {
         let mut samples = HashSet::new();
         for path in &self.parts {
             let part = statistics::load(path)?;
-            if part.runs > 0 && !samples.insert(part.inputs) {
-                let message = "holds the same samples as a file before it";
-                return Err(Error::new(ErrorKind::Data, message).in_file(path));
-            }
+            let repeated = part.runs > 0 && !samples.insert(part.inputs);
             whole = Some(match whole {
                 None => part,
                 Some(whole) => whole.merge(part).map_err(|error| error.in_file(path))?,
             });
+            if repeated {
+                let message = "holds the same samples as a file before it";
+                return Err(Error::new(ErrorKind::Data, message).in_file(path));
+            }
         }
         if let Some(whole) = whole {
             self.output.save(&whole)?;

@@ -8,8 +8,8 @@ use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statist
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
-use onnxpress::passes::{Context, Granularity, Growth};
-use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Step};
+use onnxpress::passes::{Context, Granularity, Growth, Promise};
+use onnxpress::pipeline::{self, Check, Finished, Outcome, QuantizeOptions, Step};
 use onnxpress::report::{ChoiceReport, CompressionReport, StepReport, bytes, decibel};
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
@@ -123,7 +123,8 @@ pub const CHECK_RUNS: usize = 4;
 /// Most runs of the calibration samples on which the result is compared with the original.
 const DRIFT_RUNS: usize = 64;
 /// Why nothing is compared without samples.
-const NO_SAMPLES: &str = "no samples were given; each pass was executed on seeded noise";
+const NO_SAMPLES: &str =
+    "no samples were given; exact and rounding passes were executed on seeded noise";
 /// Outputs below this signal-to-noise ratio in decibel get a warning: the error is a third of the
 /// signal.
 const POOR_DB: f64 = 10.0;
@@ -161,9 +162,9 @@ impl Quantize {
         };
         let fit = Fit::new(source, self.method());
         let cx = Context { evaluate: Some(&engine), measure: Some(&fit), ..Context::default() };
-        let check = self.check(&engine, samples.as_ref(), &original.model)?;
-        let passes = pipeline::quantize(&self.options());
-        let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
+        let real = samples.as_ref().or(test.as_ref());
+        let check = self.check(&engine, real, &original.model)?;
+        let finished = self.edit(original.model.clone(), &cx, &check, real.is_some())?;
         let encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let result = match &encoded.data {
@@ -273,6 +274,26 @@ impl Quantize {
         }
         let inputs = pipeline::probes(model, self.preprocessing.seed)?;
         Ok(Check { engine, inputs, enough: CHECK_RUNS })
+    }
+
+    /// Runs the passes. What is lossy is judged on real samples only: ranges fit no noise.
+    fn edit(
+        &self,
+        model: Model,
+        cx: &Context<'_>,
+        check: &Check<'_>,
+        real: bool,
+    ) -> Result<Finished> {
+        let mut passes = pipeline::quantize(&self.options());
+        if real {
+            return pipeline::run(model, &passes, cx, Some(check));
+        }
+        let lossy = passes.iter().position(|pass| pass.promise() == Promise::Lossy);
+        let unchecked = passes.split_off(lossy.unwrap_or(passes.len()));
+        let prepared = pipeline::run(model, &passes, cx, Some(check))?;
+        let mut finished = pipeline::run(prepared.model, &unchecked, cx, None)?;
+        finished.steps.splice(0..0, prepared.steps);
+        Ok(finished)
     }
 
     fn options(&self) -> QuantizeOptions {

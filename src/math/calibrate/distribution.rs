@@ -1,7 +1,7 @@
 //! Mean and standard deviation.
 
-use crate::math::Histogram;
 use crate::math::calibrate::{Form, Interval, within};
+use crate::math::{Bin, Histogram};
 
 /// Half-widths, in standard deviations, of the range with the least squared error for normally
 /// distributed elements, for grids of 2 to 8 bits (Banner et al., "Post training 4-bit quantization
@@ -11,13 +11,19 @@ const NORMAL: [f64; 7] = [1.71, 2.15, 2.55, 2.93, 3.28, 3.61, 3.92];
 const EACH_BIT: f64 = 0.31;
 
 /// `mean ± k · deviation` with the `k` that suits the number of levels best when the elements are
-/// normally distributed. For a symmetric grid the larger end counts on both sides.
+/// normally distributed. Elements of one sign, as behind a Relu, are taken for one half of a
+/// distribution around 0, whose other half became 0. For a symmetric grid the larger end counts on
+/// both sides.
 pub fn distribution(histogram: &Histogram, form: Form) -> Interval {
-    let total = histogram.total() as f64;
-    let mean_of = |f: &dyn Fn(crate::math::Bin) -> f64| {
-        histogram.bins().map(|bin| bin.count * f(bin)).sum::<f64>() / total
-    };
-    let mean = mean_of(&|bin| bin.middle());
+    let half = histogram.min() >= 0.0 || histogram.max() <= 0.0;
+    let bins = || histogram.bins().filter(|bin| !(half && bin.zero));
+    let total: f64 = bins().map(|bin| bin.count).sum();
+    if total == 0.0 {
+        return within(histogram, (0.0, 0.0));
+    }
+    let mean_of =
+        |f: &dyn Fn(Bin) -> f64| bins().map(|bin| bin.count * f(bin)).sum::<f64>() / total;
+    let mean = if half { 0.0 } else { mean_of(&|bin| bin.middle()) };
     let variance = mean_of(&|bin| bin.mean_square()) - mean * mean;
     let bits = form.levels.max(4).ilog2() as usize;
     let last = NORMAL.len() + 1;
@@ -43,6 +49,10 @@ mod tests {
             let (min, max) = distribution(&histogram(&elements), form);
             assert!((min + 3.92).abs() < 0.15 && (max - 3.92).abs() < 0.15, "{min} {max}");
         }
+        let cut: Vec<f32> = elements.iter().map(|x| x.max(0.0)).collect();
+        let (min, max) = distribution(&histogram(&cut), BYTE);
+        assert!(min == 0.0 && (max - 3.92).abs() < 0.15, "{min} {max}");
         assert_eq!(distribution(&histogram(&[2.0, 2.0]), BYTE), (2.0, 2.0));
+        assert_eq!(distribution(&histogram(&[0.0]), BYTE), (0.0, 0.0));
     }
 }

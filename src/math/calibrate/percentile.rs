@@ -29,10 +29,8 @@ pub fn percentile(histogram: &Histogram, form: Form, percent: f64) -> Interval {
 fn tail(bins: &[Bin], mut outside: f64, rising: bool) -> f64 {
     for bin in bins {
         if outside < bin.count {
-            if bin.zero && outside > 0.0 {
-                return 0.0;
-            }
-            let share = outside / bin.count;
+            // Elements that count as 0 have no share: the range keeps the bin, and an extent.
+            let share = if bin.zero { 0.0 } else { outside / bin.count };
             let (start, end) = if rising { (bin.low, bin.high) } else { (bin.high, bin.low) };
             return start + share * (end - start);
         }
@@ -64,7 +62,7 @@ mod tests {
     fn zeros_are_not_cut_in_half() {
         let elements = [vec![0.0; 900], vec![1.0; 100]].concat();
         let (min, max) = percentile(&histogram(&elements), BYTE, 50.0);
-        assert_eq!((min, max), (0.0, 0.0));
+        assert_eq!((min, max), (0.0, 1.0 / 2048.0), "never without an extent");
         assert_eq!(percentile(&histogram(&elements), BYTE, 99.0), (0.0, 1.0));
     }
 }

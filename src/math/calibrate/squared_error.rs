@@ -5,7 +5,7 @@ use crate::math::{Bin, Histogram};
 
 /// Shares of an end that are tried from the whole of it downwards. The error is coarse between
 /// them and nearly flat around its minimum.
-const STEPS: usize = 12;
+const STEPS: usize = 20;
 /// Each is so much smaller than the one before.
 const SHRINK: f64 = 0.8;
 /// Halvings of the distance between neighbours around the best.
