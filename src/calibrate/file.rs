@@ -157,7 +157,7 @@ impl Value {
             fitting: histogram(self.fitting)?,
             held_out: histogram(self.held_out)?,
         };
-        let ordered = range.min.is_nan() == range.max.is_nan() && !(range.min > range.max);
+        let ordered = range.min <= range.max || range.min.is_nan() && range.max.is_nan();
         (ordered && found.runs > 0).then_some(found)
     }
 }

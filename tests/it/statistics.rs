@@ -101,7 +101,7 @@ fn chosen(elements: &[f32], method: Method, symmetric: bool) -> Vec<Choice> {
     let x = crate::support::add_input(&mut model, "x", &[1, 1000]);
     let y = crate::support::add(&mut model, onnxpress::ir::NewNode::new("Neg", &[x], "y"));
     crate::support::add_output(&mut model, y);
-    let folder = tempdir().unwrap();
+    let folder = tempdir().expect("a folder");
     let path = folder.path().join("x.npz");
     write_npz(&path, &[("x", npy_f32(&[elements.len() / 1000, 1000], elements))]);
     let samples = samples(&model, &path, &Options::default());

@@ -4,7 +4,7 @@
     bench_quantize.py [--calibrator minmax|percentile|entropy|auto] [--samples N] [MODEL …]
 
 By default min-max on cifar_resnet8_bn with 512 samples; `auto` is set beside MinMax. Models without
-labelled samples get seeded noise of the shape of their input.
+samples in arrays get seeded noise of the shape of their input.
 
 The two run in turn; medians of whole processes and their ratios are printed. onnxruntime's tool needs
 its Python start-up: `--import` shows what importing alone costs.
@@ -39,9 +39,9 @@ def noise(name, count, folder):
 
 def samples(name, count, folder):
     entry = manifest()[name].get("eval")
-    if not entry:
+    path = entry and os.path.join(DATA, entry["data"].replace("_test", "_calib"))
+    if not path or "jpeg" in np.load(path):
         return noise(name, count or 64, folder)
-    path = os.path.join(DATA, entry["data"].replace("_test", "_calib"))
     if not count:
         return path
     npz = np.load(path)
