@@ -66,10 +66,22 @@ impl Range {
     /// The range of the elements of a slice; `None` for an empty one. A NaN among them makes both
     /// ends NaN, and stays through unions.
     pub fn of(elements: &[f32]) -> Option<Self> {
+        /// Independent minima and maxima, so that elements need not wait for each other.
+        const LANES: usize = 16;
         let first = *elements.first()?;
-        let mut range = Self { min: first, max: first };
-        let mut nan = false;
-        for &x in elements {
+        let (mut low, mut high, mut odd) = ([first; LANES], [first; LANES], [false; LANES]);
+        let (groups, rest) = elements.as_chunks::<LANES>();
+        for group in groups {
+            for i in 0..LANES {
+                let x = group[i];
+                low[i] = if x < low[i] { x } else { low[i] };
+                high[i] = if x > high[i] { x } else { high[i] };
+                odd[i] |= x.is_nan();
+            }
+        }
+        let lanes = low.into_iter().chain(high).chain(rest.iter().copied());
+        let (mut range, mut nan) = (Self { min: first, max: first }, odd.contains(&true));
+        for x in lanes {
             range.min = if x < range.min { x } else { range.min };
             range.max = if x > range.max { x } else { range.max };
             nan |= x.is_nan();

@@ -1,18 +1,27 @@
 //! Runs a model over samples and measures its values.
+//!
+//! `collect` runs, `statistics` is what is kept of a value, `choose` makes ranges of it, and `file`
+//! writes it down. Formulas and the format: `docs/CALIBRATION.md`.
 
+mod choose;
+mod collect;
+mod file;
 mod progress;
+mod statistics;
 
+pub use choose::{Calibrator, Choice, Fit, Method, Source};
+pub use collect::{Collect, Shard, digest};
 pub use progress::Progress;
-
-use rayon::prelude::*;
+pub use statistics::{Statistics, ValueStatistics};
 
 use crate::analysis::{Asked, Measure, Range};
 use crate::data::Samples;
 use crate::error::Result;
-use crate::exec::{Engine, Observation, Observe, Runner, Tap};
-use crate::ir::{Model, ValueId};
+use crate::exec::Engine;
+use crate::ir::Model;
 
-/// Calibration samples and the engine that runs them.
+/// Calibration samples and the engine that runs them. Its ranges are those of the smallest and the
+/// largest element; [`Fit`] has other calibrators.
 pub struct Calibration<'a> {
     /// Runs the model.
     pub engine: &'a dyn Engine,
@@ -30,40 +39,7 @@ impl Measure for Calibration<'_> {
     /// maxima of parts merge exactly. Another batch size can change the last bits, because the
     /// engine adds up in another order. Only `float` values of the main graph are measured.
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
-        let main = model.main();
-        let values: Vec<ValueId> = asked.iter().map(|asked| asked.value).collect();
-        let measured: Vec<usize> =
-            (0..values.len()).filter(|&i| model.value(values[i]).graph() == main).collect();
-        let tap = |&i: &usize| Tap {
-            value: model.value(values[i]).name().to_owned(),
-            observe: Observe::Range,
-        };
-        let taps = measured.iter().map(tap).collect();
-        let runner = Runner::new(self.engine, model, taps);
-        self.progress.start(self.samples.runs());
-        let nothing = || vec![None; values.len()];
-        let ranges = (0..self.samples.runs())
-            .into_par_iter()
-            .try_fold(nothing, |mut ranges, i| -> Result<_> {
-                let run = self.samples.run(i)?;
-                let observed = runner.run(&run.inputs)?.observed;
-                for (&i, seen) in measured.iter().zip(&observed) {
-                    ranges[i] = merge(ranges[i], seen.as_ref().and_then(Observation::range));
-                }
-                self.progress.step();
-                Ok(ranges)
-            })
-            .try_reduce(nothing, |a, b| {
-                Ok(a.into_iter().zip(b).map(|(a, b)| merge(a, b)).collect())
-            });
-        self.progress.finish();
-        ranges
-    }
-}
-
-fn merge(a: Option<Range>, b: Option<Range>) -> Option<Range> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.union(b)),
-        (a, b) => a.or(b),
+        let (values, _) = self.values(model, asked, Shard::default(), false)?;
+        Ok(values.into_iter().map(|value| value.map(|value| value.range)).collect())
     }
 }

@@ -1,6 +1,7 @@
 //! Turns words into options and reports into output; one file for each subcommand.
 
 mod accuracy;
+mod calibrate;
 mod compare;
 mod convert;
 mod diff;
@@ -12,6 +13,7 @@ mod passes;
 mod progress;
 mod quantize;
 mod simplify;
+mod statistics;
 mod worker;
 
 use clap::{Args, Parser, Subcommand};
@@ -50,6 +52,10 @@ enum Command {
     Simplify(simplify::Simplify),
     /// Store weights and compute with 8-bit integers.
     Quantize(quantize::Quantize),
+    /// Run a model over samples and write down what its values are, for `quantize --stats`.
+    Calibrate(calibrate::Calibrate),
+    /// Put statistics of several parts of the samples together.
+    Merge(calibrate::Merge),
     /// Run two models on the same samples and say how far apart they are.
     Compare(compare::Compare),
     /// Say what differs between two models, node by node and weight by weight.
@@ -114,6 +120,8 @@ impl Cli {
             Command::Inspect(command) => command.run(),
             Command::Simplify(command) => command.run(),
             Command::Quantize(command) => command.run(),
+            Command::Calibrate(command) => command.run(),
+            Command::Merge(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Diff(command) => command.run(),
             Command::Convert(command) => command.run(),

@@ -2,18 +2,26 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use onnxpress::calibrate::Calibration;
+use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statistics};
+use onnxpress::data::Samples;
+use onnxpress::exec::Engine;
+use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Granularity, Growth};
-use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Remembered, Step, Trials, When};
-use onnxpress::report::{CompressionReport, FallBackReport, StepReport, bytes, decibel};
+use onnxpress::pipeline::{
+    self, Check, FallBack, Finished, Outcome, QuantizeOptions, Remembered, Step, Trials, When,
+};
+use onnxpress::report::{
+    ChoiceReport, CompressionReport, FallBackReport, StepReport, bytes, decibel,
+};
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::accuracy::Accuracy;
 use super::compare::{Bounds, execute, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress, statistics};
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
@@ -23,6 +31,8 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
       --test test.npz --labels y --max-drop 1% -o model.int8.onnx
   onnxpress quantize model.onnx --data photos/ --samples 200 --preprocess imagenet \\
       -o model.int8.onnx
+  onnxpress quantize model.onnx --data calib.npz --calibrator mse --explain -o model.int8.onnx
+  onnxpress quantize model.onnx --stats model.stats --data test.npz -o model.int8.onnx
 
 {EXIT_STATUS}"))]
 pub struct Quantize {
@@ -33,14 +43,25 @@ pub struct Quantize {
     /// Calibration samples: x.npz, x.npy, a folder of png or jpeg images (flat, or one sub-folder
     /// for each class), ONNX test data (test_data_set_*/input_*.pb), or random:N. A few hundred real
     /// inputs are enough.
-    #[arg(long, value_name = "DATA")]
-    data: PathBuf,
+    #[arg(long, value_name = "DATA", required_unless_present = "stats")]
+    data: Option<PathBuf>,
+    /// Ranges from a file that `onnxpress calibrate` wrote; --data then only checks the result.
+    #[arg(long, value_name = "STATS")]
+    stats: Option<PathBuf>,
     /// How ranges are found: static ranges come from the calibration samples.
     #[arg(long, value_enum, default_value_t = Mode::Static)]
     mode: Mode,
-    /// How ranges are measured.
-    #[arg(long, value_enum, default_value_t = Calibrator::Minmax)]
+    /// How ranges are made from what was measured: `auto` takes for each activation the one with
+    /// the least expected error on samples held out.
+    #[arg(long, value_name = "NAME", value_parser = calibrator(), default_value_t)]
     calibrator: Calibrator,
+    /// The share of the elements, in percent, that the percentile keeps.
+    #[arg(long, value_name = "P", value_parser = percentile, default_value_t = Method::default().percentile)]
+    percentile: f64,
+    /// Show the range of each activation: seen, used, by which calibrator, what it clips, and the
+    /// signal-to-noise ratio to be expected.
+    #[arg(long)]
+    explain: bool,
     /// How many weights share a scale.
     #[arg(long, value_enum, default_value_t = Share::Channel)]
     granularity: Share,
@@ -85,9 +106,17 @@ enum Mode {
     Static,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Calibrator {
-    Minmax,
+/// The names of all calibrators.
+fn calibrator() -> impl TypedValueParser<Value = Calibrator> {
+    let names = Calibrator::ALL.iter().map(|calibrator| calibrator.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse())
+}
+
+fn percentile(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse() {
+        Ok(percent) if percent > 50.0 && percent <= 100.0 => Ok(percent),
+        _ => Err(format!("`{text}`; expected more than 50, and at most 100 percent")),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -97,9 +126,12 @@ enum Share {
 }
 
 /// Runs of the calibration samples with which each pass is checked.
-const CHECK_RUNS: usize = 4;
+pub const CHECK_RUNS: usize = 4;
 /// Most runs of the calibration samples on which the result is compared with the original.
 const DRIFT_RUNS: usize = 64;
+/// Why nothing is compared without samples.
+const NO_SAMPLES: &str =
+    "no samples were given; exact and rounding passes were executed on seeded noise";
 /// Outputs below this signal-to-noise ratio in decibel get a warning: the error is a third of the
 /// signal.
 const POOR_DB: f64 = 10.0;
@@ -112,33 +144,36 @@ impl Quantize {
         }
         self.output.check(&self.model)?;
         check_names(&self.skip)?;
-        let (Mode::Static, Calibrator::Minmax) = (self.mode, self.calibrator);
+        let Mode::Static = self.mode;
         let original = io::load(&self.model, &self.talk.words)?;
         let labels = self.labels.as_deref();
-        let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original.model)?;
+        let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
+        let samples = self.data.as_deref().map(opened).transpose()?;
+        let statistics = self.statistics(&original.model)?;
         let test = self.test.as_ref();
         let test =
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new("calibrating", self.talk.words.quiet);
-        let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };
-        let measure = Remembered::new(&calibration);
-        let cx = Context { evaluate: Some(&engine), measure: Some(&measure), ..Context::default() };
-        let check = Check::on(&engine, &samples, CHECK_RUNS)?;
-        let options = self.options();
-        let (model, passes) = (original.model.clone(), pipeline::prepare(&options));
-        let prepared = pipeline::settle(model, &passes, &cx, Some(&check), When::AtEnd)?;
-        let quantizer = |kept: &[String]| {
-            let keep = self.keep.iter().chain(kept).cloned().collect();
-            pipeline::quantize(&QuantizeOptions { keep, ..options.clone() })
+        let calibration = samples.as_ref().map(|samples| Calibration {
+            engine: &engine,
+            samples,
+            progress: &progress,
+        });
+        let source = match (&statistics, &calibration) {
+            (Some(statistics), _) => Source::Statistics(statistics),
+            (None, Some(calibration)) => Source::Samples(calibration),
+            (None, None) => {
+                return Err(Error::new(ErrorKind::Usage, "--data or --stats is needed"));
+            }
         };
-        let fall_back = self.accuracy.options(&self.bounds);
-        let trials = Trials::new(&engine, &prepared.model, &samples, &quantizer, &cx)?;
-        let fall_back = pipeline::fall_back(&trials, &fall_back)?;
-        drop(trials);
-        let passes = quantizer(&fall_back.kept);
-        let mut finished = pipeline::run(prepared.model, &passes, &cx, Some(&check))?;
-        finished.steps.splice(0..0, prepared.steps);
+        let fit = Fit::new(source, self.method());
+        let measure = Remembered::new(&fit);
+        let cx = Context { evaluate: Some(&engine), measure: Some(&measure), ..Context::default() };
+        let real = samples.as_ref().or(test.as_ref());
+        let check = self.check(&engine, real, &original.model)?;
+        let (finished, fall_back) =
+            self.edit(original.model.clone(), &cx, &check, samples.as_ref(), real.is_some())?;
         let encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let result = match &encoded.data {
@@ -146,14 +181,27 @@ impl Quantize {
             Some(_) => finished.model,
         };
         let mut drift = sizes(&original, &result, encoded.len() as u64);
-        let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
-        execute(&engine, &mut drift, &original.model, &result, &samples, &part)?;
+        match &samples {
+            Some(samples) => {
+                let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
+                execute(&engine, &mut drift, &original.model, &result, samples, &part)?;
+            }
+            None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
+        }
+        let choices = || fit.choices().iter().map(ChoiceReport::new).collect();
+        let mut warnings = warnings(&finished.steps, &drift);
+        warnings.extend(
+            fall_back.failed.iter().map(|error| {
+                format!("layers were not tried one by one on held-out samples: {error}")
+            }),
+        );
         let mut report = CompressionReport {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),
             passes: finished.steps.iter().map(StepReport::new).collect(),
             fall_back: FallBackReport::new(&fall_back),
-            warnings: warnings(&finished.steps, &drift),
+            calibration: self.explain.then(choices),
+            warnings,
             drift,
             test: None,
             verbose: self.verbose,
@@ -171,7 +219,7 @@ impl Quantize {
         if self.talk.json {
             io::print(&io::json(&report)?)?;
         } else {
-            warn_random(Some(&self.data));
+            warn_random(self.data.as_deref());
             io::print(&report.to_string())?;
         }
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })
@@ -217,6 +265,67 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
 }
 
 impl Quantize {
+    fn method(&self) -> Method {
+        let Self { calibrator, percentile, explain, .. } = *self;
+        Method { calibrator, percentile, explain }
+    }
+
+    /// The statistics, when they are of this model.
+    fn statistics(&self, model: &Model) -> Result<Option<Statistics>> {
+        let Some(path) = &self.stats else { return Ok(None) };
+        let statistics = statistics::load(path)?;
+        statistics.check(model).map_err(|error| error.in_file(path))?;
+        Ok(Some(statistics))
+    }
+
+    /// What each pass is checked with: samples, or seeded noise when there are none.
+    fn check<'a>(
+        &self,
+        engine: &'a dyn Engine,
+        samples: Option<&Samples>,
+        model: &Model,
+    ) -> Result<Check<'a>> {
+        if let Some(samples) = samples {
+            return Check::on(engine, samples, CHECK_RUNS);
+        }
+        let inputs = pipeline::probes(model, self.preprocessing.seed)?;
+        Ok(Check { engine, inputs, enough: CHECK_RUNS })
+    }
+
+    /// Runs the passes, and leaves in float what had better stay so. What is lossy is judged on real
+    /// samples only: ranges fit no noise.
+    fn edit(
+        &self,
+        model: Model,
+        cx: &Context<'_>,
+        check: &Check<'_>,
+        samples: Option<&Samples>,
+        real: bool,
+    ) -> Result<(Finished, FallBack)> {
+        let options = self.options();
+        let passes = pipeline::prepare(&options);
+        let prepared = pipeline::settle(model, &passes, cx, Some(check), When::AtEnd)?;
+        let quantizer = |kept: &[String]| {
+            let keep = self.keep.iter().chain(kept).cloned().collect();
+            pipeline::quantize(&QuantizeOptions { keep, ..options.clone() })
+        };
+        let wanted = self.accuracy.options(&self.bounds);
+        let tried = samples.map(|samples| {
+            let trials = Trials::new(check.engine, &prepared.model, samples, &quantizer, cx)?;
+            pipeline::fall_back(&trials, &wanted)
+        });
+        let fall_back = match tried {
+            Some(Ok(found)) => found,
+            // Whatever is wrong, the run below says it better.
+            Some(Err(error)) => FallBack { failed: Some(error.to_string()), ..FallBack::default() },
+            None => FallBack::default(),
+        };
+        let passes = quantizer(&fall_back.kept);
+        let mut finished = pipeline::run(prepared.model, &passes, cx, real.then_some(check))?;
+        finished.steps.splice(0..0, prepared.steps);
+        Ok((finished, fall_back))
+    }
+
     fn options(&self) -> QuantizeOptions {
         QuantizeOptions {
             granularity: match self.granularity {

@@ -3,6 +3,7 @@
 
 use crate::analysis::Range;
 use crate::error::Result;
+use crate::math::Histogram;
 use crate::tensor::{Tensor, TensorView};
 
 /// A value to look at, and what to learn about it.
@@ -19,6 +20,8 @@ pub struct Tap {
 pub enum Observe {
     /// Its range; only `float` values have one.
     Range,
+    /// How its elements are spread; its range when that is not finite.
+    Histogram,
     /// The value itself.
     Value,
 }
@@ -28,6 +31,8 @@ pub enum Observe {
 pub enum Observation {
     /// Of [`Observe::Range`].
     Range(Range),
+    /// Of [`Observe::Histogram`].
+    Histogram(Histogram),
     /// Of [`Observe::Value`].
     Value(Tensor),
 }
@@ -35,24 +40,30 @@ pub enum Observation {
 impl Observe {
     /// Looks at a value; `None` when there is nothing to learn.
     pub(super) fn of(self, view: TensorView<'_>) -> Result<Option<Observation>> {
-        Ok(match self {
-            Self::Range => {
-                let range = view.as_f32().and_then(|elements| Range::of(&elements));
-                range.map(Observation::Range)
+        if self == Self::Value {
+            let copy = Tensor::new(view.dtype, view.dims.to_vec(), view.bytes.to_vec().into());
+            return Ok(Some(Observation::Value(copy?)));
+        }
+        let Some(elements) = view.as_f32() else { return Ok(None) };
+        let Some(range) = Range::of(&elements) else { return Ok(None) };
+        let finite = range.min.is_finite() && range.max.is_finite();
+        Ok(Some(match self {
+            Self::Histogram if finite => {
+                Observation::Histogram(Histogram::of(&elements, range.min, range.max))
             }
-            Self::Value => {
-                let copy = Tensor::new(view.dtype, view.dims.to_vec(), view.bytes.to_vec().into());
-                Some(Observation::Value(copy?))
-            }
-        })
+            _ => Observation::Range(range),
+        }))
     }
 }
 
 impl Observation {
-    /// The range, when that was asked for.
+    /// The range, when that or more was asked for.
     pub fn range(&self) -> Option<Range> {
         match self {
             Self::Range(range) => Some(*range),
+            Self::Histogram(histogram) => {
+                Some(Range { min: histogram.min(), max: histogram.max() })
+            }
             Self::Value(_) => None,
         }
     }

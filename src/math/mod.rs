@@ -1,9 +1,16 @@
 //! Slices in, slices out: pure functions that need no ONNX to follow.
 
+pub mod calibrate;
 mod distance;
+mod exact_sum;
+mod fingerprint;
 mod grid;
+mod histogram;
 mod union_find;
 
 pub use distance::Distance;
+pub use exact_sum::ExactSum;
+pub use fingerprint::Fingerprint;
 pub use grid::Grid;
+pub use histogram::{BINS, Bin, Histogram};
 pub use union_find::UnionFind;

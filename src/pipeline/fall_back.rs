@@ -79,6 +79,8 @@ pub struct FallBack {
     pub after_db: f64,
     /// What was asked for holds on the held-out samples.
     pub reached: bool,
+    /// Why nothing was tried.
+    pub failed: Option<String>,
 }
 
 /// Share of the noise of all layers below which it is not worth to spare one.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::pipeline::{Outcome, Step};
+use crate::report::calibration::{self, ChoiceReport};
 use crate::report::text::{decibel, finite_decibel};
 use crate::report::{ComparisonReport, FallBackReport};
 
@@ -20,6 +21,9 @@ pub struct CompressionReport {
     /// Layers that stay in float for the accuracy of the others, and the ranking of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fall_back: Option<FallBackReport>,
+    /// The ranges of activations, when they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Vec<ChoiceReport>>,
     /// Original and result on the samples the result was made with.
     pub drift: ComparisonReport,
     /// Original and result on test samples, when they were given.
@@ -139,6 +143,9 @@ impl fmt::Display for CompressionReport {
         }
         if let Some(fall_back) = &self.fall_back {
             write!(f, "{fall_back}")?;
+        }
+        if let Some(choices) = &self.calibration {
+            calibration::write(f, choices)?;
         }
         writeln!(f, "on the calibration samples")?;
         write!(f, "{}", indented(&self.drift))?;

@@ -1,5 +1,6 @@
 //! Shows what was done: each report is one structure, JSON and text are views of it.
 
+mod calibration;
 mod comparison;
 mod compression;
 mod diff;
@@ -8,6 +9,7 @@ mod inspection;
 mod simplification;
 mod text;
 
+pub use calibration::ChoiceReport;
 pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};
 pub use compression::{CompressionReport, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};

@@ -27,8 +27,19 @@ fn at<'a>(report: &'a Value, path: &str) -> &'a Value {
 
 #[test]
 fn help() {
-    let commands =
-        ["", "inspect", "simplify", "quantize", "compare", "diff", "convert", "print", "passes"];
+    let commands = [
+        "",
+        "inspect",
+        "simplify",
+        "quantize",
+        "calibrate",
+        "merge",
+        "compare",
+        "diff",
+        "convert",
+        "print",
+        "passes",
+    ];
     for command in commands {
         let mut args: Vec<&str> = vec![command, "--help"];
         args.retain(|arg| !arg.is_empty());
@@ -82,7 +93,17 @@ fn every_subcommand_is_in_the_help_test() {
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names: Vec<&str> = commands.lines().filter_map(|l| l.split_whitespace().next()).collect();
     let tested = [
-        "inspect", "simplify", "quantize", "compare", "diff", "convert", "print", "passes", "help",
+        "inspect",
+        "simplify",
+        "quantize",
+        "calibrate",
+        "merge",
+        "compare",
+        "diff",
+        "convert",
+        "print",
+        "passes",
+        "help",
     ];
     assert_eq!(names, tested, "add the new one to `help`");
 }

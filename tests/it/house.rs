@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("emit", &["disk", "wire", "proto", "tensor", "ir"]),
     ("analysis", &["tensor", "ir"]),
     ("passes", &["tensor", "math", "ir", "analysis"]),
-    ("exec", &["tensor", "ir", "analysis", "emit"]),
+    ("exec", &["tensor", "math", "ir", "analysis", "emit"]),
     // `read` because the inputs of ONNX test data are encoded tensors.
     ("data", &["disk", "tensor", "read"]),
     ("calibrate", &["tensor", "math", "ir", "analysis", "exec", "data"]),

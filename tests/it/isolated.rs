@@ -99,10 +99,11 @@ fn message(result: Result<Vec<f32>>) -> String {
 }
 
 fn bits(observation: &Observation) -> (Option<(u32, u32)>, Option<&Tensor>) {
-    match observation {
-        Observation::Range(range) => (Some((range.min.to_bits(), range.max.to_bits())), None),
-        Observation::Value(tensor) => (None, Some(tensor)),
-    }
+    let tensor = match observation {
+        Observation::Value(tensor) => Some(tensor),
+        _ => None,
+    };
+    (observation.range().map(|range| (range.min.to_bits(), range.max.to_bits())), tensor)
 }
 
 fn assert_same(a: &Executed, b: &Executed, label: &str) {

@@ -19,5 +19,6 @@ mod random_graphs;
 mod roundtrip;
 mod simplify;
 mod snapshots_example;
+mod statistics;
 mod support;
 mod text;

@@ -1,17 +1,23 @@
 #!/usr/bin/env python3
-"""Time and peak memory of `quantize` beside onnxruntime's quantize_static (MinMax), in one run.
+"""Time and peak memory of `quantize` beside onnxruntime's quantize_static, in one run.
 
-    bench_quantize.py [MODEL …]        cifar_resnet8_bn with 512 samples by default
+    bench_quantize.py [--calibrator minmax|percentile|entropy|auto] [--samples N] [MODEL …]
+
+By default min-max on cifar_resnet8_bn with 512 samples; `auto` is set beside MinMax. Models without
+samples in arrays get seeded noise of the shape of their input.
 
 The two run in turn; medians of whole processes and their ratios are printed. onnxruntime's tool needs
 its Python start-up: `--import` shows what importing alone costs.
 """
+import argparse
 import os
 import statistics
 import sys
 import tempfile
 
-from common import DATA, TOOL, manifest, measure, model_path
+import numpy as np
+
+from common import DATA, TOOL, manifest, measure, model_path, session
 
 ROUNDS = 5
 
@@ -22,14 +28,43 @@ def row(name, runs):
     return wall, peak
 
 
+def noise(name, count, folder):
+    """Samples for a model whose first axis is the batch."""
+    given = session(model_path(name)).get_inputs()[0]
+    dims = [extent if isinstance(extent, int) else 224 for extent in given.shape[1:]]
+    path = os.path.join(folder, "noise.npz")
+    np.savez(path, x=np.random.default_rng(0).normal(size=[count, *dims]).astype(np.float32))
+    return path
+
+
+def samples(name, count, folder):
+    entry = manifest()[name].get("eval")
+    path = entry and os.path.join(DATA, entry["data"].replace("_test", "_calib"))
+    if not path or "jpeg" in np.load(path):
+        return noise(name, count or 64, folder)
+    if not count:
+        return path
+    npz = np.load(path)
+    key = next(key for key in ("x", "ids", "bytes") if key in npz)
+    part = os.path.join(folder, "part.npz")
+    np.savez(part, **{key: npz[key][:count]})
+    return part
+
+
 def main():
-    names = [a for a in sys.argv[1:] if not a.startswith("-")] or ["cifar_resnet8_bn"]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("models", nargs="*", default=["cifar_resnet8_bn"])
+    parser.add_argument("--calibrator", default="minmax")
+    parser.add_argument("--samples", type=int, default=0)
+    options = parser.parse_args()
     peer = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ort_quantize.py")
-    for name in names:
-        calib = os.path.join(DATA, manifest()[name]["eval"]["data"].replace("_test", "_calib"))
+    for name in options.models:
         with tempfile.TemporaryDirectory() as folder:
-            ours = [TOOL, "quantize", model_path(name), "--data", calib, "-o", os.path.join(folder, "a.onnx"), "--force", "-q"]
-            theirs = [sys.executable, peer, model_path(name), calib, os.path.join(folder, "b.onnx")]
+            calib = samples(name, options.samples, folder)
+            ours = [TOOL, "quantize", model_path(name), "--data", calib, "-o", os.path.join(folder, "a.onnx"),
+                    "--force", "-q", "--calibrator", options.calibrator]
+            theirs = [sys.executable, peer, model_path(name), calib, os.path.join(folder, "b.onnx"),
+                      "--calibrator", options.calibrator]
             importing = [sys.executable, "-c", "import onnx, onnxruntime.quantization"]
             runs = {"onnxpress": [], "onnxruntime": [], "import only": []}
             measure(ours), measure(theirs)

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """onnxruntime's own static quantization, as its documentation shows it.
 
-    ort_quantize.py MODEL CALIB.npz OUT [--tensor]     min-max, QDQ, per channel unless --tensor
+    ort_quantize.py MODEL CALIB.npz OUT [--tensor] [--calibrator NAME]
+
+QDQ, per channel unless --tensor; min-max unless the name is percentile, entropy or distribution.
 """
 import os
 import sys
@@ -22,6 +24,12 @@ class Samples(CalibrationDataReader):
 
 def main():
     model, calib, out = sys.argv[1:4]
+    name = sys.argv[sys.argv.index("--calibrator") + 1] if "--calibrator" in sys.argv else "minmax"
+    method = {
+        "percentile": CalibrationMethod.Percentile,
+        "entropy": CalibrationMethod.Entropy,
+        "distribution": CalibrationMethod.Distribution,
+    }.get(name, CalibrationMethod.MinMax)
     import onnx
 
     given = onnx.load(model, load_external_data=False).graph.input[0]
@@ -32,7 +40,7 @@ def main():
         quant_pre_process(model, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared, out, Samples(given.name, x, 1), quant_format=QuantFormat.QDQ,
-            per_channel="--tensor" not in sys.argv, calibrate_method=CalibrationMethod.MinMax,
+            per_channel="--tensor" not in sys.argv, calibrate_method=method,
         )
 
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Quantizes the labelled models and measures the results in onnxruntime and in tract.
 
-    quantize_models.py [NAME …]        all seven models of the acceptance table by default
+    quantize_models.py [NAME …] [-- OPTION …]     all seven models of the acceptance table by default
+
+What follows `--` goes to `quantize`, e.g. `-- --calibrator entropy`.
 
 Needs the shared models and data (ONNXPRESS_SHARED) and a release build (ONNXPRESS). For each model:
 file size, top-1 of original and result and their agreement in onnxruntime, the same in tract
@@ -24,10 +26,10 @@ NAMES = [
 MAX_DROP, MIN_AGREEMENT, MAX_SIZE = 0.007, 0.97, 0.30
 
 
-def measure(name, entry, folder):
+def measure(name, entry, folder, given):
     calib, options = calibration(entry, folder)
     out = os.path.join(folder, name + ".int8.onnx")
-    code, _, err = tool("quantize", model_path(name), "--data", calib, *options, "-o", out, "-q", "--json")
+    code, _, err = tool("quantize", model_path(name), "--data", calib, *options, *given, "-o", out, "-q", "--json")
     if code:
         return f"{name:26s} quantize failed ({code}): {err.strip()}", False
     npz = np.load(os.path.join(DATA, entry["data"]))
@@ -63,9 +65,13 @@ def measure(name, entry, folder):
 def main():
     entries = manifest()
     good = True
-    for name in sys.argv[1:] or NAMES:
+    names, given = sys.argv[1:], []
+    if "--" in names:
+        at = names.index("--")
+        names, given = names[:at], names[at + 1 :]
+    for name in names or NAMES:
         with tempfile.TemporaryDirectory() as folder:
-            line, ok = measure(name, entries[name]["eval"], folder)
+            line, ok = measure(name, entries[name]["eval"], folder, given)
         print(line, flush=True)
         good = good and ok
     sys.exit(0 if good else 1)

@@ -8,6 +8,7 @@ use crate::analysis::Range;
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::exec::isolated::wire::{Frame, Received, Wire, unreadable};
 use crate::exec::{Executed, InputShape, Observation, Observe, Tap};
+use crate::math::{BINS, Histogram};
 use crate::tensor::{DType, Tensor};
 
 /// The parent asks.
@@ -148,6 +149,7 @@ impl Wire for Tap {
         frame.put(&match self.observe {
             Observe::Range => 0u64,
             Observe::Value => 1,
+            Observe::Histogram => 2,
         });
     }
 
@@ -156,6 +158,7 @@ impl Wire for Tap {
         let observe = match u64::take(frame)? {
             0 => Observe::Range,
             1 => Observe::Value,
+            2 => Observe::Histogram,
             _ => return Err(unreadable()),
         };
         Ok(Self { value, observe })
@@ -174,18 +177,49 @@ impl Wire for Observation {
                 frame.put(&1u64);
                 frame.put(tensor);
             }
+            Self::Histogram(histogram) => {
+                frame.put(&2u64);
+                frame.put(histogram);
+            }
         }
     }
 
     fn take(frame: &mut Received) -> Result<Self> {
-        fn float(frame: &mut Received) -> Result<f32> {
-            u32::try_from(u64::take(frame)?).map(f32::from_bits).map_err(|_| unreadable())
-        }
         Ok(match u64::take(frame)? {
             0 => Self::Range(Range { min: float(frame)?, max: float(frame)? }),
             1 => Self::Value(frame.take()?),
+            2 => Self::Histogram(frame.take()?),
             _ => return Err(unreadable()),
         })
+    }
+}
+
+fn float(frame: &mut Received) -> Result<f32> {
+    u32::try_from(u64::take(frame)?).map(f32::from_bits).map_err(|_| unreadable())
+}
+
+/// Counts are bulk data of seven bits in each byte, the lowest first, all but the last byte marked:
+/// most bins of one run hold few elements.
+impl Wire for Histogram {
+    fn put(&self, frame: &mut Frame) {
+        frame.put(&u64::from(self.min().to_bits()));
+        frame.put(&u64::from(self.max().to_bits()));
+        let mut bytes = Vec::with_capacity(self.counts().len() * 2);
+        for &count in self.counts() {
+            prost::encoding::encode_varint(count, &mut bytes);
+        }
+        frame.put(&Bytes::from(bytes));
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        let (min, max) = (float(frame)?, float(frame)?);
+        let mut bytes: Bytes = frame.take()?;
+        let mut counts = Vec::with_capacity(bytes.len().min(BINS));
+        while !bytes.is_empty() {
+            let count = prost::encoding::decode_varint(&mut bytes);
+            counts.push(count.map_err(|_| unreadable())?);
+        }
+        Self::from_parts(min, max, counts).ok_or_else(unreadable)
     }
 }
 

@@ -1,0 +1,287 @@
+//! Turns statistics into ranges, and remembers why.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::analysis::{Asked, Measure, Range};
+use crate::calibrate::{Calibration, Shard, Statistics, ValueStatistics};
+use crate::error::{Error, Result, err};
+use crate::ir::Model;
+use crate::math::calibrate::{
+    Form, GridError, Interval, clipped_share, distribution, entropy, least_squared_error,
+    percentile, signal_power,
+};
+use crate::math::{Bin, Histogram};
+
+/// How a range is made from what was seen. All stay within the smallest and the largest element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Calibrator {
+    /// Smallest and largest element.
+    Minmax,
+    /// Mean, over the runs, of smallest and largest element.
+    MeanMinmax,
+    /// All but a share of the elements.
+    Percentile,
+    /// The least divergence of what is on the grid from what was clipped.
+    Entropy,
+    /// The least expected squared error.
+    Mse,
+    /// Mean and standard deviation.
+    Distribution,
+    /// For each value the one with the least expected squared error on runs that it was not fitted to.
+    #[default]
+    Auto,
+}
+
+impl Calibrator {
+    /// All, in the order of the documentation.
+    pub const ALL: &[Self] = &[
+        Self::Auto,
+        Self::Minmax,
+        Self::MeanMinmax,
+        Self::Percentile,
+        Self::Entropy,
+        Self::Mse,
+        Self::Distribution,
+    ];
+
+    /// The name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minmax => "minmax",
+            Self::MeanMinmax => "mean-minmax",
+            Self::Percentile => "percentile",
+            Self::Entropy => "entropy",
+            Self::Mse => "mse",
+            Self::Distribution => "distribution",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+impl fmt::Display for Calibrator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Calibrator {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.iter().find(|calibrator| calibrator.name() == text);
+        found.copied().ok_or_else(|| err!(Usage, "`{text}` is no calibrator"))
+    }
+}
+
+/// How ranges are chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Method {
+    /// The calibrator.
+    pub calibrator: Calibrator,
+    /// The share of the elements that [`Calibrator::Percentile`] keeps, in percent.
+    pub percentile: f64,
+    /// Count elements for the [`Choice`] even when the calibrator needs no counts.
+    pub explain: bool,
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Self { calibrator: Calibrator::default(), percentile: 99.99, explain: false }
+    }
+}
+
+impl Method {
+    /// Elements must be counted.
+    fn counts(self) -> bool {
+        let ends = matches!(self.calibrator, Calibrator::Minmax | Calibrator::MeanMinmax);
+        self.explain || !ends
+    }
+}
+
+/// Where statistics come from.
+pub enum Source<'a> {
+    /// The model is run.
+    Samples(&'a Calibration<'a>),
+    /// It was run before.
+    Statistics(&'a Statistics),
+}
+
+/// The range that was chosen for a value, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// Name of the value.
+    pub value: String,
+    /// Smallest and largest element seen.
+    pub seen: Range,
+    /// The range chosen. Values that share a grid get the union of their ranges.
+    pub range: Range,
+    /// The calibrator that gave it.
+    pub calibrator: Calibrator,
+    /// The share of the elements outside the range, when elements were counted.
+    pub clipped: Option<f64>,
+    /// Signal-to-noise ratio of rounding and clipping in decibel, expected over all elements, when
+    /// these were counted.
+    pub sqnr_db: Option<f64>,
+}
+
+/// Ranges that a calibrator fits to statistics.
+pub struct Fit<'a> {
+    source: Source<'a>,
+    method: Method,
+    choices: Mutex<Vec<Choice>>,
+}
+
+impl<'a> Fit<'a> {
+    /// Ranges from a source by a method.
+    pub fn new(source: Source<'a>, method: Method) -> Self {
+        Self { source, method, choices: Mutex::default() }
+    }
+
+    /// What was chosen, in the order in which it was asked for.
+    pub fn choices(&self) -> Vec<Choice> {
+        self.choices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn statistics(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<ValueStatistics>>> {
+        match self.source {
+            Source::Samples(calibration) => {
+                let (values, _) =
+                    calibration.values(model, asked, Shard::default(), self.method.counts())?;
+                Ok(values)
+            }
+            Source::Statistics(statistics) => asked
+                .iter()
+                .map(|asked| {
+                    let name = model.value(asked.value).name();
+                    statistics.values.get(name).cloned().ok_or_else(|| {
+                        err!(Data, "the statistics do not hold value `{name}`").help(
+                            "collect them again with `onnxpress calibrate` and the same options",
+                        )
+                    })
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Measure for Fit<'_> {
+    /// The ranges that the calibrator chooses; bit-identical for any order of the samples (in whole
+    /// batches) and any number of threads, and the same from samples as from their statistics.
+    fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
+        let values = self.statistics(model, asked)?;
+        let choose = |(asked, value): (&Asked, &Option<ValueStatistics>)| {
+            let name = model.value(asked.value).name();
+            value.as_ref().map(|value| choose(name, value, asked, self.method))
+        };
+        let chosen: Vec<Option<Choice>> = asked.par_iter().zip(&values).map(choose).collect();
+        let mut choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
+        for choice in chosen.iter().flatten() {
+            choices.retain(|known| known.value != choice.value);
+            choices.push(choice.clone());
+        }
+        Ok(chosen.into_iter().map(|choice| choice.map(|choice| choice.range)).collect())
+    }
+}
+
+/// What `auto` tries after min-max, in this order: the least squared error first, since the others can
+/// only beat it where it follows chance.
+const CANDIDATES: [Calibrator; 5] = [
+    Calibrator::Mse,
+    Calibrator::Percentile,
+    Calibrator::Entropy,
+    Calibrator::Distribution,
+    Calibrator::MeanMinmax,
+];
+/// `auto` changes its mind only for an expected error below this share of the least before: less than
+/// a fifth of a decibel is chance, and does not pay for clipping what a runtime may meet.
+const GAIN: f64 = 0.95;
+/// `auto` keeps min-max for values of which fewer elements were seen: their tails are unknown.
+const FEWEST: u64 = 4096;
+
+fn choose(name: &str, value: &ValueStatistics, asked: &Asked, method: Method) -> Choice {
+    let form = Form { levels: asked.levels, symmetric: asked.symmetric };
+    let all = value.all();
+    let calibrator = match (&all, method.calibrator) {
+        (Some(all), Calibrator::Auto) => best(value, all, form, method),
+        (None, Calibrator::MeanMinmax) if value.is_finite() => Calibrator::MeanMinmax,
+        (Some(_), calibrator) => calibrator,
+        (None, _) => Calibrator::Minmax,
+    };
+    let (min, max) = match &all {
+        Some(all) => fitted(calibrator, all, value, form, method),
+        None => ends(calibrator, value),
+    };
+    let range = Range { min, max };
+    let noise = all.as_ref().map(|all| error(all, form, (min, max)));
+    let decibel = |signal: f64, noise: f64| match noise {
+        0.0 => f64::INFINITY,
+        noise => 10.0 * (signal / noise).log10(),
+    };
+    Choice {
+        value: name.to_owned(),
+        seen: value.range,
+        range,
+        calibrator,
+        clipped: all.as_ref().map(|all| clipped_share(all, (min, max))),
+        sqnr_db: all.as_ref().zip(noise).map(|(all, noise)| decibel(signal_power(all), noise)),
+    }
+}
+
+/// The calibrator with the least expected squared error on the runs held out. Fitted to all runs, it
+/// must beat min-max on these, too: the runs held out may lack what is rare and large.
+fn best(value: &ValueStatistics, all: &Histogram, form: Form, method: Method) -> Calibrator {
+    let (Some(fitting), Some(held_out)) = (&value.fitting, &value.held_out) else {
+        return Calibrator::Minmax;
+    };
+    if fitting.total() < FEWEST {
+        return Calibrator::Minmax;
+    }
+    let whole = ends(Calibrator::Minmax, value);
+    let bins: Vec<Bin> = held_out.bins().collect();
+    let unseen = |interval: Interval| GridError::new(form, interval).total(&bins);
+    let fit = |calibrator, histogram| fitted(calibrator, histogram, value, form, method);
+    let (mut least, mut best) = (unseen(whole), Calibrator::Minmax);
+    let most = error(all, form, whole);
+    for calibrator in CANDIDATES {
+        let found = unseen(fit(calibrator, fitting));
+        if found < least * GAIN && error(all, form, fit(calibrator, all)) < most {
+            (least, best) = (found, calibrator);
+        }
+    }
+    best
+}
+
+/// The interval that a calibrator fits to a histogram.
+fn fitted(
+    calibrator: Calibrator,
+    histogram: &Histogram,
+    value: &ValueStatistics,
+    form: Form,
+    method: Method,
+) -> Interval {
+    match calibrator {
+        Calibrator::Percentile => percentile(histogram, form, method.percentile),
+        Calibrator::Entropy => entropy(histogram, form),
+        Calibrator::Mse => least_squared_error(histogram, form),
+        Calibrator::Distribution => distribution(histogram, form),
+        Calibrator::Minmax | Calibrator::MeanMinmax | Calibrator::Auto => ends(calibrator, value),
+    }
+}
+
+/// The interval of a calibrator that needs no counts.
+fn ends(calibrator: Calibrator, value: &ValueStatistics) -> Interval {
+    let range = match calibrator {
+        Calibrator::MeanMinmax => value.mean_range(),
+        _ => value.range,
+    };
+    (range.min, range.max)
+}
+
+fn error(histogram: &Histogram, form: Form, interval: Interval) -> f64 {
+    let bins: Vec<Bin> = histogram.bins().collect();
+    GridError::new(form, interval).total(&bins)
+}

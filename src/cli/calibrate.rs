@@ -1,0 +1,144 @@
+//! `calibrate` and `merge`.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use clap::Args;
+use onnxpress::calibrate::{Calibration, Collect, Shard, Statistics, digest};
+use onnxpress::passes::{Context, Granularity, Growth};
+use onnxpress::pipeline::{self, Check, QuantizeOptions};
+use onnxpress::{Error, ErrorKind, Result};
+
+use super::compare::warn_random;
+use super::limits::FoldLimits;
+use super::passes::check_names;
+use super::quantize::CHECK_RUNS;
+use super::{EXIT_STATUS, Ended, Words, Work, engine, io, progress, statistics};
+
+/// Arguments of `calibrate`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("Examples:
+  onnxpress calibrate model.onnx --data calib.npz -o model.stats
+  onnxpress quantize model.onnx --stats model.stats -o model.int8.onnx
+
+  onnxpress calibrate model.onnx --data photos/ --preprocess imagenet --shard 1/2 -o 1.stats
+  onnxpress calibrate model.onnx --data photos/ --preprocess imagenet --shard 2/2 -o 2.stats
+  onnxpress merge 1.stats 2.stats -o model.stats
+
+{EXIT_STATUS}"))]
+pub struct Calibrate {
+    /// Model to measure.
+    model: PathBuf,
+    #[command(flatten)]
+    output: statistics::Output,
+    /// Calibration samples, as for `quantize`.
+    #[arg(long, value_name = "DATA")]
+    data: PathBuf,
+    /// Run only part I of N of the samples: each machine takes another part.
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    shard: Option<Shard>,
+    /// Name of an array of the samples that is no input.
+    #[arg(long, value_name = "NAME")]
+    labels: Option<String>,
+    /// Leave out a pass; as for the `quantize` that follows.
+    #[arg(long, value_name = "PASS")]
+    skip: Vec<String>,
+    /// Make initializers constants that callers may now override.
+    #[arg(long)]
+    freeze_initializers: bool,
+    #[command(flatten)]
+    preprocessing: io::Preprocessing,
+    #[command(flatten)]
+    fold: FoldLimits,
+    #[command(flatten)]
+    engine: engine::EngineArgs,
+    #[command(flatten)]
+    work: Work,
+    #[command(flatten)]
+    words: Words,
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    parts
+        .and_then(|(number, of)| Shard::new(number, of))
+        .ok_or_else(|| format!("`{text}`; expected a part such as 1/4"))
+}
+
+impl Calibrate {
+    pub fn run(self) -> Result<Ended> {
+        self.work.start()?;
+        self.output.check()?;
+        check_names(&self.skip)?;
+        let original = io::load(&self.model, &self.words)?.model;
+        let labels = self.labels.as_deref();
+        let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original)?;
+        let engine = self.engine.start()?;
+        let progress = progress::Bar::new("calibrating", self.words.quiet);
+        let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };
+        let shard = self.shard.unwrap_or_default();
+        let collect = Collect::new(&calibration, shard, digest(&original));
+        let cx = Context { evaluate: Some(&engine), measure: Some(&collect), ..Context::default() };
+        // The values measured are those that `quantize` asks for, in the model it has prepared.
+        let check = Check::on(&engine, &samples, CHECK_RUNS)?;
+        let options = QuantizeOptions {
+            granularity: Granularity::Channel,
+            keep: Vec::new(),
+            freeze_initializers: self.freeze_initializers,
+            skip: self.skip.clone(),
+            fold: self.fold.options(Growth::default()),
+        };
+        pipeline::quantized(original, &options, &cx, Some(&check))?;
+        let statistics = collect.finish()?;
+        self.output.save(&statistics)?;
+        warn_random(Some(&self.data));
+        io::print(&summary(&statistics))?;
+        Ok(Ended::Done)
+    }
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("Example:
+  onnxpress merge 1.stats 2.stats 3.stats -o model.stats
+
+The order of the files does not matter, and the result is that of a single run over all samples.
+
+{EXIT_STATUS}"))]
+pub struct Merge {
+    /// Files that `onnxpress calibrate` or `onnxpress merge` wrote, of one model.
+    #[arg(required = true, value_name = "STATS")]
+    parts: Vec<PathBuf>,
+    #[command(flatten)]
+    output: statistics::Output,
+}
+
+impl Merge {
+    pub fn run(self) -> Result<Ended> {
+        self.output.check()?;
+        let mut whole: Option<Statistics> = None;
+        let mut samples = HashSet::new();
+        for path in &self.parts {
+            let part = statistics::load(path)?;
+            let repeated = part.runs > 0 && !samples.insert(part.inputs);
+            whole = Some(match whole {
+                None => part,
+                Some(whole) => whole.merge(part).map_err(|error| error.in_file(path))?,
+            });
+            if repeated {
+                let message = "holds the same samples as a file before it";
+                return Err(Error::new(ErrorKind::Data, message).in_file(path));
+            }
+        }
+        if let Some(whole) = whole {
+            self.output.save(&whole)?;
+            io::print(&summary(&whole))?;
+        }
+        Ok(Ended::Done)
+    }
+}
+
+fn summary(statistics: &Statistics) -> String {
+    let Statistics { samples, values, .. } = statistics;
+    format!("samples     {samples}\nvalues      {}\n", values.len())
+}
