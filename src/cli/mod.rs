@@ -9,6 +9,7 @@ mod io;
 mod limits;
 mod passes;
 mod progress;
+mod quantization;
 mod quantize;
 mod simplify;
 mod worker;
@@ -47,7 +48,7 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Remove and merge nodes without changing what the model computes.
     Simplify(simplify::Simplify),
-    /// Store weights and compute with 8-bit integers.
+    /// Store weights and compute with integers.
     Quantize(quantize::Quantize),
     /// Run two models on the same samples and say how far apart they are.
     Compare(compare::Compare),

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use onnxpress::calibrate::Calibration;
-use onnxpress::passes::{Context, Granularity, Growth};
+use onnxpress::passes::{Context, Growth, Note, quantize_interface};
 use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions, Step};
-use onnxpress::report::{CompressionReport, StepReport, bytes, decibel};
+use onnxpress::report::{CompressionReport, IntegerPort, StepReport, bytes, decibel};
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::compare::{Bounds, execute, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
+use super::quantization::Quantization;
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
 
 /// Arguments of `quantize`.
@@ -22,6 +23,9 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
       --test test.npz --labels y --max-drop 1% -o model.int8.onnx
   onnxpress quantize model.onnx --data photos/ --samples 200 --preprocess imagenet \\
       -o model.int8.onnx
+  onnxpress quantize model.onnx --data calib.npz --target tensorrt -o model.trt.onnx
+  onnxpress quantize model.onnx --data calib.npz --weights int4 --granularity block:32 \\
+      --activations uint16 -o model.int4.onnx
 
 {EXIT_STATUS}"))]
 pub struct Quantize {
@@ -40,13 +44,8 @@ pub struct Quantize {
     /// How ranges are measured.
     #[arg(long, value_enum, default_value_t = Calibrator::Minmax)]
     calibrator: Calibrator,
-    /// How many weights share a scale.
-    #[arg(long, value_enum, default_value_t = Share::Channel)]
-    granularity: Share,
-    /// Keep nodes in float whose names fit the pattern; `*` stands for any text. A node without a
-    /// name goes by its first output.
-    #[arg(long, value_name = "NODE-PATTERN")]
-    keep: Vec<String>,
+    #[command(flatten)]
+    quantization: Quantization,
     /// Leave out a pass.
     #[arg(long, value_name = "PASS")]
     skip: Vec<String>,
@@ -87,12 +86,6 @@ enum Calibrator {
     Minmax,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Share {
-    Tensor,
-    Channel,
-}
-
 /// Runs of the calibration samples with which each pass is checked.
 const CHECK_RUNS: usize = 4;
 /// Most runs of the calibration samples on which the result is compared with the original.
@@ -109,6 +102,7 @@ impl Quantize {
         }
         self.output.check(&self.model)?;
         check_names(&self.skip)?;
+        let options = self.options()?;
         let (Mode::Static, Calibrator::Minmax) = (self.mode, self.calibrator);
         let original = io::load(&self.model, &self.talk.words)?;
         let labels = self.labels.as_deref();
@@ -122,14 +116,24 @@ impl Quantize {
         let cx =
             Context { evaluate: Some(&engine), measure: Some(&calibration), ..Context::default() };
         let check = Check::on(&engine, &samples, CHECK_RUNS)?;
-        let passes = pipeline::quantize(&self.options());
-        let finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
-        let encoded = self.output.encode(&finished.model, original.external)?;
+        let passes = pipeline::quantize(&options);
+        let mut finished = pipeline::run(original.model.clone(), &passes, &cx, Some(&check))?;
+        let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let result = match &encoded.data {
             None => read::bytes(encoded.model.to_bytes())?.model,
-            Some(_) => finished.model,
+            Some(_) => std::mem::take(&mut finished.model),
         };
+        let (mut interface, mut refused) = (Vec::new(), Vec::new());
+        if self.quantization.quantize_io {
+            // Only callers notice: the integers are those that the judged model computes with.
+            let mut model = result.clone();
+            let (ports, report) = quantize_interface(&mut model);
+            interface.extend(ports.into_iter().map(IntegerPort::from));
+            let stays = |note: &Note| format!("{} stays as it is: it {}", note.place, note.text);
+            refused.extend(report.refused.iter().map(stays));
+            encoded = self.output.encode(&model, original.external)?;
+        }
         let mut drift = sizes(&original, &result, encoded.len() as u64);
         let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
         execute(&engine, &mut drift, &original.model, &result, &samples, &part)?;
@@ -137,7 +141,8 @@ impl Quantize {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),
             passes: finished.steps.iter().map(StepReport::new).collect(),
-            warnings: warnings(&finished.steps, &drift),
+            warnings: warnings(&finished.steps, &drift).into_iter().chain(refused).collect(),
+            interface,
             drift,
             test: None,
             verbose: self.verbose,
@@ -182,9 +187,7 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         let tried = steps.iter().any(|step| step.name == "quantize-static");
         warnings.push(match reason {
             Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
-            None if tried => {
-                "nothing was quantized: the model has no Conv, Gemm or MatMul in float".to_owned()
-            }
+            None if tried => "nothing was quantized: the model has no layers in float".to_owned(),
             None => "nothing was quantized: pass quantize-static was left out".to_owned(),
         });
     }
@@ -201,16 +204,12 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
 }
 
 impl Quantize {
-    fn options(&self) -> QuantizeOptions {
-        QuantizeOptions {
-            granularity: match self.granularity {
-                Share::Tensor => Granularity::Tensor,
-                Share::Channel => Granularity::Channel,
-            },
-            keep: self.keep.clone(),
+    fn options(&self) -> Result<QuantizeOptions> {
+        Ok(QuantizeOptions {
+            quantization: self.quantization.options()?,
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),
-        }
+        })
     }
 }

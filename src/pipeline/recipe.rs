@@ -2,20 +2,19 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, FoldConstant, FoldIf, FoldShape,
-    FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
-    FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
-    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Granularity, Growth,
+    EliminateNoOp, EliminateUnusedOutput, EliminateZeroState, Existing, FoldConstant, FoldIf,
+    FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast,
+    FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm,
+    FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth,
     InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata, StripInitializerInputs,
+    StripQuantization,
 };
 
 /// Options of `quantize`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct QuantizeOptions {
-    /// Scales for each channel or for the whole weight.
-    pub granularity: Granularity,
-    /// Node-name patterns that stay in float.
-    pub keep: Vec<String>,
+    /// What becomes integers, and of which type.
+    pub quantization: QuantizeStatic,
     /// Overridable initializers become constants.
     pub freeze_initializers: bool,
     /// Names of passes to leave out.
@@ -26,17 +25,25 @@ pub struct QuantizeOptions {
 
 /// The passes of `quantize`, in order.
 pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
-    let passes: Vec<Box<dyn Pass>> = vec![
+    let quantization = options.quantization.clone();
+    let opset = ConvertOpset { target: quantization.opset() };
+    let mut passes: Vec<Box<dyn Pass>> = vec![
         Box::new(StripInitializerInputs { overridable: options.freeze_initializers }),
         Box::new(StripDebugMetadata),
+    ];
+    if quantization.existing == Existing::Strip {
+        passes.push(Box::new(StripQuantization));
+    }
+    let others: Vec<Box<dyn Pass>> = vec![
         Box::new(EliminateIdentity),
         Box::new(FoldConstant::within(options.fold)),
         Box::new(FuseBatchNorm),
         Box::new(EliminateDead),
-        Box::new(ConvertOpset::default()),
-        Box::new(QuantizeStatic { granularity: options.granularity, keep: options.keep.clone() }),
+        Box::new(opset),
+        Box::new(quantization),
         Box::new(EliminateDead),
     ];
+    passes.extend(others);
     passes.into_iter().filter(|pass| !options.skip.iter().any(|s| s == pass.name())).collect()
 }
 

@@ -8,7 +8,7 @@ mod simplification;
 mod text;
 
 pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};
-pub use compression::{CompressionReport, StepReport};
+pub use compression::{CompressionReport, IntegerPort, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};
 pub use inspection::{InspectionReport, LayerReport, PortReport};
 pub use simplification::SimplificationReport;
