@@ -38,6 +38,7 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
         Box::new(EliminateIdentity),
         Box::new(FoldConstant::within(options.fold)),
         Box::new(FuseBatchNorm),
+        Box::new(FuseAffine),
         Box::new(EliminateDead),
         Box::new(opset),
         Box::new(quantization),

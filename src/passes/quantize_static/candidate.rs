@@ -12,7 +12,7 @@ use crate::tensor::{DType, Tensor};
 
 /// Fewest elements of a weight that is only stored as integers: below, the nodes and scales that it
 /// takes are as large as what is saved.
-const SMALLEST_STORED: usize = 1024;
+const SMALLEST_STORED: usize = 512;
 
 /// A product or scaling: its weight, its bias, and what it reads.
 pub(super) fn product(
@@ -59,7 +59,7 @@ pub(super) fn product(
         None => "TYPE activations".to_owned(),
     };
     let text = text.replace("TYPE", options.activations().dtype.name());
-    Ok(Some(PlannedNode { node: id, weights, bias, activations, text }))
+    Ok(Some(PlannedNode { node: id, weights, bias, activations, kernel: true, text }))
 }
 
 /// A node of which constant inputs are stored as integers while it computes with floats.
@@ -90,7 +90,8 @@ pub(super) fn stored(
         ));
     };
     let text = format!("{}; computes with floats", what(first, options));
-    Ok(Some(PlannedNode { node: id, weights, bias: None, activations: Vec::new(), text }))
+    let activations = Vec::new();
+    Ok(Some(PlannedNode { node: id, weights, bias: None, activations, kernel: false, text }))
 }
 
 /// A table that nothing but Gather reads, rows of which become floats behind the Gather.

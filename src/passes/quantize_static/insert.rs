@@ -14,7 +14,8 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
     let grids: HashMap<ValueId, Grid> = plan.activations.iter().copied().collect();
     let constants = HashMap::new();
     let (weights, activations) = (options.weights(), options.activations());
-    let mut insert = Insert { model, weights, activations, constants };
+    let unpacks_at_load = options.target.rules().unpacks_at_load;
+    let mut insert = Insert { model, weights, activations, unpacks_at_load, constants };
     let mut users: HashMap<Key, Vec<(&PlannedNode, &Weight)>> = HashMap::new();
     for planned in &plan.nodes {
         for weight in &planned.weights {
@@ -61,6 +62,8 @@ struct Insert<'a> {
     model: &'a mut Model,
     weights: Format,
     activations: Format,
+    /// See [`Rules`](super::target::Rules).
+    unpacks_at_load: bool,
     /// Scales and zero points already stored: equal ones are stored once.
     constants: HashMap<Tensor, ValueId>,
 }
@@ -88,9 +91,14 @@ impl Insert<'_> {
         let spare = self.weights.symmetric
             && self.weights.dtype == DType::Int8
             && users.iter().all(|(user, _)| self.model.node(user.node).is("Conv"));
-        let parameters = self.parameters(share, dims, &integers.grids, spare);
         let readers: Vec<(NodeId, usize)> =
             users.iter().map(|(user, weight)| (user.node, weight.slot)).collect();
+        let blocks = matches!(share, Share::Block { .. });
+        if self.unpacks_at_load && !blocks && users.iter().all(|(user, _)| !user.kernel) {
+            self.unpacked(weight, &readers, integers.tensor, &integers.grids);
+            return integers.grids;
+        }
+        let parameters = self.parameters(share, dims, &integers.grids, spare);
         self.stored(weight.value, &readers, integers.tensor, &parameters, share);
         integers.grids
     }
@@ -242,6 +250,43 @@ impl Insert<'_> {
         let at = readers.first().map_or(At::Start, |&(node, _)| At::Before(node));
         let node = self.model.add_node(graph, at, node);
         let output = self.output(node);
+        for &(node, slot) in readers {
+            self.model.set_input(node, slot, Some(output));
+        }
+    }
+
+    /// As [`Insert::stored`], with operators that a runtime computes when it loads the model.
+    fn unpacked(
+        &mut self,
+        weight: &Weight,
+        readers: &[(NodeId, usize)],
+        integers: Tensor,
+        grids: &[Grid],
+    ) {
+        let graph = self.model.main();
+        let (stored, name) = self.replaced(weight.value, readers, integers);
+        // Scales stand along their axis, so that they broadcast.
+        let mut dims = vec![1; weight.dims.len()];
+        if let Some(axis) = weight.share.axis() {
+            dims[axis] = weight.dims[axis];
+        }
+        let at = readers.first().map_or(At::Start, |&(node, _)| At::Before(node));
+        let cast = unnamed("Cast", &[stored], &format!("{name}_cast"));
+        let cast = cast.attr("to", i64::from(DType::Float.to_onnx()));
+        let cast = self.model.add_node(graph, at, cast);
+        let mut floats = self.output(cast);
+        if !self.weights.symmetric || grids.iter().any(|grid| grid.zero_point != 0) {
+            let zeros: Vec<f32> = grids.iter().map(|grid| grid.zero_point as f32).collect();
+            let zeros = self.constant("zero_point", Tensor::from_f32(&dims, &zeros));
+            let centred = unnamed("Sub", &[floats, zeros], &format!("{name}_centred"));
+            let centred = self.model.add_node(graph, at, centred);
+            floats = self.output(centred);
+        }
+        let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
+        let scales = self.constant("scale", Tensor::from_f32(&dims, &scales));
+        let scaled = unnamed("Mul", &[floats, scales], &format!("{name}_unpacked"));
+        let scaled = self.model.add_node(graph, at, scaled);
+        let output = self.output(scaled);
         for &(node, slot) in readers {
             self.model.set_input(node, slot, Some(output));
         }

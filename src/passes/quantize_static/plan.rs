@@ -36,6 +36,8 @@ pub(super) struct PlannedNode {
     pub bias: Option<Bias>,
     /// Inputs that become integers; none when it computes with floats.
     pub activations: Vec<ValueId>,
+    /// It computes with integers.
+    pub kernel: bool,
     /// What the report says.
     pub text: String,
 }

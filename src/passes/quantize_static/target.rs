@@ -34,6 +34,9 @@ pub(super) struct Rules {
     pub closed: &'static [&'static str],
     /// Operators whose weights are stored as integers, while the arithmetic stays float.
     pub stored: &'static [&'static str],
+    /// Integers of `stored` operators become floats by Cast and Mul, which the runtime computes once,
+    /// when it loads the model; a DequantizeLinear it would compute in every run.
+    pub unpacks_at_load: bool,
     /// Products that take a scale for each output channel.
     pub channels: &'static [&'static str],
     /// Operators that compute with integers when they stand between operators that do.
@@ -102,6 +105,7 @@ const RULES: &[Rules] = &[
         products: LAYERS,
         closed: &["Conv"],
         stored: STORED,
+        unpacks_at_load: true,
         channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
         // The QLinear operators of com.microsoft.
         chained: &[
@@ -129,6 +133,7 @@ const RULES: &[Rules] = &[
         products: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         closed: &[],
         stored: RECURRENT,
+        unpacks_at_load: false,
         channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
         chained: &["AveragePool", "Clip", "GlobalAveragePool", "Relu"],
         everywhere: false,
@@ -144,6 +149,7 @@ const RULES: &[Rules] = &[
         products: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         closed: &[],
         stored: RECURRENT,
+        unpacks_at_load: false,
         channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
         chained: &["Add", "AveragePool", "Clip", "GlobalAveragePool", "Mul", "Relu"],
         everywhere: false,
@@ -175,6 +181,7 @@ const RULES: &[Rules] = &[
             "MatMul",
         ],
         stored: RECURRENT,
+        unpacks_at_load: false,
         channels: &["Conv", "ConvTranspose"],
         chained: &[
             "Add",
@@ -230,6 +237,7 @@ const RULES: &[Rules] = &[
         products: LAYERS,
         closed: &["Conv"],
         stored: STORED,
+        unpacks_at_load: false,
         channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
         chained: &[],
         everywhere: false,
@@ -245,6 +253,7 @@ const RULES: &[Rules] = &[
         products: LAYERS,
         closed: &["Conv"],
         stored: STORED,
+        unpacks_at_load: false,
         channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
         chained: &[],
         everywhere: false,
