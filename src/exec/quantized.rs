@@ -16,10 +16,30 @@ pub(super) fn spell_out(view: &mut Model, node: NodeId) {
             return;
         }
         if let Some(floats) = dequantized(view, node) {
-            view.fold_node(node, vec![Some(floats)]);
+            fold(view, node, floats);
+        }
+    } else if entry.is("Cast") {
+        let packed = entry.input(0).and_then(|value| constant(view, value));
+        let packed = packed.filter(|integers| integers.dtype().bits() < 8);
+        let to_float = entry.attr_int("to") == Some(i64::from(DType::Float.to_onnx()));
+        if let (Some(Ok(floats)), true) = (packed.as_ref().map(Tensor::to_f32), to_float) {
+            let dims = packed.as_ref().map(Tensor::dims).unwrap_or_default();
+            fold(view, node, Tensor::from_f32(dims, &floats));
         }
     } else if entry.is("QuantizeLinear") && !is_known(view, node, 2) {
         whole_floats(view, node);
+    }
+}
+
+/// Puts floats in the place of a node, and takes away the integers they were made of: tract reads all
+/// constants, used or not.
+fn fold(view: &mut Model, node: NodeId, floats: Tensor) {
+    let inputs: Vec<ValueId> = view.node(node).inputs().iter().flatten().copied().collect();
+    view.fold_node(node, vec![Some(floats)]);
+    for value in inputs {
+        if view.value(value).uses().is_empty() {
+            view.remove_initializer(value);
+        }
     }
 }
 
@@ -75,6 +95,10 @@ fn whole_floats(view: &mut Model, quantize: NodeId) {
         }
     }
     if view.value(integers).uses().is_empty() {
+        let zero = view.node(quantize).input(2);
         view.remove_node(quantize);
+        if let Some(zero) = zero.filter(|&zero| view.value(zero).uses().is_empty()) {
+            view.remove_initializer(zero);
+        }
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn product(
     id: NodeId,
     role: Role,
     options: &QuantizeStatic,
+    shapes: &Shapes,
 ) -> Result<Option<PlannedNode>, String> {
     let node = model.node(id);
     let rules = options.target.rules();
@@ -51,7 +52,11 @@ pub(super) fn product(
         return Err("its weight is not a constant".into());
     }
     let bias = weights.first().filter(|_| rules.bias && settled == 0);
-    let bias = bias.and_then(|weight| bias_of(model, id, weight));
+    let bias = bias.and_then(|weight| match node.op() {
+        "MatMul" if rules.everywhere => None,
+        "MatMul" => summand(model, id, weight, shapes),
+        _ => bias_of(model, id, weight),
+    });
     activations.dedup();
     let integer = if activations.is_empty() { "" } else { ", TYPE activations" };
     let text = match weights.first() {
@@ -218,5 +223,23 @@ fn bias_of(model: &Model, id: NodeId, weight: &Weight) -> Option<Bias> {
     };
     let finite = tensor.to_f32().ok()?.iter().all(|x| x.is_finite());
     let fits = tensor.dtype() == DType::Float && tensor.dims() == [channels] && finite;
-    fits.then_some(Bias { slot: SLOT, value, tensor })
+    fits.then_some(Bias { node: id, slot: SLOT, value, tensor })
+}
+
+/// What an Add behind a MatMul adds to each column. Runtimes make one Gemm of the two when they know
+/// the shape, and that has an integer kernel only with an integer bias.
+fn summand(model: &Model, id: NodeId, weight: &Weight, shapes: &Shapes) -> Option<Bias> {
+    let (input, output) = (model.node(id).input(0)?, model.node(id).only_output()?);
+    let merged = shapes.rank(input) == Some(2) || shapes.fixed_dims(input).is_some();
+    let (node, slot) = model.value(output).only_consumer()?;
+    let add = model.node(node);
+    if !merged || !add.is("Add") || weight.share != Share::Axis(1) || weight.slot != 1 {
+        return None;
+    }
+    let slot = 1 - slot;
+    let value = add.input(slot)?;
+    let tensor = constant(model, value)?;
+    let finite = tensor.to_f32().ok()?.iter().all(|x| x.is_finite());
+    let fits = tensor.dtype() == DType::Float && tensor.dims() == [*weight.dims.get(1)?] && finite;
+    fits.then_some(Bias { node, slot, value, tensor })
 }

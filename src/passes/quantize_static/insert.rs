@@ -121,7 +121,7 @@ impl Insert<'_> {
         let dims = share.dims(&[scales.len()]);
         let count: usize = dims.iter().product();
         let scale = self.constant("scale", Tensor::from_f32(&dims, &scales[..count]));
-        self.stored(bias.value, &[(planned.node, bias.slot)], integers, &[scale], share);
+        self.stored(bias.value, &[(bias.node, bias.slot)], integers, &[scale], share);
     }
 
     /// Tables as integers, and a DequantizeLinear behind each Gather.

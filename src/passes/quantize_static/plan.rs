@@ -53,6 +53,8 @@ pub(super) struct Weight {
 
 /// A constant bias with one element for each slice of the weight.
 pub(super) struct Bias {
+    /// The node that adds it.
+    pub node: NodeId,
     pub slot: usize,
     pub value: ValueId,
     pub tensor: Tensor,
@@ -170,7 +172,9 @@ fn survey(
             continue;
         }
         let found = match row.role {
-            Role::Product | Role::Scaling => candidate::product(model, id, row.role, options),
+            Role::Product | Role::Scaling => {
+                candidate::product(model, id, row.role, options, shapes)
+            }
             Role::Recurrent => candidate::stored(model, id, &[1, 2], options),
             Role::Move if node.is("Gather") && is_constant(model, node.input(0)) => {
                 match candidate::lookup(model, id, options, shapes) {
