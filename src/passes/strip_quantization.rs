@@ -2,8 +2,12 @@
 
 use crate::analysis::{constant, dequantized};
 use crate::error::Result;
-use crate::ir::{Model, NodeId};
+use crate::ir::{At, Model, NewNode, NodeId, ValueId};
 use crate::passes::{Context, Pass, Promise, Report};
+use crate::tensor::Tensor;
+
+/// The operator set since which the bounds of Clip are inputs.
+const CLIP_BOUNDS_ARE_INPUTS: i64 = 11;
 
 /// Makes a float model of a QDQ model: pairs of QuantizeLinear and DequantizeLinear go, weights that
 /// are stored as integers become floats.
@@ -77,14 +81,60 @@ fn strip(model: &mut Model, dequantize: NodeId) -> Result<&'static str, String> 
     let Some(floats) = model.node(quantize).input(0) else {
         return Err("has no input or no output".into());
     };
+    if let Some(largest) = cuts_off(model, quantize, floats) {
+        let clipped = clip(model, dequantize, floats, largest);
+        model.substitute(output, clipped);
+        remove(model, quantize, dequantize, integers);
+        return Ok("became a Clip: quantization had cut off what a Relu or Clip would");
+    }
     if !model.substitute(output, floats) {
         return Err("its output must keep its name".into());
     }
+    remove(model, quantize, dequantize, integers);
+    Ok("removed with its QuantizeLinear")
+}
+
+fn remove(model: &mut Model, quantize: NodeId, dequantize: NodeId, integers: ValueId) {
     model.remove_node(dequantize);
     if model.value(integers).uses().is_empty() {
         model.remove_node(quantize);
     }
-    Ok("removed with its QuantizeLinear")
+}
+
+/// Operators behind which quantizers leave out a Relu or Clip, because the grid begins at 0.
+const SIGNED: &[&str] =
+    &["Add", "BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"];
+
+/// The largest number of a grid that begins at 0 behind an operator whose results may be negative.
+fn cuts_off(model: &Model, quantize: NodeId, floats: ValueId) -> Option<f32> {
+    let producer = model.node(model.value(floats).producer()?);
+    if !SIGNED.iter().any(|op| producer.is(op)) {
+        return None;
+    }
+    let parameter = |slot: usize| {
+        let tensor = constant(model, model.node(quantize).input(slot)?)?;
+        (tensor.len() == 1).then_some(tensor)
+    };
+    let (scale, zero) = (parameter(1)?, parameter(2)?);
+    let (low, high) = zero.dtype().integer_range()?;
+    let zero = i128::from(*zero.to_i64().ok()?.first()?);
+    let scale = *scale.to_f32().ok()?.first()?;
+    (zero == low).then_some((high - zero) as f32 * scale)
+}
+
+/// `Clip(floats, 0, largest)` in front of a node.
+fn clip(model: &mut Model, before: NodeId, floats: ValueId, largest: f32) -> ValueId {
+    let graph = model.node(before).graph();
+    let node = if model.opset().unwrap_or(0) < CLIP_BOUNDS_ARE_INPUTS {
+        let node = NewNode::new("Clip", &[floats], "clipped");
+        node.attr("min", 0.0f32).attr("max", largest)
+    } else {
+        let mut bound = |x: f32| model.add_initializer(graph, "bound", Tensor::from_f32(&[], &[x]));
+        let bounds = [floats, bound(0.0), bound(largest)];
+        NewNode::new("Clip", &bounds, "clipped")
+    };
+    let node = model.add_node(graph, At::Before(before), node);
+    model.node(node).only_output().unwrap_or(floats)
 }
 
 /// Both have equal scales and zero points on the same axis.
