@@ -3,13 +3,13 @@
 use onnxpress::calibrate::Calibration;
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
-use onnxpress::ir::{Model, NodeId};
+use onnxpress::ir::{At, Model, NewNode, NodeId, TensorType};
 use onnxpress::passes::{
     Context, EliminateDead, Existing, Format, Granularity, Pass, QuantizeStatic, StripQuantization,
     Target, quantize_interface,
 };
 use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions};
-use onnxpress::tensor::DType;
+use onnxpress::tensor::{DType, Tensor};
 use onnxpress::validate;
 
 use crate::support::{fixture, floats, load, pixels, samples};
@@ -160,4 +160,45 @@ fn a_quantized_model_is_kept_completed_or_begun_again() {
     EliminateDead.run(&mut stripped, &Context::default()).unwrap();
     assert_eq!(nodes(&stripped, "DequantizeLinear"), []);
     assert_eq!(int8(&stripped), 0);
+}
+
+/// A Gather of a table of 32 rows, and a GRU of 16 units over the rows.
+fn words() -> Model {
+    let mut model = Model::new(8, 17);
+    let main = model.main();
+    let ids = model.add_input(main, "ids", TensorType::with_dims(DType::Int64, &[5, 1]));
+    let mut weight = |name: &str, dims: &[usize]| {
+        let count = dims.iter().product::<usize>();
+        let elements: Vec<f32> = (0..count).map(|i| (i as f32 * 0.7).sin()).collect();
+        model.add_initializer(main, name, Tensor::from_f32(dims, &elements))
+    };
+    let (table, w, r) =
+        (weight("table", &[32, 16]), weight("w", &[1, 48, 16]), weight("r", &[1, 48, 16]));
+    let gather = model.add_node(main, At::End, NewNode::new("Gather", &[table, ids], "rows"));
+    let rows = model.node(gather).output(0).expect("one output");
+    let gru = NewNode::new("GRU", &[rows, w, r], "states").attr("hidden_size", 16);
+    let gru = model.add_node(main, At::End, gru);
+    let states = model.node(gru).output(0).expect("one output");
+    model.add_output(main, states, Some(TensorType::with_dims(DType::Float, &[5, 1, 1, 16])));
+    model
+}
+
+#[test]
+fn tables_and_recurrent_weights_are_stored_without_samples() {
+    for (target, unpacked) in [(Target::Ort, 2), (Target::TensorRt, 0)] {
+        let original = words();
+        let mut model = original.clone();
+        let pass = QuantizeStatic { target, ..QuantizeStatic::default() };
+        let report = pass.run(&mut model, &Context::default()).unwrap();
+        assert_eq!((report.done.len(), report.refused.len()), (2, 0), "{report:?}");
+        model.verify().unwrap();
+        assert_eq!(stored(&model).iter().filter(|&&d| d == DType::Int8).count(), 3);
+        // onnxruntime computes a Cast once, when it loads the model.
+        assert_eq!(nodes(&model, "Cast").len(), unpacked, "{}", target.name());
+        assert_eq!(nodes(&model, "DequantizeLinear").len(), 3 - unpacked, "{}", target.name());
+        let inputs = samples(&original, "random:4", &Options::default());
+        let compared = validate::Options::default();
+        let found = validate::compare(&Tract, &original, &model, &inputs, &compared).unwrap();
+        assert!(found.worst_sqnr_db() > 30.0, "{:.1} dB", found.worst_sqnr_db());
+    }
 }
