@@ -14,7 +14,7 @@
 //! use onnxpress::data::{Options, Preprocess, Samples};
 //! use onnxpress::emit::{self, Overwrite};
 //! use onnxpress::exec::Tract;
-//! use onnxpress::passes::{Context, Granularity, Growth};
+//! use onnxpress::passes::Context;
 //! use onnxpress::pipeline::{self, Check, QuantizeOptions};
 //! use onnxpress::{Error, read, validate};
 //!
@@ -34,13 +34,7 @@
 //! let calibration = Calibration { engine: &Tract, samples: &calib, progress: &() };
 //! let context = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
 //! let check = Check::on(&Tract, &calib, 4)?;
-//! let options = QuantizeOptions {
-//!     granularity: Granularity::Channel,
-//!     keep: Vec::new(),
-//!     freeze_initializers: false,
-//!     skip: Vec::new(),
-//!     fold: Growth::default(),
-//! };
+//! let options = QuantizeOptions::default();
 //! let finished = pipeline::quantized(original.model.clone(), &options, &context, Some(&check))?;
 //! let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
 //! assert!((encoded.len() as u64) < original.byte_size / 2);

@@ -3,12 +3,14 @@
 
 mod constants;
 pub mod cost;
+mod dequantize;
 pub mod diff;
 mod products;
 pub mod shapes;
 
 pub use constants::constant;
 pub use cost::Cost;
+pub use dequantize::dequantized;
 pub use diff::Diff;
 pub use products::is_layer;
 pub use shapes::{Assume, Shapes, Term, exact};

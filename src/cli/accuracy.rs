@@ -12,9 +12,9 @@ pub struct Accuracy {
     /// held-out calibration samples.
     #[arg(long, value_name = "N", default_value_t = 0)]
     keep_worst: usize,
-    /// Keep layers in float that bring much of the error and have little of the work: up to this
-    /// share of the multiply-accumulates and of the parameters; 0 keeps none. Models for which
-    /// trying all layers would take long are left as they are.
+    /// Compute with floats in layers that bring much of the error and have little of the work, up to
+    /// this share of the multiply-accumulates; 0 spares none. Their weights are stored as integers
+    /// all the same. Not tried where running the model for each layer would take long.
     #[arg(long, value_name = "SHARE", default_value = "4%", value_parser = share)]
     spare: f64,
     /// Rank the layers by what quantizing each alone does to the outputs.

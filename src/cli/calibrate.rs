@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use onnxpress::calibrate::{Calibration, Collect, Shard, Statistics, digest};
-use onnxpress::passes::{Context, Granularity, Growth};
+use onnxpress::passes::{Context, Growth};
 use onnxpress::pipeline::{self, Check, QuantizeOptions};
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::compare::warn_random;
 use super::limits::FoldLimits;
 use super::passes::check_names;
+use super::quantization::Quantization;
 use super::quantize::CHECK_RUNS;
 use super::{EXIT_STATUS, Ended, Words, Work, engine, io, progress, statistics};
 
@@ -40,6 +41,8 @@ pub struct Calibrate {
     /// Name of an array of the samples that is no input.
     #[arg(long, value_name = "NAME")]
     labels: Option<String>,
+    #[command(flatten)]
+    quantization: Quantization,
     /// Leave out a pass; as for the `quantize` that follows.
     #[arg(long, value_name = "PASS")]
     skip: Vec<String>,
@@ -82,8 +85,7 @@ impl Calibrate {
         // The values measured are those that `quantize` asks for, in the model it has prepared.
         let check = Check::on(&engine, &samples, CHECK_RUNS)?;
         let options = QuantizeOptions {
-            granularity: Granularity::Channel,
-            keep: Vec::new(),
+            quantization: self.quantization.options()?,
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),

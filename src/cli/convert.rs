@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use onnxpress::emit::{self, Elements, TextOptions};
 use onnxpress::ir::Model;
-use onnxpress::passes::{Context, ConvertOpset, InlineFunctions, Pass};
+use onnxpress::passes::{
+    Context, ConvertOpset, EliminateDead, InlineFunctions, Pass, StripQuantization,
+};
 use onnxpress::pipeline::declare_shapes;
 use onnxpress::{Error, ErrorKind, Result};
 
@@ -19,6 +21,7 @@ use super::{EXIT_STATUS, Ended, Words, io};
   onnxpress convert model.onnx --opset 17 -o newer.onnx
   onnxpress convert model.onnx --inline-functions -o plain.onnx
   onnxpress convert model.onnx --infer-shapes -o shapes.onnx
+  onnxpress convert model.int8.onnx --strip-quantization -o float.onnx
 
 {EXIT_STATUS}"))]
 pub struct Convert {
@@ -32,6 +35,9 @@ pub struct Convert {
     /// Replace calls of model-local functions by the nodes of the functions, before anything else.
     #[arg(long)]
     inline_functions: bool,
+    /// Remove QuantizeLinear/DequantizeLinear pairs, and turn stored integers back into floats.
+    #[arg(long)]
+    strip_quantization: bool,
     /// Declare types and shapes of inner values, with expressions of the named axes of inputs.
     #[arg(long)]
     infer_shapes: bool,
@@ -49,6 +55,9 @@ impl Convert {
                 eprintln!("warning: {}: not inlined: {}", note.place, note.text);
             }
         }
+        if self.strip_quantization {
+            self.strip(&mut loaded.model)?;
+        }
         if let Some(target) = self.opset {
             raise(&mut loaded.model, target)?;
         }
@@ -62,6 +71,21 @@ impl Convert {
         let encoded = self.output.encode(&loaded.model, loaded.external)?;
         self.output.save(&encoded)?;
         Ok(Ended::Done)
+    }
+}
+
+impl Convert {
+    /// Makes a float model of a quantized one, and says what stays.
+    fn strip(&self, model: &mut Model) -> Result<()> {
+        let report = StripQuantization.run(model, &Context::default())?;
+        EliminateDead.run(model, &Context::default())?;
+        for note in &report.refused {
+            eprintln!("warning: {}: stays quantized: {}", note.place, note.text);
+        }
+        if !report.changed() {
+            eprintln!("warning: {}: nothing was stripped", self.model.display());
+        }
+        Ok(())
     }
 }
 

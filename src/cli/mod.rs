@@ -11,6 +11,7 @@ mod io;
 mod limits;
 mod passes;
 mod progress;
+mod quantization;
 mod quantize;
 mod simplify;
 mod statistics;
@@ -50,7 +51,7 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Remove and merge nodes without changing what the model computes.
     Simplify(simplify::Simplify),
-    /// Store weights and compute with 8-bit integers.
+    /// Store weights and compute with integers.
     Quantize(quantize::Quantize),
     /// Run a model over samples and write down what its values are, for `quantize --stats`.
     Calibrate(calibrate::Calibrate),

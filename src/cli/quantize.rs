@@ -8,12 +8,13 @@ use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statist
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
-use onnxpress::passes::{Context, Granularity, Growth};
+use onnxpress::passes::{Context, Growth, Note, quantize_interface};
 use onnxpress::pipeline::{
-    self, Check, FallBack, Finished, Outcome, QuantizeOptions, Remembered, Step, Trials, When,
+    self, Check, FallBack, Finished, FloatLayers, Outcome, QuantizeOptions, Remembered, Step,
+    Trials, When,
 };
 use onnxpress::report::{
-    ChoiceReport, CompressionReport, FallBackReport, StepReport, bytes, decibel,
+    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, StepReport, bytes, decibel,
 };
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
@@ -21,6 +22,7 @@ use super::accuracy::Accuracy;
 use super::compare::{Bounds, execute, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
+use super::quantization::Quantization;
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress, statistics};
 
 /// Arguments of `quantize`.
@@ -33,6 +35,9 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress, statistics};
       -o model.int8.onnx
   onnxpress quantize model.onnx --data calib.npz --calibrator mse --explain -o model.int8.onnx
   onnxpress quantize model.onnx --stats model.stats --data test.npz -o model.int8.onnx
+  onnxpress quantize model.onnx --data calib.npz --target tensorrt -o model.trt.onnx
+  onnxpress quantize model.onnx --data calib.npz --weights int4 --granularity block:32 \\
+      --activations uint16 -o model.int4.onnx
 
 {EXIT_STATUS}"))]
 pub struct Quantize {
@@ -62,13 +67,8 @@ pub struct Quantize {
     /// signal-to-noise ratio to be expected.
     #[arg(long)]
     explain: bool,
-    /// How many weights share a scale.
-    #[arg(long, value_enum, default_value_t = Share::Channel)]
-    granularity: Share,
-    /// Keep nodes in float whose names fit the pattern; `*` stands for any text. A node without a
-    /// name goes by its first output.
-    #[arg(long, value_name = "NODE-PATTERN")]
-    keep: Vec<String>,
+    #[command(flatten)]
+    quantization: Quantization,
     /// Leave out a pass.
     #[arg(long, value_name = "PASS")]
     skip: Vec<String>,
@@ -119,12 +119,6 @@ fn percentile(text: &str) -> Result<f64, String> {
     }
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Share {
-    Tensor,
-    Channel,
-}
-
 /// Runs of the calibration samples with which each pass is checked.
 pub const CHECK_RUNS: usize = 4;
 /// Most runs of the calibration samples on which the result is compared with the original.
@@ -145,6 +139,7 @@ impl Quantize {
         self.output.check(&self.model)?;
         check_names(&self.skip)?;
         let Mode::Static = self.mode;
+        let options = self.options()?;
         let original = io::load(&self.model, &self.talk.words)?;
         let labels = self.labels.as_deref();
         let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
@@ -172,14 +167,25 @@ impl Quantize {
         let cx = Context { evaluate: Some(&engine), measure: Some(&measure), ..Context::default() };
         let real = samples.as_ref().or(test.as_ref());
         let check = self.check(&engine, real, &original.model)?;
-        let (finished, fall_back) =
-            self.edit(original.model.clone(), &cx, &check, samples.as_ref(), real.is_some())?;
-        let encoded = self.output.encode(&finished.model, original.external)?;
+        let model = original.model.clone();
+        let judged = Judged { check: &check, samples: samples.as_ref(), real: real.is_some() };
+        let (mut finished, fall_back) = self.edit(model, &options, &cx, &judged)?;
+        let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let result = match &encoded.data {
             None => read::bytes(encoded.model.to_bytes())?.model,
-            Some(_) => finished.model,
+            Some(_) => std::mem::take(&mut finished.model),
         };
+        let (mut interface, mut refused) = (Vec::new(), Vec::new());
+        if self.quantization.quantize_io {
+            // Only callers notice: the integers are those that the judged model computes with.
+            let mut model = result.clone();
+            let (ports, report) = quantize_interface(&mut model);
+            interface.extend(ports.into_iter().map(IntegerPort::from));
+            let stays = |note: &Note| format!("{} stays as it is: it {}", note.place, note.text);
+            refused.extend(report.refused.iter().map(stays));
+            encoded = self.output.encode(&model, original.external)?;
+        }
         let mut drift = sizes(&original, &result, encoded.len() as u64);
         match &samples {
             Some(samples) => {
@@ -190,6 +196,7 @@ impl Quantize {
         }
         let choices = || fit.choices().iter().map(ChoiceReport::new).collect();
         let mut warnings = warnings(&finished.steps, &drift);
+        warnings.extend(refused);
         warnings.extend(
             fall_back.failed.iter().map(|error| {
                 format!("layers were not tried one by one on held-out samples: {error}")
@@ -202,6 +209,7 @@ impl Quantize {
             fall_back: FallBackReport::new(&fall_back),
             calibration: self.explain.then(choices),
             warnings,
+            interface,
             drift,
             test: None,
             verbose: self.verbose,
@@ -246,9 +254,7 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         let tried = steps.iter().any(|step| step.name == "quantize-static");
         warnings.push(match reason {
             Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
-            None if tried => {
-                "nothing was quantized: the model has no Conv, Gemm or MatMul in float".to_owned()
-            }
+            None if tried => "nothing was quantized: the model has no layers in float".to_owned(),
             None => "nothing was quantized: pass quantize-static was left out".to_owned(),
         });
     }
@@ -297,20 +303,21 @@ impl Quantize {
     fn edit(
         &self,
         model: Model,
+        options: &QuantizeOptions,
         cx: &Context<'_>,
-        check: &Check<'_>,
-        samples: Option<&Samples>,
-        real: bool,
+        judged: &Judged<'_>,
     ) -> Result<(Finished, FallBack)> {
-        let options = self.options();
-        let passes = pipeline::prepare(&options);
+        let check = judged.check;
+        let passes = pipeline::prepare(options);
         let prepared = pipeline::settle(model, &passes, cx, Some(check), When::AtEnd)?;
-        let quantizer = |kept: &[String]| {
-            let keep = self.keep.iter().chain(kept).cloned().collect();
-            pipeline::quantize(&QuantizeOptions { keep, ..options.clone() })
+        let quantizer = |layers: &FloatLayers| {
+            let mut options = options.clone();
+            options.quantization.keep.extend(layers.kept.iter().cloned());
+            options.quantization.stored.extend(layers.stored.iter().cloned());
+            pipeline::quantize(&options)
         };
         let wanted = self.accuracy.options(&self.bounds);
-        let tried = samples.map(|samples| {
+        let tried = judged.samples.map(|samples| {
             let trials = Trials::new(check.engine, &prepared.model, samples, &quantizer, cx)?;
             pipeline::fall_back(&trials, &wanted)
         });
@@ -320,22 +327,28 @@ impl Quantize {
             Some(Err(error)) => FallBack { failed: Some(error.to_string()), ..FallBack::default() },
             None => FallBack::default(),
         };
-        let passes = quantizer(&fall_back.kept);
-        let mut finished = pipeline::run(prepared.model, &passes, cx, real.then_some(check))?;
+        let passes = quantizer(&fall_back.layers);
+        let mut finished =
+            pipeline::run(prepared.model, &passes, cx, judged.real.then_some(check))?;
         finished.steps.splice(0..0, prepared.steps);
         Ok((finished, fall_back))
     }
 
-    fn options(&self) -> QuantizeOptions {
-        QuantizeOptions {
-            granularity: match self.granularity {
-                Share::Tensor => Granularity::Tensor,
-                Share::Channel => Granularity::Channel,
-            },
-            keep: self.keep.clone(),
+    fn options(&self) -> Result<QuantizeOptions> {
+        Ok(QuantizeOptions {
+            quantization: self.quantization.options()?,
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),
-        }
+        })
     }
+}
+
+/// What passes are judged with.
+struct Judged<'a> {
+    check: &'a Check<'a>,
+    /// Calibration samples, when there are some.
+    samples: Option<&'a Samples>,
+    /// The check runs on samples rather than on noise.
+    real: bool,
 }

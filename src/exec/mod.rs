@@ -5,6 +5,7 @@ mod guard;
 mod isolated;
 mod observe;
 mod panic;
+mod quantized;
 mod runner;
 mod tensors;
 mod tract;

@@ -43,6 +43,28 @@ impl Grid {
         Self { scale, zero_point: 0, low: -high, high }
     }
 
+    /// The same grid with all integers greater by `by`.
+    #[must_use]
+    pub fn raised(self, by: i32) -> Self {
+        let zero_point = self.zero_point + by;
+        Self { zero_point, low: self.low + by, high: self.high + by, ..self }
+    }
+
+    /// The grid with the next larger power of two for a scale. One that was not symmetric is laid
+    /// so that it begins at `min`.
+    #[must_use]
+    pub fn with_power_of_two(self, min: f32) -> Self {
+        let scale = self.scale.log2().ceil().exp2();
+        let middle = self.low + (self.high - self.low) / 2;
+        let symmetric = self.zero_point == middle && (self.high - self.low) % 2 == 0;
+        if symmetric {
+            return Self { scale, ..self };
+        }
+        let begin = f64::from(self.low) - f64::from(min.min(0.0)) / f64::from(scale);
+        let zero_point = (begin.round_ties_even() as i32).clamp(self.low, self.high);
+        Self { scale, zero_point, ..self }
+    }
+
     /// The integer of `x`; NaN becomes the zero point.
     pub fn quantize(&self, x: f32) -> i32 {
         let q = (f64::from(x) / f64::from(self.scale)).round_ties_even();

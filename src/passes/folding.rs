@@ -88,6 +88,10 @@ pub(super) fn fold(
             continue;
         };
         let growth = size.saturating_sub(freed);
+        if growth > UNPACKED && unpacks(model, node) {
+            report.refuse(model.label(node), "its integers are stored to be small");
+            continue;
+        }
         let too_large = format!("its result would add {growth} bytes to the model");
         if growth > ledger.limits.tensor_growth {
             report.refuse(model.label(node), too_large);
@@ -106,6 +110,17 @@ pub(super) fn fold(
         }
     }
     report
+}
+
+/// Bytes by which floats may be larger than the integers they are made of; more, and the integers are
+/// a compressed weight.
+const UNPACKED: usize = 1024;
+
+/// A Cast of integers of at most 16 bits.
+fn unpacks(model: &Model, node: NodeId) -> bool {
+    let entry = model.node(node);
+    let small = |tensor: Tensor| tensor.dtype().is_integer() && tensor.dtype().bits() <= 16;
+    entry.is("Cast") && entry.input(0).and_then(|value| constant(model, value)).is_some_and(small)
 }
 
 /// Operators that are not computed: random ones; and quantization, which is there on purpose.

@@ -44,6 +44,7 @@ mod registry;
 mod rule;
 mod strip_debug_metadata;
 mod strip_initializer_inputs;
+mod strip_quantization;
 mod unroll_loop;
 
 pub use convert_constant::ConvertConstant;
@@ -81,11 +82,14 @@ pub use fuse_softmax::FuseSoftmax;
 pub use fuse_transpose::FuseTranspose;
 pub use inline_functions::InlineFunctions;
 pub use pattern::fitting;
-pub use quantize_static::{Granularity, QuantizeStatic};
+pub use quantize_static::{
+    Existing, Format, Granularity, Port, QuantizeStatic, Target, quantize_interface,
+};
 pub use registry::{Entry, PASSES, find};
 pub use rule::{Match, Rule};
 pub use strip_debug_metadata::StripDebugMetadata;
 pub use strip_initializer_inputs::StripInitializerInputs;
+pub use strip_quantization::StripQuantization;
 pub use unroll_loop::UnrollLoop;
 
 use std::collections::HashSet;

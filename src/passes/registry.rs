@@ -7,7 +7,7 @@ use crate::passes::{
     FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm,
     FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax,
     FuseTranspose, InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata,
-    StripInitializerInputs, UnrollLoop,
+    StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// A registered pass with its default options.
@@ -52,6 +52,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(FuseLayerNorm) },
     Entry { make: || Box::new(FuseGroupNorm) },
     Entry { make: || Box::new(FuseAttention) },
+    Entry { make: || Box::new(StripQuantization) },
     Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },
     Entry { make: || Box::new(EliminateDead) },

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::analysis::{Assume, Cost, Shapes};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
-use crate::pipeline::trial::{Trial, Trials};
+use crate::pipeline::trial::{FloatLayers, Trial, Trials};
 
 /// What quantizing one layer alone does to the outputs.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,11 +27,6 @@ impl Sensitivity {
     /// Power of the noise it brings into the outputs, relative to the signal.
     fn noise(&self) -> f64 {
         10f64.powf(-self.sqnr_db / 10.0)
-    }
-
-    /// What leaving it in float costs: time or bytes, whatever is more.
-    fn cost(&self) -> f64 {
-        self.macs.max(self.parameters)
     }
 }
 
@@ -59,8 +54,8 @@ pub struct FallBackOptions {
     pub worst: usize,
     /// More of them do until this holds.
     pub wanted: Wanted,
-    /// Layers that bring much noise and cost little stay in float: this share of the
-    /// multiply-accumulates, and of the parameters, at most.
+    /// Layers that bring much noise and have little of the work compute with floats, with weights
+    /// stored as integers: this share of the multiply-accumulates at most.
     pub spare: f64,
     /// Rank the layers even when nothing else asks for it.
     pub rank: bool,
@@ -71,8 +66,8 @@ pub struct FallBackOptions {
 pub struct FallBack {
     /// All layers, the most sensitive first; empty when nobody had to know.
     pub ranking: Vec<Sensitivity>,
-    /// Names of the layers that stay in float.
-    pub kept: Vec<String>,
+    /// The layers that compute with floats.
+    pub layers: FloatLayers,
     /// Ratio on held-out samples with all layers quantized, in decibel.
     pub before_db: f64,
     /// The same as it is now.
@@ -95,7 +90,7 @@ const GAIN_DB: f64 = 0.3;
 /// # Errors
 /// When a trial fails.
 pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallBack> {
-    let whole = trials.without(&[])?;
+    let whole = trials.without(&FloatLayers::default())?;
     let mut found = FallBack {
         before_db: whole.sqnr_db,
         after_db: whole.sqnr_db,
@@ -112,20 +107,25 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
         return Ok(found);
     }
     let names: Vec<String> = found.ranking.iter().map(|layer| layer.layer.clone()).collect();
-    let mut kept = names[..options.worst.min(names.len())].to_vec();
+    let worst = options.worst.min(names.len());
+    let mut layers = FloatLayers { kept: names[..worst].to_vec(), stored: Vec::new() };
     let spared = spared(&found.ranking, spare);
     if !spared.is_empty() {
-        let trial = trials.without(&joined(&kept, &spared))?;
-        if trial.sqnr_db >= whole.sqnr_db + GAIN_DB {
-            kept = joined(&kept, &spared);
+        let sparing = FloatLayers { stored: spared, ..layers.clone() };
+        if trials.without(&sparing)?.sqnr_db >= whole.sqnr_db + GAIN_DB {
+            layers = sparing;
         }
     }
-    // The least number of others that suffices, taking it that more layers in float are no worse.
-    let others: Vec<String> = names.iter().filter(|name| !kept.contains(name)).cloned().collect();
-    let with = |count: usize| joined(&kept, &others[..count]);
-    let (mut low, mut high) = (0, others.len());
+    // The least number of layers that suffices, the worst first, taking it that more of them in
+    // float are no worse.
+    let with = |count: usize| {
+        let kept: Vec<String> = names[..count].to_vec();
+        let stored = layers.stored.iter().filter(|name| !kept.contains(name)).cloned().collect();
+        FloatLayers { kept, stored }
+    };
+    let (mut low, mut high) = (worst, names.len());
     if options.wanted == Wanted::default() {
-        high = 0;
+        high = worst;
     }
     while low < high {
         let middle = low + (high - low) / 2;
@@ -135,16 +135,12 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
         }
     }
     // All in float would keep every bound, and be of no use.
-    let kept = with(if high == others.len() { 0 } else { high });
-    let best = trials.without(&kept)?;
+    let layers = with(if high == names.len() { worst } else { high });
+    let best = trials.without(&layers)?;
     found.reached = options.wanted.holds(&best);
     found.after_db = best.sqnr_db;
-    found.kept = kept;
+    found.layers = layers;
     Ok(found)
-}
-
-fn joined(a: &[String], b: &[String]) -> Vec<String> {
-    a.iter().chain(b.iter().filter(|name| !a.contains(name))).cloned().collect()
 }
 
 /// The layers that bring the most noise for what they cost, up to a share of all costs.
@@ -152,14 +148,11 @@ fn spared(ranking: &[Sensitivity], share: f64) -> Vec<String> {
     let total: f64 = ranking.iter().map(Sensitivity::noise).sum();
     let worth = |layer: &&Sensitivity| layer.noise() >= WORTH * total && layer.noise() > 0.0;
     let mut layers: Vec<&Sensitivity> = ranking.iter().filter(worth).collect();
-    layers.sort_by(|a, b| (b.noise() / b.cost()).total_cmp(&(a.noise() / a.cost())));
-    let (mut macs, mut parameters) = (0.0, 0.0);
+    layers.sort_by(|a, b| (b.noise() / b.macs).total_cmp(&(a.noise() / a.macs)));
+    let mut macs = 0.0;
     layers.retain(|layer| {
-        let fits = macs + layer.macs <= share && parameters + layer.parameters <= share;
-        if fits {
-            macs += layer.macs;
-            parameters += layer.parameters;
-        }
+        let fits = macs + layer.macs <= share;
+        macs += if fits { layer.macs } else { 0.0 };
         fits
     });
     layers.into_iter().map(|layer| layer.layer.clone()).collect()
@@ -172,7 +165,8 @@ fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
     let names: Vec<String> = layers.iter().map(|&layer| trials.name(layer)).collect();
     let alone = |i: usize| -> Result<Sensitivity> {
         let others = names.iter().enumerate().filter(|(j, _)| *j != i);
-        let trial = trials.without(&others.map(|(_, name)| name.clone()).collect::<Vec<_>>())?;
+        let kept = others.map(|(_, name)| name.clone()).collect();
+        let trial = trials.without(&FloatLayers { kept, ..FloatLayers::default() })?;
         Ok(Sensitivity {
             layer: names[i].clone(),
             op: trials.prepared().node(layers[i]).op().to_owned(),
@@ -215,12 +209,15 @@ mod tests {
         let ranking = [
             layer("loud and large", 20.0, 0.5, 0.1),
             layer("loud and cheap", 21.0, 0.02, 0.01),
-            layer("loud, too many parameters", 21.0, 0.0, 0.2),
+            layer("loud, many parameters", 21.0, 0.001, 0.2),
             layer("quiet", 60.0, 0.01, 0.01),
             layer("less loud", 25.0, 0.02, 0.02),
             layer("does not fit any more", 26.0, 0.02, 0.02),
         ];
-        assert_eq!(spared(&ranking, 0.05), ["loud and cheap", "less loud"]);
+        assert_eq!(
+            spared(&ranking, 0.05),
+            ["loud, many parameters", "loud and cheap", "less loud"]
+        );
         assert!(spared(&ranking, 0.0).is_empty());
     }
 }

@@ -27,4 +27,4 @@ pub use recipe::{QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, prepare, qua
 pub use remembered::Remembered;
 pub use run::{Finished, Step, run};
 pub use settle::{When, settle};
-pub use trial::{Quantizer, Trial, Trials};
+pub use trial::{FloatLayers, Quantizer, Trial, Trials};

@@ -2,21 +2,19 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState, FoldConstant,
-    FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention,
-    FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm,
-    FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax,
-    FuseTranspose, Granularity, Growth, InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata,
-    StripInitializerInputs, UnrollLoop,
+    EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState, Existing,
+    FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
+    FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
+    FuseSoftmax, FuseTranspose, Growth, InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata,
+    StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// Options of `quantize`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct QuantizeOptions {
-    /// Scales for each channel or for the whole weight.
-    pub granularity: Granularity,
-    /// Node-name patterns that stay in float.
-    pub keep: Vec<String>,
+    /// What becomes integers, and of which type.
+    pub quantization: QuantizeStatic,
     /// Overridable initializers become constants.
     pub freeze_initializers: bool,
     /// Names of passes to leave out.
@@ -35,17 +33,18 @@ pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
         skip: options.skip.clone(),
         ..SimplifyOptions::default()
     });
+    if options.quantization.existing == Existing::Strip {
+        passes.insert(0, Box::new(StripQuantization));
+    }
     passes.push(Box::new(StripDebugMetadata));
-    passes.push(Box::new(ConvertOpset::default()));
+    passes.push(Box::new(ConvertOpset { target: options.quantization.opset() }));
     left(passes, &options.skip)
 }
 
 /// The passes that quantize a model that is ready for it, in order.
 pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
-    let passes: Vec<Box<dyn Pass>> = vec![
-        Box::new(QuantizeStatic { granularity: options.granularity, keep: options.keep.clone() }),
-        Box::new(EliminateDead),
-    ];
+    let passes: Vec<Box<dyn Pass>> =
+        vec![Box::new(options.quantization.clone()), Box::new(EliminateDead)];
     left(passes, &options.skip)
 }
 

@@ -19,8 +19,17 @@ const FEWEST: usize = 4;
 /// Multiply-accumulates of all trials of all layers together, about 10 s.
 const WORK: u64 = 40_000_000_000;
 
-/// Makes the passes that quantize a prepared model but for the layers named.
-pub type Quantizer<'a> = &'a (dyn Fn(&[String]) -> Vec<Box<dyn Pass>> + Sync);
+/// Layers that compute with floats, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FloatLayers {
+    /// These stay as they are.
+    pub kept: Vec<String>,
+    /// The weights of these are stored as integers all the same.
+    pub stored: Vec<String>,
+}
+
+/// Makes the passes that quantize a prepared model but for some layers.
+pub type Quantizer<'a> = &'a (dyn Fn(&FloatLayers) -> Vec<Box<dyn Pass>> + Sync);
 
 /// What trials are made with.
 pub struct Trials<'a> {
@@ -79,13 +88,13 @@ impl<'a> Trials<'a> {
         })
     }
 
-    /// Quantizes all layers but those in `keep`, and runs the result.
+    /// Quantizes all layers but some, and runs the result.
     ///
     /// # Errors
     /// When a pass fails or the result cannot be run.
-    pub fn without(&self, keep: &[String]) -> Result<Trial> {
+    pub fn without(&self, layers: &FloatLayers) -> Result<Trial> {
         let mut model = self.prepared.clone();
-        for pass in (self.quantizer)(keep) {
+        for pass in (self.quantizer)(layers) {
             pass.run(&mut model, self.cx)?;
         }
         model.verify().map_err(Error::from)?;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::passes::Port;
 use crate::pipeline::{Outcome, Step};
 use crate::report::calibration::{self, ChoiceReport};
 use crate::report::text::{decibel, finite_decibel};
@@ -29,11 +30,34 @@ pub struct CompressionReport {
     /// Original and result on test samples, when they were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<ComparisonReport>,
+    /// Inputs and outputs that callers give and get as integers; the comparisons were made before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interface: Vec<IntegerPort>,
     /// What the user must know.
     pub warnings: Vec<String>,
     /// Show every edit in the text view.
     #[serde(skip)]
     pub verbose: bool,
+}
+
+/// An input or output that holds integers: a float is `scale · (q - zero_point)`.
+#[derive(Debug, Clone, Serialize)]
+pub struct IntegerPort {
+    /// Name of the input or output.
+    pub name: String,
+    /// Integer type.
+    pub dtype: String,
+    /// Distance of neighbouring numbers.
+    pub scale: f32,
+    /// The integer that stands for 0.
+    pub zero_point: i64,
+}
+
+impl From<Port> for IntegerPort {
+    fn from(port: Port) -> Self {
+        let Port { name, dtype, scale, zero_point } = port;
+        Self { name, dtype: dtype.to_string(), scale, zero_point }
+    }
 }
 
 /// One pass.
@@ -152,6 +176,9 @@ impl fmt::Display for CompressionReport {
         if let Some(test) = &self.test {
             writeln!(f, "on the test samples")?;
             write!(f, "{}", indented(test))?;
+        }
+        for IntegerPort { name, dtype, scale, zero_point } in &self.interface {
+            writeln!(f, "`{name}` is {dtype}: scale {scale:e}, zero point {zero_point}")?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pipeline::FallBack;
+use crate::pipeline::{FallBack, FloatLayers};
 use crate::report::text::{decibel, finite_decibel};
 
 /// Which layers stay in float for the accuracy of the others.
@@ -12,6 +12,8 @@ use crate::report::text::{decibel, finite_decibel};
 pub struct FallBackReport {
     /// Names of the layers that stay in float.
     pub kept: Vec<String>,
+    /// Names of the layers that compute with floats, with weights stored as integers.
+    pub stored: Vec<String>,
     /// Signal-to-noise ratio of the outputs on held-out calibration samples when all layers are
     /// quantized, in decibel.
     pub before_db: f64,
@@ -41,7 +43,7 @@ pub struct Layer {
 impl FallBackReport {
     /// The report; `None` when all layers are quantized and nobody asked for a ranking.
     pub fn new(found: &FallBack) -> Option<Self> {
-        if found.ranking.is_empty() && found.kept.is_empty() {
+        if found.ranking.is_empty() && found.layers == FloatLayers::default() {
             return None;
         }
         let layer = |layer: &crate::pipeline::Sensitivity| Layer {
@@ -52,7 +54,8 @@ impl FallBackReport {
             parameters: layer.parameters,
         };
         Some(Self {
-            kept: found.kept.clone(),
+            kept: found.layers.kept.clone(),
+            stored: found.layers.stored.clone(),
             before_db: finite_decibel(found.before_db),
             after_db: finite_decibel(found.after_db),
             reached: found.reached,
@@ -67,7 +70,11 @@ impl FallBackReport {
             "layer, quantized alone", "operator", "outputs", "MACs", "weights"
         );
         for layer in &self.ranking {
-            let kept = if self.kept.contains(&layer.name) { "  float" } else { "" };
+            let kept = match self.kept.contains(&layer.name) {
+                true => "  float",
+                false if self.stored.contains(&layer.name) => "  float, weights stored as integers",
+                false => "",
+            };
             text += &format!(
                 "  {:<40}{:<14}{:>9}{:>7.1}%{:>7.1}%{kept}\n",
                 shortened(&layer.name),
@@ -95,13 +102,14 @@ fn shortened(name: &str) -> String {
 
 impl fmt::Display for FallBackReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.kept.is_empty() {
+        for (names, what) in [(&self.kept, ""), (&self.stored, ", weights stored as integers")] {
+            if !names.is_empty() {
+                writeln!(f, "computed with floats{what}: {}", names.join(", "))?;
+            }
+        }
+        if !(self.kept.is_empty() && self.stored.is_empty()) {
             let (before, after) = (decibel(self.before_db), decibel(self.after_db));
-            writeln!(
-                f,
-                "kept in float: {}\n  outputs on held-out samples: {before} before, {after} with these",
-                self.kept.join(", ")
-            )?;
+            writeln!(f, "  outputs on held-out samples: {before} before, {after} with these")?;
         }
         Ok(())
     }

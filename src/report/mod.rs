@@ -11,7 +11,7 @@ mod text;
 
 pub use calibration::ChoiceReport;
 pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};
-pub use compression::{CompressionReport, StepReport};
+pub use compression::{CompressionReport, IntegerPort, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};
 pub use fall_back::{FallBackReport, Layer};
 pub use inspection::{InspectionReport, LayerReport, PortReport};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{Result, err};
-use crate::tensor::{DType, TensorView};
+use crate::tensor::{DType, TensorView, bits};
 
 /// An immutable tensor whose bytes are shared: cloning costs nothing, and a tensor read from a
 /// mapped file is a window of that file.
@@ -87,6 +87,28 @@ impl Tensor {
             ));
         }
         Ok(Self { dtype: DType::String, dims, data: Data::Strings(strings.into()) })
+    }
+
+    /// Integers stored as `dtype`, an integer type of any width; sub-byte types are packed. Bits that
+    /// the type does not have are cut off.
+    ///
+    /// # Panics
+    /// When `dtype` is no integer type, or the number of elements is not the product of `dims` (a bug
+    /// of the caller).
+    pub fn from_integers(dtype: DType, dims: &[usize], integers: &[i32]) -> Self {
+        assert!(dtype.is_integer(), "{dtype} holds no integers");
+        assert_eq!(element_count(dims), Some(integers.len()), "elements of dims {dims:?}");
+        let bytes: Vec<u8> = match dtype.bits() {
+            width if width < 8 => {
+                let elements: Vec<u8> = integers.iter().map(|&q| q as u8).collect();
+                bits::pack(&elements, width)
+            }
+            width => {
+                let wide = |&q: &i32| i64::from(q).to_le_bytes().into_iter().take(width / 8);
+                integers.iter().flat_map(wide).collect()
+            }
+        };
+        Self { dtype, dims: dims.to_vec(), data: Data::Bytes(bytes.into()) }
     }
 
     /// Element type.

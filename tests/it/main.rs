@@ -15,6 +15,7 @@ mod model_diff;
 mod passes;
 mod pipeline;
 mod quantize;
+mod quantize_types;
 mod random_graphs;
 mod roundtrip;
 mod simplify;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use onnxpress::calibrate::Calibration;
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
-use onnxpress::passes::{Context, Granularity, Growth, Pass, StripDebugMetadata};
+use onnxpress::passes::{Context, Pass, StripDebugMetadata};
 use onnxpress::pipeline::{self, QuantizeOptions};
 use onnxpress::tensor::Tensor;
 use onnxpress::{ErrorKind, read};
@@ -201,13 +201,7 @@ fn a_second_codec_reads_the_same_message() {
 
 #[test]
 fn a_second_codec_understands_what_passes_wrote() {
-    let options = QuantizeOptions {
-        granularity: Granularity::Channel,
-        keep: Vec::new(),
-        freeze_initializers: true,
-        skip: Vec::new(),
-        fold: Growth::default(),
-    };
+    let options = QuantizeOptions { freeze_initializers: true, ..QuantizeOptions::default() };
     let mut quantized = 0;
     for name in plain() {
         let model = load(&name);

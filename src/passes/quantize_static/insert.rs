@@ -2,115 +2,215 @@
 
 use std::collections::HashMap;
 
-use crate::ir::{At, Model, NewNode, NodeId, ValueId};
+use crate::ir::{At, Model, NewNode, NodeId, ValueId, ValueType};
 use crate::math::Grid;
 use crate::passes::Report;
-use crate::passes::quantize_static::plan::{Plan, PlannedNode, Weight};
-use crate::passes::quantize_static::{table, weights};
-use crate::tensor::Tensor;
+use crate::passes::quantize_static::plan::{Lookup, Operand, Plan, PlannedNode, Weight};
+use crate::passes::quantize_static::weights::Share;
+use crate::passes::quantize_static::{Format, QuantizeStatic, table, weights};
+use crate::tensor::{DType, Tensor};
 
-pub(super) fn apply(model: &mut Model, plan: &Plan, report: &mut Report) {
+pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, report: &mut Report) {
     let grids: HashMap<ValueId, Grid> = plan.activations.iter().copied().collect();
-    let mut insert = Insert { model, constants: HashMap::new() };
-    let mut users: HashMap<Key, Vec<&PlannedNode>> = HashMap::new();
+    let constants = HashMap::new();
+    let (weights, activations) = (options.weights(), options.activations());
+    let unpacks_at_load = options.target.rules().unpacks_at_load;
+    let mut insert = Insert { model, weights, activations, unpacks_at_load, constants };
+    let mut users: HashMap<Key, Vec<(&PlannedNode, &Weight)>> = HashMap::new();
     for planned in &plan.nodes {
-        if let Some(weight) = &planned.weight {
-            users.entry(key(weight)).or_default().push(planned);
+        for weight in &planned.weights {
+            users.entry(key(weight)).or_default().push((planned, weight));
         }
     }
-    let mut done: HashMap<Key, Vec<f32>> = HashMap::new();
+    let mut done: HashMap<Key, Vec<Grid>> = HashMap::new();
     for planned in &plan.nodes {
-        let Some(weight) = &planned.weight else { continue };
-        let scales = done
-            .entry(key(weight))
-            .or_insert_with(|| insert.weight(weight, &users[&key(weight)], &grids));
-        insert.bias(planned, scales, &grids);
+        for weight in &planned.weights {
+            let stored = done
+                .entry(key(weight))
+                .or_insert_with(|| insert.weight(weight, &users[&key(weight)], &grids));
+            insert.bias(planned, weight, stored, &grids);
+        }
+    }
+    insert.tables(&plan.lookups);
+    for operand in &plan.operands {
+        insert.operand(operand);
     }
     for (value, grid) in &plan.activations {
         insert.activation(*value, *grid, report);
     }
-    for planned in &plan.nodes {
-        let what = match &planned.weight {
-            Some(Weight { axis: Some(_), .. }) => "int8 weight for each channel, uint8 activations",
-            Some(_) => "int8 weight, uint8 activations",
-            None => "uint8 activations",
-        };
-        report.did(insert.model.label(planned.node), what);
+    let texts = plan.nodes.iter().map(|planned| (planned.node, planned.text.clone()));
+    let tables = plan.lookups.iter().map(|lookup| (lookup.node, lookup.text.clone()));
+    let inner = plan.inner.iter().map(|&node| (node, format!("reads {}", activations.dtype)));
+    for (node, text) in texts.chain(tables).chain(inner) {
+        if insert.model.is_live(node) {
+            report.did(insert.model.label(node), text);
+        }
+    }
+    if options.interface && plan.nodes.is_empty() && report.done.is_empty() && !grids.is_empty() {
+        report.did("model", "inputs and outputs are quantized");
     }
 }
 
-/// One weight on one axis is stored once, whoever uses it.
-type Key = (ValueId, Option<usize>);
+/// One weight, divided in one way, is stored once, whoever uses it.
+type Key = (ValueId, Share);
 
 fn key(weight: &Weight) -> Key {
-    (weight.value, weight.axis)
+    (weight.value, weight.share)
 }
 
 struct Insert<'a> {
     model: &'a mut Model,
+    weights: Format,
+    activations: Format,
+    /// See [`Rules`](super::target::Rules).
+    unpacks_at_load: bool,
     /// Scales and zero points already stored: equal ones are stored once.
     constants: HashMap<Tensor, ValueId>,
 }
 
 impl Insert<'_> {
-    /// The weight as integers behind a DequantizeLinear; returns the scales.
+    /// The weight as integers behind a DequantizeLinear; returns the grids.
     fn weight(
         &mut self,
         weight: &Weight,
-        users: &[&PlannedNode],
+        users: &[(&PlannedNode, &Weight)],
         grids: &HashMap<ValueId, Grid>,
-    ) -> Vec<f32> {
+    ) -> Vec<Grid> {
         let biases: Vec<(Vec<f32>, f32)> = users
             .iter()
-            .filter_map(|user| {
+            .filter_map(|(user, _)| {
                 let bias = user.bias.as_ref()?.tensor.to_f32().ok()?;
                 Some((bias, input_scale(user, grids)?))
             })
             .collect();
         let borrowed: Vec<(&[f32], f32)> = biases.iter().map(|(b, s)| (&b[..], *s)).collect();
-        let scales = weights::scales(&weight.elements, weight.axis, &borrowed);
-        let integers = weights::integers(&weight.elements, weight.axis, &scales);
-        let dims: Vec<usize> = weight.axis.map(|_| scales.len()).into_iter().collect();
-        let mut parameters = vec![self.constant("scale", Tensor::from_f32(&dims, &scales))];
-        if users.iter().any(|user| !self.model.node(user.node).is("Conv")) {
-            // A zero point that is left out is 0. onnxruntime has integer kernels for Gemm and
-            // MatMul only when it is written out.
-            let zeros = Tensor::from_i8(&dims, &vec![0; scales.len()]);
-            parameters.push(self.constant("zero_point", zeros));
-        }
+        let (elements, dims, share) = (&weight.elements, &weight.dims, weight.share);
+        let integers = weights::integers(elements, dims, share, self.weights, &borrowed);
+        // A zero point that is left out is 0. onnxruntime has integer kernels for Gemm and MatMul
+        // only when it is written out.
+        let spare = self.weights.symmetric
+            && self.weights.dtype == DType::Int8
+            && users.iter().all(|(user, _)| self.model.node(user.node).is("Conv"));
         let readers: Vec<(NodeId, usize)> =
-            users.iter().filter_map(|u| Some((u.node, u.weight.as_ref()?.slot))).collect();
-        self.stored(weight.value, &readers, integers, &parameters, weight.axis);
-        scales
+            users.iter().map(|(user, weight)| (user.node, weight.slot)).collect();
+        let blocks = matches!(share, Share::Block { .. });
+        if self.unpacks_at_load && !blocks && users.iter().all(|(user, _)| !user.kernel) {
+            self.unpacked(weight, &readers, integers.tensor, &integers.grids);
+            return integers.grids;
+        }
+        let parameters = self.parameters(share, dims, &integers.grids, spare);
+        self.stored(weight.value, &readers, integers.tensor, &parameters, share);
+        integers.grids
     }
 
-    fn bias(&mut self, planned: &PlannedNode, weight: &[f32], grids: &HashMap<ValueId, Grid>) {
+    fn bias(
+        &mut self,
+        planned: &PlannedNode,
+        weight: &Weight,
+        stored: &[Grid],
+        grids: &HashMap<ValueId, Grid>,
+    ) {
         let Some(bias) = &planned.bias else { return };
         let (Some(input), Ok(elements)) = (input_scale(planned, grids), bias.tensor.to_f32())
         else {
             return;
         };
-        let (integers, scales) = weights::bias(&elements, input, weight);
+        let (integers, scales) = weights::bias(&elements, input, stored);
         // Like the weight, the bias has one scale or one for each channel.
-        let axis = planned.weight.as_ref().and_then(|weight| weight.axis).map(|_| 0);
-        let dims: Vec<usize> = axis.map(|_| scales.len()).into_iter().collect();
-        let scale = self.constant(
-            "scale",
-            Tensor::from_f32(&dims, &scales[..dims.first().copied().unwrap_or(1)]),
-        );
-        self.stored(bias.value, &[(planned.node, bias.slot)], integers, &[scale], axis);
+        let share = weight.share.axis().map_or(Share::Tensor, |_| Share::Axis(0));
+        let dims = share.dims(&[scales.len()]);
+        let count: usize = dims.iter().product();
+        let scale = self.constant("scale", Tensor::from_f32(&dims, &scales[..count]));
+        self.stored(bias.value, &[(bias.node, bias.slot)], integers, &[scale], share);
     }
 
-    /// Lets `readers` read integers behind a DequantizeLinear instead of the constant `value`. When
-    /// nobody else reads it, the integers take its place and keep its name.
-    fn stored(
+    /// Tables as integers, and a DequantizeLinear behind each Gather.
+    fn tables(&mut self, lookups: &[Lookup]) {
+        let mut done: HashMap<Key, Vec<ValueId>> = HashMap::new();
+        for lookup in lookups {
+            let weight = &lookup.weight;
+            let parameters = done.get(&key(weight)).cloned().unwrap_or_else(|| {
+                let (dims, share) = (&weight.dims, weight.share);
+                let found = weights::integers(&weight.elements, dims, share, self.weights, &[]);
+                let parameters = self.parameters(share, dims, &found.grids, false);
+                let readers: Vec<(NodeId, usize)> = lookups
+                    .iter()
+                    .filter(|other| key(&other.weight) == key(weight))
+                    .map(|other| (other.node, other.weight.slot))
+                    .collect();
+                let (table, _) = self.replaced(weight.value, &readers, found.tensor);
+                for (node, slot) in readers {
+                    self.model.set_input(node, slot, Some(table));
+                }
+                parameters
+            });
+            done.insert(key(weight), parameters.clone());
+            self.floats_behind(lookup, &parameters);
+        }
+    }
+
+    /// The rows that a Gather gives are integers now; who read them reads floats behind them.
+    fn floats_behind(&mut self, lookup: &Lookup, parameters: &[ValueId]) {
+        let Some(rows) = self.model.node(lookup.node).output(0) else { return };
+        let graph = self.model.main();
+        let name = self.model.value(rows).name().to_owned();
+        let inputs: Vec<ValueId> =
+            std::iter::once(rows).chain(parameters.iter().copied()).collect();
+        let mut node = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
+        if let Some(axis) = lookup.columns {
+            node = node.attr("axis", axis as i64);
+        }
+        let node = self.model.add_node(graph, At::After(lookup.node), node);
+        let floats = self.output(node);
+        self.model.replace_uses_where(rows, floats, |reader, _| reader != node);
+        if self.model.value(rows).is_output() {
+            self.model.hand_over_outputs(rows, floats);
+        }
+        let mut info = self.model.value(rows).info().clone();
+        if let Some(ValueType::Tensor(ty)) = &mut info.ty {
+            ty.dtype = self.weights.dtype;
+            self.model.set_info(rows, info);
+        }
+    }
+
+    /// A constant operand of a node without weights: on a grid of its own.
+    fn operand(&mut self, operand: &Operand) {
+        let (dims, format) = (&operand.dims, self.activations);
+        let found = weights::integers(&operand.elements, dims, Share::Tensor, format, &[]);
+        let scale = self.constant("scale", Tensor::from_f32(&[], &[found.grids[0].scale]));
+        let zero = format.tensor(&[], &[found.grids[0].zero_point]);
+        let zero = self.constant("zero_point", zero);
+        let readers = [(operand.node, operand.slot)];
+        self.stored(operand.value, &readers, found.tensor, &[scale, zero], Share::Tensor);
+    }
+
+    /// Scales, and zero points unless they may be left out.
+    fn parameters(
+        &mut self,
+        share: Share,
+        dims: &[usize],
+        grids: &[Grid],
+        spare: bool,
+    ) -> Vec<ValueId> {
+        let dims = share.dims(dims);
+        let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
+        let mut parameters = vec![self.constant("scale", Tensor::from_f32(&dims, &scales))];
+        if !spare {
+            let zeros: Vec<i32> = grids.iter().map(|grid| grid.zero_point).collect();
+            let zeros = self.weights.tensor(&dims, &zeros);
+            parameters.push(self.constant("zero_point", zeros));
+        }
+        parameters
+    }
+
+    /// Takes the constant `value` from its readers and stores integers, whose name is returned, too.
+    /// When nobody else reads it, the integers take its place and keep its name.
+    fn replaced(
         &mut self,
         value: ValueId,
         readers: &[(NodeId, usize)],
         integers: Tensor,
-        parameters: &[ValueId],
-        axis: Option<usize>,
-    ) {
+    ) -> (ValueId, String) {
         let graph = self.model.main();
         let name = self.model.value(value).name().to_owned();
         for &(node, slot) in readers {
@@ -123,11 +223,28 @@ impl Insert<'_> {
         } else {
             self.model.add_initializer(graph, &format!("{name}_q"), integers)
         };
+        (stored, name)
+    }
+
+    /// Lets `readers` read integers behind a DequantizeLinear instead of the constant `value`.
+    fn stored(
+        &mut self,
+        value: ValueId,
+        readers: &[(NodeId, usize)],
+        integers: Tensor,
+        parameters: &[ValueId],
+        share: Share,
+    ) {
+        let graph = self.model.main();
+        let (stored, name) = self.replaced(value, readers, integers);
         let mut inputs = vec![stored];
         inputs.extend(parameters);
         let mut node = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
-        if let Some(axis) = axis {
+        if let Some(axis) = share.axis() {
             node = node.attr("axis", axis as i64);
+        }
+        if let Share::Block { size, .. } = share {
+            node = node.attr("block_size", size as i64);
         }
         // Readers are in execution order.
         let at = readers.first().map_or(At::Start, |&(node, _)| At::Before(node));
@@ -138,12 +255,49 @@ impl Insert<'_> {
         }
     }
 
+    /// As [`Insert::stored`], with operators that a runtime computes when it loads the model.
+    fn unpacked(
+        &mut self,
+        weight: &Weight,
+        readers: &[(NodeId, usize)],
+        integers: Tensor,
+        grids: &[Grid],
+    ) {
+        let graph = self.model.main();
+        let (stored, name) = self.replaced(weight.value, readers, integers);
+        // Scales stand along their axis, so that they broadcast.
+        let mut dims = vec![1; weight.dims.len()];
+        if let Some(axis) = weight.share.axis() {
+            dims[axis] = weight.dims[axis];
+        }
+        let at = readers.first().map_or(At::Start, |&(node, _)| At::Before(node));
+        let cast = unnamed("Cast", &[stored], &format!("{name}_cast"));
+        let cast = cast.attr("to", i64::from(DType::Float.to_onnx()));
+        let cast = self.model.add_node(graph, at, cast);
+        let mut floats = self.output(cast);
+        if !self.weights.symmetric || grids.iter().any(|grid| grid.zero_point != 0) {
+            let zeros: Vec<f32> = grids.iter().map(|grid| grid.zero_point as f32).collect();
+            let zeros = self.constant("zero_point", Tensor::from_f32(&dims, &zeros));
+            let centred = unnamed("Sub", &[floats, zeros], &format!("{name}_centred"));
+            let centred = self.model.add_node(graph, at, centred);
+            floats = self.output(centred);
+        }
+        let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
+        let scales = self.constant("scale", Tensor::from_f32(&dims, &scales));
+        let scaled = unnamed("Mul", &[floats, scales], &format!("{name}_unpacked"));
+        let scaled = self.model.add_node(graph, at, scaled);
+        let output = self.output(scaled);
+        for &(node, slot) in readers {
+            self.model.set_input(node, slot, Some(output));
+        }
+    }
+
     /// QuantizeLinear and DequantizeLinear behind a value; all its readers read the latter.
     fn activation(&mut self, value: ValueId, grid: Grid, report: &mut Report) {
         let graph = self.model.main();
         let name = self.model.value(value).name().to_owned();
         let scale = self.constant("scale", Tensor::from_f32(&[], &[grid.scale]));
-        let zero = self.constant("zero_point", Tensor::from_u8(&[], &[grid.zero_point as u8]));
+        let zero = self.constant("zero_point", self.activations.tensor(&[], &[grid.zero_point]));
         let at = self.model.value(value).producer().map_or(At::Start, At::After);
         let quantize = unnamed("QuantizeLinear", &[value, scale, zero], "quantized");
         let quantize = self.model.add_node(graph, at, quantize);

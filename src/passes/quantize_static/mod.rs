@@ -1,45 +1,97 @@
 //! `quantize-static`: see `docs/passes/quantize-static.md`.
 //!
-//! `table` says what each operator asks for, `plan` decides without editing, `weights` makes the
-//! integers, `insert` edits.
+//! `table` says what each operator is, `target` what each runtime wants, `candidate` looks at a node
+//! with weights, `chain` at the nodes between, `plan` decides without editing, `format` and `weights`
+//! make the integers, `insert` edits.
 
+mod candidate;
+mod chain;
+mod format;
 mod insert;
+mod interface;
 mod plan;
 mod table;
+mod target;
 mod weights;
 
-use crate::error::Result;
+pub use format::Format;
+pub use interface::{Port, quantize_interface};
+pub use target::Target;
+
+use crate::error::{Result, err};
 use crate::ir::Model;
 use crate::passes::{Context, Pass, Promise, Report};
 
-/// The first operator set whose QuantizeLinear and DequantizeLinear have an axis.
-pub(super) const PER_AXIS_OPSET: i64 = 13;
+use format::{PER_AXIS_OPSET, WIDE_OPSET};
+
 /// The first operator set that has QuantizeLinear and DequantizeLinear.
 const FIRST_OPSET: i64 = 10;
 
-/// Inserts QuantizeLinear/DequantizeLinear with scales from calibration data: uint8 asymmetric
-/// activations for each tensor, int8 symmetric weights stored as integers, int32 biases.
-#[derive(Debug, Clone)]
+/// Inserts QuantizeLinear/DequantizeLinear with scales from calibration data where a target computes
+/// with integers, and stores weights as integers.
+#[derive(Debug, Clone, Default)]
 pub struct QuantizeStatic {
-    /// One scale for each weight, or one for each output channel.
+    /// The runtime that the result is made for.
+    pub target: Target,
+    /// Type of activations; the target's own when not given.
+    pub activations: Option<Format>,
+    /// Type of weights; the target's own when not given.
+    pub weights: Option<Format>,
+    /// How many weights share a scale.
     pub granularity: Granularity,
     /// Nodes that stay in float: patterns on node names, `*` stands for any text.
     pub keep: Vec<String>,
-}
-
-impl Default for QuantizeStatic {
-    fn default() -> Self {
-        Self { granularity: Granularity::Channel, keep: Vec::new() }
-    }
+    /// Nodes that compute with floats while their weights are stored as integers, likewise.
+    pub stored: Vec<String>,
+    /// What becomes of quantization that is in the model already.
+    pub existing: Existing,
+    /// Quantizes inputs and outputs of the model, too, so that
+    /// [`quantize_interface`] can make them integers.
+    pub interface: bool,
 }
 
 /// How many weights share a scale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Granularity {
     /// One scale for the whole tensor.
     Tensor,
     /// One scale for each output channel.
+    #[default]
     Channel,
+    /// One scale for so many neighbours along the input channels.
+    Block(usize),
+}
+
+/// What becomes of quantization that is in the model already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// A model that holds any is left as it is.
+    #[default]
+    Keep,
+    /// What is quantized stays, the rest is quantized.
+    Complete,
+    /// It is removed before, by [`StripQuantization`](crate::passes::StripQuantization); what that
+    /// pass leaves stays.
+    Strip,
+}
+
+impl QuantizeStatic {
+    /// The type of activations.
+    pub fn activations(&self) -> Format {
+        self.activations.unwrap_or(self.target.rules().activations)
+    }
+
+    /// The type of weights.
+    pub fn weights(&self) -> Format {
+        self.weights.unwrap_or(self.target.rules().weights)
+    }
+
+    /// The operator set that the types and the granularity ask for.
+    pub fn opset(&self) -> i64 {
+        let blocks = matches!(self.granularity, Granularity::Block(_));
+        let wide = if blocks { WIDE_OPSET } else { PER_AXIS_OPSET };
+        wide.max(self.activations().opset()).max(self.weights().opset())
+    }
 }
 
 impl Pass for QuantizeStatic {
@@ -48,7 +100,7 @@ impl Pass for QuantizeStatic {
     }
 
     fn summary(&self) -> &'static str {
-        "Quantizes Conv, Gemm and MatMul to 8 bits with ranges from calibration data (QDQ)."
+        "Quantizes layers, and what stands between them, with ranges from calibration data (QDQ)."
     }
 
     fn promise(&self) -> Promise {
@@ -56,13 +108,18 @@ impl Pass for QuantizeStatic {
     }
 
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
+        self.activations().bounds()?;
+        self.weights().bounds()?;
+        if self.activations().dtype.bits() < 8 {
+            return Err(err!(Usage, "expected activations of 8 or 16 bits, found 4"));
+        }
+        if self.granularity == Granularity::Block(0) {
+            return Err(err!(Usage, "expected blocks of at least one element, found 0"));
+        }
         let mut report = Report::default();
         let opset = model.opset().unwrap_or(0);
-        if opset < FIRST_OPSET {
-            report.refuse(
-                "model",
-                format!("opset {opset} has no QuantizeLinear; opset {FIRST_OPSET} is the first"),
-            );
+        if let Some(reason) = self.impossible(model, opset) {
+            report.refuse("model", reason);
             return Ok(report);
         }
         let mut options = self.clone();
@@ -74,7 +131,33 @@ impl Pass for QuantizeStatic {
             ));
         }
         let plan = plan::plan(model, &options, cx, &mut report)?;
-        insert::apply(model, &plan, &mut report);
+        insert::apply(model, &plan, &options, &mut report);
         Ok(report)
+    }
+}
+
+impl QuantizeStatic {
+    /// Why nothing can be done at all.
+    fn impossible(&self, model: &Model, opset: i64) -> Option<String> {
+        if opset < FIRST_OPSET {
+            return Some(format!(
+                "opset {opset} has no QuantizeLinear; opset {FIRST_OPSET} is the first"
+            ));
+        }
+        let needed = self.opset();
+        if needed > PER_AXIS_OPSET && opset < needed {
+            return Some(format!(
+                "its opset is {opset}; 16-bit and 4-bit integers and blocks need {needed}"
+            ));
+        }
+        let nodes = model.all_nodes();
+        let quantizes = |op: &str| nodes.iter().filter(|&&node| model.node(node).is(op)).count();
+        let found = quantizes("QuantizeLinear") + quantizes("DequantizeLinear");
+        (self.existing == Existing::Keep && found > 0).then(|| {
+            format!(
+                "is quantized already ({found} QuantizeLinear and DequantizeLinear nodes): \
+                 --existing complete quantizes the rest, --existing strip starts over"
+            )
+        })
     }
 }

@@ -1,50 +1,82 @@
 //! Decides what is quantized, and on which grid, without editing the model.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use ndarray::ArrayD;
-
-use crate::analysis::{Asked, Range, constant};
+use crate::analysis::{Asked, Assume, Range, Shapes, constant};
 use crate::error::{Result, err};
-use crate::ir::ops::{Conv, Gemm};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::math::{Grid, UnionFind};
 use crate::passes::pattern::fitting;
-use crate::passes::quantize_static::table::{self, Quantized};
-use crate::passes::quantize_static::{Granularity, QuantizeStatic};
+use crate::passes::quantize_static::chain::{self, Chain, Selection};
+use crate::passes::quantize_static::table::{self, Role};
+use crate::passes::quantize_static::weights::Share;
+use crate::passes::quantize_static::{Format, QuantizeStatic, candidate};
 use crate::passes::{Context, Report};
 use crate::tensor::{DType, Tensor};
 
 /// Everything that will be edited.
 #[derive(Default)]
 pub(super) struct Plan {
+    /// Nodes with weights.
     pub nodes: Vec<PlannedNode>,
+    /// Gathers of tables.
+    pub lookups: Vec<Lookup>,
+    /// Nodes without weights that will read integers.
+    pub inner: Vec<NodeId>,
+    /// Constant operands of these.
+    pub operands: Vec<Operand>,
     /// Activations with their grids, in the order of the model.
     pub activations: Vec<(ValueId, Grid)>,
 }
 
-/// A node that will read integers.
+/// A node whose weights become integers, and perhaps what else it reads.
 pub(super) struct PlannedNode {
     pub node: NodeId,
-    pub weight: Option<Weight>,
+    pub weights: Vec<Weight>,
     pub bias: Option<Bias>,
+    /// Inputs that become integers; none when it computes with floats.
     pub activations: Vec<ValueId>,
+    /// It computes with integers.
+    pub kernel: bool,
+    /// What the report says.
+    pub text: String,
 }
 
-/// A constant operand.
+/// A constant factor.
 pub(super) struct Weight {
     pub slot: usize,
     pub value: ValueId,
-    pub elements: ArrayD<f32>,
-    /// The axis with a scale for each slice; `None` is one scale.
-    pub axis: Option<usize>,
+    pub elements: Vec<f32>,
+    pub dims: Vec<usize>,
+    pub share: Share,
 }
 
 /// A constant bias with one element for each slice of the weight.
 pub(super) struct Bias {
+    /// The node that adds it.
+    pub node: NodeId,
     pub slot: usize,
     pub value: ValueId,
     pub tensor: Tensor,
+}
+
+/// A Gather of a table that becomes integers.
+pub(super) struct Lookup {
+    pub node: NodeId,
+    pub weight: Weight,
+    /// The axis of the result that has a scale for each slice.
+    pub columns: Option<usize>,
+    /// What the report says.
+    pub text: String,
+}
+
+/// A constant operand of a node without weights.
+pub(super) struct Operand {
+    pub node: NodeId,
+    pub slot: usize,
+    pub value: ValueId,
+    pub elements: Vec<f32>,
+    pub dims: Vec<usize>,
 }
 
 pub(super) fn plan(
@@ -53,26 +85,36 @@ pub(super) fn plan(
     cx: &Context<'_>,
     report: &mut Report,
 ) -> Result<Plan> {
-    let mut nodes = Vec::new();
-    for id in model.all_nodes() {
-        let Some(row) = table::quantized(model.node(id)) else { continue };
-        match candidate(model, id, row, options) {
-            Ok(Some(node)) => nodes.push(node),
-            Ok(None) => {}
-            Err(reason) => report.refuse(model.label(id), reason),
+    let inferred;
+    let shapes = match cx.shapes {
+        Some(shapes) => shapes,
+        None => {
+            inferred = Shapes::infer(model, &Assume::default());
+            &inferred
         }
-    }
-    if nodes.is_empty() {
-        return Ok(Plan::default());
+    };
+    let (mut plan, candidates) = survey(model, options, shapes, report);
+    let mut banned: HashSet<ValueId> = HashSet::new();
+    let select = |nodes: &[PlannedNode], banned: &HashSet<ValueId>| {
+        let rules = options.target.rules();
+        let interface = options.interface;
+        Chain { model, rules, shapes, products: nodes, candidates: &candidates, banned, interface }
+            .select()
+    };
+    let first = select(&plan.nodes, &banned);
+    if first.values.is_empty() {
+        return Ok(plan);
     }
     let measure = cx.measure.ok_or_else(|| {
         err!(Usage, "static quantization needs calibration data").help("give --data")
     })?;
-    let mut wanted = wanted(model, &nodes);
-    let asked = |&value: &ValueId| Asked { value, levels: 256, symmetric: false };
-    let asked: Vec<Asked> = wanted.iter().map(asked).collect();
-    let ranges = ranges(model, &wanted, measure.ranges(model, &asked)?);
-    nodes.retain(|node| {
+    let format = options.activations();
+    let asked =
+        |&value: &ValueId| Asked { value, levels: format.levels(), symmetric: format.symmetric };
+    let asked: Vec<Asked> = first.values.iter().map(asked).collect();
+    let ranges = ranges(model, &first.values, measure.ranges(model, &asked)?);
+    banned.extend(ranges.iter().filter(|(_, range)| range.is_err()).map(|(&value, _)| value));
+    plan.nodes.retain(|node| {
         let missing =
             node.activations.iter().find_map(|v| Some((v, ranges.get(v)?.as_ref().err()?)));
         if let Some((value, reason)) = missing {
@@ -82,127 +124,107 @@ pub(super) fn plan(
         missing.is_none()
     });
     // Without the nodes just refused, some values are no longer needed.
-    let needed = self::wanted(model, &nodes);
-    wanted.retain(|value| needed.contains(value) && ranges.get(value).is_some_and(Result::is_ok));
-    let activations = grids(model, &wanted, &ranges);
-    Ok(Plan { nodes, activations })
+    let Selection { inner, mut values } = select(&plan.nodes, &banned);
+    values.retain(|value| ranges.get(value).is_some_and(Result::is_ok));
+    for &node in &candidates {
+        let alone = !inner.contains(&node) && !table::is_clipping(model, node);
+        let computes = table::of(model, model.node(node));
+        if alone && computes.is_some_and(|row| matches!(row.role, Role::Compute(_))) {
+            report.refuse(model.label(node), "stays in float: no integers around it");
+        }
+    }
+    plan.operands = inner.iter().flat_map(|&node| operands(model, node)).collect();
+    plan.inner = inner;
+    plan.activations = grids(model, &values, &ranges, format);
+    Ok(plan)
 }
 
-fn candidate(
+/// Nodes with weights, and the nodes that may stand in a chain of integers.
+fn survey(
     model: &Model,
-    id: NodeId,
-    row: &Quantized,
     options: &QuantizeStatic,
-) -> Result<Option<PlannedNode>, String> {
-    let node = model.node(id);
-    if node.graph() != model.main() {
-        return Err("it stands in a body, where values are not measured".into());
-    }
-    if let Some(pattern) = fitting(model, id, &options.keep) {
-        return Err(format!("kept in float by `{pattern}`"));
-    }
-    let (mut weight, mut activations) = (None, Vec::new());
-    for slot in row.operands {
-        let Some(value) = node.input(slot) else {
-            return Err(format!("input {slot} is missing"));
+    shapes: &Shapes,
+    report: &mut Report,
+) -> (Plan, Vec<NodeId>) {
+    let rules = options.target.rules();
+    let (mut plan, mut chained) = (Plan::default(), Vec::new());
+    for id in model.all_nodes() {
+        let node = model.node(id);
+        let Some(row) = table::of(model, node) else { continue };
+        let weighty = matches!(row.role, Role::Product | Role::Scaling | Role::Recurrent);
+        let computes = weighty || matches!(row.role, Role::Compute(_));
+        let results = table::results(node);
+        let float = |&value: &ValueId| shapes.dtype(value).is_none_or(|d| d == DType::Float);
+        if !weighty && !results.iter().all(float) {
+            continue;
+        }
+        if node.graph() != model.main() {
+            if weighty {
+                report
+                    .refuse(model.label(id), "it stands in a body, where values are not measured");
+            }
+            continue;
+        }
+        if let Some(pattern) = fitting(model, id, &options.keep) {
+            if computes {
+                report.refuse(model.label(id), format!("kept in float by `{pattern}`"));
+            }
+            continue;
+        }
+        let found = match row.role {
+            Role::Product | Role::Scaling => {
+                candidate::product(model, id, row.role, options, shapes)
+            }
+            Role::Recurrent => candidate::stored(model, id, &[1, 2], options),
+            Role::Move if node.is("Gather") && is_constant(model, node.input(0)) => {
+                match candidate::lookup(model, id, options, shapes) {
+                    Ok(found) => plan.lookups.extend(found),
+                    Err(reason) => report.refuse(model.label(id), reason),
+                }
+                continue;
+            }
+            role => {
+                let known = rules.chained.iter().chain(rules.moving).any(|op| node.is(op));
+                let joins_constant = role == Role::Join
+                    && node.inputs().iter().any(|&value| is_constant(model, value));
+                let settled = results.iter().any(|&value| chain::is_quantized(model, value));
+                if known && !joins_constant && !settled {
+                    chained.push(id);
+                } else if computes && !known && float_known(shapes, &results) {
+                    report.refuse(model.label(id), candidate::no_kernel(rules));
+                }
+                continue;
+            }
         };
-        let producer = model.value(value).producer();
-        if producer.is_some_and(|producer| model.node(producer).is("DequantizeLinear")) {
-            // Quantized before; leave it as it is.
-            return Ok(None);
-        }
-        match constant(model, value) {
-            Some(_) if weight.is_some() => return Ok(None),
-            Some(tensor) => weight = Some(self::weight(model, id, slot, value, tensor, options)?),
-            None => activations.push(value),
+        match found {
+            Ok(found) => plan.nodes.extend(found),
+            Err(reason) => report.refuse(model.label(id), reason),
         }
     }
-    if weight.is_none() && node.is("Conv") {
-        return Err("its weight is not a constant".into());
-    }
-    let bias = weight.as_ref().and_then(|weight| bias(model, id, row, weight));
-    activations.dedup();
-    Ok(Some(PlannedNode { node: id, weight, bias, activations }))
+    (plan, chained)
 }
 
-fn weight(
-    model: &Model,
-    id: NodeId,
-    slot: usize,
-    value: ValueId,
-    tensor: Tensor,
-    options: &QuantizeStatic,
-) -> Result<Weight, String> {
-    let name = model.value(value).name();
-    if tensor.dtype() != DType::Float {
-        return Err(format!("weight `{name}` is {}, expected float", tensor.dtype()));
-    }
-    if tensor.dims().len() < 2 || tensor.is_empty() {
-        return Err(format!("weight `{name}` has dims {:?}", tensor.dims()));
-    }
-    let elements = tensor.to_f32().map_err(|error| error.to_string())?;
-    let elements = ArrayD::from_shape_vec(tensor.dims(), elements).map_err(|e| e.to_string())?;
-    if !elements.iter().all(|x| x.is_finite()) {
-        return Err(format!("weight `{name}` holds NaN or infinity"));
-    }
+fn is_constant(model: &Model, value: Option<ValueId>) -> bool {
+    value.is_some_and(|value| constant(model, value).is_some())
+}
+
+fn float_known(shapes: &Shapes, values: &[ValueId]) -> bool {
+    values.iter().all(|&value| shapes.dtype(value) == Some(DType::Float))
+}
+
+/// The constant operands of a node that will read integers.
+fn operands(model: &Model, id: NodeId) -> Vec<Operand> {
     let node = model.node(id);
-    let axis = if let Some(conv) = Conv::of(model, id) {
-        Some(conv.output_axis())
-    } else if let Some(gemm) = Gemm::of(model, id) {
-        (slot == 1).then(|| gemm.output_axis())
-    } else {
-        // Runtimes scale columns of the right factor of a MatMul only for matrices.
-        (node.is("MatMul") && slot == 1 && tensor.dims().len() == 2).then_some(1)
+    let Some(Role::Compute(slots)) = table::of(model, node).map(|row| row.role) else {
+        return Vec::new();
     };
-    let axis = axis.filter(|_| options.granularity == Granularity::Channel);
-    Ok(Weight { slot, value, elements, axis })
-}
-
-/// The bias when it can be stored as integers: a constant vector over the output channels, added
-/// without factors.
-fn bias(model: &Model, id: NodeId, row: &Quantized, weight: &Weight) -> Option<Bias> {
-    let slot = row.bias?;
-    let value = model.node(id).input(slot)?;
-    let tensor = constant(model, value)?;
-    let channels = match Gemm::of(model, id) {
-        Some(gemm) if gemm.alpha != 1.0 || gemm.beta != 1.0 || weight.slot != 1 => return None,
-        Some(gemm) => *weight.elements.shape().get(gemm.output_axis())?,
-        None => *weight.elements.shape().first()?,
+    let operand = |&slot: &usize| {
+        let value = node.input(slot)?;
+        let tensor = constant(model, value)?;
+        let elements = tensor.to_f32().ok()?;
+        Some(Operand { node: id, slot, value, elements, dims: tensor.dims().to_vec() })
     };
-    let finite = tensor.to_f32().ok()?.iter().all(|x| x.is_finite());
-    (tensor.dtype() == DType::Float && tensor.dims() == [channels] && finite).then_some(Bias {
-        slot,
-        value,
-        tensor,
-    })
-}
-
-/// The activations that get QuantizeLinear/DequantizeLinear, in the order of the model.
-fn wanted(model: &Model, nodes: &[PlannedNode]) -> Vec<ValueId> {
-    let mut wanted = Vec::new();
-    for planned in nodes {
-        wanted.extend(&planned.activations);
-        let node = model.node(planned.node);
-        if let (Some(output), true) =
-            (node.only_output(), table::quantized(node).is_some_and(|row| row.output))
-        {
-            wanted.push(tail(model, output));
-        }
-    }
-    wanted.sort_unstable();
-    wanted.dedup();
-    wanted
-}
-
-/// The end of a chain of clipping activations: the range of the whole chain is the range there.
-fn tail(model: &Model, mut value: ValueId) -> ValueId {
-    while let Some((consumer, 0)) = model.value(value).only_consumer() {
-        match model.node(consumer).only_output() {
-            Some(next) if table::is_clipping(model, consumer) => value = next,
-            _ => break,
-        }
-    }
-    value
+    slots.iter().filter_map(operand).collect()
 }
 
 /// For each value its range, or why there is none.
@@ -219,8 +241,9 @@ fn ranges(
             Err(format!("reaches from {} to {} on the calibration data", range.min, range.max))
         }
         Some(range) => {
-            let producer = model.value(value).producer().map(|node| model.node(node));
-            let known = producer.and_then(table::known_range);
+            let producer = model.value(value).producer();
+            let row = producer.and_then(|node| table::of(model, model.node(node)));
+            let known = row.and_then(|row| row.range);
             Ok(known.map_or(range, |(min, max)| Range { min, max }))
         }
     };
@@ -232,15 +255,20 @@ fn grids(
     model: &Model,
     values: &[ValueId],
     ranges: &HashMap<ValueId, Result<Range, String>>,
+    format: Format,
 ) -> Vec<(ValueId, Grid)> {
     let index: HashMap<ValueId, usize> = values.iter().enumerate().map(|(i, &v)| (v, i)).collect();
     let mut groups = UnionFind::new(values.len());
     for (i, &value) in values.iter().enumerate() {
         // Sources may hide behind several data movements.
         let mut pending = vec![value];
+        let mut seen = HashSet::new();
         while let Some(at) = pending.pop() {
+            if !seen.insert(at) {
+                continue;
+            }
             let Some(producer) = model.value(at).producer() else { continue };
-            for source in table::moved_from(model.node(producer)) {
+            for source in table::moved_from(model, model.node(producer), at) {
                 match index.get(&source) {
                     Some(&j) => groups.join(i, j),
                     None => pending.push(source),
@@ -255,9 +283,6 @@ fn grids(
             shared.entry(group).and_modify(|r| *r = r.union(*range)).or_insert(*range);
         }
     }
-    let grid = |i: usize, groups: &mut UnionFind| {
-        let range = shared.get(&groups.find(i))?;
-        Some(Grid::asymmetric(range.min, range.max, 0, i32::from(u8::MAX)))
-    };
+    let grid = |i: usize, groups: &mut UnionFind| Some(format.grid(*shared.get(&groups.find(i))?));
     values.iter().enumerate().filter_map(|(i, &v)| Some((v, grid(i, &mut groups)?))).collect()
 }

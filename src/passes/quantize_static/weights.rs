@@ -1,70 +1,122 @@
 //! Weights and biases as integers.
 
-use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis, Zip};
-
+use crate::analysis::Range;
 use crate::math::Grid;
+use crate::passes::quantize_static::Format;
 use crate::tensor::Tensor;
 
-/// Largest magnitude of a symmetric int8 weight.
-const WEIGHT_LIMIT: i32 = 127;
 /// Largest magnitude of a stored bias: half of what int32 holds, so that the accumulator keeps
 /// room for the products.
 const BIAS_LIMIT: f64 = (i32::MAX / 2) as f64;
 
-/// Scale of each slice of `weight` along `axis` (one for the whole tensor without an axis), raised
-/// where a bias would otherwise not fit int32.
-///
-/// `biases` holds, for each user of the weight, its bias and the scale of its input.
-pub(super) fn scales(
-    weight: &ArrayD<f32>,
-    axis: Option<usize>,
-    biases: &[(&[f32], f32)],
-) -> Vec<f32> {
-    let largest = |slice: ArrayViewD<'_, f32>| slice.iter().fold(0f32, |a, x| a.max(x.abs()));
-    let largest: Vec<f32> = match axis {
-        Some(axis) => weight.axis_iter(Axis(axis)).map(largest).collect(),
-        None => vec![largest(weight.view())],
-    };
-    let scale = |(slice, &largest): (usize, &f32)| {
-        let of_slice = |bias: &[f32]| match axis {
-            Some(_) => bias.get(slice).copied().unwrap_or(0.0).abs(),
-            None => bias.iter().fold(0f32, |a, b| a.max(b.abs())),
-        };
-        let needed = biases
-            .iter()
-            .map(|(bias, input)| f64::from(of_slice(bias)) / f64::from(*input) / BIAS_LIMIT)
-            .fold(0f64, f64::max) as f32;
-        match largest {
-            // A slice of zeros may have any scale: the smallest that holds the bias keeps it exact.
-            0.0 if needed > f32::MIN_POSITIVE => needed,
-            _ => Grid::symmetric(largest, WEIGHT_LIMIT).scale.max(needed),
-        }
-    };
-    largest.iter().enumerate().map(scale).collect()
+/// Which elements of a tensor share a grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Share {
+    /// All.
+    Tensor,
+    /// Those of one slice along the axis.
+    Axis(usize),
+    /// So many neighbours along the axis.
+    Block { axis: usize, size: usize },
 }
 
-/// The int8 elements of `weight` on the grids of `scales`.
-pub(super) fn integers(weight: &ArrayD<f32>, axis: Option<usize>, scales: &[f32]) -> Tensor {
-    let grid = |scale| Grid { scale, zero_point: 0, low: -WEIGHT_LIMIT, high: WEIGHT_LIMIT };
-    let mut integers = ArrayD::<i8>::zeros(weight.raw_dim());
-    let store = |to: ArrayViewMutD<'_, i8>, from: ArrayViewD<'_, f32>, scale: f32| {
-        let grid = grid(scale);
-        Zip::from(to).and(from).for_each(|to, &from| *to = grid.quantize(from) as i8);
-    };
-    match axis {
-        Some(axis) => {
-            let slices = integers.axis_iter_mut(Axis(axis)).zip(weight.axis_iter(Axis(axis)));
-            slices.zip(scales).for_each(|((to, from), &scale)| store(to, from, scale));
+impl Share {
+    /// The dims of scales for a tensor of `dims`.
+    pub fn dims(self, dims: &[usize]) -> Vec<usize> {
+        match self {
+            Self::Tensor => Vec::new(),
+            Self::Axis(axis) => vec![dims[axis]],
+            Self::Block { axis, size } => {
+                let mut dims = dims.to_vec();
+                dims[axis] = dims[axis].div_ceil(size);
+                dims
+            }
         }
-        None => store(integers.view_mut(), weight.view(), scales[0]),
     }
-    Tensor::from_i8(weight.shape(), &integers.into_iter().collect::<Vec<_>>())
+
+    /// For the flat index of an element, the index of its grid.
+    fn index(self, dims: &[usize]) -> impl Fn(usize) -> usize {
+        let (axis, size) = match self {
+            Self::Tensor => (0, usize::MAX),
+            Self::Axis(axis) => (axis, 1),
+            Self::Block { axis, size } => (axis, size),
+        };
+        let extent = dims.get(axis).copied().unwrap_or(1).max(1);
+        let inner: usize = dims.iter().skip(axis + 1).product();
+        let blocks = extent.div_ceil(size);
+        move |i| {
+            let along = i / inner % extent / size;
+            match self {
+                Self::Tensor => 0,
+                Self::Axis(_) => along,
+                Self::Block { .. } => (i / inner / extent * blocks + along) * inner + i % inner,
+            }
+        }
+    }
+
+    pub fn axis(self) -> Option<usize> {
+        match self {
+            Self::Tensor => None,
+            Self::Axis(axis) | Self::Block { axis, .. } => Some(axis),
+        }
+    }
+}
+
+/// A tensor as integers.
+pub(super) struct Integers {
+    pub tensor: Tensor,
+    /// One for each part that shares a grid.
+    pub grids: Vec<Grid>,
+}
+
+/// Puts `weight` on grids of `format`. Scales are raised where a bias would otherwise not fit int32:
+/// `biases` holds, for each user of the weight, its bias and the scale of its input.
+pub(super) fn integers(
+    weight: &[f32],
+    dims: &[usize],
+    share: Share,
+    format: Format,
+    biases: &[(&[f32], f32)],
+) -> Integers {
+    let index = share.index(dims);
+    let count: usize = share.dims(dims).iter().product();
+    let mut ranges = vec![Range { min: 0.0, max: 0.0 }; count];
+    for (i, &x) in weight.iter().enumerate() {
+        let range = &mut ranges[index(i)];
+        *range = Range { min: range.min.min(x), max: range.max.max(x) };
+    }
+    let grid = |(part, &range): (usize, &Range)| {
+        let needed = biases
+            .iter()
+            .map(|(bias, input)| {
+                f64::from(of_part(bias, part, count)) / f64::from(*input) / BIAS_LIMIT
+            })
+            .fold(0f64, f64::max) as f32;
+        let grid = format.grid(range);
+        let zeros = range.min == range.max;
+        let scale = match needed {
+            // A part of zeros may have any scale: the smallest that holds the bias keeps it exact.
+            _ if zeros && needed > f32::MIN_POSITIVE => needed,
+            _ => grid.scale.max(needed),
+        };
+        Grid { scale, ..grid }
+    };
+    let grids: Vec<Grid> = ranges.iter().enumerate().map(grid).collect();
+    let integers: Vec<i32> =
+        weight.iter().enumerate().map(|(i, &x)| grids[index(i)].quantize(x)).collect();
+    Integers { tensor: format.tensor(dims, &integers), grids }
+}
+
+/// The largest magnitude of a bias that is scaled with part `part` of `count`. The channels of a
+/// grouped ConvTranspose go around the parts.
+fn of_part(bias: &[f32], part: usize, count: usize) -> f32 {
+    bias.iter().skip(part).step_by(count).fold(0f32, |a, b| a.max(b.abs()))
 }
 
 /// The int32 bias with scale `input · weight` for each element, and those scales.
-pub(super) fn bias(bias: &[f32], input: f32, weight: &[f32]) -> (Tensor, Vec<f32>) {
-    let of = |i: usize| if weight.len() == 1 { weight[0] } else { weight[i] };
-    let scales: Vec<f32> = (0..bias.len()).map(|i| input * of(i)).collect();
+pub(super) fn bias(bias: &[f32], input: f32, weight: &[Grid]) -> (Tensor, Vec<f32>) {
+    let scales: Vec<f32> =
+        (0..bias.len()).map(|i| input * weight[i % weight.len()].scale).collect();
     let integers: Vec<i32> = bias
         .iter()
         .zip(&scales)
@@ -76,33 +128,60 @@ pub(super) fn bias(bias: &[f32], input: f32, weight: &[f32]) -> (Tensor, Vec<f32
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::array;
+    use crate::tensor::DType;
+
+    const INT8: Format = Format::symmetric(DType::Int8);
 
     #[test]
     fn each_column_has_its_scale() {
-        let weight = array![[1.27f32, -12.7], [0.5, 0.0]].into_dyn();
-        let scales = scales(&weight, Some(1), &[]);
+        let weight = [1.27f32, -12.7, 0.5, 0.0];
+        let found = integers(&weight, &[2, 2], Share::Axis(1), INT8, &[]);
+        let scales: Vec<f32> = found.grids.iter().map(|grid| grid.scale).collect();
         assert_eq!(scales, [1.27 / 127.0, 12.7 / 127.0]);
-        let integers = integers(&weight, Some(1), &scales);
-        assert_eq!(integers.to_i64().unwrap(), [127, -127, 50, 0]);
+        assert_eq!(found.tensor.to_i64().unwrap(), [127, -127, 50, 0]);
+    }
+
+    #[test]
+    fn blocks_divide_an_axis_and_the_last_may_be_short() {
+        let weight = [1f32, 2.0, 10.0, 20.0, 7.0, 0.7];
+        let share = Share::Block { axis: 0, size: 2 };
+        assert_eq!(share.dims(&[3, 2]), [2, 2]);
+        let found = integers(&weight, &[3, 2], share, INT8, &[]);
+        let scales: Vec<f32> = found.grids.iter().map(|grid| grid.scale * 127.0).collect();
+        assert_eq!(scales, [10.0, 20.0, 7.0, 0.7]);
+    }
+
+    #[test]
+    fn four_bits_are_packed() {
+        let format = Format::asymmetric(DType::Uint4);
+        let found = integers(&[0.0, 7.5, 15.0], &[3], Share::Tensor, format, &[]);
+        assert_eq!(found.tensor.bytes().len(), 2);
+        assert_eq!(found.tensor.to_i64().unwrap(), [0, 8, 15]);
     }
 
     #[test]
     fn a_bias_that_would_overflow_raises_the_weight_scale() {
-        let weight = array![[1e-9f32]].into_dyn();
         let (input, b) = (1e-3f32, [5.0f32]);
-        let scales = scales(&weight, Some(0), &[(&b, input)]);
-        let (integers, of_bias) = bias(&b, input, &scales);
+        let found = integers(&[1e-9], &[1, 1], Share::Axis(0), INT8, &[(&b, input)]);
+        let (integers, of_bias) = bias(&b, input, &found.grids);
         let back = integers.to_i64().unwrap()[0] as f32 * of_bias[0];
         assert!((back - 5.0).abs() < 1e-5, "{back}");
     }
 
     #[test]
     fn a_channel_of_zeros_keeps_its_bias() {
-        let weight = array![[0.0f32, 0.0]].into_dyn();
         let b = [0.3f32];
-        let scales = scales(&weight, Some(0), &[(&b, 0.02)]);
-        let (integers, of_bias) = bias(&b, 0.02, &scales);
+        let found = integers(&[0.0, 0.0], &[1, 2], Share::Axis(0), INT8, &[(&b, 0.02)]);
+        let (integers, of_bias) = bias(&b, 0.02, &found.grids);
         assert!((integers.to_i64().unwrap()[0] as f32 * of_bias[0] - 0.3).abs() < 1e-6);
+    }
+
+    #[test]
+    fn biases_of_groups_go_around_the_slices() {
+        let b = [1.0f32, 2.0, 3.0, 4.0];
+        let found = integers(&[1.27, 2.54], &[1, 2], Share::Axis(1), INT8, &[]);
+        let (integers, _) = bias(&b, 1.0, &found.grids);
+        assert_eq!(integers.to_i64().unwrap(), [100, 100, 300, 200]);
+        assert_eq!(of_part(&b, 1, 2), 4.0);
     }
 }

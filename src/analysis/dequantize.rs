@@ -1,0 +1,67 @@
+//! What a DequantizeLinear of constants gives.
+
+use crate::analysis::constant;
+use crate::ir::{Model, NodeId};
+use crate::tensor::{DType, Tensor};
+
+/// The floats of a DequantizeLinear whose inputs are all constants: one scale, one for each slice
+/// along `axis`, or one for each block (ONNX DequantizeLinear, opset 10 to 25). `None` for anything
+/// else, and for scales that are not `float`.
+pub fn dequantized(model: &Model, node: NodeId) -> Option<Tensor> {
+    let entry = model.node(node);
+    if !entry.is("DequantizeLinear") {
+        return None;
+    }
+    let integers = constant(model, entry.input(0)?)?;
+    let scale = constant(model, entry.input(1)?)?;
+    let zero = entry.input(2).map(|zero| constant(model, zero));
+    if scale.dtype() != DType::Float || zero == Some(None) {
+        return None;
+    }
+    let scales = scale.to_f32().ok()?;
+    let zeros = match zero.flatten() {
+        Some(zero) => zero.to_f64().ok().filter(|zeros| zeros.len() == scales.len())?,
+        None => vec![0.0; scales.len()],
+    };
+    let dims = integers.dims();
+    let block = usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?;
+    let index = index(dims, scale.dims(), entry.attr_int("axis").unwrap_or(1), block)?;
+    let elements = integers.to_f64().ok()?;
+    let float = |(i, q): (usize, f64)| {
+        let at = index(i);
+        Some((q - zeros.get(at)?) as f32 * scales.get(at)?)
+    };
+    let floats = elements.into_iter().enumerate().map(float).collect::<Option<Vec<f32>>>()?;
+    Some(Tensor::from_f32(dims, &floats))
+}
+
+/// For the flat index of an element, the flat index of its scale.
+fn index(
+    dims: &[usize],
+    scales: &[usize],
+    axis: i64,
+    block: usize,
+) -> Option<impl Fn(usize) -> usize> {
+    let rank = i64::try_from(dims.len()).ok()?;
+    let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok();
+    let single = block == 0 && scales.iter().product::<usize>() == 1;
+    let (extent, inner, blocks) = match axis.filter(|&axis| axis < dims.len()) {
+        _ if single => (1, 1, 1),
+        Some(axis) => {
+            let along = if block == 0 { scales.first() } else { scales.get(axis) };
+            (dims[axis].max(1), dims[axis + 1..].iter().product::<usize>().max(1), *along?)
+        }
+        None => return None,
+    };
+    let fits = single
+        || block == 0 && scales == [extent]
+        || block > 0 && scales.len() == dims.len() && blocks == extent.div_ceil(block);
+    fits.then_some(move |i: usize| {
+        let along = i / inner % extent;
+        match block {
+            _ if single => 0,
+            0 => along,
+            size => (i / inner / extent * blocks + along / size) * inner + i % inner,
+        }
+    })
+}

@@ -1,0 +1,146 @@
+//! What becomes integers, and of which type.
+
+use clap::{Args, ValueEnum};
+use onnxpress::passes::{Existing, Format, Granularity, QuantizeStatic, Target};
+use onnxpress::tensor::DType;
+use onnxpress::{Error, ErrorKind, Result};
+
+const HEADING: &str = "Quantization";
+
+/// Options of quantization.
+#[derive(Debug, Clone, Args)]
+pub struct Quantization {
+    /// The runtime that the result is made for: which operators are quantized, and the usual types.
+    #[arg(long, help_heading = HEADING, value_enum, default_value = "ort")]
+    target: Named<Target>,
+    /// Integers that weights are stored as: int8, uint8, int16, uint16, int4 or uint4 [default: the
+    /// target's].
+    #[arg(long, help_heading = HEADING, value_name = "TYPE", value_parser = weight_type)]
+    weights: Option<DType>,
+    /// Integers of activations: uint8, int8, uint16 or int16 [default: the target's].
+    #[arg(long, help_heading = HEADING, value_name = "TYPE", value_parser = activation_type)]
+    activations: Option<DType>,
+    /// Weights have their zero point in the middle (usual).
+    #[arg(long, help_heading = HEADING, conflicts_with = "asymmetric_weights")]
+    symmetric_weights: bool,
+    /// Weights have a zero point wherever it serves best.
+    #[arg(long, help_heading = HEADING)]
+    asymmetric_weights: bool,
+    /// Activations have their zero point in the middle.
+    #[arg(long, help_heading = HEADING, conflicts_with = "asymmetric_activations")]
+    symmetric_activations: bool,
+    /// Activations have a zero point wherever it serves best.
+    #[arg(long, help_heading = HEADING)]
+    asymmetric_activations: bool,
+    /// All scales are powers of two.
+    #[arg(long, help_heading = HEADING)]
+    power_of_two: bool,
+    /// How many weights share a scale: all of a tensor, an output channel, or N neighbours along the
+    /// input channels (block:N).
+    #[arg(long, help_heading = HEADING, default_value = "channel", value_parser = granularity,
+          value_name = "tensor|channel|block:N")]
+    granularity: Granularity,
+    /// Keep nodes in float whose names fit the pattern; `*` stands for any text. A node without a
+    /// name goes by its first output.
+    #[arg(long, help_heading = HEADING, value_name = "NODE-PATTERN")]
+    keep: Vec<String>,
+    /// What becomes of a model that is quantized already: keep it, complete it, or strip it and start
+    /// over.
+    #[arg(long, help_heading = HEADING, value_enum, default_value_t = Present::Keep)]
+    existing: Present,
+    /// Make float inputs and outputs of the model integers; scales and zero points are reported.
+    #[arg(long, help_heading = HEADING)]
+    pub quantize_io: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Present {
+    Keep,
+    Complete,
+    Strip,
+}
+
+/// A target by its name.
+#[derive(Debug, Clone, Copy)]
+struct Named<T>(T);
+
+impl ValueEnum for Named<Target> {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [Named<Target>; 6] = {
+            let mut all = [Named(Target::Ort); 6];
+            let mut i = 0;
+            while i < all.len() {
+                all[i] = Named(Target::ALL[i]);
+                i += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.0.name()))
+    }
+}
+
+fn weight_type(text: &str) -> std::result::Result<DType, String> {
+    let dtype = DType::from_name(text).filter(|dtype| Format::TYPES.contains(dtype));
+    dtype.ok_or_else(|| "expected int8, uint8, int16, uint16, int4 or uint4".to_owned())
+}
+
+fn activation_type(text: &str) -> std::result::Result<DType, String> {
+    let dtype = weight_type(text).ok().filter(|dtype| dtype.bits() >= 8);
+    dtype.ok_or_else(|| "expected uint8, int8, uint16 or int16".to_owned())
+}
+
+fn granularity(text: &str) -> std::result::Result<Granularity, String> {
+    match text {
+        "tensor" => return Ok(Granularity::Tensor),
+        "channel" => return Ok(Granularity::Channel),
+        _ => {}
+    }
+    let size = text.strip_prefix("block:").and_then(|size| size.parse().ok());
+    let size = size.filter(|&size: &usize| size > 0);
+    size.map(Granularity::Block).ok_or_else(|| "expected tensor, channel or block:N".to_owned())
+}
+
+impl Quantization {
+    /// The pass with these options.
+    ///
+    /// # Errors
+    /// When they contradict each other.
+    pub fn options(&self) -> Result<QuantizeStatic> {
+        let usual = QuantizeStatic { target: self.target.0, ..QuantizeStatic::default() };
+        let format = |usual: Format, dtype: Option<DType>, symmetric: bool, asymmetric: bool| {
+            Some(Format {
+                dtype: dtype.unwrap_or(usual.dtype),
+                symmetric: symmetric || usual.symmetric && !asymmetric,
+                power_of_two: self.power_of_two,
+            })
+        };
+        if self.quantize_io && self.activations.is_some_and(|dtype| dtype.bits() > 8) {
+            let text =
+                "--quantize-io makes inputs and outputs 8-bit integers; leave out --activations";
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        let (symmetric, asymmetric) = (self.symmetric_activations, self.asymmetric_activations);
+        Ok(QuantizeStatic {
+            activations: format(usual.activations(), self.activations, symmetric, asymmetric),
+            weights: format(
+                usual.weights(),
+                self.weights,
+                self.symmetric_weights,
+                self.asymmetric_weights,
+            ),
+            granularity: self.granularity,
+            keep: self.keep.clone(),
+            existing: match self.existing {
+                Present::Keep => Existing::Keep,
+                Present::Complete => Existing::Complete,
+                Present::Strip => Existing::Strip,
+            },
+            interface: self.quantize_io,
+            ..usual
+        })
+    }
+}

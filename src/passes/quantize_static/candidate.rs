@@ -1,0 +1,259 @@
+//! Looks at one node that has weights: what of it can be stored as integers.
+
+use crate::analysis::{Shapes, constant};
+use crate::ir::ops::{Conv, Gemm};
+use crate::ir::{Model, NodeId, ValueId};
+use crate::passes::pattern::fitting;
+use crate::passes::quantize_static::plan::{Bias, Lookup, PlannedNode, Weight};
+use crate::passes::quantize_static::table::{self, Role};
+use crate::passes::quantize_static::target::Rules;
+use crate::passes::quantize_static::weights::Share;
+use crate::passes::quantize_static::{Granularity, QuantizeStatic};
+use crate::tensor::{DType, Tensor};
+
+/// Fewest elements of a weight that is only stored as integers: below, the nodes and scales that it
+/// takes are as large as what is saved.
+const SMALLEST_STORED: usize = 512;
+
+/// A product or scaling: its weight, its bias, and what it reads.
+pub(super) fn product(
+    model: &Model,
+    id: NodeId,
+    role: Role,
+    options: &QuantizeStatic,
+    shapes: &Shapes,
+) -> Result<Option<PlannedNode>, String> {
+    let node = model.node(id);
+    let rules = options.target.rules();
+    if !rules.products.contains(&node.op()) {
+        return stored(model, id, &[1], options);
+    }
+    if fitting(model, id, &options.stored).is_some() {
+        return only_stored(model, id, &[1], options);
+    }
+    let (mut weights, mut activations) = (Vec::new(), Vec::new());
+    let mut settled = 0;
+    for slot in 0..2 {
+        let Some(value) = node.input(slot) else {
+            return Err(format!("input {slot} is missing"));
+        };
+        let producer = model.value(value).producer().map(|producer| model.node(producer));
+        match constant(model, value) {
+            Some(_) if !weights.is_empty() => return Ok(None),
+            Some(tensor) => weights.push(weight(model, id, slot, value, tensor, options)?),
+            None if producer.is_some_and(|producer| producer.is("DequantizeLinear")) => {
+                settled += 1
+            }
+            None => activations.push(value),
+        }
+    }
+    // What was quantized before stays as it is.
+    let layer = node.is("Conv") || node.is("ConvTranspose") || role == Role::Scaling;
+    if settled == 2 || settled == 1 && weights.is_empty() && layer {
+        return Ok(None);
+    }
+    if weights.is_empty() && layer {
+        return Err("its weight is not a constant".into());
+    }
+    let bias = weights.first().filter(|_| rules.bias && settled == 0);
+    let bias = bias.and_then(|weight| match node.op() {
+        "MatMul" if rules.everywhere => None,
+        "MatMul" => summand(model, id, weight, shapes),
+        _ => bias_of(model, id, weight),
+    });
+    activations.dedup();
+    let integer = if activations.is_empty() { "" } else { ", TYPE activations" };
+    let text = match weights.first() {
+        Some(weight) => format!("{}{integer}", what(weight, options)),
+        None => "TYPE activations".to_owned(),
+    };
+    let text = text.replace("TYPE", options.activations().dtype.name());
+    Ok(Some(PlannedNode { node: id, weights, bias, activations, kernel: true, text }))
+}
+
+/// A node of which constant inputs are stored as integers while it computes with floats.
+pub(super) fn stored(
+    model: &Model,
+    id: NodeId,
+    slots: &[usize],
+    options: &QuantizeStatic,
+) -> Result<Option<PlannedNode>, String> {
+    let rules = options.target.rules();
+    if !rules.stored.contains(&model.node(id).op()) {
+        return Err(no_kernel(rules));
+    }
+    only_stored(model, id, slots, options)
+}
+
+/// As [`stored`], for any target.
+fn only_stored(
+    model: &Model,
+    id: NodeId,
+    slots: &[usize],
+    options: &QuantizeStatic,
+) -> Result<Option<PlannedNode>, String> {
+    let node = model.node(id);
+    let mut weights = Vec::new();
+    for &slot in slots {
+        let Some(value) = node.input(slot) else { continue };
+        match constant(model, value) {
+            Some(tensor) if tensor.len() < SMALLEST_STORED => {}
+            Some(tensor) => weights.push(weight(model, id, slot, value, tensor, options)?),
+            None if quantized(model, value) => return Ok(None),
+            None => return Err("its weight is not a constant".into()),
+        }
+    }
+    let Some(first) = weights.first() else {
+        return Err(format!(
+            "stays in float: its weights have fewer than {SMALLEST_STORED} elements"
+        ));
+    };
+    let text = format!("{}; computes with floats", what(first, options));
+    let activations = Vec::new();
+    Ok(Some(PlannedNode { node: id, weights, bias: None, activations, kernel: false, text }))
+}
+
+/// A table that nothing but Gather reads, rows of which become floats behind the Gather.
+pub(super) fn lookup(
+    model: &Model,
+    id: NodeId,
+    options: &QuantizeStatic,
+    shapes: &Shapes,
+) -> Result<Option<Lookup>, String> {
+    let node = model.node(id);
+    let (Some(table), Some(output)) = (node.input(0), node.output(0)) else { return Ok(None) };
+    let Some(tensor) = constant(model, table) else { return Ok(None) };
+    if tensor.dtype() != DType::Float || tensor.len() < SMALLEST_STORED {
+        return Ok(None);
+    }
+    let rules = options.target.rules();
+    if !rules.stored.contains(&"Gather") {
+        return Err(no_kernel(rules));
+    }
+    let entry = model.value(table);
+    let gathers = entry.consumers().all(|(reader, slot)| {
+        let reader = model.node(reader);
+        slot == 0 && reader.is("Gather") && reader.graph() == model.main()
+    });
+    if !gathers || entry.consumers().count() != entry.uses().len() {
+        return Err("its table is read by other nodes, too".into());
+    }
+    let elements = finite(model, table, &tensor)?;
+    let rank = tensor.dims().len();
+    let gathered = node.attr_int("axis").unwrap_or(0);
+    let last = rank as i64 - 1;
+    // Of the rows that are gathered, every column keeps its place: it is the last axis.
+    let columns = match shapes.rank(output) {
+        Some(rank) if gathered != last && gathered != -1 => rank.checked_sub(1),
+        _ => None,
+    };
+    let fine = options.granularity != Granularity::Tensor && rules.channels.contains(&"Gather");
+    let columns = columns.filter(|_| fine && rank > 1);
+    let share = columns.map_or(Share::Tensor, |_| Share::Axis(rank - 1));
+    let weight = Weight { slot: 0, value: table, elements, dims: tensor.dims().to_vec(), share };
+    let text = match columns {
+        Some(_) => format!("{} table with a scale for each column", options.weights().dtype),
+        None => format!("{} table", options.weights().dtype),
+    };
+    Ok(Some(Lookup { node: id, weight, columns, text }))
+}
+
+/// Why a node stays in float that the target only knows in float.
+pub(super) fn no_kernel(rules: &Rules) -> String {
+    format!("stays in float: target {} has no integer kernel for it", rules.name)
+}
+
+fn quantized(model: &Model, value: ValueId) -> bool {
+    model.value(value).producer().is_some_and(|node| model.node(node).is("DequantizeLinear"))
+}
+
+fn what(weight: &Weight, options: &QuantizeStatic) -> String {
+    let dtype = options.weights().dtype;
+    match weight.share {
+        Share::Tensor => format!("{dtype} weight"),
+        Share::Axis(_) => format!("{dtype} weight for each channel"),
+        Share::Block { size, .. } => format!("{dtype} weight in blocks of {size}"),
+    }
+}
+
+fn finite(model: &Model, value: ValueId, tensor: &Tensor) -> Result<Vec<f32>, String> {
+    let elements = tensor.to_f32().map_err(|error| error.to_string())?;
+    if elements.iter().all(|x| x.is_finite()) {
+        return Ok(elements);
+    }
+    Err(format!("weight `{}` holds NaN or infinity", model.value(value).name()))
+}
+
+fn weight(
+    model: &Model,
+    id: NodeId,
+    slot: usize,
+    value: ValueId,
+    tensor: Tensor,
+    options: &QuantizeStatic,
+) -> Result<Weight, String> {
+    let name = model.value(value).name();
+    let node = model.node(id);
+    let vector = table::of(model, node).is_some_and(|row| row.role == Role::Scaling);
+    let dims = tensor.dims().to_vec();
+    if tensor.dtype() != DType::Float {
+        return Err(format!("weight `{name}` is {}, expected float", tensor.dtype()));
+    }
+    if tensor.is_empty() || dims.len() < 2 && !vector {
+        return Err(format!("weight `{name}` has dims {dims:?}"));
+    }
+    let elements = finite(model, value, &tensor)?;
+    let axes = table::weight_axes(model, id, slot, dims.len());
+    let channels = options.target.rules().channels.contains(&node.op());
+    let share = match (options.granularity, axes) {
+        (Granularity::Channel, Some((output, _))) if channels => Share::Axis(output),
+        (Granularity::Block(size), Some((_, input))) if size < dims[input] => {
+            Share::Block { axis: input, size }
+        }
+        (Granularity::Block(_), Some((output, _))) => Share::Axis(output),
+        _ => Share::Tensor,
+    };
+    Ok(Weight { slot, value, elements, dims, share })
+}
+
+/// The bias when it can be stored as integers: a constant vector over the output channels, added
+/// without factors.
+fn bias_of(model: &Model, id: NodeId, weight: &Weight) -> Option<Bias> {
+    const SLOT: usize = 2;
+    if matches!(weight.share, Share::Block { .. }) {
+        return None;
+    }
+    let value = model.node(id).input(SLOT)?;
+    let tensor = constant(model, value)?;
+    let channels = if let Some(gemm) = Gemm::of(model, id) {
+        if gemm.alpha != 1.0 || gemm.beta != 1.0 || weight.slot != 1 {
+            return None;
+        }
+        *weight.dims.get(gemm.output_axis())?
+    } else {
+        let group = Conv::of(model, id).filter(|conv| conv.transposed).map_or(1, |conv| conv.group);
+        let axis = Conv::of(model, id).map_or(0, |conv| conv.output_axis());
+        weight.dims.get(axis)?.checked_mul(group)?
+    };
+    let finite = tensor.to_f32().ok()?.iter().all(|x| x.is_finite());
+    let fits = tensor.dtype() == DType::Float && tensor.dims() == [channels] && finite;
+    fits.then_some(Bias { node: id, slot: SLOT, value, tensor })
+}
+
+/// What an Add behind a MatMul adds to each column. Runtimes make one Gemm of the two when they know
+/// the shape, and that has an integer kernel only with an integer bias.
+fn summand(model: &Model, id: NodeId, weight: &Weight, shapes: &Shapes) -> Option<Bias> {
+    let (input, output) = (model.node(id).input(0)?, model.node(id).only_output()?);
+    let merged = shapes.rank(input) == Some(2) || shapes.fixed_dims(input).is_some();
+    let (node, slot) = model.value(output).only_consumer()?;
+    let add = model.node(node);
+    if !merged || !add.is("Add") || weight.share != Share::Axis(1) || weight.slot != 1 {
+        return None;
+    }
+    let slot = 1 - slot;
+    let value = add.input(slot)?;
+    let tensor = constant(model, value)?;
+    let finite = tensor.to_f32().ok()?.iter().all(|x| x.is_finite());
+    let fits = tensor.dtype() == DType::Float && tensor.dims() == [*weight.dims.get(1)?] && finite;
+    fits.then_some(Bias { node, slot, value, tensor })
+}

@@ -1,0 +1,264 @@
+//! What runtimes want quantized, as data.
+
+use crate::passes::quantize_static::Format;
+use crate::tensor::DType;
+
+/// The runtime that the result is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Target {
+    /// ONNX Runtime on processors: what has an integer kernel, and what stands between such kernels.
+    #[default]
+    Ort,
+    /// TensorRT: symmetric int8, inputs of layers only, biases in float.
+    TensorRt,
+    /// OpenVINO: inputs of layers, biases in float.
+    OpenVino,
+    /// Qualcomm's neural processors (QNN): every operator on integers.
+    Qnn,
+    /// tract: reads scales and zero points that are constants, of 8 bits.
+    Tract,
+    /// Operators of which the ONNX standard itself has an integer form.
+    Portable,
+}
+
+/// What a target wants. Operators are of the default domain.
+pub(super) struct Rules {
+    pub target: Target,
+    /// Name on the command line.
+    pub name: &'static str,
+    pub activations: Format,
+    pub weights: Format,
+    /// Products that read integers.
+    pub products: &'static [&'static str],
+    /// Those of them that write nothing but integers, so that their output is quantized always.
+    pub closed: &'static [&'static str],
+    /// Operators whose weights are stored as integers, while the arithmetic stays float.
+    pub stored: &'static [&'static str],
+    /// Integers of `stored` operators become floats by Cast and Mul, which the runtime computes once,
+    /// when it loads the model; a DequantizeLinear it would compute in every run.
+    pub unpacks_at_load: bool,
+    /// Products that take a scale for each output channel.
+    pub channels: &'static [&'static str],
+    /// Operators that compute with integers when they stand between operators that do.
+    pub chained: &'static [&'static str],
+    /// `chained` operators are quantized wherever they stand.
+    pub everywhere: bool,
+    /// Operators that move integers.
+    pub moving: &'static [&'static str],
+    /// Biases are int32 behind a DequantizeLinear; otherwise they stay float.
+    pub bias: bool,
+    /// Of an addition that is fused into the Conv before it, the other summand is quantized.
+    pub residual: bool,
+}
+
+impl Target {
+    /// All targets.
+    pub const ALL: [Self; 6] =
+        [Self::Ort, Self::TensorRt, Self::OpenVino, Self::Qnn, Self::Tract, Self::Portable];
+
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        self.rules().name
+    }
+
+    pub(super) fn rules(self) -> &'static Rules {
+        RULES.iter().find(|rules| rules.target == self).unwrap_or(&RULES[0])
+    }
+}
+
+/// Asymmetric uint8, which the kernels of processors take.
+const UINT8: Format = Format::asymmetric(DType::Uint8);
+/// Symmetric int8.
+const INT8: Format = Format::symmetric(DType::Int8);
+
+const LAYERS: &[&str] = &["Conv", "Gemm", "MatMul"];
+const RECURRENT: &[&str] = &["GRU", "Gather", "LSTM", "RNN"];
+/// Layers without integer kernel still give a smaller file.
+const STORED: &[&str] = &["ConvTranspose", "GRU", "Gather", "LSTM", "RNN"];
+/// What only changes places, in every runtime that has it for 8-bit integers.
+const MOVES: &[&str] = &[
+    "Concat",
+    "DepthToSpace",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "GatherElements",
+    "Identity",
+    "MaxPool",
+    "ReduceMax",
+    "Reshape",
+    "Resize",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+];
+
+const RULES: &[Rules] = &[
+    Rules {
+        target: Target::Ort,
+        name: "ort",
+        activations: UINT8,
+        weights: INT8,
+        products: LAYERS,
+        closed: &["Conv"],
+        stored: STORED,
+        unpacks_at_load: true,
+        channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
+        // The QLinear operators of com.microsoft.
+        chained: &[
+            "Add",
+            "AveragePool",
+            "Clip",
+            "GlobalAveragePool",
+            "LeakyRelu",
+            "Mul",
+            "Relu",
+            "Sigmoid",
+            "Softmax",
+            "Where",
+        ],
+        everywhere: false,
+        moving: MOVES,
+        bias: true,
+        residual: false,
+    },
+    Rules {
+        target: Target::TensorRt,
+        name: "tensorrt",
+        activations: INT8,
+        weights: INT8,
+        products: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
+        closed: &[],
+        stored: RECURRENT,
+        unpacks_at_load: false,
+        channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
+        chained: &["AveragePool", "Clip", "GlobalAveragePool", "Relu"],
+        everywhere: false,
+        moving: MOVES,
+        bias: false,
+        residual: true,
+    },
+    Rules {
+        target: Target::OpenVino,
+        name: "openvino",
+        activations: UINT8,
+        weights: INT8,
+        products: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
+        closed: &[],
+        stored: RECURRENT,
+        unpacks_at_load: false,
+        channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
+        chained: &["Add", "AveragePool", "Clip", "GlobalAveragePool", "Mul", "Relu"],
+        everywhere: false,
+        moving: MOVES,
+        bias: false,
+        residual: false,
+    },
+    Rules {
+        target: Target::Qnn,
+        name: "qnn",
+        activations: UINT8,
+        weights: INT8,
+        products: &[
+            "BatchNormalization",
+            "Conv",
+            "ConvTranspose",
+            "Gemm",
+            "InstanceNormalization",
+            "LayerNormalization",
+            "MatMul",
+        ],
+        closed: &[
+            "BatchNormalization",
+            "Conv",
+            "ConvTranspose",
+            "Gemm",
+            "InstanceNormalization",
+            "LayerNormalization",
+            "MatMul",
+        ],
+        stored: RECURRENT,
+        unpacks_at_load: false,
+        channels: &["Conv", "ConvTranspose"],
+        chained: &[
+            "Add",
+            "AveragePool",
+            "Clip",
+            "Div",
+            "Gelu",
+            "GlobalAveragePool",
+            "HardSigmoid",
+            "HardSwish",
+            "LeakyRelu",
+            "Mul",
+            "PRelu",
+            "ReduceMean",
+            "Relu",
+            "Sigmoid",
+            "Softmax",
+            "Sub",
+            "Tanh",
+            "Where",
+        ],
+        everywhere: true,
+        moving: &[
+            "Concat",
+            "DepthToSpace",
+            "Expand",
+            "Flatten",
+            "Gather",
+            "GatherElements",
+            "Identity",
+            "MaxPool",
+            "Pad",
+            "ReduceMax",
+            "Reshape",
+            "Resize",
+            "Slice",
+            "SpaceToDepth",
+            "Split",
+            "Squeeze",
+            "Tile",
+            "TopK",
+            "Transpose",
+            "Unsqueeze",
+        ],
+        bias: true,
+        residual: false,
+    },
+    Rules {
+        target: Target::Tract,
+        name: "tract",
+        activations: UINT8,
+        weights: INT8,
+        products: LAYERS,
+        closed: &["Conv"],
+        stored: STORED,
+        unpacks_at_load: false,
+        channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
+        chained: &[],
+        everywhere: false,
+        moving: &[],
+        bias: true,
+        residual: false,
+    },
+    Rules {
+        target: Target::Portable,
+        name: "portable",
+        activations: UINT8,
+        weights: INT8,
+        products: LAYERS,
+        closed: &["Conv"],
+        stored: STORED,
+        unpacks_at_load: false,
+        channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
+        chained: &[],
+        everywhere: false,
+        moving: MOVES,
+        bias: true,
+        residual: false,
+    },
+];

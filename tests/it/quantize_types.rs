@@ -1,0 +1,204 @@
+//! Quantization for other targets and to other types: what is written, and that it still computes.
+
+use onnxpress::calibrate::Calibration;
+use onnxpress::data::Options;
+use onnxpress::exec::Tract;
+use onnxpress::ir::{At, Model, NewNode, NodeId, TensorType};
+use onnxpress::passes::{
+    Context, EliminateDead, Existing, Format, Granularity, Pass, QuantizeStatic, StripQuantization,
+    Target, quantize_interface,
+};
+use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions};
+use onnxpress::tensor::{DType, Tensor};
+use onnxpress::validate;
+
+use crate::support::{fixture, floats, load, pixels, samples};
+
+/// Quantizes a model of digits, checked by execution; returns it with its signal-to-noise ratio.
+fn quantize(model: &Model, quantization: QuantizeStatic) -> (Model, f64) {
+    let calib = samples(model, fixture("digits_calib.npz"), &Options { batch: 32, ..pixels() });
+    let calibration = Calibration { engine: &Tract, samples: &calib, progress: &() };
+    let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
+    let check = Check::on(&Tract, &calib, 2).expect("samples can be read");
+    let options = QuantizeOptions { quantization, ..QuantizeOptions::default() };
+    let passes = pipeline::quantize(&options);
+    let finished = pipeline::run(model.clone(), &passes, &cx, Some(&check)).expect("it runs");
+    for step in &finished.steps {
+        let kept = matches!(step.outcome, None | Some(Outcome::Kept(_)));
+        assert!(kept, "{}: {:?}", step.name, step.outcome);
+    }
+    let compared = validate::Options::default();
+    let found =
+        validate::compare(&Tract, model, &finished.model, &calib, &compared).expect("both run");
+    (finished.model, found.worst_sqnr_db())
+}
+
+fn nodes(model: &Model, op: &str) -> Vec<NodeId> {
+    model.all_nodes().into_iter().filter(|&node| model.node(node).is(op)).collect()
+}
+
+/// Element types of the stored tensors of more than one axis.
+fn stored(model: &Model) -> Vec<DType> {
+    let tensors = model.values().filter_map(|(_, value)| value.initializer());
+    tensors.filter(|tensor| tensor.dims().len() > 1).map(|tensor| tensor.dtype()).collect()
+}
+
+#[test]
+fn more_bits_are_closer() {
+    let model = load("digits_mlp.onnx");
+    let quantized = |weights: DType, activations: DType| {
+        let (weights, activations) =
+            (Some(Format::symmetric(weights)), Some(Format::asymmetric(activations)));
+        quantize(&model, QuantizeStatic { weights, activations, ..QuantizeStatic::default() })
+    };
+    let (four, low) = quantized(DType::Int4, DType::Uint8);
+    let (_, middle) = quantized(DType::Int8, DType::Uint8);
+    let (sixteen, high) = quantized(DType::Int16, DType::Uint16);
+    assert!(low + 6.0 < middle && middle + 20.0 < high, "{low:.1}, {middle:.1}, {high:.1} dB");
+    assert!(high > 70.0, "{high:.1} dB");
+    // DequantizeLinear reads neither before operator set 21.
+    assert_eq!((four.opset(), sixteen.opset()), (Some(21), Some(21)));
+    assert!(stored(&four).iter().all(|&dtype| dtype == DType::Int4));
+    assert!(stored(&sixteen).iter().all(|&dtype| dtype == DType::Int16));
+}
+
+#[test]
+fn blocks_are_closer_than_channels() {
+    let model = load("digits_mlp.onnx");
+    let quantized = |granularity: Granularity| {
+        let weights = Some(Format::symmetric(DType::Int4));
+        quantize(&model, QuantizeStatic { weights, granularity, ..QuantizeStatic::default() })
+    };
+    let (blocks, fine) = quantized(Granularity::Block(8));
+    let (_, coarse) = quantized(Granularity::Channel);
+    assert!(fine > coarse, "blocks {fine:.1} dB, channels {coarse:.1} dB");
+    let blocked = |&node: &NodeId| blocks.node(node).attr_int("block_size") == Some(8);
+    assert!(nodes(&blocks, "DequantizeLinear").iter().any(blocked));
+}
+
+#[test]
+fn scales_can_be_powers_of_two() {
+    let model = load("digits_resnet_bn.onnx");
+    let power = |format: Format| Some(Format { power_of_two: true, ..format });
+    let (result, ratio) = quantize(
+        &model,
+        QuantizeStatic {
+            weights: power(Format::symmetric(DType::Int8)),
+            activations: power(Format::symmetric(DType::Int8)),
+            ..QuantizeStatic::default()
+        },
+    );
+    assert!(ratio > 20.0, "{ratio:.1} dB");
+    for node in nodes(&result, "QuantizeLinear") {
+        let scale = result.node(node).input(1).and_then(|v| result.value(v).initializer());
+        for scale in floats(scale.unwrap()) {
+            assert_eq!(scale.log2().fract(), 0.0, "{scale}");
+        }
+    }
+}
+
+#[test]
+fn every_target_gives_a_model_that_computes() {
+    for name in ["digits_resnet_bn.onnx", "digits_transformer.onnx"] {
+        let model = load(name);
+        for target in Target::ALL {
+            let options = QuantizeStatic { target, ..QuantizeStatic::default() };
+            let (result, ratio) = quantize(&model, options);
+            assert!(ratio > 15.0, "{name} for {}: {ratio:.1} dB", target.name());
+            assert!(stored(&result).contains(&DType::Int8), "{name} for {}", target.name());
+        }
+    }
+}
+
+#[test]
+fn tensorrt_gets_symmetric_int8_and_float_biases() {
+    let model = load("digits_resnet_bn.onnx");
+    let options = QuantizeStatic { target: Target::TensorRt, ..QuantizeStatic::default() };
+    let (result, _) = quantize(&model, options);
+    for (_, value) in result.values() {
+        let Some(tensor) = value.initializer() else { continue };
+        assert!(tensor.dtype() != DType::Int32, "`{}` is an integer bias", value.name());
+        if value.name().starts_with("zero_point") {
+            assert!(tensor.to_i64().unwrap().iter().all(|&zero| zero == 0), "{}", value.name());
+        }
+    }
+}
+
+#[test]
+fn inputs_and_outputs_become_integers() {
+    let model = load("digits_resnet_bn.onnx");
+    let options = QuantizeStatic { interface: true, ..QuantizeStatic::default() };
+    let (mut result, _) = quantize(&model, options);
+    let (ports, report) = quantize_interface(&mut result);
+    assert_eq!(report.refused, []);
+    result.verify().unwrap();
+    let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
+    let main = result.graph(result.main());
+    let declared = main.inputs().iter().chain(main.outputs().iter().map(|output| &output.value));
+    let declared: Vec<&str> = declared.map(|&value| result.value(value).name()).collect();
+    assert_eq!(names, declared);
+    assert!(ports.iter().all(|port| port.dtype == DType::Uint8 && port.scale > 0.0));
+    let inputs = pipeline::inputs(&result).unwrap();
+    assert!(inputs.iter().all(|input| input.dtype == DType::Uint8));
+}
+
+#[test]
+fn a_quantized_model_is_kept_completed_or_begun_again() {
+    let model = load("digits_resnet_bn.onnx");
+    let keep = vec!["/head/*".to_owned()];
+    let (half, _) = quantize(&model, QuantizeStatic { keep, ..QuantizeStatic::default() });
+    let int8 = |model: &Model| stored(model).iter().filter(|&&d| d == DType::Int8).count();
+    let again = |existing: Existing| {
+        quantize(&half, QuantizeStatic { existing, ..QuantizeStatic::default() }).0
+    };
+    assert_eq!(int8(&again(Existing::Keep)), int8(&half));
+    assert_eq!(int8(&again(Existing::Complete)), int8(&half) + 1);
+    assert_eq!(int8(&again(Existing::Strip)), int8(&half) + 1);
+    let mut stripped = half.clone();
+    let report = StripQuantization.run(&mut stripped, &Context::default()).unwrap();
+    assert_eq!(report.refused, []);
+    EliminateDead.run(&mut stripped, &Context::default()).unwrap();
+    assert_eq!(nodes(&stripped, "DequantizeLinear"), []);
+    assert_eq!(int8(&stripped), 0);
+}
+
+/// A Gather of a table of 32 rows, and a GRU of 16 units over the rows.
+fn words() -> Model {
+    let mut model = Model::new(8, 17);
+    let main = model.main();
+    let ids = model.add_input(main, "ids", TensorType::with_dims(DType::Int64, &[5, 1]));
+    let mut weight = |name: &str, dims: &[usize]| {
+        let count = dims.iter().product::<usize>();
+        let elements: Vec<f32> = (0..count).map(|i| (i as f32 * 0.7).sin()).collect();
+        model.add_initializer(main, name, Tensor::from_f32(dims, &elements))
+    };
+    let (table, w, r) =
+        (weight("table", &[32, 16]), weight("w", &[1, 48, 16]), weight("r", &[1, 48, 16]));
+    let gather = model.add_node(main, At::End, NewNode::new("Gather", &[table, ids], "rows"));
+    let rows = model.node(gather).output(0).expect("one output");
+    let gru = NewNode::new("GRU", &[rows, w, r], "states").attr("hidden_size", 16);
+    let gru = model.add_node(main, At::End, gru);
+    let states = model.node(gru).output(0).expect("one output");
+    model.add_output(main, states, Some(TensorType::with_dims(DType::Float, &[5, 1, 1, 16])));
+    model
+}
+
+#[test]
+fn tables_and_recurrent_weights_are_stored_without_samples() {
+    for (target, unpacked) in [(Target::Ort, 2), (Target::TensorRt, 0)] {
+        let original = words();
+        let mut model = original.clone();
+        let pass = QuantizeStatic { target, ..QuantizeStatic::default() };
+        let report = pass.run(&mut model, &Context::default()).unwrap();
+        assert_eq!((report.done.len(), report.refused.len()), (2, 0), "{report:?}");
+        model.verify().unwrap();
+        assert_eq!(stored(&model).iter().filter(|&&d| d == DType::Int8).count(), 3);
+        // onnxruntime computes a Cast once, when it loads the model.
+        assert_eq!(nodes(&model, "Cast").len(), unpacked, "{}", target.name());
+        assert_eq!(nodes(&model, "DequantizeLinear").len(), 3 - unpacked, "{}", target.name());
+        let inputs = samples(&original, "random:4", &Options::default());
+        let compared = validate::Options::default();
+        let found = validate::compare(&Tract, &original, &model, &inputs, &compared).unwrap();
+        assert!(found.worst_sqnr_db() > 30.0, "{:.1} dB", found.worst_sqnr_db());
+    }
+}
