@@ -19,7 +19,7 @@ pub struct Accuracy {
     spare: f64,
     /// Rank the layers by what quantizing each alone does to the outputs.
     #[arg(long)]
-    sensitivity: bool,
+    pub sensitivity: bool,
 }
 
 impl Accuracy {

@@ -206,7 +206,8 @@ impl Quantize {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),
             passes: finished.steps.iter().map(StepReport::new).collect(),
-            fall_back: FallBackReport::new(&fall_back),
+            fall_back: FallBackReport::new(&fall_back)
+                .map(|report| FallBackReport { verbose: self.accuracy.sensitivity, ..report }),
             calibration: self.explain.then(choices),
             warnings,
             interface,

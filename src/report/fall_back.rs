@@ -23,6 +23,9 @@ pub struct FallBackReport {
     pub reached: bool,
     /// All layers, the most sensitive first; empty when they were not ranked.
     pub ranking: Vec<Layer>,
+    /// Show the ranking in the text view.
+    #[serde(skip)]
+    pub verbose: bool,
 }
 
 /// What quantizing one layer alone does.
@@ -60,36 +63,39 @@ impl FallBackReport {
             after_db: finite_decibel(found.after_db),
             reached: found.reached,
             ranking: found.ranking.iter().map(layer).collect(),
+            verbose: false,
         })
     }
 
     /// The ranking as a table.
-    pub fn table(&self) -> String {
-        let mut text = format!(
-            "  {:<40}{:<14}{:>9}{:>8}{:>8}\n",
-            "layer, quantized alone", "operator", "outputs", "MACs", "weights"
-        );
+    fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<40}{:<14}{:>9}{:>8}{:>8}",
+            "quantized alone", "operator", "outputs", "MACs", "weights"
+        )?;
         for layer in &self.ranking {
             let kept = match self.kept.contains(&layer.name) {
                 true => "  float",
-                false if self.stored.contains(&layer.name) => "  float, weights stored as integers",
+                false if self.stored.contains(&layer.name) => "  spared",
                 false => "",
             };
-            text += &format!(
-                "  {:<40}{:<14}{:>9}{:>7.1}%{:>7.1}%{kept}\n",
+            writeln!(
+                f,
+                "  {:<38}{:<14}{:>9}{:>7.1}%{:>7.1}%{kept}",
                 shortened(&layer.name),
                 layer.op,
                 decibel(layer.sqnr_db),
                 100.0 * layer.macs,
                 100.0 * layer.parameters
-            );
+            )?;
         }
-        text
+        Ok(())
     }
 }
 
 /// Most characters of a name in a table.
-const WIDEST: usize = 39;
+const WIDEST: usize = 37;
 
 /// The end of a long name, which tells more than its beginning.
 fn shortened(name: &str) -> String {
@@ -102,6 +108,9 @@ fn shortened(name: &str) -> String {
 
 impl fmt::Display for FallBackReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.verbose {
+            self.table(f)?;
+        }
         for (names, what) in [(&self.kept, ""), (&self.stored, ", weights stored as integers")] {
             if !names.is_empty() {
                 writeln!(f, "computed with floats{what}: {}", names.join(", "))?;

@@ -324,6 +324,34 @@ fn keep_skip_and_granularity_reach_the_passes() {
 }
 
 #[test]
+fn layers_are_ranked_and_the_worst_stay_in_float() {
+    let folder = tempdir().unwrap();
+    let run = |options: &str| {
+        shell(&format!("{QUANTIZE} -o TMP/a.onnx --force {options}"), folder.path())
+    };
+    let ranked = run("--sensitivity --spare 0");
+    assert!(ok(&ranked).contains("quantized alone"), "{}", ranked.out);
+    let report = json(&run("--sensitivity --spare 0 --json"));
+    let ranking = at(&report, "fall_back/ranking").as_array().expect("a list").clone();
+    let decibel: Vec<f64> =
+        ranking.iter().map(|l| at(l, "sqnr_db").as_f64().expect("a number")).collect();
+    assert_eq!(ranking.len(), 3);
+    assert!(decibel.is_sorted(), "the worst comes first: {decibel:?}");
+    let whole = at(&report, "fall_back/before_db").as_f64().expect("a number");
+    assert!(decibel[0] > whole, "one layer does less harm than all: {decibel:?}, {whole}");
+    let worst = at(&ranking[0], "name").as_str().expect("a name").to_owned();
+    let kept = json(&run("--spare 0 --keep-worst 1 --json"));
+    assert_eq!(at(&kept, "fall_back/kept/0").as_str(), Some(worst.as_str()));
+    assert!(at(&kept, "fall_back/after_db").as_f64().is_some_and(|after| after > whole));
+    // A bound is met by leaving layers in float, as few as possible.
+    let bound = whole + 3.0;
+    let met = json(&run(&format!("--spare 0 --min-sqnr {bound} --json")));
+    assert_eq!(at(&met, "fall_back/reached"), true);
+    let number = at(&met, "fall_back/kept").as_array().expect("a list").len();
+    assert!((1..3).contains(&number), "{number} layers");
+}
+
+#[test]
 fn nothing_left_to_quantize_is_a_warning() {
     let folder = tempdir().unwrap();
     ok(&shell(&format!("{QUANTIZE} --spare 0 -o TMP/once.onnx"), folder.path()));

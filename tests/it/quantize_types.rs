@@ -21,8 +21,8 @@ fn quantize(model: &Model, quantization: QuantizeStatic) -> (Model, f64) {
     let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
     let check = Check::on(&Tract, &calib, 2).expect("samples can be read");
     let options = QuantizeOptions { quantization, ..QuantizeOptions::default() };
-    let passes = pipeline::quantize(&options);
-    let finished = pipeline::run(model.clone(), &passes, &cx, Some(&check)).expect("it runs");
+    let finished =
+        pipeline::quantized(model.clone(), &options, &cx, Some(&check)).expect("it runs");
     for step in &finished.steps {
         let kept = matches!(step.outcome, None | Some(Outcome::Kept(_)));
         assert!(kept, "{}: {:?}", step.name, step.outcome);
