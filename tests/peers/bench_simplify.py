@@ -80,6 +80,7 @@ def main():
         commands = {
             "copy": ["cp", path, out],
             "load": [TOOL, "inspect", path],
+            "onnx.load": [sys.executable, "-c", "import onnx, sys; onnx.load(sys.argv[1])", path],
             "--check 0": [TOOL, "simplify", path, "-o", out, "--force", "-q", "--check", "0"],
             "default": [TOOL, "simplify", path, "-o", out, "--force", "-q"],
         }

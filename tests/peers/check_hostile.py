@@ -32,16 +32,20 @@ def script(folder, name, *arguments):
 
 
 def corpus(folder):
-    """Judges every file of the corpus; True when all that must be handled are."""
-    out, report = os.path.join(folder, "corpus"), os.path.join(folder, "report.tsv")
+    """Judges every file of the corpus, read by two commands; True when all that must be handled are."""
+    out = os.path.join(folder, "corpus")
     code, lines = script(folder, "make_hostile.py", out)
     if code:
         sys.exit("\n".join(lines))
-    _, lines = script(
-        folder, "run_hostile.py", out, "--report", report,
-        "--model-cmd", f"{TOOL} convert {{file}} -o {{out}}",
-        "--calib-cmd", f"{TOOL} quantize {{with}} --data {{file}} -o {{out}}",
-    )  # fmt: skip
+    calib = ["--calib-cmd", f"{TOOL} quantize {{with}} --data {{file}} -o {{out}}"]
+    good = judged(folder, out, ["--model-cmd", f"{TOOL} convert {{file}} -o {{out}}", *calib])
+    return judged(folder, out, ["--model-cmd", f"{TOOL} simplify {{file}} -o {{out}}"]) and good
+
+
+def judged(folder, out, commands):
+    """Judges the corpus in `out`."""
+    report = os.path.join(folder, "report.tsv")
+    _, lines = script(folder, "run_hostile.py", out, "--report", report, *commands)
     print("\n".join(lines))
     if not os.path.exists(report) or any("corpus changed" in line for line in lines):
         return False
