@@ -34,8 +34,8 @@
 //! let calibration = Calibration { engine: &Tract, samples: &calib, progress: &() };
 //! let context = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
 //! let check = Check::on(&Tract, &calib, 4)?;
-//! let options = QuantizeOptions::default();
-//! let finished = pipeline::quantized(original.model.clone(), &options, &context, Some(&check))?;
+//! let int8 = QuantizeOptions::default();
+//! let finished = pipeline::quantized(original.model.clone(), &int8, &context, Some(&check))?;
 //! let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
 //! assert!((encoded.len() as u64) < original.byte_size / 2);
 //!

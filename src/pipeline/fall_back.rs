@@ -78,8 +78,11 @@ pub struct FallBack {
     pub failed: Option<String>,
 }
 
+/// Outputs below this ratio in decibel are of little use: the error is a third of the signal. Layers
+/// compute with floats until it is reached even when no bound is given.
+const POOR_DB: f64 = 10.0;
 /// Share of the noise of all layers below which it is not worth to spare one.
-const WORTH: f64 = 0.03;
+const WORTH: f64 = 0.01;
 /// Decibels by which spared layers must improve the outputs.
 const GAIN_DB: f64 = 0.3;
 
@@ -98,7 +101,8 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
         ..FallBack::default()
     };
     let spare = if trials.affordable() { options.spare } else { 0.0 };
-    let enough = options.worst == 0 && spare <= 0.0 && found.reached;
+    let poor = trials.affordable() && whole.sqnr_db < POOR_DB;
+    let enough = options.worst == 0 && spare <= 0.0 && found.reached && !poor;
     if enough && !options.rank {
         return Ok(found);
     }
@@ -116,20 +120,26 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
             layers = sparing;
         }
     }
+    let asked = options.wanted != Wanted::default();
+    let wanted = match asked {
+        true => options.wanted,
+        false => Wanted { sqnr_db: poor.then_some(POOR_DB), drop: None },
+    };
     // The least number of layers that suffices, the worst first, taking it that more of them in
-    // float are no worse.
+    // float are no worse. What nobody asked for must not cost bytes.
     let with = |count: usize| {
-        let kept: Vec<String> = names[..count].to_vec();
-        let stored = layers.stored.iter().filter(|name| !kept.contains(name)).cloned().collect();
-        FloatLayers { kept, stored }
+        let (kept, more) = names[..count].split_at(if asked { count } else { worst });
+        let stored = more.iter().chain(layers.stored.iter().filter(|name| !more.contains(name)));
+        let stored = stored.filter(|name| !kept.contains(name)).cloned().collect();
+        FloatLayers { kept: kept.to_vec(), stored }
     };
     let (mut low, mut high) = (worst, names.len());
-    if options.wanted == Wanted::default() {
+    if wanted == Wanted::default() {
         high = worst;
     }
     while low < high {
         let middle = low + (high - low) / 2;
-        match options.wanted.holds(&trials.without(&with(middle))?) {
+        match wanted.holds(&trials.without(&with(middle))?) {
             true => high = middle,
             false => low = middle + 1,
         }

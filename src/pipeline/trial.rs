@@ -16,8 +16,8 @@ const HELD_OUT: usize = 4;
 const MOST: usize = 16;
 /// Fewest of them that say anything about the next sample.
 const FEWEST: usize = 4;
-/// Multiply-accumulates of all trials of all layers together, about 10 s.
-const WORK: u64 = 40_000_000_000;
+/// Multiply-accumulates of all trials of all layers together: about 10 s on two cores.
+const WORK: u64 = 100_000_000_000;
 
 /// Layers that compute with floats, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
