@@ -15,6 +15,7 @@ mod quantization;
 mod quantize;
 mod simplify;
 mod statistics;
+mod warnings;
 mod worker;
 
 use clap::{Args, Parser, Subcommand};

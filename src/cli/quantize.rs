@@ -14,7 +14,7 @@ use onnxpress::pipeline::{
     Trials, When,
 };
 use onnxpress::report::{
-    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, StepReport, bytes, decibel,
+    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, StepReport, decibel,
 };
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
@@ -23,6 +23,7 @@ use super::compare::{Bounds, execute, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantization::Quantization;
+use super::warnings::{grew, taken_back};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress, statistics};
 
 /// Arguments of `quantize`.
@@ -240,9 +241,7 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
     let mut warnings: Vec<String> = Vec::new();
     for step in steps {
         warnings.extend(step.report.warnings.iter().cloned());
-        if let Some(Outcome::Broken(reason)) = &step.outcome {
-            warnings.push(format!("pass {} was taken back: {reason}", step.name));
-        }
+        warnings.extend(taken_back(std::slice::from_ref(step)));
     }
     let quantized = steps.iter().any(|step| {
         step.name == "quantize-static"
@@ -264,10 +263,7 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         warnings
             .push(format!("output `{}` keeps only {found}: check it on real data", output.name));
     }
-    if drift.size_bytes.candidate > drift.size_bytes.original {
-        let (from, to) = (bytes(drift.size_bytes.original), bytes(drift.size_bytes.candidate));
-        warnings.push(format!("the file grew from {from} to {to}"));
-    }
+    warnings.extend(grew(&drift.size_bytes));
     warnings
 }
 

@@ -7,13 +7,14 @@ use onnxpress::exec::Engine;
 use onnxpress::ir::{Model, ValueId};
 use onnxpress::passes::{Context, fitting};
 use onnxpress::pipeline::{
-    self, Check, Finished, FixedAxes, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, Step, When,
+    self, Check, Finished, FixedAxes, SIMPLIFY_GROWTH, SimplifyOptions, When,
 };
-use onnxpress::report::{Pair, SimplificationReport, bytes};
+use onnxpress::report::{Pair, SimplificationReport};
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::limits::FoldLimits;
 use super::passes::check_names;
+use super::warnings::{grew, taken_back};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
 
 /// Arguments of `simplify`.
@@ -125,10 +126,7 @@ impl Simplify {
             warnings.extend(taken_back(&finished.steps));
         }
         let sizes = Pair { original: original.byte_size, candidate: encoded.len() as u64 };
-        if sizes.candidate > sizes.original {
-            let (from, to) = (bytes(sizes.original), bytes(sizes.candidate));
-            warnings.push(format!("the file grew from {from} to {to}"));
-        }
+        warnings.extend(grew(&sizes));
         let report = SimplificationReport {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),
@@ -176,16 +174,6 @@ fn pin(model: &mut Model, keep: &[String]) -> Vec<ValueId> {
     }
     pinned.iter().for_each(|&value| model.pin(value));
     pinned
-}
-
-fn taken_back(steps: &[Step]) -> Vec<String> {
-    let broken = steps.iter().filter_map(|step| match &step.outcome {
-        Some(Outcome::Broken(reason)) => {
-            Some(format!("pass {} was taken back: {reason}", step.name))
-        }
-        _ => None,
-    });
-    broken.collect()
 }
 
 fn fixed_dim(text: &str) -> Result<(String, usize), String> {

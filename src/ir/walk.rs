@@ -24,6 +24,19 @@ impl Model {
         self.graphs().flat_map(|g| self.nodes_of(g).map(|(id, _)| id)).collect()
     }
 
+    /// What a node and its bodies read, values of the bodies themselves among it.
+    pub fn reads(&self, node: NodeId) -> Vec<ValueId> {
+        let (mut values, mut pending) = (Vec::new(), vec![node]);
+        while let Some(node) = pending.pop() {
+            values.extend(self.node(node).inputs().iter().flatten());
+            for body in self.node(node).bodies() {
+                pending.extend(self.nodes_of(body).map(|(inner, _)| inner));
+                values.extend(self.graph(body).outputs().iter().map(|output| output.value));
+            }
+        }
+        values
+    }
+
     /// Number of node ids ever given out: the length of a table indexed by them.
     pub fn node_count(&self) -> usize {
         self.nodes.len()

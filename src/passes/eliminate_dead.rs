@@ -31,7 +31,10 @@ impl Pass for EliminateDead {
                 continue;
             }
             report.did(model.label(node), "removed: none of its outputs is used");
-            let freed: Vec<NodeId> = inputs_of(model, node);
+            // Removing a node may free the producers of what it and its bodies read.
+            let freed = model.reads(node);
+            let freed: Vec<NodeId> =
+                freed.into_iter().filter_map(|value| model.value(value).producer()).collect();
             model.remove_node(node);
             pending.extend(freed);
         }
@@ -50,20 +53,4 @@ impl Pass for EliminateDead {
 pub(super) fn is_dead(model: &Model, node: NodeId) -> bool {
     let mut outputs = model.node(node).outputs().iter().flatten().peekable();
     outputs.peek().is_some() && outputs.all(|&output| model.value(output).uses().is_empty())
-}
-
-/// The producers of what a node and its bodies read: removing it may free them.
-fn inputs_of(model: &Model, node: NodeId) -> Vec<NodeId> {
-    let mut producers = Vec::new();
-    let mut pending = vec![node];
-    while let Some(id) = pending.pop() {
-        let inputs = model.node(id).inputs().iter().flatten();
-        producers.extend(inputs.filter_map(|&value| model.value(value).producer()));
-        for body in model.node(id).bodies() {
-            pending.extend(model.nodes_of(body).map(|(inner, _)| inner));
-            let outputs = model.graph(body).outputs().iter();
-            producers.extend(outputs.filter_map(|o| model.value(o.value).producer()));
-        }
-    }
-    producers
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::analysis::Assume;
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
@@ -41,6 +42,12 @@ pub enum Outcome {
     Broken(String),
     /// The model cannot be run: why.
     NotExecuted(String),
+}
+
+/// What is known when a model is run on `inputs`.
+pub(super) fn assume(inputs: &[(String, Tensor)]) -> Assume {
+    let nothing = Assume { defaults: true, ..Assume::default() };
+    inputs.iter().fold(nothing, |assume, (name, tensor)| assume.input(name, tensor.dims()))
 }
 
 /// Outputs of the check runs; an error for inputs on which the model does not run.

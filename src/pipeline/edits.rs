@@ -36,7 +36,7 @@ impl<'a> Edits<'a> {
         let mut edits = Self { before, after, survives, varies, pairs: Vec::new() };
         edits.drop_reweighted();
         edits.look_into_bodies();
-        edits.pairs = edits.collect().into_iter().map(|(pair, _)| pair).collect();
+        edits.ask();
         edits
     }
 
@@ -50,8 +50,10 @@ impl<'a> Edits<'a> {
             differing.iter().flat_map(|(_, readers)| readers).copied().flatten().collect();
         let mut lost = Vec::new();
         for ((old, new), read_by) in differing {
-            let sources = self.sources(self.before, *old).chain(self.sources(self.after, *new));
-            if sources.into_iter().any(|node| readers.contains(&node)) {
+            let follows = |model, value| {
+                self.sources(model, value).iter().any(|source| readers.contains(source))
+            };
+            if follows(self.before, *old) || follows(self.after, *new) {
                 continue;
             }
             for reader in read_by {
@@ -61,23 +63,29 @@ impl<'a> Edits<'a> {
         }
         lost.iter().for_each(|node| self.survives[node.index()] = false);
         self.look_into_bodies();
-        self.pairs = self.collect().into_iter().map(|(pair, _)| pair).collect();
+        self.ask();
         !lost.is_empty()
     }
 
+    /// Notes the pairs that follow from what survives.
+    fn ask(&mut self) {
+        self.pairs = self.collect().into_iter().map(|(pair, _)| pair).collect();
+    }
+
     /// The surviving nodes that a value is made from by rewritten ones.
-    fn sources(&self, model: &Model, value: ValueId) -> std::vec::IntoIter<NodeId> {
+    fn sources(&self, model: &Model, value: ValueId) -> Vec<NodeId> {
         let (mut pending, mut seen, mut sources) = (vec![value], HashSet::new(), Vec::new());
         while let Some(value) = pending.pop() {
             let Some(node) = model.value(value).producer().filter(|&node| seen.insert(node)) else {
                 continue;
             };
-            match self.survives(owner(model, node)) {
-                true => sources.push(owner(model, node)),
-                false => pending.extend(reads(model, node)),
+            let outermost = owner(model, node);
+            match self.survives(outermost) {
+                true => sources.push(outermost),
+                false => pending.extend(model.reads(node)),
             }
         }
-        sources.into_iter()
+        sources
     }
 
     /// A node does not survive when another constant stands at an input.
@@ -211,7 +219,7 @@ fn varying(model: &Model) -> Vec<bool> {
         varies[id.index()] = matches!(value.def(), Def::Input { default: None });
     }
     for (id, node) in model.nodes_of(model.main()) {
-        if reads(model, id).iter().any(|value| varies[value.index()]) {
+        if model.reads(id).iter().any(|value| varies[value.index()]) {
             node.outputs().iter().flatten().for_each(|output| varies[output.index()] = true);
         }
     }
@@ -248,17 +256,4 @@ fn owner(model: &Model, mut node: NodeId) -> NodeId {
         node = parent;
     }
     node
-}
-
-/// What a node and its bodies read.
-pub(super) fn reads(model: &Model, node: NodeId) -> Vec<ValueId> {
-    let (mut values, mut pending) = (Vec::new(), vec![node]);
-    while let Some(node) = pending.pop() {
-        values.extend(model.node(node).inputs().iter().flatten());
-        for body in model.node(node).bodies() {
-            pending.extend(model.nodes_of(body).map(|(inner, _)| inner));
-            values.extend(model.graph(body).outputs().iter().map(|output| output.value));
-        }
-    }
-    values
 }

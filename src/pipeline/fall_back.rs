@@ -113,11 +113,17 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
     let names: Vec<String> = found.ranking.iter().map(|layer| layer.layer.clone()).collect();
     let worst = options.worst.min(names.len());
     let mut layers = FloatLayers { kept: names[..worst].to_vec(), stored: Vec::new() };
-    let spared = spared(&found.ranking, spare);
-    if !spared.is_empty() {
-        let sparing = FloatLayers { stored: spared, ..layers.clone() };
-        if trials.without(&sparing)?.sqnr_db >= whole.sqnr_db + GAIN_DB {
-            layers = sparing;
+    let mut best = match worst {
+        0 => whole,
+        _ => trials.without(&layers)?,
+    };
+    let mut stored = spared(&found.ranking, spare);
+    stored.retain(|name| !layers.kept.contains(name));
+    if !stored.is_empty() {
+        let sparing = FloatLayers { stored, ..layers.clone() };
+        let trial = trials.without(&sparing)?;
+        if trial.sqnr_db >= found.before_db + GAIN_DB {
+            (layers, best) = (sparing, trial);
         }
     }
     let asked = options.wanted != Wanted::default();
@@ -133,20 +139,21 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
         let stored = stored.filter(|name| !kept.contains(name)).cloned().collect();
         FloatLayers { kept: kept.to_vec(), stored }
     };
+    // All in float would keep every bound, and be of no use.
     let (mut low, mut high) = (worst, names.len());
-    if wanted == Wanted::default() {
-        high = worst;
-    }
-    while low < high {
+    let mut sufficient = None;
+    while low < high && !wanted.holds(&best) {
         let middle = low + (high - low) / 2;
-        match wanted.holds(&trials.without(&with(middle))?) {
-            true => high = middle,
-            false => low = middle + 1,
+        let layers = with(middle);
+        let trial = trials.without(&layers)?;
+        if wanted.holds(&trial) {
+            high = middle;
+            sufficient = Some((layers, trial));
+        } else {
+            low = middle + 1;
         }
     }
-    // All in float would keep every bound, and be of no use.
-    let layers = with(if high == names.len() { worst } else { high });
-    let best = trials.without(&layers)?;
+    let (layers, best) = sufficient.unwrap_or((layers, best));
     found.reached = options.wanted.holds(&best);
     found.after_db = best.sqnr_db;
     found.layers = layers;

@@ -8,14 +8,14 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::analysis::{Assume, Shapes, constant};
+use crate::analysis::{Shapes, constant};
 use crate::data::random_tensor;
 use crate::error::{Error, Result, err};
 use crate::exec::Runner;
 use crate::ir::{Def, Model, TensorType, ValueId};
 use crate::passes::Promise;
-use crate::pipeline::check::{Check, Inputs, Outcome, Outputs, differing, judge, ran};
-use crate::pipeline::edits::{Edits, reads};
+use crate::pipeline::check::{Check, Inputs, Outcome, Outputs, assume, differing, judge, ran};
+use crate::pipeline::edits::Edits;
 use crate::tensor::Tensor;
 
 /// Most elements of the random tensors of one run: 256 MB of `float`.
@@ -38,8 +38,7 @@ pub(super) fn check(check: &Check<'_>, promise: Promise, before: &Model, after: 
     let mut edits = Edits::between(before, after);
     let (mut parts, mut differing) = try_parts(check, promise, &edits);
     for _ in 0..WIDENINGS {
-        let broken = matches!(parts.outcome, Outcome::Broken(_));
-        if !broken || differing.is_empty() || !edits.widen(&differing) {
+        if differing.is_empty() || !edits.widen(&differing) {
             break;
         }
         let (wider, next) = try_parts(check, promise, &edits);
@@ -51,7 +50,7 @@ pub(super) fn check(check: &Check<'_>, promise: Promise, before: &Model, after: 
     parts
 }
 
-/// The outcome on these parts, and the pairs that differ by more than promised.
+/// The outcome on these parts, and, when it is broken, the pairs that differ by more than promised.
 fn try_parts(check: &Check<'_>, promise: Promise, edits: &Edits<'_>) -> (Parts, Vec<usize>) {
     let mut parts = Parts { outcome: Outcome::Kept(f64::INFINITY), executed: 0, nodes: 0 };
     if edits.pairs.is_empty() {
@@ -80,6 +79,9 @@ fn try_parts(check: &Check<'_>, promise: Promise, edits: &Edits<'_>) -> (Parts, 
         return (parts, Vec::new());
     }
     parts.outcome = judge(promise, &known, &found);
+    if !matches!(parts.outcome, Outcome::Broken(_)) {
+        return (parts, Vec::new());
+    }
     let differing = differing(promise, &known, &found);
     let differing = (0..names.len()).filter(|&i| differing.contains(&names[i])).collect();
     (parts, differing)
@@ -113,11 +115,7 @@ struct Ran {
 impl Run<'_> {
     /// An error when the part before the edits does not run.
     fn execute(&self) -> Result<Ran> {
-        let assume =
-            |assume: Assume, (name, tensor): &(String, Tensor)| assume.input(name, tensor.dims());
-        let assume =
-            self.inputs.iter().fold(Assume { defaults: true, ..Assume::default() }, assume);
-        let shapes = Shapes::infer(self.edits.before, &assume);
+        let shapes = Shapes::infer(self.edits.before, &assume(self.inputs));
         let (old, new): (Vec<_>, Vec<_>) = self.edits.pairs.iter().copied().unzip();
         let mut cuts = BTreeSet::new();
         self.cut(self.edits.before, &old, &shapes, &mut cuts);
@@ -152,7 +150,7 @@ impl Run<'_> {
                     cuts.insert(value);
                 }
                 Def::Output { node, .. } if constant(model, value).is_none() => {
-                    pending.extend(reads(model, node));
+                    pending.extend(model.reads(node));
                 }
                 _ => {}
             }

@@ -1,10 +1,10 @@
 //! Who says whether passes kept their promises: the whole model, or its rewritten parts.
 
-use crate::analysis::{Assume, Cost, Shapes};
+use crate::analysis::{Cost, Shapes};
 use crate::error::Error;
 use crate::ir::Model;
 use crate::passes::Promise;
-use crate::pipeline::check::{Check, Outcome, Outputs, judge, ran};
+use crate::pipeline::check::{Check, Outcome, Outputs, assume, judge, ran};
 use crate::pipeline::parts;
 use crate::pipeline::run::Finished;
 
@@ -93,11 +93,7 @@ fn cannot(error: &Error) -> How {
 
 /// Why it would take long to execute a model.
 fn too_large(check: &Check<'_>, model: &Model) -> Option<String> {
-    let extents = check.inputs.first().into_iter().flatten();
-    let assume = extents
-        .fold(Assume { defaults: true, ..Assume::default() }, |assume, (name, x)| {
-            assume.input(name, x.dims())
-        });
+    let assume = assume(check.inputs.first().map_or(&[], Vec::as_slice));
     let cost = Cost::of(model, &Shapes::infer(model, &assume));
     if cost.weight_bytes > WHOLE_BYTES {
         let (found, limit) = (cost.weight_bytes >> 20, WHOLE_BYTES >> 20);
