@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use onnxpress::analysis::{Assume, Cost, Shapes};
 use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statistics};
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
@@ -122,8 +123,10 @@ fn percentile(text: &str) -> Result<f64, String> {
 
 /// Runs of the calibration samples with which each pass is checked.
 pub const CHECK_RUNS: usize = 4;
-/// Most runs of the calibration samples on which the result is compared with the original.
-const DRIFT_RUNS: usize = 64;
+/// Fewest and most runs of the calibration samples on which the result is compared with the original.
+const DRIFT_RUNS: (usize, usize) = (8, 64);
+/// Multiply-accumulates of these runs: about 0.2 s on two cores.
+const DRIFT_WORK: u64 = 2_500_000_000;
 /// Why nothing is compared without samples.
 const NO_SAMPLES: &str =
     "no samples were given; exact and rounding passes were executed on seeded noise";
@@ -190,7 +193,8 @@ impl Quantize {
         let mut drift = sizes(&original, &result, encoded.len() as u64);
         match &samples {
             Some(samples) => {
-                let part = validate::Options { runs: Some(DRIFT_RUNS), ..Default::default() };
+                let runs = Some(drift_runs(&original.model));
+                let part = validate::Options { runs, ..Default::default() };
                 execute(&engine, &mut drift, &original.model, &result, samples, &part)?;
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
@@ -234,6 +238,13 @@ impl Quantize {
         }
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })
     }
+}
+
+/// How many runs are compared; `--test` compares all.
+fn drift_runs(model: &Model) -> usize {
+    let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+    let runs = usize::try_from(DRIFT_WORK / cost.macs.max(1)).unwrap_or(usize::MAX);
+    runs.clamp(DRIFT_RUNS.0, DRIFT_RUNS.1)
 }
 
 /// What the user must not overlook.

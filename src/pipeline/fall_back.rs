@@ -183,11 +183,11 @@ fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
     let alone = |i: usize| -> Result<Sensitivity> {
         let others = names.iter().enumerate().filter(|(j, _)| *j != i);
         let kept = others.map(|(_, name)| name.clone()).collect();
-        let trial = trials.without(&FloatLayers { kept, ..FloatLayers::default() })?;
+        let others = FloatLayers { kept, ..FloatLayers::default() };
         Ok(Sensitivity {
             layer: names[i].clone(),
             op: trials.prepared().node(layers[i]).op().to_owned(),
-            sqnr_db: trial.sqnr_db,
+            sqnr_db: trials.sqnr_without(&others)?,
             macs: shares[i].0,
             parameters: shares[i].1,
         })

@@ -2,6 +2,7 @@
 
 mod check;
 mod declare;
+mod downstream;
 mod edits;
 mod fall_back;
 mod fix;

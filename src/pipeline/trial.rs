@@ -2,11 +2,12 @@
 
 use crate::analysis::{Assume, Cost, Shapes, is_layer};
 use crate::data::Samples;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exec::{Engine, Runner};
 use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Pass};
 use crate::pipeline::check::Inputs;
+use crate::pipeline::downstream::Known;
 use crate::tensor::Tensor;
 use crate::validate::{Comparison, drift};
 
@@ -16,8 +17,11 @@ const HELD_OUT: usize = 4;
 const MOST: usize = 16;
 /// Fewest of them that say anything about the next sample.
 const FEWEST: usize = 4;
-/// Multiply-accumulates of all trials of all layers together: about 10 s on two cores.
+/// Most multiply-accumulates of trials of all layers together: about 5 s on two cores, as only what
+/// follows a layer is run.
 const WORK: u64 = 100_000_000_000;
+/// So many are spent in any case; more only for the fewest samples.
+const CHEAP_WORK: u64 = 10_000_000_000;
 
 /// Layers that compute with floats, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,8 +42,17 @@ pub struct Trials<'a> {
     quantizer: Quantizer<'a>,
     cx: &'a Context<'a>,
     inputs: Vec<Inputs>,
-    expected: Vec<Vec<(String, Tensor)>>,
-    affordable: bool,
+    known: Known<'a>,
+    affordable: Affordable,
+}
+
+/// What the size of the model leaves room for.
+#[derive(Debug, Clone, Copy)]
+struct Affordable {
+    /// Samples on which each layer is tried alone.
+    alone: usize,
+    /// Whether that takes seconds rather than minutes.
+    at_all: bool,
 }
 
 /// A quantized model and its outputs on held-out samples beside those of the original.
@@ -54,7 +67,7 @@ pub struct Trial {
 
 impl<'a> Trials<'a> {
     /// Trials of what `quantizer` makes of `prepared`, on the samples that calibration holds out:
-    /// up to 16, fewer for large models. [`Self::affordable`] says when even four would take long.
+    /// up to 16. [`Self::affordable`] says when trying layer by layer would take long.
     ///
     /// # Errors
     /// When the model cannot be run on the samples.
@@ -65,27 +78,16 @@ impl<'a> Trials<'a> {
         quantizer: Quantizer<'a>,
         cx: &'a Context<'a>,
     ) -> Result<Self> {
-        let affordable = affordable(prepared);
-        let number = affordable.clamp(FEWEST, MOST);
+        let affordable = Affordable::of(prepared);
         let mut chosen: Vec<usize> =
-            (0..samples.runs()).filter(|i| i % HELD_OUT == HELD_OUT - 1).take(number).collect();
+            (0..samples.runs()).filter(|i| i % HELD_OUT == HELD_OUT - 1).take(MOST).collect();
         if chosen.is_empty() {
-            chosen = (0..samples.runs().min(number)).collect();
+            chosen = (0..samples.runs().min(MOST)).collect();
         }
         let inputs: Vec<Inputs> =
             chosen.iter().map(|&i| Ok(samples.run(i)?.inputs)).collect::<Result<_>>()?;
-        let runner = Runner::new(engine, prepared, Vec::new());
-        let run = |inputs: &Inputs| Ok(runner.run(inputs)?.outputs);
-        let expected = inputs.iter().map(run).collect::<Result<_>>()?;
-        Ok(Self {
-            engine,
-            prepared,
-            quantizer,
-            cx,
-            inputs,
-            expected,
-            affordable: affordable >= FEWEST,
-        })
+        let known = Known::of(engine, prepared, &inputs)?;
+        Ok(Self { engine, prepared, quantizer, cx, inputs, known, affordable })
     }
 
     /// Quantizes all layers but some, and runs the result.
@@ -93,24 +95,43 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When a pass fails or the result cannot be run.
     pub fn without(&self, layers: &FloatLayers) -> Result<Trial> {
+        let model = self.quantized(layers)?;
+        let (sqnr_db, agreement) = self.judge(&model, &self.inputs)?;
+        Ok(Trial { model, sqnr_db, agreement })
+    }
+
+    /// Smallest signal-to-noise ratio of the outputs in decibel, with these layers in float, on as
+    /// many held-out samples as the size of the model allows. For when little is quantized: only what
+    /// follows is run.
+    ///
+    /// # Errors
+    /// When a pass fails or the result cannot be run.
+    pub fn sqnr_without(&self, layers: &FloatLayers) -> Result<f64> {
+        let inputs = &self.inputs[..self.inputs.len().min(self.affordable.alone)];
+        let (part, inputs) = self.known.changed(&self.quantized(layers)?, inputs)?;
+        Ok(self.judge(&part, &inputs)?.0)
+    }
+
+    /// Quantizes all layers but some.
+    fn quantized(&self, layers: &FloatLayers) -> Result<Model> {
         let mut model = self.prepared.clone();
         for pass in (self.quantizer)(layers) {
             pass.run(&mut model, self.cx)?;
         }
-        model.verify().map_err(Error::from)?;
-        self.judge(model)
+        Ok(model)
     }
 
-    /// Runs `model` on the held-out samples.
-    ///
-    /// # Errors
-    /// When it cannot be run.
-    pub fn judge(&self, model: Model) -> Result<Trial> {
-        let runner = Runner::new(self.engine, &model, Vec::new());
+    /// The ratio and the agreement of a model, or of a part of it with all outputs, with what the
+    /// prepared model computed in the same runs.
+    fn judge(&self, model: &Model, inputs: &[Inputs]) -> Result<(f64, f64)> {
+        let runner = Runner::new(self.engine, model, Vec::new());
         let mut whole: Option<Comparison> = None;
         let mut agreeing = 0usize;
-        for (inputs, expected) in self.inputs.iter().zip(&self.expected) {
+        for (inputs, expected) in inputs.iter().zip(&self.known.outputs) {
             let found = runner.run(inputs)?.outputs;
+            // Parts have other names for them.
+            let names = expected.iter().map(|(name, _)| name.clone());
+            let found: Vec<_> = names.zip(found.into_iter().map(|(_, tensor)| tensor)).collect();
             let part = drift(expected, &found, Tensor::len)?;
             whole = Some(match whole {
                 Some(whole) => whole.merge(part),
@@ -118,9 +139,8 @@ impl<'a> Trials<'a> {
             });
             agreeing += usize::from(same_classes(expected, &found));
         }
-        drop(runner);
         let sqnr_db = whole.map_or(f64::INFINITY, |whole| whole.worst_sqnr_db());
-        Ok(Trial { model, sqnr_db, agreement: agreeing as f64 / self.inputs.len().max(1) as f64 })
+        Ok((sqnr_db, agreeing as f64 / inputs.len().max(1) as f64))
     }
 
     /// The layers that `quantized` has quantized, in the order of the model.
@@ -146,7 +166,7 @@ impl<'a> Trials<'a> {
 
     /// Whether trying each layer by itself takes seconds rather than minutes.
     pub fn affordable(&self) -> bool {
-        self.affordable
+        self.affordable.at_all
     }
 
     /// The model before it is quantized.
@@ -164,11 +184,13 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// How many samples can be run for each layer.
-fn affordable(model: &Model) -> usize {
-    let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
-    let all = cost.macs.saturating_mul(cost.layers.len() as u64).max(1);
-    usize::try_from(WORK / all).unwrap_or(usize::MAX)
+impl Affordable {
+    fn of(model: &Model) -> Self {
+        let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+        let all = cost.macs.saturating_mul(cost.layers.len() as u64).max(1);
+        let samples = |work: u64| usize::try_from(work / all).unwrap_or(usize::MAX);
+        Self { alone: samples(CHEAP_WORK).clamp(FEWEST, MOST), at_all: samples(WORK) >= FEWEST }
+    }
 }
 
 /// Whether the largest element of each output stands where it stood.

@@ -18,7 +18,7 @@ pub struct Options {
     /// The output with the class scores; by default the first float output that has at least two
     /// elements for each sample.
     pub output: Option<String>,
-    /// Use only so many runs of the samples, from the first on; all by default.
+    /// Use only so many runs of the samples, spread over all; all by default.
     pub runs: Option<usize>,
 }
 
@@ -79,7 +79,7 @@ pub fn compare(
     let parts: Vec<Comparison> = (0..runs)
         .into_par_iter()
         .map(|i| {
-            let run = samples.run(i)?;
+            let run = samples.run(i * samples.runs() / runs)?;
             let before = a.run(&run.inputs).map_err(|error| error.at("original model"))?;
             let after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
             of_run(&run, samples, &before.outputs, &after.outputs, options)

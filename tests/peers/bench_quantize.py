@@ -46,8 +46,10 @@ def samples(name, count, folder):
         return path
     npz = np.load(path)
     key = next(key for key in ("x", "ids", "bytes") if key in npz)
-    part = os.path.join(folder, "part.npz")
-    np.savez(part, **{key: npz[key][:count]})
+    part, x = os.path.join(folder, "part.npz"), npz[key][:count]
+    if session(model_path(name)).get_inputs()[0].type == "tensor(float)" and x.dtype == np.uint8:
+        x = x.astype(np.float32) / 127.5 - 1
+    np.savez(part, **{key: x})
     return part
 
 

@@ -32,7 +32,9 @@ def main():
     }.get(name, CalibrationMethod.MinMax)
     import onnx
 
-    given = onnx.load(model, load_external_data=False).graph.input[0]
+    graph = onnx.load(model, load_external_data=False).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    given = next(given for given in graph.input if given.name not in weights)
     npz = np.load(calib)
     x = npz[next(key for key in ("x", "ids", "bytes") if key in npz)]
     with tempfile.TemporaryDirectory() as folder:
