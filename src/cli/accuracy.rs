@@ -1,7 +1,7 @@
 //! What may be done for accuracy.
 
 use clap::Args;
-use onnxpress::pipeline::{FallBackOptions, Wanted};
+use onnxpress::pipeline::{FallBackOptions, Rank, Wanted};
 
 use super::compare::{Bounds, share};
 
@@ -24,13 +24,18 @@ pub struct Accuracy {
 
 impl Accuracy {
     /// The options, with the bounds that the result is to keep: they are met by keeping layers in
-    /// float, the worst first.
-    pub fn options(&self, bounds: &Bounds) -> FallBackOptions {
+    /// float, the worst first. With `explain`, layers are ranked where that is quick.
+    pub fn options(&self, bounds: &Bounds, explain: bool) -> FallBackOptions {
+        let rank = match (self.sensitivity, explain) {
+            (true, _) => Rank::Always,
+            (false, true) => Rank::Affordable,
+            (false, false) => Rank::Needed,
+        };
         FallBackOptions {
             worst: self.keep_worst,
             wanted: Wanted { sqnr_db: bounds.min_sqnr, drop: bounds.max_drop },
             spare: self.spare,
-            rank: self.sensitivity,
+            rank,
         }
     }
 }

@@ -178,7 +178,8 @@ pub fn warn_random(data: Option<&Path>) {
 /// Runs of each model that are timed; the median is taken.
 const TIMED_RUNS: usize = 21;
 
-fn latency(engine: &dyn Engine, models: [&Model; 2], samples: &Samples) -> Result<Latency> {
+/// Median times of one run of two models, taken in turn.
+pub fn latency(engine: &dyn Engine, models: [&Model; 2], samples: &Samples) -> Result<Latency> {
     let inputs = samples.run(0)?.inputs;
     let runners = models.map(|model| Runner::new(engine, model, Vec::new()));
     let mut times = [Vec::new(), Vec::new()];

@@ -11,16 +11,17 @@ use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Note, quantize_interface};
 use onnxpress::pipeline::{
-    self, Check, FallBack, Finished, FloatLayers, Outcome, QuantizeOptions, Remembered, Step,
-    Trials, When,
+    self, Check, FallBack, Finished, FloatLayers, Outcome, QuantizeOptions, QuantizedLayer,
+    Remembered, Step, Trials, When,
 };
 use onnxpress::report::{
-    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, StepReport, decibel,
+    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, QuantizedLayerReport, StepReport,
+    decibel,
 };
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::accuracy::Accuracy;
-use super::compare::{Bounds, execute, sizes, warn_random};
+use super::compare::{Bounds, execute, latency, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantization::Quantization;
@@ -65,8 +66,9 @@ pub struct Quantize {
     /// The share of the elements, in percent, that the percentile keeps.
     #[arg(long, value_name = "P", value_parser = percentile, default_value_t = Method::default().percentile)]
     percentile: f64,
-    /// Show the range of each activation: seen, used, by which calibrator, what it clips, and the
-    /// signal-to-noise ratio to be expected.
+    /// Show for each layer the range of its input, by which calibrator, the share that it clips, the
+    /// signal-to-noise ratio of the outputs when it alone is quantized and that of its own output with
+    /// what the layers before it bring; and for each activation what was seen and what is expected.
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
@@ -88,6 +90,9 @@ pub struct Quantize {
     bounds: Bounds,
     #[command(flatten)]
     accuracy: Accuracy,
+    /// Measure the time of one run of both models in the engine; other runtimes differ.
+    #[arg(long)]
+    latency: bool,
     /// Show every edit, and every refusal with its reason.
     #[arg(short, long)]
     verbose: bool,
@@ -173,7 +178,8 @@ impl Quantize {
         let check = self.check(&engine, real, &original.model)?;
         let model = original.model.clone();
         let judged = Judged { check: &check, samples: samples.as_ref(), real: real.is_some() };
-        let (mut finished, fall_back) = self.edit(model, &options, &cx, &judged)?;
+        let Edited { mut finished, fall_back, layers } =
+            self.edit(model, &options, &cx, &judged)?;
         let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let result = match &encoded.data {
@@ -196,10 +202,18 @@ impl Quantize {
                 let runs = Some(drift_runs(&original.model));
                 let part = validate::Options { runs, ..Default::default() };
                 execute(&engine, &mut drift, &original.model, &result, samples, &part)?;
+                if self.latency && drift.not_validated.is_none() {
+                    let models = [&original.model, &result];
+                    drift.latency_ms = Some(latency(&engine, models, samples)?);
+                }
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }
-        let choices = || fit.choices().iter().map(ChoiceReport::new).collect();
+        let choices: Vec<_> = fit.choices().iter().map(ChoiceReport::new).collect();
+        let layer = |(layer, here): &(QuantizedLayer, Option<f64>)| {
+            QuantizedLayerReport::new(layer, *here, &fall_back, &choices)
+        };
+        let layers = self.explain.then(|| layers.iter().map(layer).collect());
         let mut warnings = warnings(&finished.steps, &drift);
         warnings.extend(refused);
         warnings.extend(
@@ -213,7 +227,8 @@ impl Quantize {
             passes: finished.steps.iter().map(StepReport::new).collect(),
             fall_back: FallBackReport::new(&fall_back)
                 .map(|report| FallBackReport { verbose: self.accuracy.sensitivity, ..report }),
-            calibration: self.explain.then(choices),
+            layers,
+            calibration: self.explain.then_some(choices),
             warnings,
             interface,
             drift,
@@ -314,32 +329,45 @@ impl Quantize {
         options: &QuantizeOptions,
         cx: &Context<'_>,
         judged: &Judged<'_>,
-    ) -> Result<(Finished, FallBack)> {
+    ) -> Result<Edited> {
         let check = judged.check;
         let passes = pipeline::prepare(options);
-        let prepared = pipeline::settle(model, &passes, cx, Some(check), When::AtEnd)?;
+        let mut prepared = pipeline::settle(model, &passes, cx, Some(check), When::AtEnd)?;
+        let steps = std::mem::take(&mut prepared.steps);
         let quantizer = |layers: &FloatLayers| {
             let mut options = options.clone();
             options.quantization.keep.extend(layers.kept.iter().cloned());
             options.quantization.stored.extend(layers.stored.iter().cloned());
             pipeline::quantize(&options)
         };
-        let wanted = self.accuracy.options(&self.bounds);
-        let tried = judged.samples.map(|samples| {
-            let trials = Trials::new(check.engine, &prepared.model, samples, &quantizer, cx)?;
-            pipeline::fall_back(&trials, &wanted)
+        let wanted = self.accuracy.options(&self.bounds, self.explain);
+        let trials = judged
+            .samples
+            .map(|samples| Trials::new(check.engine, &prepared.model, samples, &quantizer, cx))
+            .transpose();
+        let tried = trials.as_ref().map(|trials| {
+            let trials = trials.as_ref();
+            trials.map_or(Ok(FallBack::default()), |trials| pipeline::fall_back(trials, &wanted))
         });
         let fall_back = match tried {
-            Some(Ok(found)) => found,
+            Ok(Ok(found)) => found,
             // Whatever is wrong, the run below says it better.
-            Some(Err(error)) => FallBack { failed: Some(error.to_string()), ..FallBack::default() },
-            None => FallBack::default(),
+            Ok(Err(error)) => FallBack { failed: Some(error.to_string()), ..FallBack::default() },
+            Err(error) => FallBack { failed: Some(error.to_string()), ..FallBack::default() },
         };
         let passes = quantizer(&fall_back.layers);
-        let mut finished =
-            pipeline::run(prepared.model, &passes, cx, judged.real.then_some(check))?;
-        finished.steps.splice(0..0, prepared.steps);
-        Ok((finished, fall_back))
+        let model = prepared.model.clone();
+        let mut finished = pipeline::run(model, &passes, cx, judged.real.then_some(check))?;
+        finished.steps.splice(0..0, steps);
+        let mut layers = Vec::new();
+        if self.explain {
+            let found = pipeline::quantized_layers(&prepared.model, &finished.model);
+            let trials = trials.ok().flatten();
+            let seen = trials.and_then(|trials| trials.accumulated(&finished.model, &found).ok());
+            let seen = seen.unwrap_or_else(|| vec![None; found.len()]);
+            layers.extend(found.into_iter().zip(seen));
+        }
+        Ok(Edited { finished, fall_back, layers })
     }
 
     fn options(&self) -> Result<QuantizeOptions> {
@@ -350,6 +378,15 @@ impl Quantize {
             fold: self.fold.options(Growth::default()),
         })
     }
+}
+
+/// What became of the model.
+struct Edited {
+    finished: Finished,
+    fall_back: FallBack,
+    /// The layers that were quantized, with the ratio that the output of each keeps, when the table of
+    /// layers was asked for.
+    layers: Vec<(QuantizedLayer, Option<f64>)>,
 }
 
 /// What passes are judged with.

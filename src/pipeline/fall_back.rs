@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use crate::analysis::{Assume, Cost, Shapes};
 use crate::error::Result;
-use crate::ir::{Model, NodeId};
+use crate::ir::Model;
+use crate::pipeline::layers::{QuantizedLayer, quantized_layers};
 use crate::pipeline::trial::{FloatLayers, Trial, Trials};
 
 /// What quantizing one layer alone does to the outputs.
@@ -57,8 +58,20 @@ pub struct FallBackOptions {
     /// Layers that bring much noise and have little of the work compute with floats, with weights
     /// stored as integers: this share of the multiply-accumulates at most.
     pub spare: f64,
-    /// Rank the layers even when nothing else asks for it.
-    pub rank: bool,
+    /// Whether layers are ranked when nothing else asks for it.
+    pub rank: Rank,
+}
+
+/// Whether layers are ranked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rank {
+    /// Only when that decides which stay in float.
+    #[default]
+    Needed,
+    /// Where it takes seconds rather than minutes.
+    Affordable,
+    /// In any case.
+    Always,
 }
 
 /// Layers that stay in float, and why.
@@ -103,7 +116,12 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
     let spare = if trials.affordable() { options.spare } else { 0.0 };
     let poor = trials.affordable() && whole.sqnr_db < POOR_DB;
     let enough = options.worst == 0 && spare <= 0.0 && found.reached && !poor;
-    if enough && !options.rank {
+    let rank = match options.rank {
+        Rank::Needed => false,
+        Rank::Affordable => trials.affordable(),
+        Rank::Always => true,
+    };
+    if enough && !rank {
         return Ok(found);
     }
     found.ranking = ranking(trials, &whole.model)?;
@@ -177,16 +195,15 @@ fn spared(ranking: &[Sensitivity], share: f64) -> Vec<String> {
 
 /// All layers, the most sensitive first; layers of equal ratios in the order of the model.
 fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
-    let layers = trials.layers(quantized);
+    let layers = quantized_layers(trials.prepared(), quantized);
     let shares = shares(trials.prepared(), &layers);
-    let names: Vec<String> = layers.iter().map(|&layer| trials.name(layer)).collect();
     let alone = |i: usize| -> Result<Sensitivity> {
-        let others = names.iter().enumerate().filter(|(j, _)| *j != i);
-        let kept = others.map(|(_, name)| name.clone()).collect();
+        let others = layers.iter().enumerate().filter(|(j, _)| *j != i);
+        let kept = others.map(|(_, layer)| layer.name.clone()).collect();
         let others = FloatLayers { kept, ..FloatLayers::default() };
         Ok(Sensitivity {
-            layer: names[i].clone(),
-            op: trials.prepared().node(layers[i]).op().to_owned(),
+            layer: layers[i].name.clone(),
+            op: layers[i].op.clone(),
             sqnr_db: trials.sqnr_without(&others)?,
             macs: shares[i].0,
             parameters: shares[i].1,
@@ -199,11 +216,10 @@ fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
 }
 
 /// The shares of each layer in multiply-accumulates and parameters.
-fn shares(model: &Model, layers: &[NodeId]) -> Vec<(f64, f64)> {
+fn shares(model: &Model, layers: &[QuantizedLayer]) -> Vec<(f64, f64)> {
     let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
-    let find = |id: &NodeId| cost.layers.iter().find(|layer| layer.node == *id);
-    let of = |id: &NodeId| {
-        let layer = find(id);
+    let of = |wanted: &QuantizedLayer| {
+        let layer = cost.layers.iter().find(|layer| layer.node == wanted.node);
         let macs = layer.and_then(|layer| layer.macs).unwrap_or(0);
         (macs as f64, layer.map_or(0, |layer| layer.parameters) as f64)
     };

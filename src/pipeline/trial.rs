@@ -1,10 +1,10 @@
 //! Tries on held-out samples how good a quantized model is, before anybody sees it.
 
-use crate::analysis::{Assume, Cost, Shapes, is_layer};
+use crate::analysis::{Assume, Cost, Shapes};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
-use crate::ir::{Model, NodeId};
+use crate::ir::Model;
 use crate::passes::{Context, Pass};
 use crate::pipeline::check::Inputs;
 use crate::pipeline::downstream::Known;
@@ -143,27 +143,6 @@ impl<'a> Trials<'a> {
         Ok((sqnr_db, agreeing as f64 / inputs.len().max(1) as f64))
     }
 
-    /// The layers that `quantized` has quantized, in the order of the model.
-    pub fn layers(&self, quantized: &Model) -> Vec<NodeId> {
-        let reads_quantized = |model: &Model, node: NodeId| {
-            let inputs = model.node(node).inputs().iter().flatten();
-            inputs.into_iter().any(|&value| {
-                let producer = model.value(value).producer();
-                producer.is_some_and(|producer| model.node(producer).is("DequantizeLinear"))
-            })
-        };
-        let nodes = self.prepared.nodes_of(self.prepared.main());
-        nodes
-            .filter(|(id, node)| {
-                is_layer(node)
-                    && quantized.is_live(*id)
-                    && reads_quantized(quantized, *id)
-                    && !reads_quantized(self.prepared, *id)
-            })
-            .map(|(id, _)| id)
-            .collect()
-    }
-
     /// Whether trying each layer by itself takes seconds rather than minutes.
     pub fn affordable(&self) -> bool {
         self.affordable.at_all
@@ -174,13 +153,14 @@ impl<'a> Trials<'a> {
         self.prepared
     }
 
-    /// What a layer is called: the name of the node, or of its first output.
-    pub fn name(&self, node: NodeId) -> String {
-        let entry = self.prepared.node(node);
-        match (entry.name(), entry.output(0)) {
-            ("", Some(output)) => self.prepared.value(output).name().to_owned(),
-            (name, _) => name.to_owned(),
-        }
+    /// What the samples are run with.
+    pub(super) fn engine(&self) -> &'a dyn Engine {
+        self.engine
+    }
+
+    /// The inputs of the runs.
+    pub(super) fn inputs(&self) -> &[Inputs] {
+        &self.inputs
     }
 }
 

@@ -51,10 +51,6 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, choices: &[ChoiceReport]) -> fmt
     let [seen, range, by, clipped, expected] = columns;
     writeln!(f, "activations\n  {seen:<24}{range:<24}{by:<14}{clipped:>9}{expected:>10}")?;
     for choice in choices {
-        let span = |low: Option<f64>, high: Option<f64>| match (low, high) {
-            (Some(low), Some(high)) => format!("{} .. {}", short(low), short(high)),
-            _ => "not finite".to_owned(),
-        };
         let (seen, range) = (span(choice.min, choice.max), span(choice.from, choice.to));
         let clipped = choice.clipped_share.map_or("-".to_owned(), percent);
         let expected = choice.expected_sqnr_db.map_or("-".to_owned(), decibel);
@@ -62,6 +58,14 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, choices: &[ChoiceReport]) -> fmt
         writeln!(f, "  {seen:<24}{range:<24}{by:<14}{clipped:>9}{expected:>10}  `{value}`")?;
     }
     Ok(())
+}
+
+/// An interval.
+pub(super) fn span(low: Option<f64>, high: Option<f64>) -> String {
+    match (low, high) {
+        (Some(low), Some(high)) => format!("{} .. {}", short(low), short(high)),
+        _ => "not finite".to_owned(),
+    }
 }
 
 /// Five significant digits.

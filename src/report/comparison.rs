@@ -86,6 +86,20 @@ pub struct Latency {
     pub engine: String,
 }
 
+/// Ratios this close to 1 are within what measurements vary.
+const SAME_TIME: f64 = 0.05;
+
+impl Latency {
+    /// Whether the candidate is faster, and how much.
+    pub fn in_words(&self) -> String {
+        match self.ratio {
+            ratio if ratio > 1.0 + SAME_TIME => format!("SLOWER, {ratio:.2} times the time"),
+            ratio if ratio < 1.0 - SAME_TIME => format!("faster, {ratio:.2} of the time"),
+            ratio => format!("no difference, {ratio:.2} of the time"),
+        }
+    }
+}
+
 impl ComparisonReport {
     /// Fills in what execution measured.
     pub fn measured(&mut self, comparison: &Comparison) {
@@ -186,8 +200,11 @@ impl fmt::Display for ComparisonReport {
         if let Some(latency) = &self.latency_ms {
             writeln!(
                 f,
-                "latency     {:.3} ms -> {:.3} ms ({:.2} times, in {})",
-                latency.original, latency.candidate, latency.ratio, latency.engine
+                "latency     {:.3} ms -> {:.3} ms in {}: {}",
+                latency.original,
+                latency.candidate,
+                latency.engine,
+                latency.in_words()
             )?;
         }
         for missed in &self.missed {

@@ -6,6 +6,7 @@ mod compression;
 mod diff;
 mod fall_back;
 mod inspection;
+mod layers;
 mod simplification;
 mod text;
 
@@ -15,5 +16,6 @@ pub use compression::{CompressionReport, IntegerPort, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};
 pub use fall_back::{FallBackReport, Layer};
 pub use inspection::{InspectionReport, LayerReport, PortReport};
+pub use layers::QuantizedLayerReport;
 pub use simplification::{Broken, Parts, SimplificationReport};
 pub use text::{bytes, decibel, grouped, percent};

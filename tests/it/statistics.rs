@@ -278,10 +278,11 @@ fn statistics_of_another_model_are_refused() {
 }
 
 #[test]
-fn explain_shows_each_activation() {
+fn explain_shows_each_layer_and_each_activation() {
     let folder = tempdir().unwrap();
     let line = format!("quantize {DIGITS} --explain -o TMP/a.onnx");
     let ran = shell(&line, folder.path());
+    assert!(ok(&ran).contains("\nlayers\n  range of the input"), "{}", ok(&ran));
     let table = ok(&ran).split("activations\n").nth(1).expect("a table");
     let table = table.split("on the calibration").next().unwrap();
     assert!(table.lines().count() > 9 && table.contains("`input`"), "{table}");
@@ -296,6 +297,15 @@ fn explain_shows_each_activation() {
         assert!(number("expected_sqnr_db") > 20.0 && number("clipped_share") < 0.02, "{row}");
         assert!(row["calibrator"].as_str().is_some_and(|name| name.parse::<Calibrator>().is_ok()));
     }
+    let layers = report["layers"].as_array().expect("layers");
+    assert!(layers.len() > 3);
+    for layer in layers {
+        let ratio = |field: &str| layer[field].as_f64().unwrap_or_else(|| panic!("{field}: {layer}"));
+        assert!(ratio("alone_db") > 20.0 && ratio("accumulated_db") > 20.0, "{layer}");
+        assert!(layer["input"]["value"].is_string() && layer["methods"].is_array(), "{layer}");
+    }
+    let accumulated = |i: usize| layers[i]["accumulated_db"].as_f64();
+    assert!(accumulated(0) > accumulated(layers.len() - 1), "noise adds up: {layers:?}");
     let plain = shell(&format!("quantize {DIGITS} -o TMP/b.onnx --json"), folder.path());
     assert!(!ok(&plain).contains("\"calibration\""), "only when asked for");
 }

@@ -1,0 +1,123 @@
+//! The layers that quantization has changed, and how far their outputs are from what they were.
+
+use crate::analysis::is_layer;
+use crate::error::Result;
+use crate::exec::{Observation, Observe, Runner, Tap};
+use crate::ir::{Model, NodeId, ValueId};
+use crate::math::Distance;
+use crate::pipeline::trial::Trials;
+
+/// A layer that was quantized, or whose weights were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuantizedLayer {
+    /// The node, in both models.
+    pub node: NodeId,
+    /// Node name, or that of its first output.
+    pub name: String,
+    /// Operator.
+    pub op: String,
+    /// The value that it reads as integers, and those it is made of by operators that only move or cut
+    /// off elements, so that one of them has the range; empty when it computes with floats.
+    pub inputs: Vec<String>,
+}
+
+/// The layers of `prepared` that `quantized`, made of it, has quantized, in the order of the model.
+pub fn quantized_layers(prepared: &Model, quantized: &Model) -> Vec<QuantizedLayer> {
+    let reads_integers = |model: &Model, node: NodeId| {
+        model.node(node).inputs().iter().flatten().any(|&value| dequantizer(model, value).is_some())
+    };
+    let nodes = prepared.nodes_of(prepared.main());
+    let layers = nodes.filter(|(id, node)| {
+        is_layer(node)
+            && quantized.is_live(*id)
+            && reads_integers(quantized, *id)
+            && !reads_integers(prepared, *id)
+    });
+    layers
+        .map(|(node, entry)| QuantizedLayer {
+            node,
+            name: name(prepared, node),
+            op: entry.op().to_owned(),
+            inputs: inputs(prepared, quantized, node),
+        })
+        .collect()
+}
+
+/// What a layer is called: the name of the node, or of its first output.
+fn name(model: &Model, node: NodeId) -> String {
+    let entry = model.node(node);
+    match (entry.name(), entry.output(0)) {
+        ("", Some(output)) => model.value(output).name().to_owned(),
+        (name, _) => name.to_owned(),
+    }
+}
+
+fn dequantizer(model: &Model, value: ValueId) -> Option<NodeId> {
+    model.value(value).producer().filter(|&node| model.node(node).is("DequantizeLinear"))
+}
+
+/// The first value that `quantized` reads as integers in the place of floats, and what it is made of by
+/// single nodes that are no layers.
+fn inputs(prepared: &Model, quantized: &Model, layer: NodeId) -> Vec<String> {
+    let given = prepared.node(layer).inputs().iter().zip(quantized.node(layer).inputs());
+    let mut integers = given.filter_map(|(&before, &after)| {
+        let dequantizer = dequantizer(quantized, after?)?;
+        let integers = quantized.node(dequantizer).input(0)?;
+        quantized.value(integers).producer().and(before)
+    });
+    let mut next = integers.next();
+    let mut names = Vec::new();
+    while let Some(value) = next {
+        names.push(prepared.value(value).name().to_owned());
+        let producer = prepared.value(value).producer();
+        let producer = producer.map(|producer| prepared.node(producer));
+        next = producer.filter(|producer| !is_layer(producer)).and_then(|node| node.input(0));
+    }
+    names
+}
+
+impl Trials<'_> {
+    /// Signal-to-noise ratio of the output of each layer in `quantized`, beside the same value of the
+    /// prepared model, over the samples held out, in decibel. `None` for what an engine cannot see.
+    ///
+    /// # Errors
+    /// When one of the models cannot be run.
+    pub fn accumulated(
+        &self,
+        quantized: &Model,
+        layers: &[QuantizedLayer],
+    ) -> Result<Vec<Option<f64>>> {
+        let output = |layer: &QuantizedLayer| {
+            let output = self.prepared().node(layer.node).output(0)?;
+            let seen = quantized.is_live_value(output);
+            seen.then(|| self.prepared().value(output).name().to_owned())
+        };
+        let outputs: Vec<Option<String>> = layers.iter().map(output).collect();
+        let tap = |value: &String| Tap { value: value.clone(), observe: Observe::Value };
+        let taps: Vec<Tap> = outputs.iter().flatten().map(tap).collect();
+        let before = Runner::new(self.engine(), self.prepared(), taps.clone());
+        let after = Runner::new(self.engine(), quantized, taps.clone());
+        let mut distances: Vec<Option<Distance>> = vec![None; taps.len()];
+        for inputs in self.inputs() {
+            let pairs = before.run(inputs)?.observed.into_iter().zip(after.run(inputs)?.observed);
+            for (distance, pair) in distances.iter_mut().zip(pairs) {
+                let (Some(Observation::Value(a)), Some(Observation::Value(b))) = pair else {
+                    continue;
+                };
+                if a.dims() != b.dims() {
+                    continue;
+                }
+                let found = Distance::between(&a.to_f32()?, &b.to_f32()?);
+                *distance = Some(match distance.take() {
+                    Some(sum) => sum.merge(found),
+                    None => found,
+                });
+            }
+        }
+        let mut distances = distances.into_iter();
+        let ratio = |output: &Option<String>| {
+            output.as_ref().and_then(|_| distances.next().flatten()).map(|d| d.sqnr_db())
+        };
+        Ok(outputs.iter().map(ratio).collect())
+    }
+}
