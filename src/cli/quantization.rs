@@ -1,7 +1,7 @@
 //! What becomes integers, and of which type.
 
 use clap::{Args, ValueEnum};
-use onnxpress::passes::{Existing, Format, Granularity, QuantizeStatic, Target};
+use onnxpress::passes::{ConvertQoperator, Existing, Format, Granularity, QuantizeStatic, Target};
 use onnxpress::tensor::DType;
 use onnxpress::{Error, ErrorKind, Result};
 
@@ -51,6 +51,10 @@ pub struct Quantization {
     /// Make float inputs and outputs of the model integers; scales and zero points are reported.
     #[arg(long, help_heading = HEADING)]
     pub quantize_io: bool,
+    /// Write operators on integers (QLinearConv, QLinearMatMul, ...) instead of QuantizeLinear and
+    /// DequantizeLinear around float ones, for targets ort, tract and portable.
+    #[arg(long, help_heading = HEADING)]
+    qoperator: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -105,6 +109,26 @@ fn granularity(text: &str) -> std::result::Result<Granularity, String> {
 }
 
 impl Quantization {
+    /// The pass that writes operators on integers, when it is wanted.
+    ///
+    /// # Errors
+    /// When the target does not read them.
+    pub fn qoperator(&self) -> Result<Option<ConvertQoperator>> {
+        let Named(target) = self.target;
+        match target.qoperator() {
+            _ if !self.qoperator => Ok(None),
+            Some(pass) => Ok(Some(pass)),
+            None => {
+                let text = format!(
+                    "{} reads QuantizeLinear and DequantizeLinear, no operators on integers; leave \
+                     out --qoperator",
+                    target.name()
+                );
+                Err(Error::new(ErrorKind::Usage, text))
+            }
+        }
+    }
+
     /// The pass with these options.
     ///
     /// # Errors

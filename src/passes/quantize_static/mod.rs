@@ -16,6 +16,7 @@ mod weights;
 
 pub use format::Format;
 pub use interface::{Port, quantize_interface};
+pub(in crate::passes) use table::clipped_to;
 pub use target::Target;
 
 use crate::error::{Result, err};

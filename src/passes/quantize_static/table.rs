@@ -156,7 +156,7 @@ pub(super) fn is_clipping(model: &Model, node: NodeId) -> bool {
 }
 
 /// The bounds of a Relu or Clip whose bounds are constants.
-pub(super) fn clipped_to(model: &Model, node: NodeId) -> Option<(f32, f32)> {
+pub(in crate::passes) fn clipped_to(model: &Model, node: NodeId) -> Option<(f32, f32)> {
     let node = model.node(node);
     if node.is("Relu") {
         return Some((0.0, f32::INFINITY));

@@ -1,5 +1,6 @@
 //! What runtimes want quantized, as data.
 
+use crate::passes::ConvertQoperator;
 use crate::passes::quantize_static::Format;
 use crate::tensor::DType;
 
@@ -49,6 +50,9 @@ pub(super) struct Rules {
     pub bias: bool,
     /// Of an addition that is fused into the Conv before it, the other summand is quantized.
     pub residual: bool,
+    /// The operators on integers that it reads; nothing for those that want QuantizeLinear and
+    /// DequantizeLinear.
+    pub qoperator: Option<ConvertQoperator>,
 }
 
 impl Target {
@@ -59,6 +63,11 @@ impl Target {
     /// Name on the command line.
     pub fn name(self) -> &'static str {
         self.rules().name
+    }
+
+    /// The pass that writes operators on integers for it; nothing when it does not read them.
+    pub fn qoperator(self) -> Option<ConvertQoperator> {
+        self.rules().qoperator
     }
 
     pub(super) fn rules(self) -> &'static Rules {
@@ -124,6 +133,7 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: true,
         residual: false,
+        qoperator: Some(ConvertQoperator { microsoft: true }),
     },
     Rules {
         target: Target::TensorRt,
@@ -140,6 +150,7 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: false,
         residual: true,
+        qoperator: None,
     },
     Rules {
         target: Target::OpenVino,
@@ -156,6 +167,7 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: false,
         residual: false,
+        qoperator: None,
     },
     Rules {
         target: Target::Qnn,
@@ -228,6 +240,7 @@ const RULES: &[Rules] = &[
         ],
         bias: true,
         residual: false,
+        qoperator: None,
     },
     Rules {
         target: Target::Tract,
@@ -244,6 +257,7 @@ const RULES: &[Rules] = &[
         moving: &[],
         bias: true,
         residual: false,
+        qoperator: Some(ConvertQoperator { microsoft: false }),
     },
     Rules {
         target: Target::Portable,
@@ -260,5 +274,6 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: true,
         residual: false,
+        qoperator: Some(ConvertQoperator { microsoft: false }),
     },
 ];
