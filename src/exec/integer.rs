@@ -3,14 +3,19 @@
 
 use crate::analysis::constant;
 use crate::ir::ops::{BiasType, IntegerForm, MICROSOFT, Output};
-use crate::ir::{At, Attribute, Model, NewNode, NodeId, ValueId};
+use crate::ir::{At, Attribute, Model, NewNode, Node, NodeId, ValueId};
 use crate::tensor::Tensor;
+
+/// Whether [`spell_out`] knows the operator.
+pub(super) fn is_spelled_out(node: &Node) -> bool {
+    IntegerForm::of(node).is_some() && node.domain() == MICROSOFT
+}
 
 /// Puts the float operator with its conversions in the place of an operator of com.microsoft.
 /// Leaves a node alone that is none of these, or has no weights of constant extents.
 pub(super) fn spell_out(view: &mut Model, id: NodeId) {
     let node = view.node(id);
-    let Some(form) = IntegerForm::of(node).filter(|_| node.domain() == MICROSOFT) else { return };
+    let Some(form) = IntegerForm::of(node).filter(|_| is_spelled_out(node)) else { return };
     let Some(y) = node.only_output() else { return };
     if node.attr_int("channels_last").unwrap_or(0) != 0 {
         return;

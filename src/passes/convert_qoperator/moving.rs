@@ -120,8 +120,8 @@ fn moved(site: &Site<'_>, between: &Between) -> Result<Plan, String> {
         return Err("interpolates between integers".into());
     }
     let grid = &between.read[0].1;
-    // Below 8 bits operators differ in what they take.
-    if grid.dtype.bits() < 8 {
+    // Operators differ in what other types they take.
+    if !matches!(grid.dtype, DType::Int8 | DType::Uint8) {
         return Err(format!("{} is not known to take {}", node.op(), grid.dtype));
     }
     let mut inputs: Vec<Input> =

@@ -194,3 +194,17 @@ pub(super) fn weight_axes(
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operator_has_a_case() {
+        let cases = include_str!("../../../tests/passes/quantize-static.md");
+        let has =
+            |op: &str| [" (", " <"].iter().any(|behind| cases.contains(&format!("= {op}{behind}")));
+        let missing: Vec<&str> = TABLE.iter().map(|row| row.op).filter(|op| !has(op)).collect();
+        assert!(missing.is_empty(), "tests/passes/quantize-static.md has no case of {missing:?}");
+    }
+}

@@ -53,6 +53,10 @@ pub(super) struct Rules {
     /// The operators on integers that it reads; nothing for those that want QuantizeLinear and
     /// DequantizeLinear.
     pub qoperator: Option<ConvertQoperator>,
+    /// 8-bit floats that it reads as weights.
+    pub float8_weights: &'static [DType],
+    /// 8-bit floats that it reads as activations.
+    pub float8_activations: &'static [DType],
 }
 
 impl Target {
@@ -79,6 +83,9 @@ impl Target {
 const UINT8: Format = Format::asymmetric(DType::Uint8);
 /// Symmetric int8.
 const INT8: Format = Format::symmetric(DType::Int8);
+
+/// Both formats of the OCP specification.
+const FLOAT8: &[DType] = &[DType::Float8E4M3FN, DType::Float8E5M2];
 
 const LAYERS: &[&str] = &["Conv", "Gemm", "MatMul"];
 const RECURRENT: &[&str] = &["GRU", "Gather", "LSTM", "RNN"];
@@ -134,6 +141,9 @@ const RULES: &[Rules] = &[
         bias: true,
         residual: false,
         qoperator: Some(ConvertQoperator { microsoft: true }),
+        float8_weights: FLOAT8,
+        // Its optimizer makes QLinearConv of them, which has no kernel for 8-bit floats.
+        float8_activations: &[],
     },
     Rules {
         target: Target::TensorRt,
@@ -151,6 +161,8 @@ const RULES: &[Rules] = &[
         bias: false,
         residual: true,
         qoperator: None,
+        float8_weights: &[DType::Float8E4M3FN],
+        float8_activations: &[DType::Float8E4M3FN],
     },
     Rules {
         target: Target::OpenVino,
@@ -168,6 +180,8 @@ const RULES: &[Rules] = &[
         bias: false,
         residual: false,
         qoperator: None,
+        float8_weights: FLOAT8,
+        float8_activations: FLOAT8,
     },
     Rules {
         target: Target::Qnn,
@@ -241,6 +255,8 @@ const RULES: &[Rules] = &[
         bias: true,
         residual: false,
         qoperator: None,
+        float8_weights: &[],
+        float8_activations: &[],
     },
     Rules {
         target: Target::Tract,
@@ -258,6 +274,8 @@ const RULES: &[Rules] = &[
         bias: true,
         residual: false,
         qoperator: Some(ConvertQoperator { microsoft: false }),
+        float8_weights: &[],
+        float8_activations: &[],
     },
     Rules {
         target: Target::Portable,
@@ -275,5 +293,7 @@ const RULES: &[Rules] = &[
         bias: true,
         residual: false,
         qoperator: Some(ConvertQoperator { microsoft: false }),
+        float8_weights: FLOAT8,
+        float8_activations: FLOAT8,
     },
 ];
