@@ -273,20 +273,20 @@ impl Insert<'_> {
         let at = self.before(readers);
         let cast = unnamed("Cast", &[stored], &format!("{name}_cast"));
         let cast = cast.attr("to", i64::from(DType::Float.to_onnx()));
-        let cast = self.model.add_node(graph, at, cast);
-        let mut floats = self.output(cast);
+        let mut last = self.model.add_node(graph, at, cast);
+        let mut floats = self.output(last);
         let offset = !self.weights.symmetric && !self.weights.is_float();
         if offset || grids.iter().any(|grid| grid.zero_point != 0) {
             let zeros: Vec<f32> = grids.iter().map(|grid| grid.zero_point as f32).collect();
             let zeros = self.constant("zero_point", Tensor::from_f32(&dims, &zeros));
             let centred = unnamed("Sub", &[floats, zeros], &format!("{name}_centred"));
-            let centred = self.model.add_node(graph, at, centred);
-            floats = self.output(centred);
+            last = self.model.add_node(graph, At::After(last), centred);
+            floats = self.output(last);
         }
         let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
         let scales = self.constant("scale", Tensor::from_f32(&dims, &scales));
         let scaled = unnamed("Mul", &[floats, scales], &format!("{name}_unpacked"));
-        let scaled = self.model.add_node(graph, at, scaled);
+        let scaled = self.model.add_node(graph, At::After(last), scaled);
         let output = self.output(scaled);
         for &(node, slot) in readers {
             self.model.set_input(node, slot, Some(output));
