@@ -247,7 +247,10 @@ fn weights_of_layers_in_bodies_are_stored() {
                         where values are not measured";
         assert_eq!(texts, [expected], "{report:?}");
         model.verify().unwrap();
-        assert_eq!(stored(&model), [DType::Int8]);
+        assert!(stored(&model).contains(&DType::Int8));
+        let tensors = model.values().filter_map(|(_, value)| value.initializer());
+        let floats = tensors.filter(|tensor| tensor.dtype() == DType::Float);
+        assert!(floats.into_iter().all(|tensor| tensor.len() < 1024), "{}", target.name());
         let inputs = samples(&original, "random:4", &Options::default());
         let compared = validate::Options::default();
         let found = validate::compare(&Tract, &original, &model, &inputs, &compared).unwrap();

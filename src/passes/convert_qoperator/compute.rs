@@ -1,7 +1,7 @@
 //! Operators that compute: each has one on integers, or none.
 
 use crate::analysis::constant;
-use crate::ir::ops::{Gemm, IntegerForm, MICROSOFT, Operand, Operands, Output};
+use crate::ir::ops::{Gemm, IntegerForm, Operand, Operands, Output};
 use crate::ir::{Attribute, Node, NodeId, ValueId};
 use crate::passes::convert_qoperator::operand::{self, Integers};
 use crate::passes::convert_qoperator::{Input, Plan, Site, bias};
@@ -241,7 +241,6 @@ fn attributes(
         "QLinearConcat" | "QLinearLeakyRelu" | "QLinearConv" | "QGemm" => {}
         _ => attributes.clear(),
     }
-    debug_assert!(form.domain.is_empty() || form.domain == MICROSOFT);
     Ok(attributes)
 }
 
