@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use onnxpress::emit::{self, Elements, TextOptions};
 use onnxpress::ir::Model;
 use onnxpress::passes::{
-    Context, ConvertOpset, EliminateDead, InlineFunctions, Pass, StripQuantization,
+    Context, ConvertOpset, ConvertQoperator, EliminateDead, InlineFunctions, Pass,
+    StripQuantization,
 };
 use onnxpress::pipeline::declare_shapes;
 use onnxpress::{Error, ErrorKind, Result};
@@ -22,6 +23,7 @@ use super::{EXIT_STATUS, Ended, Words, io};
   onnxpress convert model.onnx --inline-functions -o plain.onnx
   onnxpress convert model.onnx --infer-shapes -o shapes.onnx
   onnxpress convert model.int8.onnx --strip-quantization -o float.onnx
+  onnxpress convert model.int8.onnx --qoperator -o integers.onnx
 
 {EXIT_STATUS}"))]
 pub struct Convert {
@@ -38,11 +40,23 @@ pub struct Convert {
     /// Remove QuantizeLinear/DequantizeLinear pairs, and turn stored integers back into floats.
     #[arg(long)]
     strip_quantization: bool,
+    /// Make operators on integers (QLinearConv, ...) of float ones between DequantizeLinear and
+    /// QuantizeLinear: for `ort` those of com.microsoft, too, for `portable` those of ONNX.
+    #[arg(long, value_name = "TARGET", num_args = 0..=1, require_equals = true,
+          default_missing_value = "ort", conflicts_with = "strip_quantization")]
+    qoperator: Option<Runtime>,
     /// Declare types and shapes of inner values, with expressions of the named axes of inputs.
     #[arg(long)]
     infer_shapes: bool,
     #[command(flatten)]
     words: Words,
+}
+
+/// Where operators on integers are to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Runtime {
+    Ort,
+    Portable,
 }
 
 impl Convert {
@@ -60,6 +74,9 @@ impl Convert {
         }
         if let Some(target) = self.opset {
             raise(&mut loaded.model, target)?;
+        }
+        if let Some(runtime) = self.qoperator {
+            self.integers(&mut loaded.model, runtime)?;
         }
         if self.infer_shapes {
             for note in declare_shapes(&mut loaded.model) {
@@ -84,6 +101,23 @@ impl Convert {
         }
         if !report.changed() {
             eprintln!("warning: {}: nothing was stripped", self.model.display());
+        }
+        Ok(())
+    }
+}
+
+impl Convert {
+    /// Makes operators on integers, and says what stays.
+    fn integers(&self, model: &mut Model, runtime: Runtime) -> Result<()> {
+        let pass = ConvertQoperator { microsoft: runtime == Runtime::Ort };
+        let report = pass.run(model, &Context::default())?;
+        for note in &report.refused {
+            if !self.words.quiet {
+                eprintln!("note: {}: stays as it is: {}", note.place, note.text);
+            }
+        }
+        if !report.changed() {
+            eprintln!("warning: {}: nothing computes on integers", self.model.display());
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What becomes integers, and of which type.
 
 use clap::{Args, ValueEnum};
-use onnxpress::passes::{Existing, Format, Granularity, QuantizeStatic, Target};
+use onnxpress::passes::{ConvertQoperator, Existing, Format, Granularity, QuantizeStatic, Target};
 use onnxpress::tensor::DType;
 use onnxpress::{Error, ErrorKind, Result};
 
@@ -13,11 +13,12 @@ pub struct Quantization {
     /// The runtime that the result is made for: which operators are quantized, and the usual types.
     #[arg(long, help_heading = HEADING, value_enum, default_value = "ort")]
     target: Named<Target>,
-    /// Integers that weights are stored as: int8, uint8, int16, uint16, int4 or uint4 [default: the
-    /// target's].
+    /// What weights are stored as: int8, uint8, int16, uint16, int4, uint4, float8e4m3fn or
+    /// float8e5m2 [default: the target's].
     #[arg(long, help_heading = HEADING, value_name = "TYPE", value_parser = weight_type)]
     weights: Option<DType>,
-    /// Integers of activations: uint8, int8, uint16 or int16 [default: the target's].
+    /// What activations are: uint8, int8, uint16, int16, float8e4m3fn or float8e5m2 [default: the
+    /// target's].
     #[arg(long, help_heading = HEADING, value_name = "TYPE", value_parser = activation_type)]
     activations: Option<DType>,
     /// Weights have their zero point in the middle (usual).
@@ -51,6 +52,10 @@ pub struct Quantization {
     /// Make float inputs and outputs of the model integers; scales and zero points are reported.
     #[arg(long, help_heading = HEADING)]
     pub quantize_io: bool,
+    /// Write operators on integers (QLinearConv, QLinearMatMul, ...) instead of QuantizeLinear and
+    /// DequantizeLinear around float ones, for targets ort, tract and portable.
+    #[arg(long, help_heading = HEADING)]
+    qoperator: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -85,12 +90,12 @@ impl ValueEnum for Named<Target> {
 
 fn weight_type(text: &str) -> std::result::Result<DType, String> {
     let dtype = DType::from_name(text).filter(|dtype| Format::TYPES.contains(dtype));
-    dtype.ok_or_else(|| "expected int8, uint8, int16, uint16, int4 or uint4".to_owned())
+    dtype.ok_or_else(|| format!("expected one of {}", Format::TYPES.map(DType::name).join(", ")))
 }
 
 fn activation_type(text: &str) -> std::result::Result<DType, String> {
     let dtype = weight_type(text).ok().filter(|dtype| dtype.bits() >= 8);
-    dtype.ok_or_else(|| "expected uint8, int8, uint16 or int16".to_owned())
+    dtype.ok_or_else(|| "expected a type of 8 or 16 bits".to_owned())
 }
 
 fn granularity(text: &str) -> std::result::Result<Granularity, String> {
@@ -105,6 +110,26 @@ fn granularity(text: &str) -> std::result::Result<Granularity, String> {
 }
 
 impl Quantization {
+    /// The pass that writes operators on integers, when it is wanted.
+    ///
+    /// # Errors
+    /// When the target does not read them.
+    pub fn qoperator(&self) -> Result<Option<ConvertQoperator>> {
+        let Named(target) = self.target;
+        match target.qoperator() {
+            _ if !self.qoperator => Ok(None),
+            Some(pass) => Ok(Some(pass)),
+            None => {
+                let text = format!(
+                    "{} reads QuantizeLinear and DequantizeLinear, no operators on integers; leave \
+                     out --qoperator",
+                    target.name()
+                );
+                Err(Error::new(ErrorKind::Usage, text))
+            }
+        }
+    }
+
     /// The pass with these options.
     ///
     /// # Errors
@@ -118,7 +143,7 @@ impl Quantization {
                 power_of_two: self.power_of_two,
             })
         };
-        if self.quantize_io && self.activations.is_some_and(|dtype| dtype.bits() > 8) {
+        if self.quantize_io && self.activations.is_some_and(|d| d.bits() > 8 || d.is_float()) {
             let text =
                 "--quantize-io makes inputs and outputs 8-bit integers; leave out --activations";
             return Err(Error::new(ErrorKind::Usage, text));

@@ -376,6 +376,7 @@ impl Quantize {
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),
+            qoperator: self.quantization.qoperator()?,
         })
     }
 }

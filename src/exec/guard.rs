@@ -3,6 +3,7 @@
 //! Each entry was measured against onnxruntime; see `docs/ENGINE.md`.
 
 use crate::error::{Error, ErrorKind, Result, err};
+use crate::exec::integer;
 use crate::ir::{Model, Node, NodeId};
 
 /// Domains in which tract's operators mean what the domain says; it looks only at the type.
@@ -25,7 +26,7 @@ pub(super) fn check(model: &Model, is_known: impl Fn(&str) -> bool) -> Result<()
             || (node.domain() == "com.microsoft" && AMBIGUOUS.contains(&node.op()))
         {
             Some(format!("operators of domain `{}` are unknown to tract", node.domain()))
-        } else if !is_known(node.op()) {
+        } else if !is_known(node.op()) && !integer::is_spelled_out(node) {
             Some(format!("tract does not implement {}", node.op()))
         } else {
             wrong(model, node)

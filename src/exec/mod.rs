@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod guard;
+mod integer;
 mod isolated;
 mod observe;
 mod panic;

@@ -1,7 +1,7 @@
 //! Quantization in terms that tract knows: it has 8-bit integers with one scale or one for each slice.
 
 use crate::analysis::{constant, dequantized};
-use crate::ir::{At, Model, NewNode, NodeId, ValueId};
+use crate::ir::{At, GraphId, Model, NewNode, NodeId, ValueId};
 use crate::tensor::{DType, Tensor};
 
 /// Integers that tract quantizes to and from.
@@ -20,15 +20,40 @@ pub(super) fn spell_out(view: &mut Model, node: NodeId) {
         }
     } else if entry.is("Cast") {
         let packed = entry.input(0).and_then(|value| constant(view, value));
-        let packed = packed.filter(|integers| integers.dtype().bits() < 8);
+        let unknown = |dtype: DType| dtype.bits() < 8 || dtype.is_float() && dtype.bits() == 8;
+        let packed = packed.filter(|stored| unknown(stored.dtype()));
         let to_float = entry.attr_int("to") == Some(i64::from(DType::Float.to_onnx()));
         if let (Some(Ok(floats)), true) = (packed.as_ref().map(Tensor::to_f32), to_float) {
             let dims = packed.as_ref().map(Tensor::dims).unwrap_or_default();
             fold(view, node, Tensor::from_f32(dims, &floats));
         }
-    } else if entry.is("QuantizeLinear") && !is_known(view, node, 2) {
+    } else if entry.is("QuantizeLinear") && (!is_known(view, node, 2) || is_table(view, node)) {
         whole_floats(view, node);
     }
+}
+
+/// Operators that read a whole axis for each element, which tract overlooks.
+const OF_AN_AXIS: &[&str] = &["Hardmax", "LogSoftmax", "LpNormalization", "Softmax"];
+/// Most operators of one value in a row that tract is expected to make one table of.
+const LONGEST_CHAIN: usize = 16;
+
+/// tract makes a table of 256 entries of what stands between a DequantizeLinear and a QuantizeLinear,
+/// and does not see that one of these operators is no function of one element.
+fn is_table(view: &Model, quantize: NodeId) -> bool {
+    let mut at = quantize;
+    for _ in 0..LONGEST_CHAIN {
+        let producer = view.node(at).input(0).and_then(|value| view.value(value).producer());
+        let Some(producer) = producer else { return false };
+        let node = view.node(producer);
+        if OF_AN_AXIS.iter().any(|op| node.is(op)) {
+            return true;
+        }
+        if node.is("DequantizeLinear") || node.is("QuantizeLinear") {
+            return false;
+        }
+        at = producer;
+    }
+    false
 }
 
 /// Puts floats in the place of a node, and takes away the integers they were made of: tract reads all
@@ -49,6 +74,55 @@ fn is_known(view: &Model, node: NodeId, slot: usize) -> bool {
     value.and_then(|value| constant(view, value)).is_none_or(|q| KNOWN.contains(&q.dtype()))
 }
 
+/// An 8-bit float, whose rounding is spelled out in `float`.
+struct SmallFloat {
+    dtype: DType,
+    /// Largest finite number.
+    largest: f32,
+    /// Bits of the significand, the hidden one included.
+    significand: i32,
+    /// Smallest normal number.
+    normal: f32,
+}
+
+const SMALL_FLOATS: [SmallFloat; 2] = [
+    SmallFloat { dtype: DType::Float8E4M3FN, largest: 448.0, significand: 4, normal: 0.015_625 },
+    SmallFloat {
+        dtype: DType::Float8E5M2,
+        largest: 57_344.0,
+        significand: 3,
+        normal: 6.103_515_6e-5,
+    },
+];
+
+impl SmallFloat {
+    /// `x` rounded to a number of this type. Normal numbers lose their last bits by Dekker's splitting
+    /// (1971), where a tie may go to the odd neighbour; the others by adding and taking away a number
+    /// whose last bit is their step.
+    fn round(&self, view: &mut Model, graph: GraphId, at: At, x: ValueId) -> ValueId {
+        let number = |view: &mut Model, x: f32| {
+            view.add_initializer(graph, "number", Tensor::from_f32(&[], &[x]))
+        };
+        let digits = f32::MANTISSA_DIGITS as i32;
+        let factor = number(view, 2f32.powi(digits - self.significand) + 1.0);
+        let step_below_normal = self.normal * 2f32.powi(1 - self.significand);
+        let carrier = number(view, 1.5 * step_below_normal * 2f32.powi(digits - 1));
+        let normal = number(view, self.normal);
+        let step = |view: &mut Model, op: &str, inputs: &[ValueId]| {
+            let node = view.add_node(graph, at, NewNode::new(op, inputs, "spelled_out"));
+            view.node(node).only_output().unwrap_or(x)
+        };
+        let spread = step(view, "Mul", &[x, factor]);
+        let rest = step(view, "Sub", &[spread, x]);
+        let split = step(view, "Sub", &[spread, rest]);
+        let carried = step(view, "Add", &[x, carrier]);
+        let whole = step(view, "Sub", &[carried, carrier]);
+        let magnitude = step(view, "Abs", &[x]);
+        let small = step(view, "Less", &[magnitude, normal]);
+        step(view, "Where", &[small, whole, split])
+    }
+}
+
 /// `x / s` rounded, moved, cut off; and back for every DequantizeLinear that reads it.
 fn whole_floats(view: &mut Model, quantize: NodeId) {
     let entry = view.node(quantize);
@@ -62,8 +136,13 @@ fn whole_floats(view: &mut Model, quantize: NodeId) {
     let all = readers.iter().all(|&node| {
         view.node(node).is("DequantizeLinear") && view.node(node).input(1) == Some(scale)
     });
+    let small = SMALL_FLOATS.iter().find(|small| small.dtype == zero.dtype());
+    let bounds = match small {
+        Some(small) => Some((-small.largest, small.largest)),
+        None => zero.dtype().integer_range().map(|(low, high)| (low as f32, high as f32)),
+    };
     let (Some((low, high)), Ok(zeros), true) =
-        (zero.dtype().integer_range(), zero.to_f32(), all && !view.value(integers).is_output())
+        (bounds, zero.to_f32(), all && !view.value(integers).is_output())
     else {
         return;
     };
@@ -72,7 +151,7 @@ fn whole_floats(view: &mut Model, quantize: NodeId) {
     let number = |view: &mut Model, x: f32| {
         view.add_initializer(graph, "number", Tensor::from_f32(&[], &[x]))
     };
-    let (low, high) = (number(view, low as f32), number(view, high as f32));
+    let (low, high) = (number(view, low), number(view, high));
     let zero_point = number(view, zero_point);
     let at = At::Before(quantize);
     let step = |view: &mut Model, op: &str, inputs: &[ValueId], at: At| {
@@ -80,10 +159,16 @@ fn whole_floats(view: &mut Model, quantize: NodeId) {
         view.node(node).only_output().unwrap_or(x)
     };
     let divided = step(view, "Div", &[x, scale], at);
-    let rounded = step(view, "Round", &[divided], at);
-    let moved = step(view, "Add", &[rounded, zero_point], at);
-    let raised = step(view, "Max", &[moved, low], at);
-    let whole = step(view, "Min", &[raised, high], at);
+    let whole = if let Some(small) = small {
+        let raised = step(view, "Max", &[divided, low], at);
+        let cut = step(view, "Min", &[raised, high], at);
+        small.round(view, graph, at, cut)
+    } else {
+        let rounded = step(view, "Round", &[divided], at);
+        let moved = step(view, "Add", &[rounded, zero_point], at);
+        let raised = step(view, "Max", &[moved, low], at);
+        step(view, "Min", &[raised, high], at)
+    };
     for reader in readers {
         let at = At::Before(reader);
         let centred = step(view, "Sub", &[whole, zero_point], at);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::error::{Result, err};
-use crate::exec::{InputShape, quantized};
+use crate::exec::{InputShape, integer, quantized};
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
 
@@ -36,6 +36,9 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape]) -> Model {
         view.trim_inputs(node);
         fill_constant_of_shape(&mut view, node);
         write_zero_point(&mut view, node);
+    }
+    for node in view.all_nodes() {
+        integer::spell_out(&mut view, node);
     }
     for node in view.all_nodes() {
         if view.is_live(node) {

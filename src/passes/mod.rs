@@ -4,6 +4,7 @@ mod axes;
 mod bypass;
 mod convert_constant;
 mod convert_opset;
+mod convert_qoperator;
 mod eliminate_common;
 mod eliminate_dead;
 mod eliminate_identity;
@@ -49,6 +50,7 @@ mod unroll_loop;
 
 pub use convert_constant::ConvertConstant;
 pub use convert_opset::ConvertOpset;
+pub use convert_qoperator::ConvertQoperator;
 pub use eliminate_common::EliminateCommon;
 pub use eliminate_dead::EliminateDead;
 pub use eliminate_identity::EliminateIdentity;

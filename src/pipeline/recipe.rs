@@ -1,9 +1,9 @@
 //! Which passes make up a command.
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState, Existing,
-    FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
+    ConvertConstant, ConvertOpset, ConvertQoperator, EliminateCommon, EliminateDead,
+    EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState,
+    Existing, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
     FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
     FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
     FuseSoftmax, FuseTranspose, Growth, InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata,
@@ -21,6 +21,8 @@ pub struct QuantizeOptions {
     pub skip: Vec<String>,
     /// How much folding constants may add.
     pub fold: Growth,
+    /// Writes operators on integers instead of QuantizeLinear and DequantizeLinear around float ones.
+    pub qoperator: Option<ConvertQoperator>,
 }
 
 /// The passes that make a model ready to be quantized, in order: those of `simplify`, and the
@@ -43,8 +45,11 @@ pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
 
 /// The passes that quantize a model that is ready for it, in order.
 pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
-    let passes: Vec<Box<dyn Pass>> =
+    let mut passes: Vec<Box<dyn Pass>> =
         vec![Box::new(options.quantization.clone()), Box::new(EliminateDead)];
+    if let Some(pass) = options.qoperator {
+        passes.push(Box::new(pass));
+    }
     left(passes, &options.skip)
 }
 

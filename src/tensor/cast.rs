@@ -136,7 +136,11 @@ impl Tensor {
                         whole.to_le_bytes().into_iter().take(dtype.bits() / 8)
                     })
                     .collect(),
-                _ => return Err(err!(Unsupported, "numbers cannot be stored as {dtype}")),
+                _ => values
+                    .iter()
+                    .map(|&x| small_float::from_f32(dtype, x))
+                    .collect::<Option<Vec<u8>>>()
+                    .ok_or_else(|| err!(Unsupported, "numbers cannot be stored as {dtype}"))?,
             },
         };
         Self::new(dtype, dims.to_vec(), bytes.into())

@@ -34,9 +34,60 @@ fn decode(bits: u8, exponent_bits: u32, mantissa_bits: u32, bias: i32) -> f32 {
     if bits >> (exponent_bits + mantissa_bits) & 1 == 1 { -magnitude } else { magnitude }
 }
 
+/// The bit pattern of the 8-bit float nearest to `x`, ties to the even one; what is too large becomes
+/// the largest finite number (ONNX Cast with `saturate`). `None` when `dtype` is no 8-bit float with
+/// a sign.
+pub(super) fn from_f32(dtype: DType, x: f32) -> Option<u8> {
+    let largest = match dtype {
+        DType::Float8E4M3FN => 0x7e,
+        DType::Float8E5M2 => 0x7b,
+        DType::Float8E4M3FNUZ | DType::Float8E5M2FNUZ => 0x7f,
+        _ => return None,
+    };
+    if x.is_nan() {
+        return Some(if largest == 0x7f { 0x80 } else { 0x7f });
+    }
+    // Positive patterns grow with their numbers.
+    let number = |bits: u8| to_f32(dtype, bits).map_or(0.0, f64::from);
+    let magnitude = f64::from(x.abs()).min(number(largest));
+    let mut below = 0u8;
+    for step in [64u8, 32, 16, 8, 4, 2, 1] {
+        if below + step <= largest && number(below + step) <= magnitude {
+            below += step;
+        }
+    }
+    let mut bits = below;
+    if below < largest {
+        let (down, up) = (magnitude - number(below), number(below + 1) - magnitude);
+        bits += u8::from(up < down || up == down && below % 2 == 1);
+    }
+    // The FNUZ formats have no negative zero: its pattern is NaN.
+    let negative = x.is_sign_negative() && (bits != 0 || largest != 0x7f);
+    Some(if negative { bits | 0x80 } else { bits })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_number_finds_its_pattern_and_ties_go_to_even() {
+        for dtype in
+            [DType::Float8E4M3FN, DType::Float8E4M3FNUZ, DType::Float8E5M2, DType::Float8E5M2FNUZ]
+        {
+            for bits in 0..=255u8 {
+                let x = to_f32(dtype, bits).unwrap();
+                if x.is_finite() {
+                    assert_eq!(from_f32(dtype, x), Some(bits), "{dtype} {x}");
+                }
+            }
+        }
+        let value = |x| to_f32(DType::Float8E4M3FN, from_f32(DType::Float8E4M3FN, x).unwrap());
+        assert_eq!(value(17.0), Some(16.0));
+        assert_eq!(value(19.0), Some(20.0));
+        assert_eq!(value(-1e9), Some(-448.0));
+        assert_eq!(value(2f32.powi(-10)), Some(0.0));
+    }
 
     #[test]
     fn known_patterns() {

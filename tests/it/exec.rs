@@ -307,6 +307,26 @@ fn calls_of_functions_run_and_are_observed_under_their_own_names() {
 
 /// Found by fuzzing: tract's optimizer would skip the elements before it normalizes over them.
 #[test]
+fn softmax_between_integers_still_sums_to_one() {
+    let text = r#"<ir_version: 8, opset_import: ["" : 17]>
+        g (float[2,4] x) => (float[2,4] y)
+          <float s = {0.015625}, uint8 z = {128}, float t = {0.00390625}, uint8 n = {0}> {
+          q = QuantizeLinear (x, s, z)
+          x_dq = DequantizeLinear (q, s, z)
+          m = Softmax <axis = 1> (x_dq)
+          p = QuantizeLinear (m, t, n)
+          y = DequantizeLinear (p, t, n)
+        }"#;
+    let model = onnxpress::read::text(text).unwrap();
+    let x = Tensor::from_f32(&[2, 4], &[0.5, -1.0, 0.25, 1.5, 0.0, 0.0, -0.5, 1.0]);
+    let outputs = run(&model, &[("x".to_owned(), x)]).unwrap();
+    for row in floats(find(&outputs, "y")).chunks(4) {
+        // Each element is half a step off at most.
+        assert!((row.iter().sum::<f32>() - 1.0).abs() <= 4.0 * 0.5 / 256.0, "{row:?}");
+    }
+}
+
+#[test]
 fn elements_are_skipped_after_softmax() {
     let soft = 0.25f32;
     for (op, between, expected) in [

@@ -1,7 +1,9 @@
 //! Runs the cases in `tests/passes/*.md`: one file for each pass, one case for each `## section`.
 //!
 //! - ` ```onnx before`: the model, in text form.
-//! - ` ```ranges` (optional): `name=-1..3, other=0..6`, what calibration would have measured.
+//! - ` ```ranges` (optional): `name=-1..3, other=0..6`, what calibration would have measured; `*`
+//!   stands for all other values.
+//! - ` ```target` (optional): the runtime that quantize-static works for, e.g. `qnn`.
 //! - ` ```onnx after`: the model after the pass; left out when the pass must change nothing.
 //! - ` ```text report`: one line for each edit made (`did: place: text`), declined
 //!   (`refused: place: text`) and warning (`warning: text`); `error: text` when the pass fails;
@@ -17,7 +19,7 @@ use onnxpress::data::{InputSpec, Options, Samples};
 use onnxpress::emit::{Elements, TextOptions, text_with};
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Def, Model};
-use onnxpress::passes::{Context, Pass, Report};
+use onnxpress::passes::{Context, Pass, QuantizeStatic, Report, Target};
 use onnxpress::pipeline::{Check, Outcome};
 use onnxpress::{passes, pipeline, read};
 
@@ -28,6 +30,7 @@ const BEFORE: &str = "onnx before";
 const AFTER: &str = "onnx after";
 const REPORT: &str = "text report";
 const RANGES: &str = "ranges";
+const TARGET: &str = "target";
 
 /// Samples that both models are executed on.
 const EXECUTED: &str = "random:4";
@@ -61,7 +64,8 @@ fn file(path: &Path) -> Vec<String> {
     let mut failures = Vec::new();
     let mut edits = Vec::new();
     for (i, section) in document.sections.iter().enumerate() {
-        match case(&*pass, section) {
+        let made = for_target(section);
+        match made.and_then(|made| case(made.as_deref().unwrap_or(&*pass), section)) {
             Ok(found) => match expectations(section, found, i) {
                 Ok(mut new) if bless() => edits.append(&mut new),
                 Ok(_) => {}
@@ -82,6 +86,14 @@ fn file(path: &Path) -> Vec<String> {
     failures
 }
 
+/// quantize-static for the target that a section names.
+fn for_target(section: &Section) -> Result<Option<Box<dyn Pass>>, String> {
+    let Some(block) = section.block(TARGET) else { return Ok(None) };
+    let named = Target::ALL.into_iter().find(|target| target.name() == block.body.trim());
+    let target = named.ok_or_else(|| format!("no target is called `{}`", block.body.trim()))?;
+    Ok(Some(Box::new(QuantizeStatic { target, ..QuantizeStatic::default() })))
+}
+
 fn bless() -> bool {
     std::env::var_os("BLESS").is_some_and(|value| value == "1")
 }
@@ -95,7 +107,7 @@ struct Found {
 
 fn case(pass: &dyn Pass, section: &Section) -> Result<Found, String> {
     for block in &section.blocks {
-        if ![BEFORE, AFTER, REPORT, RANGES].contains(&block.kind.as_str()) {
+        if ![BEFORE, AFTER, REPORT, RANGES, TARGET].contains(&block.kind.as_str()) {
             return Err(format!("a block of unknown kind `{}`", block.kind));
         }
     }
@@ -236,7 +248,8 @@ impl Measure for Ranges {
     fn ranges(&self, model: &Model, asked: &[Asked]) -> onnxpress::Result<Vec<Option<Range>>> {
         let range = |&Asked { value, .. }: &Asked| {
             let name = model.value(value).name();
-            self.0.iter().find(|(known, _)| known == name).map(|&(_, range)| range)
+            let found = |wanted: &str| self.0.iter().find(|(known, _)| known == wanted);
+            found(name).or_else(|| found("*")).map(|&(_, range)| range)
         };
         Ok(asked.iter().map(range).collect())
     }

@@ -15,14 +15,18 @@ use onnxpress::validate;
 use crate::support::{fixture, floats, load, pixels, samples};
 
 /// Quantizes a model of digits, checked by execution; returns it with its signal-to-noise ratio.
-fn quantize(model: &Model, quantization: QuantizeStatic) -> (Model, f64) {
+pub fn quantize(model: &Model, quantization: QuantizeStatic) -> (Model, f64) {
+    let options = QuantizeOptions { quantization, ..QuantizeOptions::default() };
+    quantize_with(model, &options)
+}
+
+/// As [`quantize`], with all options.
+pub fn quantize_with(model: &Model, options: &QuantizeOptions) -> (Model, f64) {
     let calib = samples(model, fixture("digits_calib.npz"), &Options { batch: 32, ..pixels() });
     let calibration = Calibration { engine: &Tract, samples: &calib, progress: &() };
     let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
     let check = Check::on(&Tract, &calib, 2).expect("samples can be read");
-    let options = QuantizeOptions { quantization, ..QuantizeOptions::default() };
-    let finished =
-        pipeline::quantized(model.clone(), &options, &cx, Some(&check)).expect("it runs");
+    let finished = pipeline::quantized(model.clone(), options, &cx, Some(&check)).expect("it runs");
     for step in &finished.steps {
         let kept = matches!(step.outcome, None | Some(Outcome::Kept(_)));
         assert!(kept, "{}: {:?}", step.name, step.outcome);
@@ -33,7 +37,7 @@ fn quantize(model: &Model, quantization: QuantizeStatic) -> (Model, f64) {
     (finished.model, found.worst_sqnr_db())
 }
 
-fn nodes(model: &Model, op: &str) -> Vec<NodeId> {
+pub fn nodes(model: &Model, op: &str) -> Vec<NodeId> {
     model.all_nodes().into_iter().filter(|&node| model.node(node).is(op)).collect()
 }
 
@@ -60,6 +64,35 @@ fn more_bits_are_closer() {
     assert_eq!((four.opset(), sixteen.opset()), (Some(21), Some(21)));
     assert!(stored(&four).iter().all(|&dtype| dtype == DType::Int4));
     assert!(stored(&sixteen).iter().all(|&dtype| dtype == DType::Int16));
+}
+
+#[test]
+fn eight_bit_floats_are_stored_and_executed() {
+    let model = load("digits_resnet_bn.onnx");
+    for (dtype, least) in [(DType::Float8E4M3FN, 20.0), (DType::Float8E5M2, 14.0)] {
+        let format = Some(Format::symmetric(dtype));
+        let weights = QuantizeStatic { weights: format, ..QuantizeStatic::default() };
+        let target = Target::Portable;
+        let both = QuantizeStatic { target, activations: format, ..weights.clone() };
+        for options in [weights, both] {
+            let (result, ratio) = quantize(&model, options);
+            assert!(ratio > least, "{dtype}: {ratio:.1} dB");
+            assert!(result.opset() >= Some(19), "{:?}", result.opset());
+            assert!(stored(&result).contains(&dtype));
+        }
+    }
+}
+
+#[test]
+fn targets_that_read_no_eight_bit_floats_say_so() {
+    let model = load("digits_mlp.onnx");
+    let format = Some(Format::symmetric(DType::Float8E5M2));
+    for target in [Target::TensorRt, Target::Qnn, Target::Tract] {
+        let pass = QuantizeStatic { target, weights: format, ..QuantizeStatic::default() };
+        let error = pass.run(&mut model.clone(), &Context::default()).unwrap_err().to_string();
+        let expected = format!("target {} reads no weights of type float8e5m2", target.name());
+        assert!(error.contains(&expected), "{error}");
+    }
 }
 
 #[test]
@@ -181,6 +214,48 @@ fn words() -> Model {
     let states = model.node(gru).output(0).expect("one output");
     model.add_output(main, states, Some(TensorType::with_dims(DType::Float, &[5, 1, 1, 16])));
     model
+}
+
+/// A Scan over rows of 32 numbers with a product of each row in its body.
+fn scanned() -> Model {
+    let elements: Vec<String> = (0..1024).map(|i| format!("{:.3}", (i as f32).sin())).collect();
+    let weight = elements.join(", ");
+    let text = format!(
+        r#"<ir_version: 8, opset_import: ["" : 17]>
+        g (float[32] start, float[4,32] rows) => (float[32] last, float[4,32] all)
+          <float[32,32] w = {{{weight}}}> {{
+          last, all = Scan <num_scan_inputs = 1, body = step (float[32] state, float[32] row)
+            => (float[32] next, float[32] seen) {{
+              p = MatMul (row, w)
+              next = Add (state, p)
+              seen = Identity (next)
+            }}> (start, rows)
+        }}"#
+    );
+    onnxpress::read::text(&text).expect("valid")
+}
+
+#[test]
+fn weights_of_layers_in_bodies_are_stored() {
+    for target in [Target::Ort, Target::Portable] {
+        let original = scanned();
+        let mut model = original.clone();
+        let pass = QuantizeStatic { target, ..QuantizeStatic::default() };
+        let report = pass.run(&mut model, &Context::default()).unwrap();
+        let texts: Vec<&str> = report.done.iter().map(|note| note.text.as_str()).collect();
+        let expected = "int8 weight for each channel; computes with floats; it stands in a body, \
+                        where values are not measured";
+        assert_eq!(texts, [expected], "{report:?}");
+        model.verify().unwrap();
+        assert!(stored(&model).contains(&DType::Int8));
+        let tensors = model.values().filter_map(|(_, value)| value.initializer());
+        let floats = tensors.filter(|tensor| tensor.dtype() == DType::Float);
+        assert!(floats.into_iter().all(|tensor| tensor.len() < 1024), "{}", target.name());
+        let inputs = samples(&original, "random:4", &Options::default());
+        let compared = validate::Options::default();
+        let found = validate::compare(&Tract, &original, &model, &inputs, &compared).unwrap();
+        assert!(found.worst_sqnr_db() > 30.0, "{:.1} dB", found.worst_sqnr_db());
+    }
 }
 
 #[test]

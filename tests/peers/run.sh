@@ -54,13 +54,16 @@ check check_fold "$venv/bin/python" "$peers/check_fold.py"
 
 check check_shapes "$venv/bin/python" -W ignore "$peers/check_shapes.py"
 
+check check_operators "$venv/bin/python" "$peers/check_operators.py"
+
 if [[ -f $ONNXPRESS_SHARED/models/models.json && -d $ONNXPRESS_SHARED/data ]]; then
     check check_roundtrip "$venv/bin/python" "$peers/check_roundtrip.py"
     check quantize_models "$venv/bin/python" "$peers/quantize_models.py"
+    check check_qoperator "$venv/bin/python" "$peers/check_qoperator.py"
     check all_models "$venv/bin/python" "$peers/all_models.py"
     check simplify_models "$venv/bin/python" "$peers/simplify_models.py"
 else
-    skip "check_roundtrip, quantize_models, all_models" "no models/ and data/ in $ONNXPRESS_SHARED"
+    skip "check_roundtrip, quantize_models, check_qoperator, all_models" "no models/ and data/ in $ONNXPRESS_SHARED"
 fi
 
 if [[ -f $ONNXPRESS_SHARED/hostile/run_faults.py ]]; then

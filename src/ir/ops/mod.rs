@@ -3,7 +3,9 @@
 mod batch_norm;
 mod conv;
 mod gemm;
+mod integer;
 
 pub use batch_norm::BatchNorm;
 pub use conv::Conv;
 pub use gemm::Gemm;
+pub use integer::{BiasType, IntegerForm, MICROSOFT, Operand, Operands, Output};

@@ -15,6 +15,9 @@ use crate::tensor::{DType, Tensor};
 /// takes are as large as what is saved.
 const SMALLEST_STORED: usize = 512;
 
+/// Why activations stay float there.
+const IN_BODY: &str = "it stands in a body, where values are not measured";
+
 /// A product or scaling: its weight, its bias, and what it reads.
 pub(super) fn product(
     model: &Model,
@@ -28,7 +31,9 @@ pub(super) fn product(
     if !rules.products.contains(&node.op()) {
         return stored(model, id, &[1], options);
     }
-    if fitting(model, id, &options.stored).is_some() {
+    // Floats that are unpacked at load are read by float kernels.
+    let unpacked = options.weights().is_float() && rules.unpacks_at_load;
+    if unpacked || fitting(model, id, &options.stored).is_some() {
         return only_stored(model, id, &[1], options);
     }
     let (mut weights, mut activations) = (Vec::new(), Vec::new());
@@ -55,7 +60,9 @@ pub(super) fn product(
     if weights.is_empty() && layer {
         return Err("its weight is not a constant".into());
     }
-    let bias = weights.first().filter(|_| rules.bias && settled == 0);
+    // Products of 8-bit floats are no integers that a bias could be added to.
+    let integers = !options.weights().is_float() && !options.activations().is_float();
+    let bias = weights.first().filter(|_| rules.bias && integers && settled == 0);
     let bias = bias.and_then(|weight| match node.op() {
         "MatMul" if rules.everywhere => None,
         "MatMul" => summand(model, id, weight, shapes),
@@ -83,6 +90,35 @@ pub(super) fn stored(
         return Err(no_kernel(rules));
     }
     only_stored(model, id, slots, options)
+}
+
+/// A layer in a body of If, Loop or Scan: values there are not measured, so it computes with floats,
+/// but its weights are stored as integers.
+pub(super) fn in_body(
+    model: &Model,
+    id: NodeId,
+    role: Role,
+    options: &QuantizeStatic,
+) -> Result<Option<PlannedNode>, String> {
+    let node = model.node(id);
+    let slots: &[usize] = match role {
+        Role::Product => &[1],
+        Role::Recurrent => &[1, 2],
+        Role::Scaling => return Err(IN_BODY.into()),
+        _ => return Ok(None),
+    };
+    if let Some(pattern) = fitting(model, id, &options.keep) {
+        return Err(format!("kept in float by `{pattern}`"));
+    }
+    let is_constant = |&slot: &usize| {
+        let value = node.input(slot);
+        value.is_some_and(|value| constant(model, value).is_some() || quantized(model, value))
+    };
+    if !slots.iter().all(is_constant) {
+        return Err(IN_BODY.into());
+    }
+    let found = only_stored(model, id, slots, options)?;
+    Ok(found.map(|planned| PlannedNode { text: format!("{}; {IN_BODY}", planned.text), ..planned }))
 }
 
 /// As [`stored`], for any target.
@@ -125,6 +161,9 @@ pub(super) fn lookup(
     let Some(tensor) = constant(model, table) else { return Ok(None) };
     if tensor.dtype() != DType::Float || tensor.len() < SMALLEST_STORED {
         return Ok(None);
+    }
+    if options.weights().is_float() {
+        return Err("tables are not stored as 8-bit floats".into());
     }
     let rules = options.target.rules();
     if !rules.stored.contains(&"Gather") {

@@ -1,4 +1,4 @@
-//! Integer types as grids.
+//! The types that numbers are stored as: integers on a grid, and 8-bit floats.
 
 use crate::analysis::Range;
 use crate::error::{Result, err};
@@ -8,7 +8,7 @@ use crate::tensor::{DType, Tensor};
 /// An integer type, and how numbers are put on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Format {
-    /// Integer type of at most 16 bits.
+    /// Integer type of at most 16 bits, or 8-bit float.
     pub dtype: DType,
     /// As many steps below 0 as above; otherwise the zero point is wherever it serves best.
     pub symmetric: bool,
@@ -20,6 +20,14 @@ pub struct Format {
 pub(super) const PER_AXIS_OPSET: i64 = 13;
 /// The first operator set with 16-bit and 4-bit integers, and with blocks.
 pub(super) const WIDE_OPSET: i64 = 21;
+
+/// The first operator set with 8-bit floats.
+pub(super) const FLOAT8_OPSET: i64 = 19;
+
+/// The largest finite float8e4m3fn.
+const LARGEST_E4M3FN: i128 = 448;
+/// The largest finite float8e5m2.
+const LARGEST_E5M2: i128 = 57_344;
 
 impl Format {
     /// Integers of `dtype` around a zero point in the middle.
@@ -33,30 +41,51 @@ impl Format {
     }
 
     /// The types that a model can be quantized to.
-    pub const TYPES: [DType; 6] =
-        [DType::Int8, DType::Uint8, DType::Int16, DType::Uint16, DType::Int4, DType::Uint4];
+    pub const TYPES: [DType; 8] = [
+        DType::Int8,
+        DType::Uint8,
+        DType::Int16,
+        DType::Uint16,
+        DType::Int4,
+        DType::Uint4,
+        DType::Float8E4M3FN,
+        DType::Float8E5M2,
+    ];
 
-    /// Smallest and largest integer.
+    /// An 8-bit float: its numbers lie on no grid of equal steps, its zero point is 0.
+    pub fn is_float(self) -> bool {
+        self.dtype.is_float()
+    }
+
+    /// Smallest and largest number that is stored.
     ///
     /// # Errors
     /// When the type is none of [`Format::TYPES`].
     pub(super) fn bounds(self) -> Result<(i32, i32)> {
-        let bounds = self.dtype.integer_range().filter(|_| Self::TYPES.contains(&self.dtype));
+        let bounds = match self.dtype {
+            DType::Float8E4M3FN => Some((-LARGEST_E4M3FN, LARGEST_E4M3FN)),
+            DType::Float8E5M2 => Some((-LARGEST_E5M2, LARGEST_E5M2)),
+            dtype => dtype.integer_range().filter(|_| Self::TYPES.contains(&dtype)),
+        };
         let fits = |(low, high)| Some((i32::try_from(low).ok()?, i32::try_from(high).ok()?));
         bounds.and_then(fits).ok_or_else(|| {
-            err!(Usage, "expected int8, uint8, int16, uint16, int4 or uint4, found {}", self.dtype)
+            let known = Self::TYPES.map(DType::name).join(", ");
+            err!(Usage, "expected one of {known}, found {}", self.dtype)
         })
     }
 
-    /// Number of integers of the type.
+    /// Number of integers of the type. An 8-bit float is as precise whatever its range, so nothing is
+    /// gained when large numbers are cut off: as with very many integers.
     pub(super) fn levels(self) -> u32 {
-        1 << self.dtype.bits().min(16)
+        if self.is_float() { 1 << 16 } else { 1 << self.dtype.bits().min(16) }
     }
 
     /// The grid that covers a range.
     pub(super) fn grid(self, range: Range) -> Grid {
         let (low, high) = self.bounds().unwrap_or((i32::from(i8::MIN), i32::from(i8::MAX)));
-        let grid = if self.symmetric {
+        let grid = if self.is_float() {
+            Grid::symmetric(range.min.abs().max(range.max.abs()), high)
+        } else if self.symmetric {
             // Half of the integers on each side: an unsigned type has its zero point there.
             let half = (high - low) / 2;
             Grid::symmetric(range.min.abs().max(range.max.abs()), half).raised(high - half)
@@ -66,15 +95,40 @@ impl Format {
         if self.power_of_two { grid.with_power_of_two(range.min) } else { grid }
     }
 
-    /// Integers as a tensor of the type.
-    pub(super) fn tensor(self, dims: &[usize], integers: &[i32]) -> Tensor {
-        Tensor::from_integers(self.dtype, dims, integers)
+    /// Zero points as a tensor of the type.
+    pub(super) fn zeros(self, dims: &[usize], zeros: &[i32]) -> Tensor {
+        if !self.is_float() {
+            return Tensor::from_integers(self.dtype, dims, zeros);
+        }
+        let zeros: Vec<f32> = zeros.iter().map(|&zero| zero as f32).collect();
+        self.floats(dims, &zeros)
+    }
+
+    /// Numbers as a tensor of the type; element `i` lies on the grid `grid(i)`.
+    pub(super) fn stored(
+        self,
+        dims: &[usize],
+        numbers: &[f32],
+        grid: impl Fn(usize) -> Grid,
+    ) -> Tensor {
+        let numbers = numbers.iter().enumerate();
+        if self.is_float() {
+            let scaled: Vec<f32> = numbers.map(|(i, x)| x / grid(i).scale).collect();
+            return self.floats(dims, &scaled);
+        }
+        let integers: Vec<i32> = numbers.map(|(i, &x)| grid(i).quantize(x)).collect();
+        Tensor::from_integers(self.dtype, dims, &integers)
+    }
+
+    fn floats(self, dims: &[usize], numbers: &[f32]) -> Tensor {
+        Tensor::from_f32_as(self.dtype, dims, numbers).expect("one of the types that are known")
     }
 
     /// The first operator set whose DequantizeLinear reads the type.
     pub(super) fn opset(self) -> i64 {
         match self.dtype {
             DType::Int8 | DType::Uint8 => 0,
+            _ if self.is_float() => FLOAT8_OPSET,
             _ => WIDE_OPSET,
         }
     }

@@ -178,7 +178,7 @@ impl Insert<'_> {
         let (dims, format) = (&operand.dims, self.activations);
         let found = weights::integers(&operand.elements, dims, Share::Tensor, format, &[]);
         let scale = self.constant("scale", Tensor::from_f32(&[], &[found.grids[0].scale]));
-        let zero = format.tensor(&[], &[found.grids[0].zero_point]);
+        let zero = format.zeros(&[], &[found.grids[0].zero_point]);
         let zero = self.constant("zero_point", zero);
         let readers = [(operand.node, operand.slot)];
         self.stored(operand.value, &readers, found.tensor, &[scale, zero], Share::Tensor);
@@ -197,7 +197,7 @@ impl Insert<'_> {
         let mut parameters = vec![self.constant("scale", Tensor::from_f32(&dims, &scales))];
         if !spare {
             let zeros: Vec<i32> = grids.iter().map(|grid| grid.zero_point).collect();
-            let zeros = self.weights.tensor(&dims, &zeros);
+            let zeros = self.weights.zeros(&dims, &zeros);
             parameters.push(self.constant("zero_point", zeros));
         }
         parameters
@@ -217,7 +217,8 @@ impl Insert<'_> {
             self.model.set_input(node, slot, None);
         }
         let entry = self.model.value(value);
-        let stored = if entry.uses().is_empty() && entry.initializer().is_some() {
+        let own = entry.uses().is_empty() && entry.graph() == graph;
+        let stored = if own && entry.initializer().is_some() {
             self.model.set_tensor(value, integers);
             value
         } else {
@@ -246,8 +247,7 @@ impl Insert<'_> {
         if let Share::Block { size, .. } = share {
             node = node.attr("block_size", size as i64);
         }
-        // Readers are in execution order.
-        let at = readers.first().map_or(At::Start, |&(node, _)| At::Before(node));
+        let at = self.before(readers);
         let node = self.model.add_node(graph, at, node);
         let output = self.output(node);
         for &(node, slot) in readers {
@@ -270,25 +270,37 @@ impl Insert<'_> {
         if let Some(axis) = weight.share.axis() {
             dims[axis] = weight.dims[axis];
         }
-        let at = readers.first().map_or(At::Start, |&(node, _)| At::Before(node));
+        let at = self.before(readers);
         let cast = unnamed("Cast", &[stored], &format!("{name}_cast"));
         let cast = cast.attr("to", i64::from(DType::Float.to_onnx()));
-        let cast = self.model.add_node(graph, at, cast);
-        let mut floats = self.output(cast);
-        if !self.weights.symmetric || grids.iter().any(|grid| grid.zero_point != 0) {
+        let mut last = self.model.add_node(graph, at, cast);
+        let mut floats = self.output(last);
+        let offset = !self.weights.symmetric && !self.weights.is_float();
+        if offset || grids.iter().any(|grid| grid.zero_point != 0) {
             let zeros: Vec<f32> = grids.iter().map(|grid| grid.zero_point as f32).collect();
             let zeros = self.constant("zero_point", Tensor::from_f32(&dims, &zeros));
             let centred = unnamed("Sub", &[floats, zeros], &format!("{name}_centred"));
-            let centred = self.model.add_node(graph, at, centred);
-            floats = self.output(centred);
+            last = self.model.add_node(graph, At::After(last), centred);
+            floats = self.output(last);
         }
         let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
         let scales = self.constant("scale", Tensor::from_f32(&dims, &scales));
         let scaled = unnamed("Mul", &[floats, scales], &format!("{name}_unpacked"));
-        let scaled = self.model.add_node(graph, at, scaled);
+        let scaled = self.model.add_node(graph, At::After(last), scaled);
         let output = self.output(scaled);
         for &(node, slot) in readers {
             self.model.set_input(node, slot, Some(output));
+        }
+    }
+
+    /// Where floats are made that `readers`, in execution order, read. Bodies read what the main graph
+    /// makes: there it is made once, not in every run of the body.
+    fn before(&self, readers: &[(NodeId, usize)]) -> At {
+        let main = self.model.main();
+        let outside = |&(node, _): &(NodeId, usize)| self.model.node(node).graph() == main;
+        match readers.first() {
+            Some(&(first, _)) if readers.iter().all(outside) => At::Before(first),
+            _ => At::Start,
         }
     }
 
@@ -297,7 +309,7 @@ impl Insert<'_> {
         let graph = self.model.main();
         let name = self.model.value(value).name().to_owned();
         let scale = self.constant("scale", Tensor::from_f32(&[], &[grid.scale]));
-        let zero = self.constant("zero_point", self.activations.tensor(&[], &[grid.zero_point]));
+        let zero = self.constant("zero_point", self.activations.zeros(&[], &[grid.zero_point]));
         let at = self.model.value(value).producer().map_or(At::Start, At::After);
         let quantize = unnamed("QuantizeLinear", &[value, scale, zero], "quantized");
         let quantize = self.model.add_node(graph, at, quantize);

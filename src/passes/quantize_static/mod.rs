@@ -16,13 +16,14 @@ mod weights;
 
 pub use format::Format;
 pub use interface::{Port, quantize_interface};
+pub(in crate::passes) use table::clipped_to;
 pub use target::Target;
 
 use crate::error::{Result, err};
 use crate::ir::Model;
 use crate::passes::{Context, Pass, Promise, Report};
 
-use format::{PER_AXIS_OPSET, WIDE_OPSET};
+use format::{FLOAT8_OPSET, PER_AXIS_OPSET, WIDE_OPSET};
 
 /// The first operator set that has QuantizeLinear and DequantizeLinear.
 const FIRST_OPSET: i64 = 10;
@@ -110,6 +111,17 @@ impl Pass for QuantizeStatic {
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         self.activations().bounds()?;
         self.weights().bounds()?;
+        let rules = self.target.rules();
+        for (what, format, known) in [
+            ("activations", self.activations(), rules.float8_activations),
+            ("weights", self.weights(), rules.float8_weights),
+        ] {
+            if format.is_float() && !known.contains(&format.dtype) {
+                let (target, dtype) = (self.target.name(), format.dtype);
+                return Err(err!(Usage, "target {target} reads no {what} of type {dtype}")
+                    .help("take an integer type, or another target"));
+            }
+        }
         if self.activations().dtype.bits() < 8 {
             return Err(err!(Usage, "expected activations of 8 or 16 bits, found 4"));
         }
@@ -146,9 +158,11 @@ impl QuantizeStatic {
         }
         let needed = self.opset();
         if needed > PER_AXIS_OPSET && opset < needed {
-            return Some(format!(
-                "its opset is {opset}; 16-bit and 4-bit integers and blocks need {needed}"
-            ));
+            let what = match needed {
+                FLOAT8_OPSET => "8-bit floats",
+                _ => "16-bit and 4-bit integers and blocks",
+            };
+            return Some(format!("its opset is {opset}; {what} need {needed}"));
         }
         let nodes = model.all_nodes();
         let quantizes = |op: &str| nodes.iter().filter(|&&node| model.node(node).is(op)).count();

@@ -109,8 +109,8 @@ pub(super) fn plan(
         err!(Usage, "static quantization needs calibration data").help("give --data")
     })?;
     let format = options.activations();
-    let asked =
-        |&value: &ValueId| Asked { value, levels: format.levels(), symmetric: format.symmetric };
+    let symmetric = format.symmetric || format.is_float();
+    let asked = |&value: &ValueId| Asked { value, levels: format.levels(), symmetric };
     let asked: Vec<Asked> = first.values.iter().map(asked).collect();
     let ranges = ranges(model, &first.values, measure.ranges(model, &asked)?);
     banned.extend(ranges.iter().filter(|(_, range)| range.is_err()).map(|(&value, _)| value));
@@ -159,9 +159,9 @@ fn survey(
             continue;
         }
         if node.graph() != model.main() {
-            if weighty {
-                report
-                    .refuse(model.label(id), "it stands in a body, where values are not measured");
+            match candidate::in_body(model, id, row.role, options) {
+                Ok(found) => plan.nodes.extend(found),
+                Err(reason) => report.refuse(model.label(id), reason),
             }
             continue;
         }

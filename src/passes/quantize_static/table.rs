@@ -156,7 +156,7 @@ pub(super) fn is_clipping(model: &Model, node: NodeId) -> bool {
 }
 
 /// The bounds of a Relu or Clip whose bounds are constants.
-pub(super) fn clipped_to(model: &Model, node: NodeId) -> Option<(f32, f32)> {
+pub(in crate::passes) fn clipped_to(model: &Model, node: NodeId) -> Option<(f32, f32)> {
     let node = model.node(node);
     if node.is("Relu") {
         return Some((0.0, f32::INFINITY));
@@ -192,5 +192,19 @@ pub(super) fn weight_axes(
         Product => (slot == 1 && rank == 2).then_some((1, 0)),
         Recurrent => Some((1, 2)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operator_has_a_case() {
+        let cases = include_str!("../../../tests/passes/quantize-static.md");
+        let has =
+            |op: &str| [" (", " <"].iter().any(|behind| cases.contains(&format!("= {op}{behind}")));
+        let missing: Vec<&str> = TABLE.iter().map(|row| row.op).filter(|op| !has(op)).collect();
+        assert!(missing.is_empty(), "tests/passes/quantize-static.md has no case of {missing:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! What runtimes want quantized, as data.
 
+use crate::passes::ConvertQoperator;
 use crate::passes::quantize_static::Format;
 use crate::tensor::DType;
 
@@ -49,6 +50,13 @@ pub(super) struct Rules {
     pub bias: bool,
     /// Of an addition that is fused into the Conv before it, the other summand is quantized.
     pub residual: bool,
+    /// The operators on integers that it reads; nothing for those that want QuantizeLinear and
+    /// DequantizeLinear.
+    pub qoperator: Option<ConvertQoperator>,
+    /// 8-bit floats that it reads as weights.
+    pub float8_weights: &'static [DType],
+    /// 8-bit floats that it reads as activations.
+    pub float8_activations: &'static [DType],
 }
 
 impl Target {
@@ -61,6 +69,11 @@ impl Target {
         self.rules().name
     }
 
+    /// The pass that writes operators on integers for it; nothing when it does not read them.
+    pub fn qoperator(self) -> Option<ConvertQoperator> {
+        self.rules().qoperator
+    }
+
     pub(super) fn rules(self) -> &'static Rules {
         RULES.iter().find(|rules| rules.target == self).unwrap_or(&RULES[0])
     }
@@ -70,6 +83,9 @@ impl Target {
 const UINT8: Format = Format::asymmetric(DType::Uint8);
 /// Symmetric int8.
 const INT8: Format = Format::symmetric(DType::Int8);
+
+/// Both formats of the OCP specification.
+const FLOAT8: &[DType] = &[DType::Float8E4M3FN, DType::Float8E5M2];
 
 const LAYERS: &[&str] = &["Conv", "Gemm", "MatMul"];
 const RECURRENT: &[&str] = &["GRU", "Gather", "LSTM", "RNN"];
@@ -124,6 +140,10 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: true,
         residual: false,
+        qoperator: Some(ConvertQoperator { microsoft: true }),
+        float8_weights: FLOAT8,
+        // Its optimizer makes QLinearConv of them, which has no kernel for 8-bit floats.
+        float8_activations: &[],
     },
     Rules {
         target: Target::TensorRt,
@@ -140,6 +160,9 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: false,
         residual: true,
+        qoperator: None,
+        float8_weights: &[DType::Float8E4M3FN],
+        float8_activations: &[DType::Float8E4M3FN],
     },
     Rules {
         target: Target::OpenVino,
@@ -156,6 +179,9 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: false,
         residual: false,
+        qoperator: None,
+        float8_weights: FLOAT8,
+        float8_activations: FLOAT8,
     },
     Rules {
         target: Target::Qnn,
@@ -228,6 +254,9 @@ const RULES: &[Rules] = &[
         ],
         bias: true,
         residual: false,
+        qoperator: None,
+        float8_weights: &[],
+        float8_activations: &[],
     },
     Rules {
         target: Target::Tract,
@@ -244,6 +273,9 @@ const RULES: &[Rules] = &[
         moving: &[],
         bias: true,
         residual: false,
+        qoperator: Some(ConvertQoperator { microsoft: false }),
+        float8_weights: &[],
+        float8_activations: &[],
     },
     Rules {
         target: Target::Portable,
@@ -260,5 +292,8 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: true,
         residual: false,
+        qoperator: Some(ConvertQoperator { microsoft: false }),
+        float8_weights: FLOAT8,
+        float8_activations: FLOAT8,
     },
 ];

@@ -102,9 +102,7 @@ pub(super) fn integers(
         Grid { scale, ..grid }
     };
     let grids: Vec<Grid> = ranges.iter().enumerate().map(grid).collect();
-    let integers: Vec<i32> =
-        weight.iter().enumerate().map(|(i, &x)| grids[index(i)].quantize(x)).collect();
-    Integers { tensor: format.tensor(dims, &integers), grids }
+    Integers { tensor: format.stored(dims, weight, |i| grids[index(i)]), grids }
 }
 
 /// The largest magnitude of a bias that is scaled with part `part` of `count`. The channels of a
