@@ -2,12 +2,14 @@
 //! only running a model can tell.
 
 mod constants;
+pub mod channels;
 pub mod cost;
 mod dequantize;
 pub mod diff;
 mod products;
 pub mod shapes;
 
+pub use channels::Channels;
 pub use constants::constant;
 pub use cost::Cost;
 pub use dequantize::dequantized;
