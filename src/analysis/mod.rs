@@ -1,8 +1,8 @@
 //! Questions about a model that change nothing, and the two doors through which passes learn what
 //! only running a model can tell.
 
-mod constants;
 pub mod channels;
+mod constants;
 pub mod cost;
 mod dequantize;
 pub mod diff;

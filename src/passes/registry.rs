@@ -6,7 +6,7 @@ use crate::passes::{
     FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention,
     FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm,
     FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax,
-    FuseTranspose, InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata,
+    FuseTranspose, InlineFunctions, Pass, PruneChannels, QuantizeStatic, StripDebugMetadata,
     StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
@@ -52,6 +52,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(FuseLayerNorm) },
     Entry { make: || Box::new(FuseGroupNorm) },
     Entry { make: || Box::new(FuseAttention) },
+    Entry { make: || Box::new(PruneChannels::default()) },
     Entry { make: || Box::new(StripQuantization) },
     Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },

@@ -80,6 +80,17 @@ impl Follow {
 pub struct Contraction {
     /// The node.
     pub node: NodeId,
-    /// Input and axis of each operand; with any of them 0 at an index, the index adds nothing.
-    pub operands: Vec<(usize, usize)>,
+    /// What is multiplied; with any of them 0 at an index, the index adds nothing.
+    pub operands: Vec<Operand>,
+}
+
+/// An input of a sum of products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operand {
+    /// Input of the node.
+    pub slot: usize,
+    /// Position of the axis that is summed over.
+    pub axis: usize,
+    /// The axis, when it is followed.
+    pub id: Option<AxisId>,
 }

@@ -162,7 +162,7 @@ fn digits(
 /// What the parts are ordered by when one must be chosen.
 fn rank(sets: &mut Sets, space_axes: &[crate::analysis::channels::Axis], part: &Digits, heads: bool) -> (bool, usize) {
     let axis = &space_axes[part.axis];
-    (sets.is_batch(axis) == heads, sets.choices(axis))
+    (sets.is_batch(axis.first) == heads, sets.choices(axis))
 }
 
 /// Decides the forms in order: of the parts that are free, one is followed, the others are frozen.

@@ -1,6 +1,6 @@
 //! Orbits and groups of orbits, out of the relations of all nodes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::analysis::channels::follow::{Contraction, Follow};
 use crate::analysis::channels::reason::{Frozen, Reason};
@@ -30,6 +30,8 @@ pub struct Group {
     pub members: Vec<Member>,
     /// The orbits, in the order of their first elements. Any number may be cut, not all.
     pub orbits: Vec<Orbit>,
+    /// An orbit is a head of an attention: it counts products of a batch.
+    pub heads: bool,
 }
 
 /// An axis on which a group has indices.
@@ -85,9 +87,11 @@ pub(super) fn collect(relations: Relations) -> Channels {
             }
         }
     }
+    let operands = contractions.iter().flat_map(|sum: &Contraction| &sum.operands);
+    let summed: HashSet<AxisId> = operands.filter_map(|operand| operand.id).collect();
     let mut slots: HashMap<Vec<Member>, usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
-    for elements in orbits.into_values() {
+    for (root, elements) in orbits {
         let mut members: Vec<Member> = Vec::new();
         for &(axis, _) in &elements {
             match members.last_mut().filter(|member| member.axis == axis) {
@@ -96,18 +100,20 @@ pub(super) fn collect(relations: Relations) -> Channels {
             }
         }
         let slot = *slots.entry(members.clone()).or_insert_with(|| {
-            groups.push(Group { members, orbits: Vec::new() });
+            groups.push(Group { members, orbits: Vec::new(), heads: space.sets.is_batch(root) });
             groups.len() - 1
         });
         groups[slot].orbits.push(Orbit { elements });
     }
     groups.retain(|group| {
+        // What no sum reads is the business of other passes.
+        let summed = group.members.iter().any(|member| summed.contains(&member.axis));
         let choice = group.orbits.len() > 1;
         for member in group.members.iter().filter(|_| !choice) {
             let whole = Frozen { reason: Reason::Whole, node: None };
             frozen.entry(member.axis).or_insert((whole, 0)).1 += member.indices;
         }
-        choice
+        choice && summed
     });
     Channels { axes: space.axes, groups, frozen, follow, contractions }
 }

@@ -11,10 +11,12 @@
 //! and outputs of the model, positions, what a softmax or a normalisation runs over, and everything
 //! that an operator without a rule reads or makes. Axes of open extents are never cut.
 
+mod carried;
 mod extents;
 mod follow;
 mod form;
 mod groups;
+mod layers;
 mod reason;
 mod rules;
 mod site;
@@ -22,8 +24,9 @@ mod space;
 #[cfg(test)]
 mod tests;
 
+pub use carried::Carried;
 pub use extents::Spot;
-pub use follow::{Contraction, Follow};
+pub use follow::{Contraction, Follow, Operand};
 pub use groups::{Channels, Group, Member, Orbit};
 pub use reason::{Frozen, Reason};
 pub use space::{Axis, AxisId};

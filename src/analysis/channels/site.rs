@@ -1,7 +1,7 @@
 //! What a rule sees and says: one node, and which indices of its inputs and outputs belong together.
 
 use crate::analysis::channels::extents::spot;
-use crate::analysis::channels::follow::{Contraction, Follow};
+use crate::analysis::channels::follow::{Contraction, Follow, Operand};
 use crate::analysis::channels::form::Form;
 use crate::analysis::channels::reason::Reason;
 use crate::analysis::channels::space::{AxisId, Space};
@@ -171,7 +171,7 @@ impl<'a> Site<'a> {
     /// Zeroing any of these axes at an index takes the index out of the sum. Inputs only.
     pub fn contracted(&mut self, ats: &[At]) {
         let inputs = ats.iter().filter_map(|&(port, axis)| match port {
-            Port::In(slot) => Some((slot, axis)),
+            Port::In(slot) => Some(Operand { slot, axis, id: self.axis((port, axis)) }),
             Port::Out(_) => None,
         });
         let operands = inputs.collect();
@@ -217,6 +217,14 @@ impl<'a> Site<'a> {
                 self.relations.follow.push(Follow::Extent { node: self.id, slot, spot, axis });
             }
             None => self.freeze(at, Reason::Computed),
+        }
+    }
+
+    /// The axis counts products of a batch.
+    pub fn batch(&mut self, at: At) {
+        if let Some(axis) = self.axis(at) {
+            let space = &mut self.relations.space;
+            space.sets.mark_batch(&space.axes[axis]);
         }
     }
 

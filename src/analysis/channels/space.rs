@@ -80,8 +80,8 @@ impl Sets {
         }
     }
 
-    pub fn is_batch(&mut self, axis: &Axis) -> bool {
-        let root = self.find(axis.first);
+    pub fn is_batch(&mut self, element: usize) -> bool {
+        let root = self.find(element);
         self.batch[root]
     }
 
@@ -158,11 +158,5 @@ impl Space {
         for axis in self.axes_of(value).collect::<Vec<_>>() {
             self.sets.freeze(&self.axes[axis], node, reason.clone());
         }
-    }
-
-    /// The axis an element is of, and its index there.
-    pub fn locate(&self, element: usize) -> (AxisId, usize) {
-        let id = self.axes.partition_point(|axis| axis.first <= element).saturating_sub(1);
-        (id, element - self.axes[id].first)
     }
 }

@@ -22,6 +22,7 @@ fn blocks(site: &mut Site<'_>, heads: usize, axes: &[At]) -> Option<()> {
         match first {
             None => {
                 site.free(at);
+                site.batch(at);
                 first = Some((at, each));
             }
             Some((reference, size)) => {
@@ -136,6 +137,7 @@ pub(super) fn packed(site: &mut Site<'_>) -> Option<()> {
         return None;
     }
     site.tie((Y, 2), |i| i / each);
+    site.batch((Y, 2));
     site.attribute("num_heads", (Y, 2));
     Some(())
 }

@@ -29,8 +29,8 @@ pub(super) fn gather(site: &mut Site<'_>) -> Option<()> {
     let indices: Vec<usize> = indices.iter().map(at).collect::<Option<_>>()?;
     let source = indices.clone();
     site.relate((Y, axis), (X, axis), |i| source.get(i).copied());
-    // The list of indices is replaced when it must be shorter.
-    site.free((Port::In(1), 0));
+    // The list loses the entries of what goes; the rest of them is renumbered.
+    site.pass((Port::In(1), 0), (Y, axis));
     site.relations.follow.push(Follow::Indices { node: site.id, axis: from, result: to, indices });
     Some(())
 }

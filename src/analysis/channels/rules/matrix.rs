@@ -43,18 +43,10 @@ pub(super) fn matmul(site: &mut Site<'_>) -> Option<()> {
     }
     if a > 2 && b > 2 {
         for axis in 0..y.saturating_sub(2) {
-            batch(site, axis);
+            site.batch((Y, axis));
         }
     }
     Some(())
-}
-
-/// Marks an axis of the result that counts products.
-fn batch(site: &mut Site<'_>, axis: usize) {
-    if let Some(axis) = site.axis((Y, axis)) {
-        let space = &mut site.relations.space;
-        space.sets.mark_batch(&space.axes[axis]);
-    }
 }
 
 /// Equal letters are equal indices; those that the result does not have are summed over.
@@ -87,7 +79,7 @@ pub(super) fn einsum(site: &mut Site<'_>) -> Option<()> {
             Some(axis) => {
                 site.pass(first, (Y, axis));
                 if places.len() > 1 {
-                    batch(site, axis);
+                    site.batch((Y, axis));
                 }
             }
             None if places.len() > 1 => site.contracted(&places),
