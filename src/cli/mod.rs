@@ -11,6 +11,7 @@ mod io;
 mod limits;
 mod passes;
 mod progress;
+mod prune;
 mod quantization;
 mod quantize;
 mod simplify;
@@ -54,6 +55,8 @@ enum Command {
     Simplify(simplify::Simplify),
     /// Store weights and compute with integers.
     Quantize(quantize::Quantize),
+    /// Cut channels, hidden units and attention heads.
+    Prune(prune::Prune),
     /// Run a model over samples and write down what its values are, for `quantize --stats`.
     Calibrate(calibrate::Calibrate),
     /// Put statistics of several parts of the samples together.
@@ -122,6 +125,7 @@ impl Cli {
             Command::Inspect(command) => command.run(),
             Command::Simplify(command) => command.run(),
             Command::Quantize(command) => command.run(),
+            Command::Prune(command) => command.run(),
             Command::Calibrate(command) => command.run(),
             Command::Merge(command) => command.run(),
             Command::Compare(command) => command.run(),

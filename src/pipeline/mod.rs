@@ -8,6 +8,7 @@ mod fix;
 mod inputs;
 mod parts;
 mod probe;
+mod pruned;
 mod quantized;
 mod recipe;
 mod remembered;
@@ -22,8 +23,12 @@ pub use fall_back::{FallBack, FallBackOptions, Sensitivity, Wanted, fall_back};
 pub use fix::FixedAxes;
 pub use inputs::inputs;
 pub use probe::probes;
+pub use pruned::{Pruned, pruned};
 pub use quantized::quantized;
-pub use recipe::{QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, prepare, quantize, simplify};
+pub use recipe::{
+    PruneOptions, QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, prepare, prepare_prune, prune,
+    quantize, simplify,
+};
 pub use remembered::Remembered;
 pub use run::{Finished, Step, run};
 pub use settle::{When, settle};
