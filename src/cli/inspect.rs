@@ -34,6 +34,9 @@ pub struct Inspect {
     /// heads of the model as `prune` prepares it.
     #[arg(long)]
     channels: bool,
+    /// With --channels: make initializers constants that callers may now override, as `prune` would.
+    #[arg(long, requires = "channels")]
+    freeze_initializers: bool,
     #[command(flatten)]
     talk: Talk,
 }
@@ -43,7 +46,7 @@ impl Inspect {
         let loaded = io::load(&self.model, &self.talk.words)?;
         let mut report = report(&loaded, self.layers);
         if self.channels {
-            report.channels = Some(channels(loaded.model.clone())?);
+            report.channels = Some(channels(loaded.model.clone(), self.freeze_initializers)?);
         }
         if self.talk.json {
             io::print(&io::json(&report)?)?;
@@ -55,8 +58,9 @@ impl Inspect {
 }
 
 /// What `prune` could cut. The model is prepared as it would be, by what needs no execution.
-fn channels(model: Model) -> Result<ChannelsReport> {
-    let passes = pipeline::prepare_prune(&PruneOptions::default());
+fn channels(model: Model, freeze_initializers: bool) -> Result<ChannelsReport> {
+    let options = PruneOptions { freeze_initializers, ..PruneOptions::default() };
+    let passes = pipeline::prepare_prune(&options);
     let cx = Context::default();
     let mut model = pipeline::settle(model, &passes, &cx, None, When::AtEnd)?.model;
     separate_vectors(&mut model);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::analysis::channels::{AxisId, Channels, Group, Reason};
 use crate::analysis::{Cost, constant, is_layer};
-use crate::ir::{Model, NodeId};
+use crate::ir::{Def, Model, NodeId};
 use crate::report::text::{grouped, percent};
 
 /// Groups of channels, and why others cannot be cut.
@@ -21,6 +21,11 @@ pub struct ChannelsReport {
     pub macs_share: f64,
     /// Axes of weights that cannot be cut, whole or in part.
     pub frozen: Vec<FrozenReport>,
+    /// Initializers that callers may override, so that they are no constants, and nothing that they
+    /// touch is cut.
+    pub overridable: usize,
+    /// Layers in bodies of control flow, which are not looked at.
+    pub in_bodies: usize,
 }
 
 /// Orbits that are alike.
@@ -112,6 +117,8 @@ impl ChannelsReport {
             parameters_share: share(parameters as u64, cost.parameters),
             macs_share: share(macs, all),
             frozen: frozen(model, channels),
+            overridable: overridable(model),
+            in_bodies: cost.layers.iter().filter(|l| in_body(model, l.node)).count(),
         }
     }
 
@@ -123,6 +130,15 @@ impl ChannelsReport {
         }
         reasons
     }
+}
+
+fn overridable(model: &Model) -> usize {
+    let inputs = model.graph(model.main()).inputs().iter();
+    inputs.filter(|&&i| matches!(model.value(i).def(), Def::Input { default: Some(_) })).count()
+}
+
+fn in_body(model: &Model, node: NodeId) -> bool {
+    model.node(node).graph() != model.main()
 }
 
 fn share(part: u64, whole: u64) -> f64 {
@@ -222,6 +238,13 @@ impl fmt::Display for ChannelsReport {
             let FrozenReport { value, axis, extent, indices, reason, node } = frozen;
             let node = node.as_ref().map(|node| format!(" (`{node}`)")).unwrap_or_default();
             writeln!(f, "  frozen `{value}` axis {axis}: {indices} of {extent}: {reason}{node}")?;
+        }
+        if self.overridable > 0 {
+            let n = self.overridable;
+            writeln!(f, "  frozen {n} initializers that callers may override (--freeze-initializers)")?;
+        }
+        if self.in_bodies > 0 {
+            writeln!(f, "  frozen {} layers in bodies of control flow", self.in_bodies)?;
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ from common import MODELS, ROOT, tool
 from simplify_models import EXTENTS, feeds, session
 
 # Models whose operators onnxruntime does not know, or that have no tensors as inputs.
-NOT_LOADED = {"superres_prepost_custom_domain", "custom_domain", "function_call"}
+NOT_LOADED = {"superres_prepost_custom_domain", "custom_domain"}
 
 
 def outputs(path, extents):

@@ -7,7 +7,7 @@
 
 use crate::analysis::Term;
 use crate::analysis::channels::reason::Reason;
-use crate::analysis::channels::space::{AxisId, Sets, Space};
+use crate::analysis::channels::space::{Axis, AxisId, Sets, Space};
 use crate::ir::{NodeId, ValueId};
 
 /// An axis and its digits: `(number / inner) % extent`.
@@ -159,9 +159,9 @@ fn digits(
     Some(all)
 }
 
-/// What the parts are ordered by when one must be chosen.
-fn rank(sets: &mut Sets, space_axes: &[crate::analysis::channels::Axis], part: &Digits, heads: bool) -> (bool, usize) {
-    let axis = &space_axes[part.axis];
+/// What the parts are ordered by when one must be chosen: the largest first.
+fn rank(sets: &mut Sets, axes: &[Axis], part: &Digits, heads: bool) -> (bool, usize) {
+    let axis = &axes[part.axis];
     (sets.is_batch(axis.first) == heads, sets.choices(axis))
 }
 
@@ -214,7 +214,15 @@ impl Form {
         }
         match free.first() {
             Some(part) => part.join(&self.wide, space),
-            None => space.sets.freeze(&axes[self.wide.axis], Some(self.node), Reason::Form),
+            // Its parts say why.
+            None => {
+                let first = self.parts.first().map(|part| axes[part.axis].first);
+                let known = first.and_then(|element| space.sets.frozen(element));
+                let known = known.map(|number| space.sets.reasons[number].clone());
+                let (node, reason) = known
+                    .map_or((Some(self.node), Reason::Form), |frozen| (frozen.node, frozen.reason));
+                space.sets.freeze(&axes[self.wide.axis], node, reason);
+            }
         }
         free.first().map(|&part| (part, free.len() > 1))
     }

@@ -26,6 +26,8 @@ pub enum Reason {
     Pinned,
     /// An operator without a rule reads or makes it.
     Operator(String),
+    /// The operator has a rule, but not for this form of the node, or for open extents.
+    Declined(String),
     /// The operator has a rule, which does not carry this axis: it counts positions, not channels.
     Positions(String),
     /// A value along the axis depends on all others: softmax, sorting, sums.
@@ -52,6 +54,7 @@ impl fmt::Display for Reason {
             Self::Captured => f.write_str("read in a body"),
             Self::Pinned => f.write_str("kept, or mentioned by carried data"),
             Self::Operator(op) => write!(f, "no rule for {op}"),
+            Self::Declined(op) => write!(f, "{op} in a form, or with open extents, that has no rule"),
             Self::Positions(op) => write!(f, "positions of {op}"),
             Self::Mixed(op) => write!(f, "{op} mixes the elements"),
             Self::Statistics(op) => write!(f, "statistics of {op}"),

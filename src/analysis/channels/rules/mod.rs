@@ -26,21 +26,20 @@ pub(super) fn apply(site: &mut Site<'_>) {
     match rule(node.domain(), node.op()).filter(|_| known) {
         Some(rule) => {
             if rule(site).is_none() {
-                freeze_all(site);
+                freeze_all(site, &Reason::Declined(site.op()));
             }
         }
-        None => freeze_all(site),
+        None => freeze_all(site, &Reason::Operator(site.op())),
     }
 }
 
-fn freeze_all(site: &mut Site<'_>) {
-    let reason = Reason::Operator(site.op());
+/// Freezes all inputs and outputs; bodies read more, which `boundary` freezes.
+fn freeze_all(site: &mut Site<'_>, reason: &Reason) {
     for port in site.ports().collect::<Vec<_>>() {
         for axis in 0..site.rank(port).unwrap_or(0) {
             site.freeze((port, axis), reason.clone());
         }
     }
-    // Bodies read more than the inputs; `boundary` freezes that.
 }
 
 #[rustfmt::skip]
