@@ -14,6 +14,7 @@ mod markdown;
 mod model_diff;
 mod passes;
 mod pipeline;
+mod prune;
 mod quantize;
 mod quantize_types;
 mod random_graphs;

@@ -162,13 +162,21 @@ fn digits(
 /// What the parts are ordered by when one must be chosen: the largest first.
 fn rank(sets: &mut Sets, axes: &[Axis], part: &Digits, heads: bool) -> (bool, usize) {
     let axis = &axes[part.axis];
-    (sets.is_batch(axis.first) == heads, sets.choices(axis))
+    let batch = sets.is_batch(axis.first);
+    // Of two that count products (heads of keys, and queries of each), the outer one has the weights.
+    (batch == heads, if batch { 0 } else { sets.choices(axis) })
 }
 
 /// Decides the forms in order: of the parts that are free, one is followed, the others are frozen.
 /// The part that counts products of a batch (attention heads) comes first, unless `heads` is false, then the one with
 /// the most indices to choose from. A part that leaves no choice after all is passed over.
 pub(super) fn decide(space: &mut Space, forms: &[Form], heads: bool) {
+    // A batch that is put together of several axes is one in each of them.
+    for form in forms.iter().rev() {
+        if space.sets.is_batch(space.axes[form.wide.axis].first) {
+            form.parts.iter().for_each(|part| space.sets.mark_batch(&space.axes[part.axis]));
+        }
+    }
     let start = space.sets.clone();
     let mut passed: Vec<Vec<AxisId>> = vec![Vec::new(); forms.len()];
     // Each round passes over one part at least, and there are a few for each form.

@@ -21,8 +21,6 @@ mod reason;
 mod rules;
 mod site;
 mod space;
-#[cfg(test)]
-mod tests;
 
 pub use carried::Carried;
 pub use extents::Spot;
