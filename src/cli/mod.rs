@@ -53,10 +53,10 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Remove and merge nodes without changing what the model computes.
     Simplify(simplify::Simplify),
-    /// Store weights and compute with integers.
-    Quantize(quantize::Quantize),
     /// Cut channels, hidden units and attention heads.
     Prune(prune::Prune),
+    /// Store weights and compute with integers.
+    Quantize(quantize::Quantize),
     /// Run a model over samples and write down what its values are, for `quantize --stats`.
     Calibrate(calibrate::Calibrate),
     /// Put statistics of several parts of the samples together.

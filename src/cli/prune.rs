@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::analysis::channels::Options;
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
@@ -161,10 +161,7 @@ impl Prune {
                 minimum: self.minimum,
                 keep: self.keep.clone(),
                 seed: self.preprocessing.seed,
-                channels: Options {
-                    normalized: self.through_norms,
-                    heads: !self.head_dimensions,
-                },
+                channels: Options { normalized: self.through_norms, heads: !self.head_dimensions },
                 mask: self.mask,
             },
             freeze_initializers: self.freeze_initializers,

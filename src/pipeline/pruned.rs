@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::ir::Model;
 use crate::passes::{Context, Pass};
-use crate::pipeline::recipe::{PruneOptions, prepare_prune, prune};
 use crate::pipeline::check::Outputs;
+use crate::pipeline::recipe::{PruneOptions, prepare_prune, prune};
 use crate::pipeline::{Check, Finished, Outcome, When, run, settle};
 use crate::tensor::{DType, Tensor};
 use crate::validate::drift;
@@ -79,7 +79,9 @@ pub fn pruned(
         let masking: Vec<Box<dyn Pass>> = prune(&masked);
         let masked = run(prepared.model.clone(), &masking, cx, None)?;
         let outcome = match check.outputs(&masked.model) {
-            Ok(known) => compare(&known, &check.outputs_like(&finished.model, &known), &masked.model),
+            Ok(known) => {
+                compare(&known, &check.outputs_like(&finished.model, &known), &masked.model)
+            }
             Err(error) => Outcome::NotExecuted(error.to_string()),
         };
         if matches!(outcome, Outcome::Broken(_)) {

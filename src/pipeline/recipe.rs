@@ -75,11 +75,8 @@ pub fn prepare_prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
 
 /// The passes that prune a model that is ready for it, in order.
 pub fn prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
-    let passes: Vec<Box<dyn Pass>> = vec![
-        Box::new(options.pruning.clone()),
-        Box::new(EliminateCommon),
-        Box::new(EliminateDead),
-    ];
+    let passes: Vec<Box<dyn Pass>> =
+        vec![Box::new(options.pruning.clone()), Box::new(EliminateCommon), Box::new(EliminateDead)];
     left(passes, &options.skip)
 }
 

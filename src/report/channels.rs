@@ -241,7 +241,10 @@ impl fmt::Display for ChannelsReport {
         }
         if self.overridable > 0 {
             let n = self.overridable;
-            writeln!(f, "  frozen {n} initializers that callers may override (--freeze-initializers)")?;
+            writeln!(
+                f,
+                "  frozen {n} initializers that callers may override (--freeze-initializers)"
+            )?;
         }
         if self.in_bodies > 0 {
             writeln!(f, "  frozen {} layers in bodies of control flow", self.in_bodies)?;

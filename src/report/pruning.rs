@@ -44,16 +44,7 @@ impl PruningReport {
         };
         let passes = pruned.finished.steps.iter().map(StepReport::new).collect();
         let warnings = Vec::new();
-        Self {
-            input,
-            output,
-            passes,
-            cut_sqnr_db,
-            cut_unchecked,
-            drift,
-            warnings,
-            verbose: false,
-        }
+        Self { input, output, passes, cut_sqnr_db, cut_unchecked, drift, warnings, verbose: false }
     }
 }
 

@@ -31,6 +31,7 @@ fn help() {
         "",
         "inspect",
         "simplify",
+        "prune",
         "quantize",
         "calibrate",
         "merge",

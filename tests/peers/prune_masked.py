@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`onnxpress prune` on every shared model and fixture, checked from outside: what was cut must compute
+"""`onnxpress prune` on every shared model and fixture, and on models with fused attention, checked from outside: what was cut must compute
 what it computes with the weights set to zero instead.
 
     prune_masked.py [--head-dimensions] [NAME ...]
@@ -19,6 +19,7 @@ import tempfile
 import numpy as np
 import onnx
 
+import attention_models
 from common import MODELS, ROOT, tool
 from simplify_models import EXTENTS, feeds, session
 
@@ -93,7 +94,7 @@ def main():
         glob.glob(os.path.join(ROOT, "fixtures", "*.onnx")) + glob.glob(os.path.join(ROOT, "fixtures", "graphs", "*.onnx")))
     failures = []
     with tempfile.TemporaryDirectory() as folder:
-        for path in paths:
+        for path in [*paths, *attention_models.make(folder)]:
             name = os.path.splitext(os.path.basename(path))[0]
             if not wanted or name in wanted:
                 failures.append(check(path, folder, options))

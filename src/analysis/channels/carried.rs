@@ -28,6 +28,10 @@ impl Channels {
             .iter()
             .filter_map(|layer| Some((layer.macs?, self.work_axes(model, layer.node))))
             .collect();
+        let mut worked: HashMap<AxisId, Vec<usize>> = HashMap::new();
+        for (layer, (_, axes)) in layers.iter().enumerate() {
+            axes.iter().for_each(|&axis| worked.entry(axis).or_default().push(layer));
+        }
         let of = |group: &Group| {
             let mut kept: BTreeMap<ValueId, f64> = BTreeMap::new();
             for member in &group.members {
@@ -37,14 +41,16 @@ impl Channels {
                         1.0 - member.indices as f64 / axis.extent as f64;
                 }
             }
-            let parameters = kept.iter().map(|(value, kept)| (1.0 - kept) * constants[value] as f64);
-            let macs = layers.iter().map(|(macs, axes)| {
-                let axes = axes.iter().filter_map(|&axis| {
-                    let member = group.members.iter().find(|member| member.axis == axis)?;
-                    Some(1.0 - member.indices as f64 / self.axes[axis].extent as f64)
-                });
-                (1.0 - axes.product::<f64>()) * *macs as f64
-            });
+            let parameters =
+                kept.iter().map(|(value, kept)| (1.0 - kept) * constants[value] as f64);
+            let mut work: BTreeMap<usize, f64> = BTreeMap::new();
+            for member in &group.members {
+                let left = 1.0 - member.indices as f64 / self.axes[member.axis].extent as f64;
+                for &layer in worked.get(&member.axis).into_iter().flatten() {
+                    *work.entry(layer).or_insert(1.0) *= left;
+                }
+            }
+            let macs = work.iter().map(|(&layer, left)| (1.0 - left) * layers[layer].0 as f64);
             Carried {
                 parameters: parameters.sum::<f64>().round() as u64,
                 macs: macs.sum::<f64>().round() as u64,

@@ -16,12 +16,7 @@ pub struct Spot {
 }
 
 /// Where element `index` of `operand` is said: in a constant, or in a part of a Concat that is one.
-pub(super) fn spot(
-    model: &Model,
-    shapes: &Shapes,
-    operand: ValueId,
-    index: usize,
-) -> Option<Spot> {
+pub(super) fn spot(model: &Model, shapes: &Shapes, operand: ValueId, index: usize) -> Option<Spot> {
     let (mut value, mut spot) = (operand, Spot { slots: Vec::new(), index });
     while spot.slots.len() <= MAX_NESTING {
         if let Some(tensor) = constant(model, value) {

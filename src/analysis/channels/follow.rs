@@ -66,7 +66,9 @@ impl Follow {
     /// The axes that it depends on.
     pub fn axes(&self) -> Vec<AxisId> {
         match self {
-            Self::Extent { axis, .. } | Self::Attribute { axis, .. } | Self::Bounds { axis, .. } => {
+            Self::Extent { axis, .. }
+            | Self::Attribute { axis, .. }
+            | Self::Bounds { axis, .. } => {
                 vec![*axis]
             }
             Self::Parts { parts, .. } => parts.iter().filter_map(|part| part.ok()).collect(),

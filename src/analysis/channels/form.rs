@@ -10,6 +10,9 @@ use crate::analysis::channels::reason::Reason;
 use crate::analysis::channels::space::{Axis, AxisId, Sets, Space};
 use crate::ir::{NodeId, ValueId};
 
+/// How often parts that leave no choice are passed over; each round leaves a state that holds.
+const ROUNDS: usize = 64;
+
 /// An axis and its digits: `(number / inner) % extent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Digits {
@@ -98,10 +101,7 @@ fn sides<'a>(
 }
 
 /// Ranges of axes of both sides that hold equally many elements.
-fn blocks(
-    from: &[Term],
-    to: &[Term],
-) -> Vec<(std::ops::Range<usize>, std::ops::Range<usize>)> {
+fn blocks(from: &[Term], to: &[Term]) -> Vec<(std::ops::Range<usize>, std::ops::Range<usize>)> {
     let mut cuts = vec![(0, 0)];
     // From the front, and, behind an extent that is not known, from the back.
     let products = |dims: &[Term]| {
@@ -118,7 +118,8 @@ fn blocks(
         let (a, b) = (products(a), products(b));
         let mut equal = Vec::new();
         for (i, x) in a.iter().enumerate().filter(|(_, x)| x.is_determined()) {
-            equal.extend(b.iter().enumerate().filter(|(_, y)| *y == x).map(|(j, _)| (i + 1, j + 1)));
+            equal
+                .extend(b.iter().enumerate().filter(|(_, y)| *y == x).map(|(j, _)| (i + 1, j + 1)));
         }
         equal
     };
@@ -179,8 +180,7 @@ pub(super) fn decide(space: &mut Space, forms: &[Form], heads: bool) {
     }
     let start = space.sets.clone();
     let mut passed: Vec<Vec<AxisId>> = vec![Vec::new(); forms.len()];
-    // Each round passes over one part at least, and there are a few for each form.
-    for _ in 0..=forms.iter().map(|form| form.parts.len()).sum::<usize>() {
+    for _ in 0..ROUNDS {
         space.sets = start.clone();
         let followed: Vec<Option<(Digits, bool)>> = forms
             .iter()
@@ -205,31 +205,24 @@ pub(super) fn decide(space: &mut Space, forms: &[Form], heads: bool) {
 
 impl Form {
     /// Follows one part; returns it, and whether there were others to choose from.
-    fn follow(
-        &self,
-        space: &mut Space,
-        passed: &[AxisId],
-        heads: bool,
-    ) -> Option<(Digits, bool)> {
-        let axes = space.axes.clone();
+    fn follow(&self, space: &mut Space, passed: &[AxisId], heads: bool) -> Option<(Digits, bool)> {
+        let Space { axes, sets, .. } = &mut *space;
         let mut free: Vec<Digits> = self.parts.clone();
-        free.retain(|part| {
-            !passed.contains(&part.axis) && space.sets.choices(&axes[part.axis]) > 1
-        });
-        free.sort_by_key(|part| std::cmp::Reverse(rank(&mut space.sets, &axes, part, heads)));
+        free.retain(|part| !passed.contains(&part.axis) && sets.choices(&axes[part.axis]) > 1);
+        free.sort_by_key(|part| std::cmp::Reverse(rank(sets, axes, part, heads)));
         for part in self.parts.iter().filter(|part| Some(*part) != free.first()) {
-            space.sets.freeze(&axes[part.axis], Some(self.node), Reason::Factor);
+            sets.freeze(&axes[part.axis], Some(self.node), Reason::Factor);
         }
         match free.first() {
             Some(part) => part.join(&self.wide, space),
             // Its parts say why.
             None => {
                 let first = self.parts.first().map(|part| axes[part.axis].first);
-                let known = first.and_then(|element| space.sets.frozen(element));
-                let known = known.map(|number| space.sets.reasons[number].clone());
+                let known = first.and_then(|element| sets.frozen(element));
+                let known = known.map(|number| sets.reasons[number].clone());
                 let (node, reason) = known
                     .map_or((Some(self.node), Reason::Form), |frozen| (frozen.node, frozen.reason));
-                space.sets.freeze(&axes[self.wide.axis], node, reason);
+                sets.freeze(&axes[self.wide.axis], node, reason);
             }
         }
         free.first().map(|&part| (part, free.len() > 1))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::analysis::channels::follow::{Contraction, Follow};
+use crate::analysis::channels::follow::{Contraction, Follow, Operand};
 use crate::analysis::channels::reason::{Frozen, Reason};
 use crate::analysis::channels::site::Relations;
 use crate::analysis::channels::space::{Axis, AxisId};
@@ -61,12 +61,17 @@ impl Orbit {
 impl Channels {
     /// The axes of a value that are followed.
     pub fn axes_of(&self, value: ValueId) -> impl Iterator<Item = (AxisId, &Axis)> {
-        self.axes.iter().enumerate().filter(move |(_, axis)| axis.value == value)
+        // Axes are numbered in the order of values.
+        let start = self.axes.partition_point(|axis| axis.value.index() < value.index());
+        let axes = self.axes.iter().enumerate().skip(start);
+        axes.take_while(move |(_, axis)| axis.value == value)
     }
 
-    /// The axis of a value when it is followed.
-    pub fn axis(&self, value: ValueId, axis: usize) -> Option<AxisId> {
-        self.axes.iter().position(|a| a.value == value && a.axis == axis)
+    /// The sums that run over channels of a group.
+    pub fn sums(&self, group: &Group) -> Vec<&Contraction> {
+        let members: HashSet<AxisId> = group.members.iter().map(|member| member.axis).collect();
+        let within = |operand: &Operand| operand.id.is_some_and(|id| members.contains(&id));
+        self.contractions.iter().filter(|sum| sum.operands.iter().any(within)).collect()
     }
 }
 

@@ -19,10 +19,7 @@ impl Channels {
 
     /// The layers that sum over the channels of a group.
     pub fn consumers(&self, group: &Group) -> Vec<NodeId> {
-        let sums = self.contractions.iter().filter(|sum| {
-            let mut ids = sum.operands.iter().filter_map(|operand| operand.id);
-            ids.any(|id| group.members.iter().any(|member| member.axis == id))
-        });
-        sums.map(|sum| sum.node).collect::<BTreeSet<_>>().into_iter().collect()
+        let sums = self.sums(group).into_iter().map(|sum| sum.node);
+        sums.collect::<BTreeSet<_>>().into_iter().collect()
     }
 }

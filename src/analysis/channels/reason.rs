@@ -54,7 +54,9 @@ impl fmt::Display for Reason {
             Self::Captured => f.write_str("read in a body"),
             Self::Pinned => f.write_str("kept, or mentioned by carried data"),
             Self::Operator(op) => write!(f, "no rule for {op}"),
-            Self::Declined(op) => write!(f, "{op} in a form, or with open extents, that has no rule"),
+            Self::Declined(op) => {
+                write!(f, "{op} in a form, or with open extents, that has no rule")
+            }
             Self::Positions(op) => write!(f, "positions of {op}"),
             Self::Mixed(op) => write!(f, "{op} mixes the elements"),
             Self::Statistics(op) => write!(f, "statistics of {op}"),

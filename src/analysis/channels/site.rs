@@ -1,11 +1,11 @@
 //! What a rule sees and says: one node, and which indices of its inputs and outputs belong together.
 
+use crate::analysis::channels::Options;
 use crate::analysis::channels::extents::spot;
 use crate::analysis::channels::follow::{Contraction, Follow, Operand};
 use crate::analysis::channels::form::Form;
 use crate::analysis::channels::reason::Reason;
 use crate::analysis::channels::space::{AxisId, Space};
-use crate::analysis::channels::Options;
 use crate::analysis::{Shapes, Term, constant};
 use crate::ir::{Model, Node, NodeId, ValueId};
 
@@ -110,7 +110,11 @@ impl<'a> Site<'a> {
     pub fn freeze(&mut self, at: At, reason: Reason) {
         self.spoken.push(at);
         if let Some(axis) = self.axis(at) {
-            self.relations.space.sets.freeze(&self.relations.space.axes[axis], Some(self.id), reason);
+            self.relations.space.sets.freeze(
+                &self.relations.space.axes[axis],
+                Some(self.id),
+                reason,
+            );
         }
     }
 

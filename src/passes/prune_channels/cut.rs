@@ -97,7 +97,8 @@ impl<'a> Cut<'a> {
             }
             Follow::Attribute { node, name, count, axis } => {
                 let extent = self.channels.axes[*axis].extent;
-                let scaled = usize::try_from(*count).ok().and_then(|n| n.checked_mul(self.left(*axis)));
+                let scaled =
+                    usize::try_from(*count).ok().and_then(|n| n.checked_mul(self.left(*axis)));
                 let scaled = scaled.filter(|n| n.is_multiple_of(extent)).map(|n| n / extent);
                 let scaled = scaled.ok_or_else(|| odd(model, *node))?;
                 model.set_attr(*node, Attribute::new(*name, scaled as i64));

@@ -135,8 +135,7 @@ impl PruneChannels {
                 report.refuse(place(model, channels, group), text);
                 continue;
             }
-            let dead = |orbit: &Orbit| norms.is_dead(channels, orbit);
-            let dead: Vec<bool> = group.orbits.iter().map(dead).collect();
+            let dead = norms.dead(channels, group);
             let left = quota.left(group, dead.iter().filter(|&&dead| dead).count());
             let scores = scores(&norms, group, self.importance, self.seed);
             let gone = lowest(&scores, &dead, left);
@@ -165,7 +164,9 @@ impl PruneChannels {
 fn touching(model: &Model, channels: &Channels, group: &Group) -> BTreeSet<NodeId> {
     let values = group.members.iter().map(|member| model.value(channels.axes[member.axis].value));
     values
-        .flat_map(|value| value.producer().into_iter().chain(value.consumers().map(|(node, _)| node)))
+        .flat_map(|value| {
+            value.producer().into_iter().chain(value.consumers().map(|(node, _)| node))
+        })
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::analysis::channels::{AxisId, Channels, Group, Orbit};
+use crate::analysis::channels::{AxisId, Channels, Contraction, Group, Orbit};
 use crate::analysis::{constant, dequantized};
 use crate::ir::{Model, ValueId};
 use crate::tensor::Tensor;
@@ -74,17 +74,21 @@ impl Norms {
         norms.is_some_and(|norms| orbit.on(axis).all(|index| norms.get(index) == Some(&0.0)))
     }
 
-    /// Whether no sum takes anything from the orbit: where its indices are summed over, the weights
-    /// are 0.
-    pub fn is_dead(&self, channels: &Channels, orbit: &Orbit) -> bool {
-        let mut sums = channels.contractions.iter().filter(|sum| {
+    /// For each orbit of a group, whether no sum takes anything from it: where its indices are summed
+    /// over, the weights are 0.
+    pub fn dead(&self, channels: &Channels, group: &Group) -> Vec<bool> {
+        let sums = channels.sums(group);
+        let reads = |sum: &&&Contraction, orbit: &Orbit| {
             let mut ids = sum.operands.iter().filter_map(|operand| operand.id);
             ids.any(|id| orbit.on(id).next().is_some())
-        });
-        sums.all(|sum| {
-            let mut ids = sum.operands.iter().filter_map(|operand| operand.id);
-            ids.any(|id| self.is_zero(id, orbit))
-        })
+        };
+        let gives_nothing = |orbit: &Orbit| {
+            sums.iter().filter(|sum| reads(sum, orbit)).all(|sum| {
+                let mut ids = sum.operands.iter().filter_map(|operand| operand.id);
+                ids.any(|id| self.is_zero(id, orbit))
+            })
+        };
+        group.orbits.iter().map(gives_nothing).collect()
     }
 }
 

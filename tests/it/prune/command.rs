@@ -35,7 +35,9 @@ fn inspect_shows_the_channels() {
 fn prune_keeps_a_share_and_checks_the_cut() {
     let folder = TempDir::new().unwrap();
     let ran = shell(
-        &format!("prune {MODEL} --ratio 50% --data fixtures/digits_test.npz --labels y --scale 1/16 -o TMP/out.onnx --json"),
+        &format!(
+            "prune {MODEL} --ratio 50% --data fixtures/digits_test.npz --labels y --scale 1/16 -o TMP/out.onnx --json"
+        ),
         folder.path(),
     );
     assert_eq!(ran.code, 0, "{}", ran.err);
@@ -68,7 +70,8 @@ fn masked_models_keep_their_shapes() {
     let again = json(&shell(line, folder.path()).out);
     let cut = json(&shell("inspect TMP/cut.onnx --json", folder.path()).out);
     assert_eq!(again["drift"]["parameters"]["candidate"], cut["parameters"]);
-    let compared = shell("compare TMP/cut.onnx TMP/again.onnx --data random:4 --min-sqnr 100", folder.path());
+    let compared =
+        shell("compare TMP/cut.onnx TMP/again.onnx --data random:4 --min-sqnr 100", folder.path());
     assert_eq!(compared.code, 0, "{}", compared.out);
 }
 

@@ -179,7 +179,13 @@ fn transposed_convolutions() {
     let m = model(
         17,
         "(float[N,3,4,4] x) => (float[N,2,10,10] y)",
-        &[("a", &[8, 3, 1, 1]), ("t", &[8, 3, 2, 2]), ("tb", &[6]), ("u", &[6, 1, 2, 2]), ("b", &[6, 2, 2, 2])],
+        &[
+            ("a", &[8, 3, 1, 1]),
+            ("t", &[8, 3, 2, 2]),
+            ("tb", &[6]),
+            ("u", &[6, 1, 2, 2]),
+            ("b", &[6, 2, 2, 2]),
+        ],
         "h = Conv (x, a)
          k = ConvTranspose <group = 2, strides = [2, 2]> (h, t, tb)
          l = ConvTranspose <group = 6, strides = [1, 1]> (k, u)

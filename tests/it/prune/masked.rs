@@ -37,7 +37,9 @@ fn inputs(model: &Model) -> Option<Vec<(String, Tensor)>> {
 #[track_caller]
 pub fn holds(name: &str, model: &Model, channels: Options) -> usize {
     let half = model.values().any(|(_, value)| {
-        value.initializer().is_some_and(|tensor| tensor.dtype().bits() == 16 && tensor.dtype().is_float())
+        value
+            .initializer()
+            .is_some_and(|tensor| tensor.dtype().bits() == 16 && tensor.dtype().is_float())
     });
     let close = if half { CLOSE_HALF } else { CLOSE };
     let mut executed = 0;

@@ -13,7 +13,8 @@ use onnxpress::tensor::DType;
 
 /// A model in text form, with `weights` of seeded noise: `name [dims] type`.
 pub fn model(opset: i64, interface: &str, weights: &[(&str, &[usize])], nodes: &str) -> Model {
-    let mut text = format!("<ir_version: 8, opset_import: [\"\" : {opset}, \"com.microsoft\" : 1]>\n");
+    let mut text =
+        format!("<ir_version: 8, opset_import: [\"\" : {opset}, \"com.microsoft\" : 1]>\n");
     text += &format!("g {interface} <\n");
     let stored = weights.iter().enumerate().map(|(i, (name, dims))| {
         let tensor = random_tensor(DType::Float, dims, 7, i as u64).expect("a small tensor");

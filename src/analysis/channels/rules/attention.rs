@@ -26,7 +26,8 @@ fn blocks(site: &mut Site<'_>, heads: usize, axes: &[At]) -> Option<()> {
                 first = Some((at, each));
             }
             Some((reference, size)) => {
-                site.relate(reference, at, |i| i / size * each..(i / size + 1) * each);
+                // The rest of a block is tied to its first index.
+                site.relate(reference, at, |i| i.is_multiple_of(size).then_some(i / size * each));
             }
         }
     }
@@ -51,9 +52,7 @@ pub(super) fn standard(site: &mut Site<'_>) -> Option<()> {
         return None;
     }
     let (heads, mut axes) = match ranks {
-        [Some(4), Some(4), Some(4)] => {
-            (site.extent((K, 1))?, vec![(K, 1), (V, 1), (X, 1), (Y, 1)])
-        }
+        [Some(4), Some(4), Some(4)] => (site.extent((K, 1))?, vec![(K, 1), (V, 1), (X, 1), (Y, 1)]),
         [Some(3), Some(3), Some(3)] => {
             (count(site, "kv_num_heads")?, vec![(K, 2), (V, 2), (X, 2), (Y, 2)])
         }
@@ -84,7 +83,8 @@ fn samples(site: &mut Site<'_>, ports: &[Port]) {
 /// MultiHeadAttention of com.microsoft: queries, keys and values `[B, S, heads · d]`.
 pub(super) fn multi_head(site: &mut Site<'_>) -> Option<()> {
     let heads = count(site, "num_heads")?;
-    if [X, K, V].iter().any(|&port| site.rank(port) != Some(3)) || site.value(Port::In(3)).is_some() {
+    if [X, K, V].iter().any(|&port| site.rank(port) != Some(3)) || site.value(Port::In(3)).is_some()
+    {
         return None;
     }
     let mut axes = vec![(X, 2), (K, 2), (V, 2), (Y, 2)];

@@ -89,9 +89,7 @@ pub(super) fn split(site: &mut Site<'_>) -> Option<()> {
     let mut parts = Vec::new();
     for slot in 0..site.node.outputs().len() {
         let part = Port::Out(slot);
-        if site.value(part).is_none() {
-            return None;
-        }
+        site.value(part)?;
         site.same_but(X, part, |other| other == axis)?;
         let extent = site.extent((part, axis))?;
         if extent > 1 {
@@ -120,6 +118,9 @@ pub(super) fn depth_to_space(site: &mut Site<'_>) -> Option<()> {
     let channels = site.extent((Y, 1))?;
     let block = usize::try_from(site.node.attr_int("blocksize")?).ok()?;
     let count = block.checked_mul(block)?;
+    if count.checked_mul(channels)? != site.extent((X, 1))? {
+        return None;
+    }
     let neighbours = site.node.attr_str("mode") == Some("CRD");
     site.pass((X, 0), (Y, 0));
     if channels > 1 {
@@ -135,6 +136,9 @@ pub(super) fn space_to_depth(site: &mut Site<'_>) -> Option<()> {
     let channels = site.extent((X, 1))?;
     let block = usize::try_from(site.node.attr_int("blocksize")?).ok()?;
     let count = block.checked_mul(block)?;
+    if count.checked_mul(channels)? != site.extent((Y, 1))? {
+        return None;
+    }
     site.pass((X, 0), (Y, 0));
     if channels > 1 {
         site.relate((X, 1), (Y, 1), |c| (0..count).map(move |b| b * channels + c));

@@ -35,7 +35,8 @@ pub(super) fn matmul(site: &mut Site<'_>) -> Option<()> {
     }
     for (port, rank) in [(X, a), (B, b)] {
         for axis in 0..rank.saturating_sub(2) {
-            let at = (Y, (y + axis).checked_sub(if a == 1 || b == 1 { 1 + rank - 2 } else { rank })?);
+            let at =
+                (Y, (y + axis).checked_sub(if a == 1 || b == 1 { 1 + rank - 2 } else { rank })?);
             if site.extent((port, axis)) != Some(1) {
                 site.pass((port, axis), at);
             }
