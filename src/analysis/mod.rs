@@ -1,6 +1,7 @@
 //! Questions about a model that change nothing, and the two doors through which passes learn what
 //! only running a model can tell.
 
+pub mod channels;
 mod constants;
 pub mod cost;
 mod dequantize;
@@ -8,6 +9,7 @@ pub mod diff;
 mod products;
 pub mod shapes;
 
+pub use channels::Channels;
 pub use constants::constant;
 pub use cost::Cost;
 pub use dequantize::dequantized;

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use onnxpress::Result;
-use onnxpress::analysis::{Assume, Cost, Shapes};
+use onnxpress::analysis::channels::Options;
+use onnxpress::analysis::{Assume, Channels, Cost, Shapes};
 use onnxpress::ir::{Def, DimSize, Model, Node, ValueType};
+use onnxpress::passes::{Context, separate_vectors};
+use onnxpress::pipeline::{self, PruneOptions, When};
 use onnxpress::read::Loaded;
-use onnxpress::report::{InspectionReport, LayerReport, PortReport};
+use onnxpress::report::{ChannelsReport, InspectionReport, LayerReport, PortReport};
 
 use super::{EXIT_STATUS, Ended, Talk, io};
 
@@ -17,6 +20,7 @@ use super::{EXIT_STATUS, Ended, Talk, io};
 #[command(after_help = format!("Examples:
   onnxpress inspect model.onnx
   onnxpress inspect model.onnx --layers
+  onnxpress inspect model.onnx --channels
   onnxpress inspect model.onnx --json
 
 {EXIT_STATUS}"))]
@@ -26,6 +30,13 @@ pub struct Inspect {
     /// Show each layer with its weights and multiply-accumulates.
     #[arg(long)]
     layers: bool,
+    /// Show what can be cut, and why the rest cannot: groups of channels, hidden units and attention
+    /// heads of the model as `prune` prepares it.
+    #[arg(long)]
+    channels: bool,
+    /// With --channels: make initializers constants that callers may now override, as `prune` would.
+    #[arg(long, requires = "channels")]
+    freeze_initializers: bool,
     #[command(flatten)]
     talk: Talk,
 }
@@ -33,7 +44,10 @@ pub struct Inspect {
 impl Inspect {
     pub fn run(self) -> Result<Ended> {
         let loaded = io::load(&self.model, &self.talk.words)?;
-        let report = report(&loaded, self.layers);
+        let mut report = report(&loaded, self.layers);
+        if self.channels {
+            report.channels = Some(channels(loaded.model.clone(), self.freeze_initializers)?);
+        }
         if self.talk.json {
             io::print(&io::json(&report)?)?;
         } else {
@@ -41,6 +55,19 @@ impl Inspect {
         }
         Ok(Ended::Done)
     }
+}
+
+/// What `prune` could cut. The model is prepared as it would be, by what needs no execution.
+fn channels(model: Model, freeze_initializers: bool) -> Result<ChannelsReport> {
+    let options = PruneOptions { freeze_initializers, ..PruneOptions::default() };
+    let passes = pipeline::prepare_prune(&options);
+    let cx = Context::default();
+    let mut model = pipeline::settle(model, &passes, &cx, None, When::AtEnd)?.model;
+    separate_vectors(&mut model);
+    let shapes = Shapes::infer(&model, &Assume::default());
+    let channels = Channels::of(&model, &shapes, Options::default());
+    let cost = Cost::of(&model, &Shapes::infer(&model, &Assume::one_sample()));
+    Ok(ChannelsReport::new(&model, &channels, &cost))
 }
 
 fn report(loaded: &Loaded, show_layers: bool) -> InspectionReport {
@@ -82,6 +109,7 @@ fn report(loaded: &Loaded, show_layers: bool) -> InspectionReport {
             })
             .collect(),
         notes: loaded.notes.clone(),
+        channels: None,
         show_layers,
     }
 }

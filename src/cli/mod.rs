@@ -11,6 +11,7 @@ mod io;
 mod limits;
 mod passes;
 mod progress;
+mod prune;
 mod quantization;
 mod quantize;
 mod simplify;
@@ -52,6 +53,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Remove and merge nodes without changing what the model computes.
     Simplify(simplify::Simplify),
+    /// Cut channels, hidden units and attention heads.
+    Prune(prune::Prune),
     /// Store weights and compute with integers.
     Quantize(quantize::Quantize),
     /// Run a model over samples and write down what its values are, for `quantize --stats`.
@@ -122,6 +125,7 @@ impl Cli {
             Command::Inspect(command) => command.run(),
             Command::Simplify(command) => command.run(),
             Command::Quantize(command) => command.run(),
+            Command::Prune(command) => command.run(),
             Command::Calibrate(command) => command.run(),
             Command::Merge(command) => command.run(),
             Command::Compare(command) => command.run(),

@@ -40,6 +40,7 @@ mod inline_functions;
 mod linear;
 mod look;
 mod pattern;
+mod prune_channels;
 mod quantize_static;
 mod registry;
 mod rule;
@@ -84,6 +85,7 @@ pub use fuse_softmax::FuseSoftmax;
 pub use fuse_transpose::FuseTranspose;
 pub use inline_functions::InlineFunctions;
 pub use pattern::fitting;
+pub use prune_channels::{Importance, PruneChannels, separate_vectors};
 pub use quantize_static::{
     Existing, Format, Granularity, Port, QuantizeStatic, Target, quantize_interface,
 };

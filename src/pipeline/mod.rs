@@ -10,6 +10,7 @@ mod inputs;
 mod layers;
 mod parts;
 mod probe;
+mod pruned;
 mod quantized;
 mod recipe;
 mod remembered;
@@ -25,8 +26,12 @@ pub use fix::FixedAxes;
 pub use inputs::inputs;
 pub use layers::{QuantizedLayer, quantized_layers};
 pub use probe::probes;
+pub use pruned::{Pruned, pruned};
 pub use quantized::quantized;
-pub use recipe::{QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, prepare, quantize, simplify};
+pub use recipe::{
+    PruneOptions, QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, prepare, prepare_prune, prune,
+    quantize, simplify,
+};
 pub use remembered::Remembered;
 pub use run::{Finished, Step, run};
 pub use settle::{When, settle};

@@ -6,8 +6,8 @@ use crate::passes::{
     Existing, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
     FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
     FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
-    FuseSoftmax, FuseTranspose, Growth, InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata,
-    StripInitializerInputs, StripQuantization, UnrollLoop,
+    FuseSoftmax, FuseTranspose, Growth, InlineFunctions, Pass, PruneChannels, QuantizeStatic,
+    StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// Options of `quantize`.
@@ -50,6 +50,38 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     if let Some(pass) = options.qoperator {
         passes.push(Box::new(pass));
     }
+    left(passes, &options.skip)
+}
+
+/// Options of `prune`.
+#[derive(Debug, Clone, Default)]
+pub struct PruneOptions {
+    /// What is cut.
+    pub pruning: PruneChannels,
+    /// Overridable initializers become constants.
+    pub freeze_initializers: bool,
+    /// Names of passes to leave out.
+    pub skip: Vec<String>,
+    /// How much folding constants may add.
+    pub fold: Growth,
+}
+
+/// The passes that make a model ready to be pruned, in order: those of `simplify`, after which shapes
+/// and weights are constants. [`settle`](crate::pipeline::settle()) repeats them.
+pub fn prepare_prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
+    simplify(&SimplifyOptions {
+        freeze_initializers: options.freeze_initializers,
+        inline_functions: true,
+        fold: options.fold,
+        skip: options.skip.clone(),
+        ..SimplifyOptions::default()
+    })
+}
+
+/// The passes that prune a model that is ready for it, in order.
+pub fn prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
+    let passes: Vec<Box<dyn Pass>> =
+        vec![Box::new(options.pruning.clone()), Box::new(EliminateCommon), Box::new(EliminateDead)];
     left(passes, &options.skip)
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::report::ChannelsReport;
 use crate::report::text::{bytes, grouped};
 
 /// What a model is made of. The field names are the contract of `inspect --json`.
@@ -40,6 +41,9 @@ pub struct InspectionReport {
     pub layers: Vec<LayerReport>,
     /// What the reader noticed.
     pub notes: Vec<String>,
+    /// What can be cut, when that was asked for: out of the model as `prune` would prepare it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<ChannelsReport>,
     /// Show the layers in the text view.
     #[serde(skip)]
     pub show_layers: bool,
@@ -104,6 +108,9 @@ impl fmt::Display for InspectionReport {
                 let (parameters, name) = (grouped(layer.parameters), &layer.name);
                 writeln!(f, "  {macs:>20}  {parameters:>12}  {} {name}", layer.op)?;
             }
+        }
+        if let Some(channels) = &self.channels {
+            write!(f, "{channels}")?;
         }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;

@@ -1,21 +1,25 @@
 //! Shows what was done: each report is one structure, JSON and text are views of it.
 
 mod calibration;
+mod channels;
 mod comparison;
 mod compression;
 mod diff;
 mod fall_back;
 mod inspection;
 mod layers;
+mod pruning;
 mod simplification;
 mod text;
 
 pub use calibration::ChoiceReport;
+pub use channels::{ChannelsReport, FrozenReport, GroupReport, MemberReport};
 pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};
 pub use compression::{CompressionReport, IntegerPort, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};
 pub use fall_back::{FallBackReport, Layer};
 pub use inspection::{InspectionReport, LayerReport, PortReport};
 pub use layers::QuantizedLayerReport;
+pub use pruning::PruningReport;
 pub use simplification::{Broken, Parts, SimplificationReport};
 pub use text::{bytes, decibel, grouped, percent};

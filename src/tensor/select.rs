@@ -43,3 +43,34 @@ impl Tensor {
         Self::new(dtype, dims, picked.into()).ok()
     }
 }
+
+impl Tensor {
+    /// The indices `kept` of an axis, in that order; `None` when one lies outside, or there is no such
+    /// axis.
+    pub fn keep(&self, axis: usize, kept: &[usize]) -> Option<Self> {
+        let extent = *self.dims().get(axis)?;
+        if kept.iter().any(|&index| index >= extent) {
+            return None;
+        }
+        let mut dims = self.dims().to_vec();
+        dims[axis] = kept.len();
+        let outer = element_count(&self.dims()[..axis])?;
+        let inner = element_count(&self.dims()[axis + 1..])?;
+        let width = self.dtype().bits();
+        if self.dtype() == DType::String || width < 8 {
+            let rows = (0..outer).flat_map(|row| kept.iter().map(move |&i| row * extent + i));
+            let indices: Vec<usize> =
+                rows.flat_map(|start| start * inner..(start + 1) * inner).collect();
+            return Self::select(std::slice::from_ref(self), &indices, dims);
+        }
+        let run = inner.checked_mul(width / 8)?;
+        let mut bytes = Vec::with_capacity(outer.checked_mul(kept.len())?.checked_mul(run)?);
+        for row in 0..outer {
+            for &index in kept {
+                let start = (row * extent + index) * run;
+                bytes.extend_from_slice(self.bytes().get(start..start + run)?);
+            }
+        }
+        Self::new(self.dtype(), dims, bytes.into()).ok()
+    }
+}

@@ -31,6 +31,7 @@ fn help() {
         "",
         "inspect",
         "simplify",
+        "prune",
         "quantize",
         "calibrate",
         "merge",
@@ -95,6 +96,7 @@ fn every_subcommand_is_in_the_help_test() {
     let tested = [
         "inspect",
         "simplify",
+        "prune",
         "quantize",
         "calibrate",
         "merge",

@@ -14,6 +14,7 @@ mod markdown;
 mod model_diff;
 mod passes;
 mod pipeline;
+mod prune;
 mod qoperator;
 mod quantize;
 mod quantize_targets;

@@ -300,7 +300,8 @@ fn explain_shows_each_layer_and_each_activation() {
     let layers = report["layers"].as_array().expect("layers");
     assert!(layers.len() > 3);
     for layer in layers {
-        let ratio = |field: &str| layer[field].as_f64().unwrap_or_else(|| panic!("{field}: {layer}"));
+        let ratio =
+            |field: &str| layer[field].as_f64().unwrap_or_else(|| panic!("{field}: {layer}"));
         assert!(ratio("alone_db") > 20.0 && ratio("accumulated_db") > 20.0, "{layer}");
         assert!(layer["input"]["value"].is_string() && layer["methods"].is_array(), "{layer}");
     }

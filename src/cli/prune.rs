@@ -1,0 +1,201 @@
+//! `prune`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use onnxpress::analysis::channels::Options;
+use onnxpress::data::Samples;
+use onnxpress::exec::Engine;
+use onnxpress::ir::Model;
+use onnxpress::passes::{Context, Growth, Importance, PruneChannels};
+use onnxpress::pipeline::{self, Check, Outcome, PruneOptions, Pruned};
+use onnxpress::report::PruningReport;
+use onnxpress::{Error, ErrorKind, Result, validate};
+
+use super::compare::{Bounds, execute, share, sizes, warn_random};
+use super::limits::FoldLimits;
+use super::passes::check_names;
+use super::quantize::CHECK_RUNS;
+use super::warnings::{grew, taken_back};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
+
+/// Arguments of `prune`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("Examples:
+  onnxpress prune model.onnx --ratio 75% -o model.small.onnx
+  onnxpress prune model.onnx --ratio 50% --importance l2 --multiple 16 --keep '/head/*' \\
+      --data test.npz --labels y --max-drop 2% -o model.small.onnx
+  onnxpress inspect model.onnx --channels
+
+{EXIT_STATUS}"))]
+pub struct Prune {
+    /// Model to prune.
+    model: PathBuf,
+    #[command(flatten)]
+    output: io::Output,
+    /// Share of the channels, hidden units and heads of each group that stays; with 100%, only those go
+    /// that give nothing.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    ratio: f64,
+    /// Which ones matter: l1 or l2 norm of all weights that go with a channel, or random.
+    #[arg(long, value_name = "NAME", value_parser = importance(), default_value = "l1")]
+    importance: Importance,
+    /// Channels that stay are a multiple of N; heads are not rounded.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    multiple: usize,
+    /// Least number of channels that stay in a group.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    minimum: usize,
+    /// Cut nothing that nodes read or make whose names fit the pattern; `*` stands for any text. A node
+    /// without a name goes by its first output.
+    #[arg(long, value_name = "NODE-PATTERN")]
+    keep: Vec<String>,
+    /// Cut what a layer normalisation takes its statistics over, too. They change then, so that the
+    /// result is not that of weights set to zero.
+    #[arg(long)]
+    through_norms: bool,
+    /// Of attention heads, cut some dimensions of all instead of whole heads.
+    #[arg(long)]
+    head_dimensions: bool,
+    /// Set the weights to zero that read what would be cut, and cut nothing: the same outputs with the
+    /// shapes of the original.
+    #[arg(long)]
+    mask: bool,
+    /// Leave out a pass.
+    #[arg(long, value_name = "PASS")]
+    skip: Vec<String>,
+    /// Make initializers constants that callers may now override.
+    #[arg(long)]
+    freeze_initializers: bool,
+    /// Compare original and result on these samples: x.npz, x.npy, a folder of images, ONNX test data,
+    /// or random:N.
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
+    /// Array of the samples with the class of each; it is no input.
+    #[arg(long, value_name = "NAME", requires = "data")]
+    labels: Option<String>,
+    #[command(flatten)]
+    bounds: Bounds,
+    /// Show every edit, and every refusal with its reason.
+    #[arg(short, long)]
+    verbose: bool,
+    #[command(flatten)]
+    preprocessing: io::Preprocessing,
+    #[command(flatten)]
+    fold: FoldLimits,
+    #[command(flatten)]
+    engine: engine::EngineArgs,
+    #[command(flatten)]
+    work: Work,
+    #[command(flatten)]
+    talk: Talk,
+}
+
+/// The names of all kinds of importance.
+fn importance() -> impl TypedValueParser<Value = Importance> {
+    let names = Importance::ALL.iter().map(|importance| importance.name());
+    PossibleValuesParser::new(names).map(|name| {
+        let named = Importance::ALL.into_iter().find(|importance| importance.name() == name);
+        named.unwrap_or_default()
+    })
+}
+
+/// Why nothing is compared without samples.
+const NO_SAMPLES: &str = "no samples were given (--data)";
+
+impl Prune {
+    pub fn run(self) -> Result<Ended> {
+        self.work.start()?;
+        let bounded = self.bounds.max_drop.is_some() || self.bounds.min_sqnr.is_some();
+        if bounded && self.data.is_none() {
+            return Err(Error::new(ErrorKind::Usage, "--max-drop and --min-sqnr need --data"));
+        }
+        self.output.check(&self.model)?;
+        check_names(&self.skip)?;
+        let original = io::load(&self.model, &self.talk.words)?;
+        let labels = self.labels.as_deref();
+        let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
+        let samples = self.data.as_ref().map(open).transpose()?;
+        let engine = self.engine.start()?;
+        let cx = Context { evaluate: Some(&engine), ..Context::default() };
+        let check = self.check(&engine, samples.as_ref(), &original.model)?;
+        let pruned =
+            pipeline::pruned(original.model.clone(), &self.options(), &cx, check.as_ref())?;
+        let encoded = self.output.encode(&pruned.finished.model, original.external)?;
+        let mut drift = sizes(&original, &pruned.finished.model, encoded.len() as u64);
+        match &samples {
+            Some(samples) => {
+                let all = validate::Options { top: vec![1], ..Default::default() };
+                let result = &pruned.finished.model;
+                execute(&engine, &mut drift, &original.model, result, samples, &all)?;
+            }
+            None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
+        }
+        drift.judge(self.bounds.min_sqnr, self.bounds.max_drop);
+        let passed = drift.passed;
+        let warnings = warnings(&pruned, &drift);
+        let input = self.model.display().to_string();
+        let output = self.output.output.display().to_string();
+        let report = PruningReport {
+            warnings,
+            verbose: self.verbose,
+            ..PruningReport::new(input, output, &pruned, drift)
+        };
+        self.output.save(&encoded)?;
+        if self.talk.json {
+            io::print(&io::json(&report)?)?;
+        } else {
+            warn_random(self.data.as_deref());
+            io::print(&report.to_string())?;
+        }
+        Ok(if passed { Ended::Done } else { Ended::BoundMissed })
+    }
+
+    fn options(&self) -> PruneOptions {
+        PruneOptions {
+            pruning: PruneChannels {
+                ratio: self.ratio,
+                importance: self.importance,
+                multiple: self.multiple,
+                minimum: self.minimum,
+                keep: self.keep.clone(),
+                seed: self.preprocessing.seed,
+                channels: Options { normalized: self.through_norms, heads: !self.head_dimensions },
+                mask: self.mask,
+            },
+            freeze_initializers: self.freeze_initializers,
+            skip: self.skip.clone(),
+            fold: self.fold.options(Growth::default()),
+        }
+    }
+
+    /// What passes and the cut are checked on: samples, or seeded noise when there are none. A model
+    /// whose inputs are no tensors is not executed.
+    fn check<'a>(
+        &self,
+        engine: &'a dyn Engine,
+        samples: Option<&Samples>,
+        model: &Model,
+    ) -> Result<Option<Check<'a>>> {
+        if let Some(samples) = samples {
+            return Check::on(engine, samples, CHECK_RUNS).map(Some);
+        }
+        let inputs = pipeline::probes(model, self.preprocessing.seed);
+        Ok(inputs.ok().map(|inputs| Check { engine, inputs, enough: CHECK_RUNS }))
+    }
+}
+
+/// What the user must not overlook.
+fn warnings(pruned: &Pruned, drift: &onnxpress::report::ComparisonReport) -> Vec<String> {
+    let mut warnings: Vec<String> = taken_back(&pruned.finished.steps).collect();
+    let step = pruned.finished.steps.iter().find(|step| step.name == "prune-channels");
+    if !step.is_some_and(|step| step.report.changed()) {
+        warnings.push("nothing was cut; `inspect --channels` says why".to_owned());
+    }
+    if let Some(Outcome::Broken(reason)) = &pruned.cut {
+        warnings.push(format!("the cut was taken back (a bug in onnxpress): {reason}"));
+    }
+    warnings.extend(grew(&drift.size_bytes));
+    warnings
+}

@@ -1,0 +1,72 @@
+//! The report of `prune`.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::pipeline::{Outcome, Pruned};
+use crate::report::text::finite_decibel;
+use crate::report::{ComparisonReport, StepReport, decibel};
+
+/// What was cut out of a model, and how far its outputs moved.
+#[derive(Debug, Clone, Serialize)]
+pub struct PruningReport {
+    /// The file read.
+    pub input: String,
+    /// The file written.
+    pub output: String,
+    /// One entry for each pass, in order.
+    pub passes: Vec<StepReport>,
+    /// Signal-to-noise ratio of the cut model against the one whose weights were set to zero instead,
+    /// when both were executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut_sqnr_db: Option<f64>,
+    /// Why the cut was not checked so, or was taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut_unchecked: Option<String>,
+    /// Original and result.
+    pub drift: ComparisonReport,
+    /// What the user must know.
+    pub warnings: Vec<String>,
+    /// Show every edit in the text view.
+    #[serde(skip)]
+    pub verbose: bool,
+}
+
+impl PruningReport {
+    /// The report of a run, `input` to `output`.
+    pub fn new(input: String, output: String, pruned: &Pruned, drift: ComparisonReport) -> Self {
+        let (cut_sqnr_db, cut_unchecked) = match &pruned.cut {
+            Some(Outcome::Kept(ratio)) => (Some(finite_decibel(*ratio)), None),
+            Some(Outcome::Broken(reason)) => (None, Some(format!("taken back: {reason}"))),
+            Some(Outcome::NotExecuted(reason)) => (None, Some(reason.clone())),
+            None => (None, None),
+        };
+        let passes = pruned.finished.steps.iter().map(StepReport::new).collect();
+        let warnings = Vec::new();
+        Self { input, output, passes, cut_sqnr_db, cut_unchecked, drift, warnings, verbose: false }
+    }
+}
+
+impl fmt::Display for PruningReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} -> {}", self.input, self.output)?;
+        writeln!(f, "passes")?;
+        for step in self.passes.iter().filter(|step| self.verbose || step.mattered()) {
+            step.write(f, self.verbose || step.pass == "prune-channels")?;
+        }
+        if let Some(ratio) = self.cut_sqnr_db {
+            writeln!(f, "the cut against weights set to zero: {}", decibel(ratio))?;
+        }
+        if let Some(reason) = &self.cut_unchecked {
+            writeln!(f, "the cut against weights set to zero: {reason}")?;
+        }
+        for line in self.drift.to_string().lines() {
+            writeln!(f, "  {line}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
