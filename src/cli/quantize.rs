@@ -8,7 +8,7 @@ use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statist
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
-use onnxpress::passes::{Context, Growth, Note, quantize_interface};
+use onnxpress::passes::{Context, Growth, Note, RoundWeights, quantize_interface};
 use onnxpress::pipeline::{
     self, Check, FallBack, Finished, FloatLayers, Outcome, QuantizeOptions, Remembered, Step,
     Trials, When,
@@ -307,26 +307,37 @@ impl Quantize {
         let check = judged.check;
         let passes = pipeline::prepare(options);
         let prepared = pipeline::settle(model, &passes, cx, Some(check), When::AtEnd)?;
-        let quantizer = |layers: &FloatLayers| {
+        let quantizer = |options: &QuantizeOptions, layers: &FloatLayers| {
             let mut options = options.clone();
             options.quantization.keep.extend(layers.kept.iter().cloned());
             options.quantization.stored.extend(layers.stored.iter().cloned());
             pipeline::quantize(&options)
         };
+        let plain = options.plain();
+        let (by_options, by_plain) =
+            (|l: &FloatLayers| quantizer(options, l), |l: &FloatLayers| quantizer(&plain, l));
         let wanted = self.accuracy.options(&self.bounds);
         let tried = judged.samples.map(|samples| {
-            let trials = Trials::new(check.engine, &prepared.model, samples, &quantizer, cx)?;
-            pipeline::fall_back(&trials, &wanted)
+            let trials = Trials::new(check.engine, &prepared.model, samples, &by_options, cx)?;
+            let found = pipeline::fall_back(&trials, &wanted)?;
+            let plain = trials.quantized_by(&by_plain, &found.layers)?;
+            Ok((found, plain.sqnr_db))
         });
-        let fall_back = match tried {
-            Some(Ok(found)) => found,
+        let (fall_back, plain_db) = match tried {
+            Some(Ok((found, plain_db))) => (found, Some(plain_db)),
             // Whatever is wrong, the run below says it better.
-            Some(Err(error)) => FallBack { failed: Some(error.to_string()), ..FallBack::default() },
-            None => FallBack::default(),
+            Some(Err(error)) => {
+                let failed = Some(Error::to_string(&error));
+                (FallBack { failed, ..FallBack::default() }, None)
+            }
+            None => (FallBack::default(), None),
         };
-        let passes = quantizer(&fall_back.layers);
+        let worse = plain_db.is_some_and(|plain_db| plain_db > fall_back.after_db);
+        let passes = quantizer(if worse { &plain } else { options }, &fall_back.layers);
+        let reference = prepared.model.clone();
+        let cx = Context { reference: Some(&reference), ..*cx };
         let mut finished =
-            pipeline::run(prepared.model, &passes, cx, judged.real.then_some(check))?;
+            pipeline::run(prepared.model, &passes, &cx, judged.real.then_some(check))?;
         finished.steps.splice(0..0, prepared.steps);
         Ok((finished, fall_back))
     }
@@ -334,6 +345,8 @@ impl Quantize {
     fn options(&self) -> Result<QuantizeOptions> {
         Ok(QuantizeOptions {
             quantization: self.quantization.options()?,
+            rounding: RoundWeights::named(self.quantization.rounding),
+            correct_biases: self.quantization.correct_biases(),
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),

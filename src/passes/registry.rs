@@ -1,12 +1,12 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, EliminateCommon, EliminateDead, EliminateIdentity,
+    ConvertConstant, ConvertOpset, CorrectBias, EliminateCommon, EliminateDead, EliminateIdentity,
     EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState, FoldConstant,
     FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention,
     FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm,
     FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax,
-    FuseTranspose, InlineFunctions, Pass, QuantizeStatic, StripDebugMetadata,
+    FuseTranspose, InlineFunctions, Pass, QuantizeStatic, RoundWeights, StripDebugMetadata,
     StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
@@ -55,6 +55,8 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(StripQuantization) },
     Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },
+    Entry { make: || Box::new(RoundWeights::default()) },
+    Entry { make: || Box::new(CorrectBias) },
     Entry { make: || Box::new(EliminateDead) },
 ];
 

@@ -93,9 +93,18 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When a pass fails or the result cannot be run.
     pub fn without(&self, layers: &FloatLayers) -> Result<Trial> {
+        self.quantized_by(self.quantizer, layers)
+    }
+
+    /// The same with other passes.
+    ///
+    /// # Errors
+    /// When a pass fails or the result cannot be run.
+    pub fn quantized_by(&self, quantizer: Quantizer<'_>, layers: &FloatLayers) -> Result<Trial> {
         let mut model = self.prepared.clone();
-        for pass in (self.quantizer)(layers) {
-            pass.run(&mut model, self.cx)?;
+        let cx = Context { reference: Some(self.prepared), ..*self.cx };
+        for pass in quantizer(layers) {
+            pass.run(&mut model, &cx)?;
         }
         model.verify().map_err(Error::from)?;
         self.judge(model)

@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ir", &["tensor"]),
     ("read", &["disk", "wire", "proto", "tensor", "ir"]),
     ("emit", &["disk", "wire", "proto", "tensor", "ir"]),
-    ("analysis", &["tensor", "ir"]),
+    ("analysis", &["tensor", "math", "ir"]),
     ("passes", &["tensor", "math", "ir", "analysis"]),
     ("exec", &["tensor", "math", "ir", "analysis", "emit"]),
     // `read` because the inputs of ONNX test data are encoded tensors.
