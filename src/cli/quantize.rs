@@ -10,11 +10,11 @@ use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Note, RoundWeights, quantize_interface};
 use onnxpress::pipeline::{
-    self, Check, FallBack, Finished, FloatLayers, Outcome, QuantizeOptions, Remembered, Step,
+    self, Check, FallBack, Finished, FloatLayers, Gain, Outcome, QuantizeOptions, Remembered, Step,
     Trials, When,
 };
 use onnxpress::report::{
-    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, StepReport, decibel,
+    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, MethodsReport, StepReport, decibel,
 };
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
@@ -65,7 +65,7 @@ pub struct Quantize {
     #[arg(long, value_name = "P", value_parser = percentile, default_value_t = Method::default().percentile)]
     percentile: f64,
     /// Show the range of each activation: seen, used, by which calibrator, what it clips, and the
-    /// signal-to-noise ratio to be expected.
+    /// signal-to-noise ratio to be expected; and what was done for the accuracy of each layer.
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
@@ -170,7 +170,7 @@ impl Quantize {
         let check = self.check(&engine, real, &original.model)?;
         let model = original.model.clone();
         let judged = Judged { check: &check, samples: samples.as_ref(), real: real.is_some() };
-        let (mut finished, fall_back) = self.edit(model, &options, &cx, &judged)?;
+        let Edited { mut finished, fall_back, gain } = self.edit(model, &options, &cx, &judged)?;
         let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let result = match &encoded.data {
@@ -209,6 +209,8 @@ impl Quantize {
             passes: finished.steps.iter().map(StepReport::new).collect(),
             fall_back: FallBackReport::new(&fall_back)
                 .map(|report| FallBackReport { verbose: self.accuracy.sensitivity, ..report }),
+            methods: MethodsReport::new(&finished.steps, gain)
+                .map(|report| MethodsReport { verbose: self.explain, ..report }),
             calibration: self.explain.then(choices),
             warnings,
             interface,
@@ -303,7 +305,7 @@ impl Quantize {
         options: &QuantizeOptions,
         cx: &Context<'_>,
         judged: &Judged<'_>,
-    ) -> Result<(Finished, FallBack)> {
+    ) -> Result<Edited> {
         let check = judged.check;
         let passes = pipeline::prepare(options);
         let prepared = pipeline::settle(model, &passes, cx, Some(check), When::AtEnd)?;
@@ -320,11 +322,11 @@ impl Quantize {
         let tried = judged.samples.map(|samples| {
             let trials = Trials::new(check.engine, &prepared.model, samples, &by_options, cx)?;
             let found = pipeline::fall_back(&trials, &wanted)?;
-            let plain = trials.quantized_by(&by_plain, &found.layers)?;
-            Ok((found, plain.sqnr_db))
+            let gain = Gain::of(&trials, &by_plain, &found.layers, found.after_db)?;
+            Ok((found, gain))
         });
-        let (fall_back, plain_db) = match tried {
-            Some(Ok((found, plain_db))) => (found, Some(plain_db)),
+        let (mut fall_back, gain) = match tried {
+            Some(Ok((found, gain))) => (found, options.is_refined().then_some(gain)),
             // Whatever is wrong, the run below says it better.
             Some(Err(error)) => {
                 let failed = Some(Error::to_string(&error));
@@ -332,14 +334,17 @@ impl Quantize {
             }
             None => (FallBack::default(), None),
         };
-        let worse = plain_db.is_some_and(|plain_db| plain_db > fall_back.after_db);
-        let passes = quantizer(if worse { &plain } else { options }, &fall_back.layers);
+        let kept = gain.is_none_or(Gain::is_kept);
+        if let Some(gain) = gain.filter(|_| !kept) {
+            fall_back.after_db = gain.without_db;
+        }
+        let passes = quantizer(if kept { options } else { &plain }, &fall_back.layers);
         let reference = prepared.model.clone();
         let cx = Context { reference: Some(&reference), ..*cx };
         let mut finished =
             pipeline::run(prepared.model, &passes, &cx, judged.real.then_some(check))?;
         finished.steps.splice(0..0, prepared.steps);
-        Ok((finished, fall_back))
+        Ok(Edited { finished, fall_back, gain })
     }
 
     fn options(&self) -> Result<QuantizeOptions> {
@@ -352,6 +357,14 @@ impl Quantize {
             fold: self.fold.options(Growth::default()),
         })
     }
+}
+
+/// A quantized model, and how it came about.
+struct Edited {
+    finished: Finished,
+    fall_back: FallBack,
+    /// What methods did for the whole, when they could be judged.
+    gain: Option<Gain>,
 }
 
 /// What passes are judged with.

@@ -41,6 +41,11 @@ impl Default for QuantizeOptions {
 }
 
 impl QuantizeOptions {
+    /// Integers or biases are chosen by what layers read.
+    pub fn is_refined(&self) -> bool {
+        self.rounding.method != Rounding::Nearest || self.correct_biases
+    }
+
     /// The same without methods that choose integers by what layers read.
     #[must_use]
     pub fn plain(&self) -> Self {

@@ -8,7 +8,7 @@ use crate::passes::Port;
 use crate::pipeline::{Outcome, Step};
 use crate::report::calibration::{self, ChoiceReport};
 use crate::report::text::{decibel, finite_decibel};
-use crate::report::{ComparisonReport, FallBackReport};
+use crate::report::{ComparisonReport, FallBackReport, MethodsReport};
 
 /// What was done to a model, and how far its outputs moved.
 #[derive(Debug, Clone, Serialize)]
@@ -22,6 +22,9 @@ pub struct CompressionReport {
     /// Layers that stay in float for the accuracy of the others, and the ranking of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fall_back: Option<FallBackReport>,
+    /// What methods did for the accuracy of layers, when they were tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub methods: Option<MethodsReport>,
     /// The ranges of activations, when they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Vec<ChoiceReport>>,
@@ -167,6 +170,9 @@ impl fmt::Display for CompressionReport {
         }
         if let Some(fall_back) = &self.fall_back {
             write!(f, "{fall_back}")?;
+        }
+        if let Some(methods) = &self.methods {
+            write!(f, "{methods}")?;
         }
         if let Some(choices) = &self.calibration {
             calibration::write(f, choices)?;

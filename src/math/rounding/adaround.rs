@@ -18,7 +18,7 @@ const FREE: f32 = 0.2;
 /// How far a step of Adam goes: from one end of `h` to the other in less than half of the steps.
 const RATE: f32 = 0.02;
 /// Weight of the term that pushes, where rounding to nearest has an error of 1 for each weight.
-const PUSH: f32 = 0.2;
+const PUSH: f32 = 0.02;
 const BETA: (f32, f32) = (20.0, 2.0);
 /// Decay of the averages of gradients and of their squares (Kingma and Ba, "Adam", 2015).
 const DECAY: (f32, f32) = (0.9, 0.999);
@@ -67,6 +67,7 @@ fn learn(integers: &mut [i32], values: &[f64], grids: &[&Grid], second: ArrayVie
     let (mut first, mut square) = (vec![0f32; v.len()], vec![0f32; v.len()]);
     let mut change = Array2::<f32>::zeros((rows, columns));
     let mut slope = Array2::<f32>::zeros((rows, columns));
+    let mut sigmoids = vec![0f32; v.len()];
     let set = |change: &mut Array2<f32>, h: &dyn Fn(usize) -> f32| {
         for (i, change) in change.iter_mut().enumerate() {
             let moved = if free[i] {
@@ -89,12 +90,15 @@ fn learn(integers: &mut [i32], values: &[f64], grids: &[&Grid], second: ArrayVie
         let done = step as f32 / STEPS as f32;
         let beta = (done > FREE)
             .then(|| BETA.0 + (BETA.1 - BETA.0) * (done - FREE) / (1.0 - FREE));
-        set(&mut change, &|i| h(v[i]));
+        for (i, up) in sigmoids.iter_mut().enumerate() {
+            *up = 1.0 / (1.0 + (-v[i]).exp());
+        }
+        set(&mut change, &|i| (1.2 * sigmoids[i] - 0.1).clamp(0.0, 1.0));
         general_mat_mul(2.0 * unit, &change, &second, 0.0, &mut slope);
         let correction =
             (1.0 - DECAY.0.powi(step as i32 + 1), 1.0 - DECAY.1.powi(step as i32 + 1));
         for (i, slope) in slope.iter().enumerate() {
-            let sigmoid = 1.0 / (1.0 + (-v[i]).exp());
+            let sigmoid = sigmoids[i];
             let h = 1.2 * sigmoid - 0.1;
             if !free[i] || !(0.0..=1.0).contains(&h) {
                 continue;

@@ -99,9 +99,8 @@ impl Task<'_> {
         }
         let work = self.weights.values.len().saturating_mul(columns).saturating_mul(STEPS);
         if self.method == Rounding::Adaround && work <= LEARNING {
-            for grids in &scales {
-                found.push((Rounding::Adaround, adaround(self.weights, grids, second)));
-            }
+            let grids = scales.last().unwrap_or(&self.current.grids);
+            found.push((Rounding::Adaround, adaround(self.weights, grids, second)));
         }
         found
     }
