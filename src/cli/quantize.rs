@@ -14,7 +14,8 @@ use onnxpress::pipeline::{
     Trials, When,
 };
 use onnxpress::report::{
-    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, MethodsReport, StepReport, decibel,
+    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, MethodsReport, StepReport,
+    decibel,
 };
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 

@@ -82,18 +82,24 @@ impl fmt::Display for MethodsReport {
         let (before, after) = (decibel(self.before_db), decibel(self.after_db));
         let verdict = if self.kept { "" } else { ": TAKEN BACK" };
         let what = "integers and biases chosen by what layers read";
-        writeln!(f, "{what}\n  outputs on held-out samples: {before} before, {after} after{verdict}")?;
+        writeln!(
+            f,
+            "{what}\n  outputs on held-out samples: {before} before, {after} after{verdict}"
+        )?;
         if !self.verbose {
             return Ok(());
         }
         for layer in &self.layers {
-            let change = match (layer.before_db, layer.after_db, layer.error_before, layer.error_after) {
-                (Some(before), Some(after), ..) => format!("{} -> {}", decibel(before), decibel(after)),
-                (_, _, Some(before), Some(after)) if before > 0.0 => {
-                    format!("{:.0} % less mean error", 100.0 * (1.0 - after / before))
-                }
-                _ => "-".to_owned(),
-            };
+            let change =
+                match (layer.before_db, layer.after_db, layer.error_before, layer.error_after) {
+                    (Some(before), Some(after), ..) => {
+                        format!("{} -> {}", decibel(before), decibel(after))
+                    }
+                    (_, _, Some(before), Some(after)) if before > 0.0 => {
+                        format!("{:.0} % less mean error", 100.0 * (1.0 - after / before))
+                    }
+                    _ => "-".to_owned(),
+                };
             writeln!(f, "  {:<14}{change:<24}{}", layer.method, layer.layer)?;
         }
         Ok(())

@@ -15,7 +15,7 @@ pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};
 pub use compression::{CompressionReport, IntegerPort, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};
 pub use fall_back::{FallBackReport, Layer};
-pub use methods::{MethodReport, MethodsReport};
 pub use inspection::{InspectionReport, LayerReport, PortReport};
+pub use methods::{MethodReport, MethodsReport};
 pub use simplification::{Broken, Parts, SimplificationReport};
 pub use text::{bytes, decibel, grouped, percent};
