@@ -2,7 +2,7 @@
 //!
 //! Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization", 2020: a weight is
 //! `s (floor(w / s) + h(v))` with `h(v) = clip(1.2 σ(v) - 0.1, 0, 1)`, and the loss is the error of the outputs
-//! plus `λ Σ 1 - |2h - 1|^β`, which drives `h` to 0 or 1 as `β` falls from 20 to 2. The error is taken from `H`
+//! plus `λ Σ 1 - |2h - 1|^β`, which drives `h` to 0 or 1 as `β` falls (here from 8, in a few hundred steps) to 2. The error is taken from `H`
 //! instead of samples, so a step does not depend on how many there are.
 
 use ndarray::linalg::general_mat_mul;
@@ -17,9 +17,10 @@ const STEPS: usize = 600;
 const FREE: f32 = 0.2;
 /// How far a step of Adam goes: from one end of `h` to the other in less than half of the steps.
 const RATE: f32 = 0.02;
-/// Weight of the term that pushes, where rounding to nearest has an error of 1 for each weight.
-const PUSH: f32 = 0.02;
-const BETA: (f32, f32) = (20.0, 2.0);
+/// Weight of the term that pushes, at the last step, where rounding to nearest has an error of 1 for each
+/// weight. It grows from 0, so that weights settle one after the other, those that matter least first.
+const PUSH: f32 = 4.0;
+const BETA: (f32, f32) = (8.0, 2.0);
 /// Decay of the averages of gradients and of their squares (Kingma and Ba, "Adam", 2015).
 const DECAY: (f32, f32) = (0.9, 0.999);
 /// Rows that one thread works on at once.
@@ -88,6 +89,7 @@ fn learn(integers: &mut [i32], values: &[f64], grids: &[&Grid], second: ArrayVie
     for step in 0..STEPS {
         let done = step as f32 / STEPS as f32;
         let beta = (done > FREE).then(|| BETA.0 + (BETA.1 - BETA.0) * (done - FREE) / (1.0 - FREE));
+        let push = PUSH * ((done - FREE) / (1.0 - FREE)).max(0.0);
         for (i, up) in sigmoids.iter_mut().enumerate() {
             *up = 1.0 / (1.0 + (-v[i]).exp());
         }
@@ -103,7 +105,7 @@ fn learn(integers: &mut [i32], values: &[f64], grids: &[&Grid], second: ArrayVie
             let mut gradient = slope * grids[i].scale;
             if let Some(beta) = beta {
                 let away = 2.0 * h - 1.0;
-                gradient -= PUSH * 2.0 * beta * away.abs().powf(beta - 1.0) * away.signum();
+                gradient -= push * 2.0 * beta * away.abs().powf(beta - 1.0) * away.signum();
             }
             gradient *= 1.2 * sigmoid * (1.0 - sigmoid);
             first[i] = DECAY.0 * first[i] + (1.0 - DECAY.0) * gradient;
