@@ -149,10 +149,11 @@ impl Pass for RoundWeights {
             found.par_extend(chunk.par_iter().map(decide));
         })?;
         for (key, layer) in keys.into_iter().zip(&unknown) {
-            let decision = found.iter_mut().find(|(node, _)| *node == layer.node);
-            let decision = decision.and_then(|(_, decision)| decision.take());
-            self.decisions.put(key, decision.clone());
-            self.decide(model, layer, decision, &mut report);
+            // Those that nothing is known of were declined with the reason.
+            if let Some((_, decision)) = found.iter_mut().find(|(node, _)| *node == layer.node) {
+                self.decisions.put(key, decision.clone());
+                self.decide(model, layer, decision.take(), &mut report);
+            }
         }
         Ok(report)
     }
