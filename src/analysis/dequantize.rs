@@ -25,7 +25,7 @@ pub fn dequantized(model: &Model, node: NodeId) -> Option<Tensor> {
     };
     let dims = integers.dims();
     let block = usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?;
-    let index = index(dims, scale.dims(), entry.attr_int("axis").unwrap_or(1), block)?;
+    let index = scale_index(dims, scale.dims(), entry.attr_int("axis").unwrap_or(1), block)?;
     let elements = integers.to_f64().ok()?;
     let float = |(i, q): (usize, f64)| {
         let at = index(i);
@@ -35,8 +35,9 @@ pub fn dequantized(model: &Model, node: NodeId) -> Option<Tensor> {
     Some(Tensor::from_f32(dims, &floats))
 }
 
-/// For the flat index of an element, the flat index of its scale.
-fn index(
+/// For the flat index of an element of a DequantizeLinear, the flat index of its scale; `None` when the
+/// dims do not fit.
+pub fn scale_index(
     dims: &[usize],
     scales: &[usize],
     axis: i64,

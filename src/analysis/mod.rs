@@ -3,6 +3,7 @@
 
 pub mod channels;
 mod constants;
+mod contraction;
 pub mod cost;
 mod dequantize;
 pub mod diff;
@@ -11,8 +12,9 @@ pub mod shapes;
 
 pub use channels::Channels;
 pub use constants::constant;
+pub use contraction::{Contraction, VectorMoments, Vectors, WEIGHT_SLOT};
 pub use cost::Cost;
-pub use dequantize::dequantized;
+pub use dequantize::{dequantized, scale_index};
 pub use diff::Diff;
 pub use products::is_layer;
 pub use shapes::{Assume, Shapes, Term, exact};
@@ -44,6 +46,16 @@ pub trait Measure: Sync {
     /// # Errors
     /// When the model cannot be run on the samples.
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>>;
+
+    /// The moments of what layers read, for each that is asked for, in the same order. `None` where the
+    /// value cannot be observed, or where there are no samples to run.
+    ///
+    /// # Errors
+    /// When the model cannot be run on the samples.
+    fn moments(&self, model: &Model, asked: &[Vectors]) -> Result<Vec<Option<VectorMoments>>> {
+        let _ = model;
+        Ok(vec![None; asked.len()])
+    }
 }
 
 /// A value whose range is asked for, and the grid that it will be put on.

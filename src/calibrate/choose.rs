@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::analysis::{Asked, Measure, Range};
+use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
 use crate::calibrate::{Calibration, Shard, Statistics, ValueStatistics};
 use crate::error::{Error, Result, err};
 use crate::ir::Model;
@@ -184,6 +184,14 @@ impl Measure for Fit<'_> {
             choices.push(choice.clone());
         }
         Ok(chosen.into_iter().map(|choice| choice.map(|choice| choice.range)).collect())
+    }
+
+    /// Statistics hold none.
+    fn moments(&self, model: &Model, asked: &[Vectors]) -> Result<Vec<Option<VectorMoments>>> {
+        match self.source {
+            Source::Samples(calibration) => calibration.moments(model, asked),
+            Source::Statistics(_) => Ok(vec![None; asked.len()]),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::ir::Model;
 use crate::math::Fingerprint;
 
 /// One of so many runs is held out: calibrators are fitted to the others and judged on these.
-const HELD_OUT: u64 = 4;
+pub(super) const HELD_OUT: u64 = 4;
 
 /// A part of the runs, so that several machines can share the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,8 @@ impl Calibration<'_> {
         let measured: Vec<usize> =
             (0..asked.len()).filter(|&i| model.value(asked[i].value).graph() == main).collect();
         let name = |i: usize| model.value(asked[i].value).name().to_owned();
-        let taps = measured.iter().map(|&i| Tap { value: name(i), observe }).collect();
+        let tap = |&i: &usize| Tap { value: name(i), observe: observe.clone() };
+        let taps = measured.iter().map(tap).collect();
         let runner = Runner::new(self.engine, model, taps);
         let runs = shard.runs(self.samples.runs());
         // What merges exactly needs no order: all threads share one set.
@@ -104,7 +105,7 @@ fn take_seen(totals: Mutex<Seen>) -> Seen {
 
 /// A digest of what goes into a run: whether it is held out depends on what it is, not on where it
 /// stands.
-fn fingerprint(run: &Run) -> u64 {
+pub(super) fn fingerprint(run: &Run) -> u64 {
     let mut digest = Fingerprint::default();
     for (name, tensor) in &run.inputs {
         digest.add(name.as_bytes());

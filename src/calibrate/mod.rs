@@ -6,6 +6,7 @@
 mod choose;
 mod collect;
 mod file;
+mod moments;
 mod progress;
 mod statistics;
 
@@ -14,7 +15,7 @@ pub use collect::{Collect, Shard, digest};
 pub use progress::Progress;
 pub use statistics::{Statistics, ValueStatistics};
 
-use crate::analysis::{Asked, Measure, Range};
+use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
@@ -41,5 +42,9 @@ impl Measure for Calibration<'_> {
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
         let (values, _) = self.values(model, asked, Shard::default(), false)?;
         Ok(values.into_iter().map(|value| value.map(|value| value.range)).collect())
+    }
+
+    fn moments(&self, model: &Model, asked: &[Vectors]) -> Result<Vec<Option<VectorMoments>>> {
+        self.vector_moments(model, asked)
     }
 }

@@ -89,7 +89,7 @@ impl Calibrate {
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),
-            qoperator: None,
+            ..QuantizeOptions::default()
         };
         pipeline::quantized(original, &options, &cx, Some(&check))?;
         let statistics = collect.finish()?;

@@ -9,14 +9,14 @@ use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statist
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
-use onnxpress::passes::{Context, Growth, Note, quantize_interface};
+use onnxpress::passes::{Context, Growth, Note, RoundWeights, quantize_interface};
 use onnxpress::pipeline::{
-    self, Check, FallBack, Finished, FloatLayers, Outcome, QuantizeOptions, QuantizedLayer,
+    self, Check, FallBack, Finished, FloatLayers, Gain, Outcome, QuantizeOptions, QuantizedLayer,
     Remembered, Step, Trials, When,
 };
 use onnxpress::report::{
-    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, QuantizedLayerReport, StepReport,
-    decibel,
+    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, MethodsReport,
+    QuantizedLayerReport, StepReport, decibel,
 };
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
@@ -68,7 +68,8 @@ pub struct Quantize {
     percentile: f64,
     /// Show for each layer the range of its input, by which calibrator, the share that it clips, the
     /// signal-to-noise ratio of the outputs when it alone is quantized and that of its own output with
-    /// what the layers before it bring; and for each activation what was seen and what is expected.
+    /// what the layers before it bring, and what was done for its accuracy; and for each activation what
+    /// was seen and what is expected.
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
@@ -178,7 +179,7 @@ impl Quantize {
         let check = self.check(&engine, real, &original.model)?;
         let model = original.model.clone();
         let judged = Judged { check: &check, samples: samples.as_ref(), real: real.is_some() };
-        let Edited { mut finished, fall_back, layers } =
+        let Edited { mut finished, fall_back, gain, layers } =
             self.edit(model, &options, &cx, &judged)?;
         let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
@@ -228,6 +229,8 @@ impl Quantize {
             fall_back: FallBackReport::new(&fall_back)
                 .map(|report| FallBackReport { verbose: self.accuracy.sensitivity, ..report }),
             layers,
+            methods: MethodsReport::new(&finished.steps, gain)
+                .map(|report| MethodsReport { verbose: self.explain, ..report }),
             calibration: self.explain.then_some(choices),
             warnings,
             interface,
@@ -334,30 +337,44 @@ impl Quantize {
         let passes = pipeline::prepare(options);
         let mut prepared = pipeline::settle(model, &passes, cx, Some(check), When::AtEnd)?;
         let steps = std::mem::take(&mut prepared.steps);
-        let quantizer = |layers: &FloatLayers| {
+        let quantizer = |options: &QuantizeOptions, layers: &FloatLayers| {
             let mut options = options.clone();
             options.quantization.keep.extend(layers.kept.iter().cloned());
             options.quantization.stored.extend(layers.stored.iter().cloned());
             pipeline::quantize(&options)
         };
+        let plain = options.plain();
+        let (by_options, by_plain) =
+            (|l: &FloatLayers| quantizer(options, l), |l: &FloatLayers| quantizer(&plain, l));
         let wanted = self.accuracy.options(&self.bounds, self.explain);
         let trials = judged
             .samples
-            .map(|samples| Trials::new(check.engine, &prepared.model, samples, &quantizer, cx))
+            .map(|samples| Trials::new(check.engine, &prepared.model, samples, &by_options, cx))
             .transpose();
         let tried = trials.as_ref().map(|trials| {
-            let trials = trials.as_ref();
-            trials.map_or(Ok(FallBack::default()), |trials| pipeline::fall_back(trials, &wanted))
+            let Some(trials) = trials else { return Ok((FallBack::default(), None)) };
+            let found = pipeline::fall_back(trials, &wanted)?;
+            let gain = Gain::of(trials, &by_plain, &found.layers, found.after_db)?;
+            Ok((found, options.is_refined().then_some(gain)))
         });
-        let fall_back = match tried {
-            Ok(Ok(found)) => found,
-            // Whatever is wrong, the run below says it better.
-            Ok(Err(error)) => FallBack { failed: Some(error.to_string()), ..FallBack::default() },
-            Err(error) => FallBack { failed: Some(error.to_string()), ..FallBack::default() },
+        // Whatever is wrong, the run below says it better.
+        let failed = |error: &Error| {
+            (FallBack { failed: Some(error.to_string()), ..FallBack::default() }, None)
         };
-        let passes = quantizer(&fall_back.layers);
-        let model = prepared.model.clone();
-        let mut finished = pipeline::run(model, &passes, cx, judged.real.then_some(check))?;
+        let (mut fall_back, gain) = match tried {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => failed(&error),
+            Err(error) => failed(error),
+        };
+        let kept = gain.is_none_or(Gain::is_kept);
+        if let Some(gain) = gain.filter(|_| !kept) {
+            fall_back.after_db = gain.without_db;
+        }
+        let passes = quantizer(if kept { options } else { &plain }, &fall_back.layers);
+        let reference = &prepared.model;
+        let cx = Context { reference: Some(reference), ..*cx };
+        let mut finished =
+            pipeline::run(reference.clone(), &passes, &cx, judged.real.then_some(check))?;
         finished.steps.splice(0..0, steps);
         let mut layers = Vec::new();
         if self.explain {
@@ -367,12 +384,14 @@ impl Quantize {
             let seen = seen.unwrap_or_else(|| vec![None; found.len()]);
             layers.extend(found.into_iter().zip(seen));
         }
-        Ok(Edited { finished, fall_back, layers })
+        Ok(Edited { finished, fall_back, gain, layers })
     }
 
     fn options(&self) -> Result<QuantizeOptions> {
         Ok(QuantizeOptions {
             quantization: self.quantization.options()?,
+            rounding: RoundWeights::named(self.quantization.rounding),
+            correct_biases: self.quantization.correct_biases(),
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),
@@ -381,10 +400,12 @@ impl Quantize {
     }
 }
 
-/// What became of the model.
+/// A quantized model, and how it came about.
 struct Edited {
     finished: Finished,
     fall_back: FallBack,
+    /// What methods did for the whole, when they could be judged.
+    gain: Option<Gain>,
     /// The layers that were quantized, with the ratio that the output of each keeps, when the table of
     /// layers was asked for.
     layers: Vec<(QuantizedLayer, Option<f64>)>,

@@ -3,7 +3,7 @@
 
 use crate::analysis::Range;
 use crate::error::Result;
-use crate::math::Histogram;
+use crate::math::{Histogram, Unfold};
 use crate::tensor::{Tensor, TensorView};
 
 /// A value to look at, and what to learn about it.
@@ -16,7 +16,7 @@ pub struct Tap {
 }
 
 /// What to learn about a value in one run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observe {
     /// Its range; only `float` values have one.
     Range,
@@ -24,6 +24,9 @@ pub enum Observe {
     Histogram,
     /// The value itself.
     Value,
+    /// The vectors that a layer multiplies, at most so many: an array of groups, rows and columns. Only
+    /// `float` values have them.
+    Rows(Unfold, usize),
 }
 
 /// What was learned.
@@ -33,18 +36,25 @@ pub enum Observation {
     Range(Range),
     /// Of [`Observe::Histogram`].
     Histogram(Histogram),
-    /// Of [`Observe::Value`].
+    /// Of [`Observe::Value`] and [`Observe::Rows`].
     Value(Tensor),
 }
 
 impl Observe {
     /// Looks at a value; `None` when there is nothing to learn.
-    pub(super) fn of(self, view: TensorView<'_>) -> Result<Option<Observation>> {
-        if self == Self::Value {
+    pub(super) fn of(&self, view: TensorView<'_>) -> Result<Option<Observation>> {
+        if *self == Self::Value {
             let copy = Tensor::new(view.dtype, view.dims.to_vec(), view.bytes.to_vec().into());
             return Ok(Some(Observation::Value(copy?)));
         }
         let Some(elements) = view.as_f32() else { return Ok(None) };
+        if let Self::Rows(unfold, most) = self {
+            let rows = unfold.of(view.dims, &elements, *most);
+            return Ok(rows.map(|rows| {
+                let dims = [rows.groups, rows.rows, rows.columns];
+                Observation::Value(Tensor::from_f32(&dims, &rows.elements))
+            }));
+        }
         let Some(range) = Range::of(&elements) else { return Ok(None) };
         let finite = range.min.is_finite() && range.max.is_finite();
         Ok(Some(match self {

@@ -221,7 +221,7 @@ impl Session for Plan {
                         for (slot, value) in outputs.iter_mut().enumerate() {
                             let outlet = OutletId::new(node.id, slot);
                             for &tap in self.seen_at.get(&outlet).into_iter().flatten() {
-                                let observe = self.taps[tap].observe;
+                                let observe = &self.taps[tap].observe;
                                 observed[tap] = tensors::show(value, |view| observe.of(view))??;
                             }
                             if self.observed_only.contains(&outlet) {

@@ -6,6 +6,9 @@ mod exact_sum;
 mod fingerprint;
 mod grid;
 mod histogram;
+mod moments;
+pub mod rounding;
+mod unfold;
 mod union_find;
 
 pub use distance::Distance;
@@ -13,4 +16,6 @@ pub use exact_sum::ExactSum;
 pub use fingerprint::Fingerprint;
 pub use grid::Grid;
 pub use histogram::{BINS, Bin, Histogram};
+pub use moments::{CrossMoments, Moments, quadratic};
+pub use unfold::{Padding, Unfold, Unfolded, Windows};
 pub use union_find::UnionFind;

@@ -1,12 +1,12 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, ConvertQoperator, EliminateCommon, EliminateDead,
+    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, EliminateCommon, EliminateDead,
     EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState,
     FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
     FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
     FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
-    FuseSoftmax, FuseTranspose, InlineFunctions, Pass, PruneChannels, QuantizeStatic,
+    FuseSoftmax, FuseTranspose, InlineFunctions, Pass, PruneChannels, QuantizeStatic, RoundWeights,
     StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
@@ -56,6 +56,8 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(StripQuantization) },
     Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },
+    Entry { make: || Box::new(RoundWeights::default()) },
+    Entry { make: || Box::new(CorrectBias) },
     Entry { make: || Box::new(EliminateDead) },
     Entry { make: || Box::new(ConvertQoperator::default()) },
 ];

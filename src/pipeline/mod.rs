@@ -8,6 +8,7 @@ mod fall_back;
 mod fix;
 mod inputs;
 mod layers;
+mod methods;
 mod parts;
 mod probe;
 mod pruned;
@@ -25,6 +26,7 @@ pub use fall_back::{FallBack, FallBackOptions, Rank, Sensitivity, Wanted, fall_b
 pub use fix::FixedAxes;
 pub use inputs::inputs;
 pub use layers::{QuantizedLayer, quantized_layers};
+pub use methods::Gain;
 pub use probe::probes;
 pub use pruned::{Pruned, pruned};
 pub use quantized::quantized;

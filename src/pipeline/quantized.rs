@@ -18,7 +18,9 @@ pub fn quantized(
     check: Option<&Check<'_>>,
 ) -> Result<Finished> {
     let prepared = settle(model, &prepare(options), cx, check, When::AtEnd)?;
-    let mut finished = run(prepared.model, &quantize(options), cx, check)?;
+    let reference = prepared.model.clone();
+    let cx = Context { reference: Some(&reference), ..*cx };
+    let mut finished = run(prepared.model, &quantize(options), &cx, check)?;
     finished.steps.splice(0..0, prepared.steps);
     Ok(finished)
 }

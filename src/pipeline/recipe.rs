@@ -1,20 +1,25 @@
 //! Which passes make up a command.
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, ConvertQoperator, EliminateCommon, EliminateDead,
+    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, EliminateCommon, EliminateDead,
     EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState,
     Existing, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
     FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
     FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
     FuseSoftmax, FuseTranspose, Growth, InlineFunctions, Pass, PruneChannels, QuantizeStatic,
-    StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
+    RoundWeights, Rounding, StripDebugMetadata, StripInitializerInputs, StripQuantization,
+    UnrollLoop,
 };
 
 /// Options of `quantize`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct QuantizeOptions {
     /// What becomes integers, and of which type.
     pub quantization: QuantizeStatic,
+    /// How integers of weights are chosen.
+    pub rounding: RoundWeights,
+    /// The mean error of weights is taken from biases.
+    pub correct_biases: bool,
     /// Overridable initializers become constants.
     pub freeze_initializers: bool,
     /// Names of passes to leave out.
@@ -23,6 +28,34 @@ pub struct QuantizeOptions {
     pub fold: Growth,
     /// Writes operators on integers instead of QuantizeLinear and DequantizeLinear around float ones.
     pub qoperator: Option<ConvertQoperator>,
+}
+
+impl Default for QuantizeOptions {
+    fn default() -> Self {
+        Self {
+            quantization: QuantizeStatic::default(),
+            rounding: RoundWeights::named(Rounding::Auto),
+            correct_biases: true,
+            freeze_initializers: false,
+            skip: Vec::new(),
+            fold: Growth::default(),
+            qoperator: None,
+        }
+    }
+}
+
+impl QuantizeOptions {
+    /// Integers or biases are chosen by what layers read.
+    pub fn is_refined(&self) -> bool {
+        self.rounding.method != Rounding::Nearest || self.correct_biases
+    }
+
+    /// The same without methods that choose integers by what layers read.
+    #[must_use]
+    pub fn plain(&self) -> Self {
+        let rounding = RoundWeights::named(Rounding::Nearest);
+        Self { rounding, correct_biases: false, ..self.clone() }
+    }
 }
 
 /// The passes that make a model ready to be quantized, in order: those of `simplify`, and the
@@ -43,10 +76,19 @@ pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     left(passes, &options.skip)
 }
 
-/// The passes that quantize a model that is ready for it, in order.
+/// The passes that quantize a model that is ready for it, in order. Those that make it more accurate
+/// need the model before as [`Context::reference`](crate::passes::Context::reference).
 pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
-    let mut passes: Vec<Box<dyn Pass>> =
-        vec![Box::new(options.quantization.clone()), Box::new(EliminateDead)];
+    let skipped = |name: &str| options.skip.iter().any(|skipped| skipped == name);
+    let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(options.quantization.clone())];
+    if options.rounding.method != Rounding::Nearest {
+        let biases_follow = options.correct_biases && !skipped(CorrectBias.name());
+        passes.push(Box::new(RoundWeights { biases_follow, ..options.rounding.clone() }));
+    }
+    if options.correct_biases {
+        passes.push(Box::new(CorrectBias));
+    }
+    passes.push(Box::new(EliminateDead));
     if let Some(pass) = options.qoperator {
         passes.push(Box::new(pass));
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::analysis::{Asked, Measure, Range};
+use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
 use crate::error::Result;
 use crate::ir::Model;
 
@@ -15,12 +15,13 @@ type Question = (String, u32, bool);
 pub struct Remembered<'a> {
     measure: &'a dyn Measure,
     known: Mutex<HashMap<Question, Option<Range>>>,
+    means: Mutex<Vec<(String, Vectors, Option<VectorMoments>)>>,
 }
 
 impl<'a> Remembered<'a> {
     /// Nothing is known yet.
     pub fn new(measure: &'a dyn Measure) -> Self {
-        Self { measure, known: Mutex::default() }
+        Self { measure, known: Mutex::default(), means: Mutex::default() }
     }
 }
 
@@ -41,5 +42,29 @@ impl Measure for Remembered<'_> {
         }
         let known = lock();
         Ok(asked.iter().map(|asked| known.get(&question(asked)).copied().flatten()).collect())
+    }
+
+    /// Means are remembered; products are large, and who asks for them remembers what follows.
+    fn moments(&self, model: &Model, asked: &[Vectors]) -> Result<Vec<Option<VectorMoments>>> {
+        if asked.iter().any(|vectors| vectors.products) {
+            return self.measure.moments(model, asked);
+        }
+        let lock = || self.means.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = |vectors: &Vectors| model.value(vectors.value).name().to_owned();
+        let find = |vectors: &Vectors| {
+            let (known, name) = (lock(), name(vectors));
+            let found = known.iter().find(|(of, known, _)| *of == name && known == vectors);
+            found.map(|(_, _, moments)| moments.clone())
+        };
+        let new: Vec<Vectors> =
+            asked.iter().filter(|vectors| find(vectors).is_none()).cloned().collect();
+        if !new.is_empty() {
+            let measured = self.measure.moments(model, &new)?;
+            let entries = new.into_iter().zip(measured);
+            let entries: Vec<_> =
+                entries.map(|(vectors, found)| (name(&vectors), vectors, found)).collect();
+            lock().extend(entries);
+        }
+        Ok(asked.iter().map(|vectors| find(vectors).flatten()).collect())
     }
 }

@@ -95,7 +95,15 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When a pass fails or the result cannot be run.
     pub fn without(&self, layers: &FloatLayers) -> Result<Trial> {
-        let model = self.quantized(layers)?;
+        self.quantized_by(self.quantizer, layers)
+    }
+
+    /// The same with other passes.
+    ///
+    /// # Errors
+    /// When a pass fails or the result cannot be run.
+    pub fn quantized_by(&self, quantizer: Quantizer<'_>, layers: &FloatLayers) -> Result<Trial> {
+        let model = self.quantized(quantizer, layers)?;
         let (sqnr_db, agreement) = self.judge(&model, &self.inputs)?;
         Ok(Trial { model, sqnr_db, agreement })
     }
@@ -108,15 +116,17 @@ impl<'a> Trials<'a> {
     /// When a pass fails or the result cannot be run.
     pub fn sqnr_without(&self, layers: &FloatLayers) -> Result<f64> {
         let inputs = &self.inputs[..self.inputs.len().min(self.affordable.alone)];
-        let (part, inputs) = self.known.changed(&self.quantized(layers)?, inputs)?;
+        let model = self.quantized(self.quantizer, layers)?;
+        let (part, inputs) = self.known.changed(&model, inputs)?;
         Ok(self.judge(&part, &inputs)?.0)
     }
 
     /// Quantizes all layers but some.
-    fn quantized(&self, layers: &FloatLayers) -> Result<Model> {
+    fn quantized(&self, quantizer: Quantizer<'_>, layers: &FloatLayers) -> Result<Model> {
         let mut model = self.prepared.clone();
-        for pass in (self.quantizer)(layers) {
-            pass.run(&mut model, self.cx)?;
+        let cx = Context { reference: Some(self.prepared), ..*self.cx };
+        for pass in quantizer(layers) {
+            pass.run(&mut model, &cx)?;
         }
         Ok(model)
     }

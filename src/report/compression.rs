@@ -8,7 +8,9 @@ use crate::passes::Port;
 use crate::pipeline::{Outcome, Step};
 use crate::report::calibration::{self, ChoiceReport};
 use crate::report::text::{decibel, finite_decibel};
-use crate::report::{ComparisonReport, FallBackReport, QuantizedLayerReport, layers};
+use crate::report::{
+    ComparisonReport, FallBackReport, MethodsReport, QuantizedLayerReport, layers,
+};
 
 /// What was done to a model, and how far its outputs moved.
 #[derive(Debug, Clone, Serialize)]
@@ -25,6 +27,9 @@ pub struct CompressionReport {
     /// What was done to each layer, when that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<QuantizedLayerReport>>,
+    /// What methods did for the accuracy of layers, when they were tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub methods: Option<MethodsReport>,
     /// The ranges of activations, when they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Vec<ChoiceReport>>,
@@ -170,6 +175,9 @@ impl fmt::Display for CompressionReport {
         }
         if let Some(fall_back) = &self.fall_back {
             write!(f, "{fall_back}")?;
+        }
+        if let Some(methods) = &self.methods {
+            write!(f, "{methods}")?;
         }
         if let Some(found) = &self.layers {
             layers::write(f, found)?;

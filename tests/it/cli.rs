@@ -191,6 +191,24 @@ fn quantize_json_is_the_same_report() {
 }
 
 #[test]
+fn methods_for_few_bits_are_reported_and_can_be_left_out() {
+    let folder = tempdir().unwrap();
+    let few = format!("{QUANTIZE} --weights int4");
+    let report = json(&shell(&format!("{few} --json -o TMP/auto.onnx"), folder.path()));
+    let (before, after) = (at(&report, "methods/before_db"), at(&report, "methods/after_db"));
+    assert!(after.as_f64() > before.as_f64().map(|before| before + 5.0), "{before} {after}");
+    let layers = at(&report, "methods/layers").as_array().unwrap();
+    assert!(layers.iter().any(|layer| layer["method"] == "descent"), "{layers:?}");
+    let plain = format!("{few} --rounding nearest --bias-correction off --json -o TMP/plain.onnx");
+    let report = json(&shell(&plain, folder.path()));
+    assert!(report.get("methods").is_none());
+    let ran = shell(&format!("{few} --explain --rounding gptq -o TMP/gptq.onnx"), folder.path());
+    assert!(ok(&ran).contains("\n  gptq "), "{}", ran.out);
+    let ran = shell(&format!("{few} --rounding best -o TMP/no.onnx"), folder.path());
+    assert_eq!(ran.code, 2, "{}", ran.err);
+}
+
+#[test]
 fn compare_json_has_the_promised_fields() {
     let args = "compare fixtures/digits_transformer.onnx fixtures/digits_transformer_dynamo.onnx \
                 --data fixtures/digits_test.npz --labels y --scale 1/16 --top 1,3 --latency --json";

@@ -4,6 +4,8 @@
 //! - ` ```ranges` (optional): `name=-1..3, other=0..6`, what calibration would have measured; `*`
 //!   stands for all other values.
 //! - ` ```target` (optional): the runtime that quantize-static works for, e.g. `qnn`.
+//! - ` ```text first` (optional): passes that run before, one on each line; the pass then gets the model
+//!   before them as its reference, and the moments of random inputs.
 //! - ` ```onnx after`: the model after the pass; left out when the pass must change nothing.
 //! - ` ```text report`: one line for each edit made (`did: place: text`), declined
 //!   (`refused: place: text`) and warning (`warning: text`); `error: text` when the pass fails;
@@ -14,7 +16,8 @@
 
 use std::path::{Path, PathBuf};
 
-use onnxpress::analysis::{Asked, Measure, Range};
+use onnxpress::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
+use onnxpress::calibrate::Calibration;
 use onnxpress::data::{InputSpec, Options, Samples};
 use onnxpress::emit::{Elements, TextOptions, text_with};
 use onnxpress::exec::Tract;
@@ -31,6 +34,7 @@ const AFTER: &str = "onnx after";
 const REPORT: &str = "text report";
 const RANGES: &str = "ranges";
 const TARGET: &str = "target";
+const FIRST: &str = "text first";
 
 /// Samples that both models are executed on.
 const EXECUTED: &str = "random:4";
@@ -107,17 +111,25 @@ struct Found {
 
 fn case(pass: &dyn Pass, section: &Section) -> Result<Found, String> {
     for block in &section.blocks {
-        if ![BEFORE, AFTER, REPORT, RANGES, TARGET].contains(&block.kind.as_str()) {
+        if ![BEFORE, AFTER, REPORT, RANGES, TARGET, FIRST].contains(&block.kind.as_str()) {
             return Err(format!("a block of unknown kind `{}`", block.kind));
         }
     }
     let source = section.block(BEFORE).ok_or_else(|| format!("has no block ```{BEFORE}"))?;
     let model = read::text(&source.body).map_err(|error| format!("{BEFORE}: {error}"))?;
     let ranges = section.block(RANGES).map(|block| Ranges::parse(&block.body)).transpose()?;
+    let ranges = ranges.map(|ranges| Measured { ranges, samples: samples(&model).ok() });
     let measure = ranges.as_ref().map(|ranges| ranges as &dyn Measure);
     let cx = Context { evaluate: Some(&Tract), measure, ..Context::default() };
     let before = print(&model)?;
-    let (edited, report) = run(pass, &model, &cx)?;
+    let (mut prepared, mut reference) = (model.clone(), None);
+    for name in section.block(FIRST).iter().flat_map(|block| block.body.lines()) {
+        let first = passes::find(name).ok_or_else(|| format!("{FIRST}: no pass `{name}`"))?;
+        prepared = run(&*first, &prepared, &cx)?.0;
+        reference = Some(&model);
+    }
+    let cx = Context { reference, ..cx };
+    let (edited, report) = run(pass, &prepared, &cx)?;
     let after = print(&edited)?;
     let (again, second) = run(pass, &edited, &cx)?;
     let again = print(&again)?;
@@ -244,14 +256,33 @@ impl Ranges {
     }
 }
 
-impl Measure for Ranges {
+/// Ranges as they are written down, and moments of random inputs.
+struct Measured {
+    ranges: Ranges,
+    samples: Option<Samples>,
+}
+
+impl Measure for Measured {
     fn ranges(&self, model: &Model, asked: &[Asked]) -> onnxpress::Result<Vec<Option<Range>>> {
         let range = |&Asked { value, .. }: &Asked| {
             let name = model.value(value).name();
-            let found = |wanted: &str| self.0.iter().find(|(known, _)| known == wanted);
+            let found = |wanted: &str| self.ranges.0.iter().find(|(known, _)| known == wanted);
             found(name).or_else(|| found("*")).map(|&(_, range)| range)
         };
         Ok(asked.iter().map(range).collect())
+    }
+
+    fn moments(
+        &self,
+        model: &Model,
+        asked: &[Vectors],
+    ) -> onnxpress::Result<Vec<Option<VectorMoments>>> {
+        match &self.samples {
+            Some(samples) => {
+                Calibration { engine: &Tract, samples, progress: &() }.moments(model, asked)
+            }
+            None => Ok(vec![None; asked.len()]),
+        }
     }
 }
 

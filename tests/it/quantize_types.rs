@@ -12,7 +12,7 @@ use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions};
 use onnxpress::tensor::{DType, Tensor};
 use onnxpress::validate;
 
-use crate::support::{fixture, floats, load, pixels, samples};
+use crate::support::{encode, fixture, floats, load, pixels, samples};
 
 /// Quantizes a model of digits, checked by execution; returns it with its signal-to-noise ratio.
 pub fn quantize(model: &Model, quantization: QuantizeStatic) -> (Model, f64) {
@@ -276,4 +276,69 @@ fn tables_and_recurrent_weights_are_stored_without_samples() {
         let found = validate::compare(&Tract, &original, &model, &inputs, &compared).unwrap();
         assert!(found.worst_sqnr_db() > 30.0, "{:.1} dB", found.worst_sqnr_db());
     }
+}
+
+#[test]
+fn few_bits_are_rounded_by_what_layers_read() {
+    let format = Format::symmetric(DType::Int4);
+    let quantization = QuantizeStatic { weights: Some(format), ..QuantizeStatic::default() };
+    for (name, gain) in [("digits_resnet_bn.onnx", 7.0), ("digits_mlp.onnx", 7.0)] {
+        let original = load(name);
+        let open =
+            |file: &str| samples(&original, fixture(file), &Options { batch: 1, ..pixels() });
+        let (calib, test) = (open("digits_calib.npz"), open("digits_tune.npz"));
+        let calibration = Calibration { engine: &Tract, samples: &calib, progress: &() };
+        let cx =
+            Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
+        let options = QuantizeOptions { quantization: quantization.clone(), ..Default::default() };
+        let ratio = |options: &QuantizeOptions| {
+            let finished = pipeline::quantized(original.clone(), options, &cx, None).unwrap();
+            let compared = validate::Options::default();
+            let found =
+                validate::compare(&Tract, &original, &finished.model, &test, &compared).unwrap();
+            (finished, found.worst_sqnr_db())
+        };
+        let (finished, with) = ratio(&options);
+        let (_, without) = ratio(&options.plain());
+        assert!(with > without + gain, "{name}: {without:.1} dB, {with:.1} dB by what layers read");
+        let notes = finished.steps.iter().flat_map(|step| &step.report.layers);
+        let rounded: Vec<_> = notes.filter(|note| note.signal > 0.0).collect();
+        assert!(!rounded.is_empty() && rounded.iter().all(|note| note.errors.1 < note.errors.0));
+        let (again, _) = ratio(&options);
+        assert!(encode(&again.model) == encode(&finished.model), "{name}: another result");
+    }
+}
+
+#[test]
+fn scales_of_two_powers_and_of_biases_survive_rounding() {
+    let format = Format { power_of_two: true, ..Format::symmetric(DType::Int4) };
+    let quantization = QuantizeStatic { weights: Some(format), ..QuantizeStatic::default() };
+    let (model, _) = quantize(&load("digits_mlp.onnx"), quantization);
+    for node in nodes(&model, "DequantizeLinear") {
+        let scale = model.node(node).input(1).unwrap();
+        let scales = model.value(scale).initializer().unwrap().to_f32().unwrap();
+        let weight = model.value(model.node(node).input(0).unwrap()).initializer();
+        if weight.is_some_and(|weight| weight.dtype() == DType::Int4) {
+            assert!(scales.iter().all(|scale| scale.log2().fract() == 0.0), "{scales:?}");
+        }
+    }
+    // The scale of a bias is that of the input times that of the weight, whatever was chosen.
+    let quantization = QuantizeStatic {
+        weights: Some(Format::symmetric(DType::Int4)),
+        ..QuantizeStatic::default()
+    };
+    let (model, _) = quantize(&load("digits_resnet_bn.onnx"), quantization);
+    let mut seen = 0;
+    for node in nodes(&model, "Conv") {
+        let scales = |slot: usize| {
+            let dequantize = model.value(model.node(node).input(slot)?).producer()?;
+            model.value(model.node(dequantize).input(1)?).initializer()?.to_f32().ok()
+        };
+        let (Some(x), Some(w), Some(b)) = (scales(0), scales(1), scales(2)) else { continue };
+        for (w, b) in w.iter().zip(&b) {
+            assert!((x[0] * w / b - 1.0).abs() < 1e-5, "{} {w} {b}", x[0]);
+        }
+        seen += 1;
+    }
+    assert!(seen > 2);
 }

@@ -8,7 +8,7 @@ use crate::analysis::Range;
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::exec::isolated::wire::{Frame, Received, Wire, unreadable};
 use crate::exec::{Executed, InputShape, Observation, Observe, Tap};
-use crate::math::{BINS, Histogram};
+use crate::math::{BINS, Histogram, Padding, Unfold, Windows};
 use crate::tensor::{DType, Tensor};
 
 /// The parent asks.
@@ -146,11 +146,16 @@ impl Wire for InputShape {
 impl Wire for Tap {
     fn put(&self, frame: &mut Frame) {
         frame.put(&self.value);
-        frame.put(&match self.observe {
-            Observe::Range => 0u64,
-            Observe::Value => 1,
-            Observe::Histogram => 2,
-        });
+        match &self.observe {
+            Observe::Range => frame.put(&0u64),
+            Observe::Value => frame.put(&1u64),
+            Observe::Histogram => frame.put(&2u64),
+            Observe::Rows(unfold, most) => {
+                frame.put(&3u64);
+                frame.put(unfold);
+                frame.put(most);
+            }
+        }
     }
 
     fn take(frame: &mut Received) -> Result<Self> {
@@ -159,9 +164,67 @@ impl Wire for Tap {
             0 => Observe::Range,
             1 => Observe::Value,
             2 => Observe::Histogram,
+            3 => Observe::Rows(frame.take()?, frame.take()?),
             _ => return Err(unreadable()),
         };
         Ok(Self { value, observe })
+    }
+}
+
+impl Wire for Unfold {
+    fn put(&self, frame: &mut Frame) {
+        match self {
+            Self::Rows => frame.put(&0u64),
+            Self::Columns => frame.put(&1u64),
+            Self::Windows(windows) => {
+                frame.put(&2u64);
+                frame.put(windows);
+            }
+        }
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        Ok(match u64::take(frame)? {
+            0 => Self::Rows,
+            1 => Self::Columns,
+            2 => Self::Windows(frame.take()?),
+            _ => return Err(unreadable()),
+        })
+    }
+}
+
+impl Wire for Windows {
+    fn put(&self, frame: &mut Frame) {
+        frame.put(&self.groups);
+        frame.put(&usize::from(self.transposed));
+        frame.put(&self.kernel);
+        frame.put(&self.strides);
+        frame.put(&self.dilations);
+        match &self.padding {
+            Padding::SameUpper => frame.put(&0u64),
+            Padding::SameLower => frame.put(&1u64),
+            Padding::Explicit { begin, end } => {
+                frame.put(&2u64);
+                frame.put(begin);
+                frame.put(end);
+            }
+        }
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        Ok(Self {
+            groups: frame.take()?,
+            transposed: usize::take(frame)? != 0,
+            kernel: frame.take()?,
+            strides: frame.take()?,
+            dilations: frame.take()?,
+            padding: match u64::take(frame)? {
+                0 => Padding::SameUpper,
+                1 => Padding::SameLower,
+                2 => Padding::Explicit { begin: frame.take()?, end: frame.take()? },
+                _ => return Err(unreadable()),
+            },
+        })
     }
 }
 

@@ -92,6 +92,16 @@ impl Wire for u64 {
     }
 }
 
+impl Wire for i64 {
+    fn put(&self, frame: &mut Frame) {
+        self.cast_unsigned().put(frame);
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        Ok(u64::take(frame)?.cast_signed())
+    }
+}
+
 impl Wire for usize {
     fn put(&self, frame: &mut Frame) {
         (*self as u64).put(frame);

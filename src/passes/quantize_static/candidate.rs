@@ -169,6 +169,9 @@ pub(super) fn lookup(
     if !rules.stored.contains(&"Gather") {
         return Err(no_kernel(rules));
     }
+    if options.weights().dtype.bits() < 8 {
+        return Err("stays in float: Gather reads no integers of 4 bits".into());
+    }
     let entry = model.value(table);
     let gathers = entry.consumers().all(|(reader, slot)| {
         let reader = model.node(reader);

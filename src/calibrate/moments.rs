@@ -1,0 +1,93 @@
+//! Runs the samples and collects the moments of what layers read.
+
+use rayon::prelude::*;
+
+use crate::analysis::{VectorMoments, Vectors};
+use crate::calibrate::Calibration;
+use crate::calibrate::collect::{HELD_OUT, fingerprint};
+use crate::error::Result;
+use crate::exec::{Observation, Observe, Runner, Tap};
+use crate::ir::Model;
+
+/// Vectors of a layer that are looked at, in all runs together: several for each element of the usual
+/// ones. Neighbouring positions of a feature map say much the same.
+const VECTORS: usize = 8192;
+/// Of one run at least so many, however many runs there are.
+const OF_A_RUN: usize = 16;
+/// Runs whose vectors are in memory at once. It does not depend on the number of threads, so the sums do
+/// not either.
+const RUNS: usize = 16;
+
+impl Calibration<'_> {
+    /// The moments that were asked for, over all samples; bit-identical for any number of threads. The
+    /// samples held out are those that calibrators are judged on, or, when chance held out none or all, one
+    /// run of four.
+    pub(super) fn vector_moments(
+        &self,
+        model: &Model,
+        asked: &[Vectors],
+    ) -> Result<Vec<Option<VectorMoments>>> {
+        let runs = self.samples.runs();
+        let most = VECTORS.div_ceil(runs.max(1)).max(OF_A_RUN);
+        let main = model.main();
+        let seen: Vec<usize> =
+            (0..asked.len()).filter(|&i| model.value(asked[i].value).graph() == main).collect();
+        let tap = |&i: &usize| Tap {
+            value: model.value(asked[i].value).name().to_owned(),
+            observe: Observe::Rows(asked[i].unfold.clone(), most),
+        };
+        let runner = Runner::new(self.engine, model, seen.iter().map(tap).collect());
+        let digests: Vec<u64> = (0..runs)
+            .into_par_iter()
+            .map(|i| Ok(fingerprint(&self.samples.run(i)?)))
+            .collect::<Result<_>>()?;
+        let mut held_out: Vec<bool> =
+            digests.iter().map(|digest| digest.is_multiple_of(HELD_OUT)).collect();
+        if held_out.iter().all(|&held| held == held_out[0]) {
+            held_out = (0..runs).map(|i| i as u64 % HELD_OUT == HELD_OUT - 1).collect();
+        }
+        let mut found: Vec<Option<VectorMoments>> =
+            seen.iter().map(|&i| Some(VectorMoments::none(&asked[i]))).collect();
+        self.progress.start(runs);
+        for start in (0..runs).step_by(RUNS) {
+            let observed: Vec<Vec<Option<Observation>>> = (start..runs.min(start + RUNS))
+                .into_par_iter()
+                .map(|i| {
+                    let observed = runner.run(&self.samples.run(i)?.inputs)?.observed;
+                    self.progress.step();
+                    Ok(observed)
+                })
+                .collect::<Result<_>>()?;
+            found.par_iter_mut().enumerate().for_each(|(layer, found)| {
+                for (run, observed) in observed.iter().enumerate() {
+                    let added = found.as_mut().and_then(|found| {
+                        add(found, observed[layer].as_ref(), held_out[start + run])
+                    });
+                    if added.is_none() {
+                        *found = None;
+                    }
+                }
+            });
+        }
+        self.progress.finish();
+        let mut all = vec![None; asked.len()];
+        seen.into_iter().zip(found).for_each(|(i, found)| all[i] = found);
+        Ok(all)
+    }
+}
+
+/// Adds the vectors of one run; `None` when they were not seen, or are not what was asked for.
+fn add(to: &mut VectorMoments, seen: Option<&Observation>, held_out: bool) -> Option<()> {
+    let Some(Observation::Value(tensor)) = seen else { return None };
+    let part = if held_out { &mut to.held_out } else { &mut to.fitting };
+    let [groups, _, columns] = *tensor.dims() else { return None };
+    if groups != part.len() || part.first()?.columns() != columns {
+        return None;
+    }
+    let elements = tensor.view().as_f32()?;
+    let size = elements.len() / groups.max(1);
+    part.iter_mut().enumerate().for_each(|(group, moments)| {
+        moments.add(&elements[group * size..(group + 1) * size]);
+    });
+    Some(())
+}

@@ -1,0 +1,124 @@
+//! Layers whose weights became integers.
+
+use crate::analysis::{Contraction, Measure, VectorMoments, WEIGHT_SLOT, constant};
+use crate::error::Result;
+use crate::ir::{Model, NodeId};
+use crate::passes::Report;
+use crate::passes::stored::{Bias, StoredWeight};
+use crate::tensor::DType;
+
+/// A layer in a quantized model, and its weights before.
+pub(in crate::passes) struct StoredLayer {
+    pub node: NodeId,
+    pub contraction: Contraction,
+    pub weight: StoredWeight,
+    /// The weights before, in the order of the matrices.
+    pub floats: Vec<f64>,
+    /// Bias as it is, and as it was.
+    pub bias: Result<(Bias, Vec<f64>), String>,
+}
+
+/// Most columns of a layer whose second moments are taken: 600 MB for the two matrices of them.
+const MOST_COLUMNS: usize = 6144;
+/// Bytes of the second moments of layers that are worked on at once.
+const CHUNK: usize = 256 << 20;
+
+impl StoredLayer {
+    /// The layers of `model` with integers of at most `bits` whose weights were constant floats in
+    /// `reference`, of which `model` is an edited copy. What cannot be handled is declined in `report`.
+    pub fn all(model: &Model, reference: &Model, bits: u32, report: &mut Report) -> Vec<Self> {
+        let mut layers = Vec::new();
+        for (node, entry) in model.nodes_of(model.main()) {
+            let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
+            if !linear || !reference.is_live(node) || reference.node(node).op() != entry.op() {
+                continue;
+            }
+            match Self::of(model, reference, node, bits) {
+                Ok(found) => layers.extend(found),
+                Err(reason) => report.refuse(model.label(node), reason),
+            }
+        }
+        layers
+    }
+
+    fn of(
+        model: &Model,
+        reference: &Model,
+        node: NodeId,
+        bits: u32,
+    ) -> Result<Option<Self>, String> {
+        let before = reference.node(node).input(WEIGHT_SLOT);
+        let before = before.and_then(|value| constant(reference, value));
+        let Some(before) = before.filter(|tensor| tensor.dtype() == DType::Float) else {
+            return Ok(None);
+        };
+        let Some(weight) = StoredWeight::of(model, node)? else { return Ok(None) };
+        if weight.dtype().bits() as u32 > bits {
+            return Ok(None);
+        }
+        if before.dims() != weight.dims {
+            return Err("its weights have other dims than before".into());
+        }
+        let contraction = Contraction::of(reference, node, &weight.dims)?;
+        let elements = before.to_f64().map_err(|error| error.to_string())?;
+        let channels = contraction.groups * contraction.rows;
+        let bias = Bias::of(model, node, channels, &weight).and_then(|bias| {
+            let before = bias.before(reference, channels, node);
+            Ok((bias, before.ok_or("its bias was no constant")?))
+        });
+        let floats = contraction.matrices(&elements);
+        Ok(Some(Self { node, contraction, weight, floats, bias }))
+    }
+
+    /// The least number of columns for which nothing is learned: too many to measure.
+    pub fn is_too_wide(&self) -> bool {
+        self.contraction.columns > MOST_COLUMNS
+    }
+
+    /// `W x` for a vector of each group: one number for each output channel.
+    pub fn product(&self, matrices: &[f64], vectors: &[Vec<f64>]) -> Vec<f64> {
+        let Contraction { rows, columns, .. } = self.contraction;
+        let groups = matrices.chunks((rows * columns).max(1)).zip(vectors);
+        let dot = |row: &[f64], vector: &[f64]| row.iter().zip(vector).map(|(a, b)| a * b).sum();
+        let products = groups.flat_map(|(matrix, vector)| {
+            matrix.chunks(columns.max(1)).map(move |row| dot(row, vector))
+        });
+        products.collect()
+    }
+}
+
+/// Gives `see` the layers with the moments of what they read in `reference`; of as many at once as fit
+/// into memory. Layers without moments are declined.
+pub(in crate::passes) fn in_chunks(
+    layers: &[StoredLayer],
+    (reference, measure): (&Model, &dyn Measure),
+    products: bool,
+    report: &mut Report,
+    mut see: impl FnMut(&[(&StoredLayer, VectorMoments)], &mut Report),
+) -> Result<()> {
+    let mut start = 0;
+    while start < layers.len() {
+        let (mut end, mut bytes) = (start, 0);
+        while end < layers.len() && (end == start || bytes <= CHUNK) {
+            bytes += if products { layers[end].contraction.moment_bytes() } else { 0 };
+            end += 1;
+        }
+        let chunk = &layers[start..end];
+        let vectors: Vec<_> =
+            chunk.iter().map(|layer| layer.contraction.vectors(products)).collect();
+        let moments = measure.moments(reference, &vectors)?;
+        let mut usable = Vec::new();
+        for (layer, moments) in chunk.iter().zip(moments) {
+            match moments.filter(VectorMoments::is_usable) {
+                Some(moments) => usable.push((layer, moments)),
+                None => report.refuse(
+                    reference.label(layer.node),
+                    "nothing is known of what it reads: no samples, or no finite floats",
+                ),
+            }
+        }
+        see(&usable, report);
+        start = end;
+    }
+    Ok(())
+}

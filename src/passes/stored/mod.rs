@@ -1,0 +1,9 @@
+//! Quantized layers beside what they were before: for passes that make quantization more accurate.
+
+mod bias;
+mod layer;
+mod weight;
+
+pub(super) use bias::Bias;
+pub(super) use layer::{StoredLayer, in_chunks};
+pub(super) use weight::StoredWeight;

@@ -1,0 +1,181 @@
+//! Weights that are stored as integers, whatever operators turn them into floats.
+
+use crate::analysis::{WEIGHT_SLOT, constant, scale_index};
+use crate::ir::{Model, NodeId, ValueId};
+use crate::math::Grid;
+use crate::tensor::{DType, Tensor};
+
+/// Integers of a weight with the grids that they stand on.
+pub(in crate::passes) struct StoredWeight {
+    pub dims: Vec<usize>,
+    pub integers: Vec<i32>,
+    pub grids: Vec<Grid>,
+    /// For each integer, in the order of the tensor, the index of its grid.
+    pub grid_of: Vec<u32>,
+    value: ValueId,
+    dtype: DType,
+    /// Who reads the scales, and what they are.
+    scales: (NodeId, usize, ValueId),
+    pub scale_dims: Vec<usize>,
+}
+
+impl StoredWeight {
+    /// The weight of a layer; nothing when it is not stored as integers.
+    ///
+    /// # Errors
+    /// Why its integers cannot be exchanged.
+    pub fn of(model: &Model, layer: NodeId) -> Result<Option<Self>, String> {
+        let Some(floats) = model.node(layer).input(WEIGHT_SLOT) else { return Ok(None) };
+        let Some(Unpacking { inner, integers, scales, zeros, axis, block }) =
+            unpacking(model, floats)
+        else {
+            return Ok(None);
+        };
+        let alone = |value: ValueId| model.value(value).only_consumer().is_some();
+        if !alone(floats) || !alone(integers) || !inner.iter().all(|&value| alone(value)) {
+            return Err("its integers are read by other layers, too".into());
+        }
+        let (Some(stored), Some(scale)) = (constant(model, integers), constant(model, scales.2))
+        else {
+            return Ok(None);
+        };
+        if model.value(integers).initializer().is_none() || scale.dtype() != DType::Float {
+            return Ok(None);
+        }
+        let odd = |_| "its integers or scales cannot be read".to_owned();
+        let (low, high) = stored.dtype().integer_range().ok_or("it holds no integers")?;
+        let numbers = scale.to_f32().map_err(odd)?;
+        let zero_points = match zeros {
+            Some(zeros) => constant(model, zeros).ok_or("its zero point is no constant")?.to_f32(),
+            None => Ok(vec![0.0; numbers.len()]),
+        };
+        let zero_points = zero_points.map_err(odd)?;
+        if zero_points.len() != numbers.len() {
+            return Err("its zero points do not fit its scales".into());
+        }
+        // Runtimes take 8-bit integers around the middle for symmetric, and the lowest would overflow in
+        // some of their kernels. Fewer bits cannot spare a level.
+        let middle = (low + high + 1) / 2;
+        let centred = zero_points.iter().all(|&zero| f64::from(zero) == middle as f64);
+        let low = if centred && stored.dtype().bits() >= 8 { low + 1 } else { low };
+        let bounds = i32::try_from(low).ok().zip(i32::try_from(high).ok());
+        let (low, high) = bounds.ok_or("its integers are wider than 16 bits")?;
+        let grids = numbers
+            .iter()
+            .zip(&zero_points)
+            .map(|(&scale, &zero)| Grid { scale, zero_point: zero as i32, low, high })
+            .collect();
+        let dims = stored.dims().to_vec();
+        let (axis, scale_dims) = match axis {
+            Axis::Attribute(axis) => (axis, scale.dims().to_vec()),
+            Axis::Broadcast => {
+                let along = scale.dims().iter().position(|&extent| extent != 1).unwrap_or(0);
+                let whole = scale.dims().len() == dims.len() || numbers.len() == 1;
+                (along as i64, if whole { vec![numbers.len()] } else { Vec::new() })
+            }
+        };
+        let index = scale_index(&dims, &scale_dims, axis, block)
+            .ok_or("its scales do not fit its integers")?;
+        let grid_of = (0..stored.len()).map(|i| index(i) as u32).collect();
+        drop(index);
+        Ok(Some(Self {
+            integers: stored.to_i64().map_err(odd)?.into_iter().map(|q| q as i32).collect(),
+            dims,
+            grids,
+            grid_of,
+            value: integers,
+            dtype: stored.dtype(),
+            scales,
+            scale_dims: scale.dims().to_vec(),
+        }))
+    }
+
+    /// The type of the integers.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The weights that the integers stand for.
+    pub fn floats(&self) -> Vec<f64> {
+        let points = self.integers.iter().zip(&self.grid_of);
+        points.map(|(&q, &grid)| f64::from(self.grids[grid as usize].dequantize(q))).collect()
+    }
+
+    /// Stores other integers, and other scales when they differ.
+    pub fn replace(&self, model: &mut Model, integers: &[i32], grids: &[Grid]) {
+        model.set_tensor(self.value, Tensor::from_integers(self.dtype, &self.dims, integers));
+        if grids != self.grids {
+            let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
+            let (node, slot, old) = self.scales;
+            exchange(model, node, slot, old, Tensor::from_f32(&self.scale_dims, &scales));
+        }
+    }
+}
+
+/// Puts a constant in the place of another, which others may read.
+pub(in crate::passes) fn exchange(
+    model: &mut Model,
+    node: NodeId,
+    slot: usize,
+    old: ValueId,
+    tensor: Tensor,
+) {
+    let alone = model.value(old).only_consumer().is_some();
+    if alone && model.value(old).initializer().is_some() {
+        return model.set_tensor(old, tensor);
+    }
+    let name = model.value(old).name().to_owned();
+    let base = name.rsplit_once('_').filter(|(_, n)| n.parse::<u32>().is_ok());
+    let base = base.map_or(&*name, |(base, _)| base).to_owned();
+    let graph = model.node(node).graph();
+    let new = model.add_initializer(graph, &base, tensor);
+    model.set_input(node, slot, Some(new));
+}
+
+/// How floats come out of integers.
+struct Unpacking {
+    /// What stands between.
+    inner: Vec<ValueId>,
+    integers: ValueId,
+    scales: (NodeId, usize, ValueId),
+    zeros: Option<ValueId>,
+    axis: Axis,
+    block: usize,
+}
+
+/// Which elements a scale is for.
+enum Axis {
+    Attribute(i64),
+    /// Those that it is broadcast to.
+    Broadcast,
+}
+
+/// A DequantizeLinear, or a Cast, perhaps a Sub, and a Mul.
+fn unpacking(model: &Model, floats: ValueId) -> Option<Unpacking> {
+    let node = model.value(floats).producer()?;
+    let entry = model.node(node);
+    if entry.is("DequantizeLinear") {
+        return Some(Unpacking {
+            inner: Vec::new(),
+            integers: entry.input(0)?,
+            scales: (node, 1, entry.input(1)?),
+            zeros: entry.input(2),
+            axis: Axis::Attribute(entry.attr_int("axis").unwrap_or(1)),
+            block: usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?,
+        });
+    }
+    if !entry.is("Mul") {
+        return None;
+    }
+    let scales = (node, 1, entry.input(1)?);
+    let mut inner = vec![entry.input(0)?];
+    let mut step = model.node(model.value(inner[0]).producer()?);
+    let mut zeros = None;
+    if step.is("Sub") {
+        zeros = step.input(1);
+        inner.push(step.input(0)?);
+        step = model.node(model.value(step.input(0)?).producer()?);
+    }
+    let integers = step.input(0).filter(|_| step.is("Cast"))?;
+    Some(Unpacking { inner, integers, scales, zeros, axis: Axis::Broadcast, block: 0 })
+}
