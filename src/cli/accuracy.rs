@@ -1,6 +1,8 @@
 //! What may be done for accuracy.
 
-use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+use onnxpress::passes::Rounding;
 use onnxpress::pipeline::{FallBackOptions, Rank, Wanted};
 
 use super::compare::{Bounds, share};
@@ -17,12 +19,38 @@ pub struct Accuracy {
     /// all the same. Not tried where running the model for each layer would take long.
     #[arg(long, value_name = "SHARE", default_value = "4%", value_parser = share)]
     spare: f64,
+    /// How integers of weights are chosen. All but `nearest` look at what the layers read, and are kept
+    /// where they help on samples held out; `auto` takes for each layer the best, for weights of at most
+    /// 4 bits.
+    #[arg(long, value_name = "NAME", value_parser = rounding(), default_value_t)]
+    pub rounding: Rounding,
+    /// Whether the mean error of quantized weights is taken from the biases: `auto` does it where it
+    /// helps on samples held out.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Correction::Auto)]
+    bias_correction: Correction,
     /// Rank the layers by what quantizing each alone does to the outputs.
     #[arg(long)]
     pub sensitivity: bool,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Correction {
+    Auto,
+    Off,
+}
+
+/// The names of all ways of rounding.
+fn rounding() -> impl TypedValueParser<Value = Rounding> {
+    let names = Rounding::ALL.iter().map(|method| method.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse())
+}
+
 impl Accuracy {
+    /// Whether biases are corrected.
+    pub fn correct_biases(&self) -> bool {
+        matches!(self.bias_correction, Correction::Auto)
+    }
+
     /// The options, with the bounds that the result is to keep: they are met by keeping layers in
     /// float, the worst first. With `explain`, layers are ranked where that is quick.
     pub fn options(&self, bounds: &Bounds, explain: bool) -> FallBackOptions {

@@ -1,10 +1,7 @@
 //! What becomes integers, and of which type.
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use onnxpress::passes::{
-    ConvertQoperator, Existing, Format, Granularity, QuantizeStatic, Rounding, Target,
-};
+use onnxpress::passes::{ConvertQoperator, Existing, Format, Granularity, QuantizeStatic, Target};
 use onnxpress::tensor::DType;
 use onnxpress::{Error, ErrorKind, Result};
 
@@ -44,15 +41,6 @@ pub struct Quantization {
     #[arg(long, help_heading = HEADING, default_value = "channel", value_parser = granularity,
           value_name = "tensor|channel|block:N")]
     granularity: Granularity,
-    /// How integers of weights are chosen. All but `nearest` look at what the layers read, and are kept
-    /// where they help on samples held out; `auto` takes for each layer the best, for weights of at most
-    /// 4 bits.
-    #[arg(long, help_heading = HEADING, value_name = "NAME", value_parser = rounding(), default_value_t)]
-    pub rounding: Rounding,
-    /// Whether the mean error of quantized weights is taken from the biases: `auto` does it where it
-    /// helps on samples held out.
-    #[arg(long, help_heading = HEADING, value_enum, default_value_t = Correction::Auto)]
-    bias_correction: Correction,
     /// Keep nodes in float whose names fit the pattern; `*` stands for any text. A node without a
     /// name goes by its first output.
     #[arg(long, help_heading = HEADING, value_name = "NODE-PATTERN")]
@@ -75,18 +63,6 @@ enum Present {
     Keep,
     Complete,
     Strip,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Correction {
-    Auto,
-    Off,
-}
-
-/// The names of all ways of rounding.
-fn rounding() -> impl TypedValueParser<Value = Rounding> {
-    let names = Rounding::ALL.iter().map(|method| method.name());
-    PossibleValuesParser::new(names).try_map(|name| name.parse())
 }
 
 /// A target by its name.
@@ -152,11 +128,6 @@ impl Quantization {
                 Err(Error::new(ErrorKind::Usage, text))
             }
         }
-    }
-
-    /// Whether biases are corrected.
-    pub fn correct_biases(&self) -> bool {
-        matches!(self.bias_correction, Correction::Auto)
     }
 
     /// The pass with these options.

@@ -390,8 +390,8 @@ impl Quantize {
     fn options(&self) -> Result<QuantizeOptions> {
         Ok(QuantizeOptions {
             quantization: self.quantization.options()?,
-            rounding: RoundWeights::named(self.quantization.rounding),
-            correct_biases: self.quantization.correct_biases(),
+            rounding: RoundWeights::named(self.accuracy.rounding),
+            correct_biases: self.accuracy.correct_biases(),
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),

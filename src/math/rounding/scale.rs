@@ -23,7 +23,7 @@ pub fn rescaled(
         let (group, column) = (i / weights.per_group().max(1), i % weights.columns.max(1));
         members[grid as usize].push((x, importance[group][column]));
     }
-    let best = |((grid, members), &least): ((&Grid, &Vec<(f64, f64)>), &f32)| {
+    let best = |grid: &Grid, members: &[(f64, f64)], least: f32| {
         let whole = covering(grid, members);
         let candidates = SHARES.rev().step_by(STEP).map(|percent| {
             let scale = (whole * f64::from(percent) / 100.0) as f32;
@@ -42,7 +42,8 @@ pub fn rescaled(
         let least = judged.reduce(|a, b| if b.0 < a.0 { b } else { a });
         least.map_or(*grid, |(_, grid)| grid)
     };
-    grids.iter().zip(&members).zip(least).map(best).collect()
+    let each = grids.iter().zip(&members).zip(least);
+    each.map(|((grid, members), &least)| best(grid, members, least)).collect()
 }
 
 /// The scale with which a grid reaches all its members.
