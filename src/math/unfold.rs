@@ -250,10 +250,7 @@ mod tests {
     fn rows_are_those_of_matrices() {
         let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         assert_eq!(rows(&Unfold::Rows, &[1, 2, 3], &x), [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
-        assert_eq!(
-            rows(&Unfold::Columns, &[2, 3], &x),
-            [[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]
-        );
+        assert_eq!(rows(&Unfold::Columns, &[2, 3], &x), [[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]);
         assert_eq!(Unfold::Columns.of(&[1, 2, 3], &x, 9), None);
         assert_eq!(Unfold::Rows.of(&[0], &[], 9), None);
     }

@@ -48,12 +48,7 @@ impl Pass for CorrectBias {
     }
 }
 
-fn correct(
-    model: &mut Model,
-    layer: &StoredLayer,
-    moments: &VectorMoments,
-    report: &mut Report,
-) {
+fn correct(model: &mut Model, layer: &StoredLayer, moments: &VectorMoments, report: &mut Report) {
     let Ok((bias, before)) = &layer.bias else { return };
     let now = layer.contraction.matrices(&layer.weight.floats());
     let change: Vec<f64> = now.iter().zip(&layer.floats).map(|(a, b)| a - b).collect();
@@ -64,7 +59,8 @@ fn correct(
     let corrected: Vec<f64> = before.iter().zip(&fitted).map(|(b, shift)| b - shift).collect();
     // What the bias that is there leaves, and what the new one would.
     let left = |values: &[f64]| -> f64 {
-        let errors = values.iter().zip(before).zip(&held_out).map(|((b, was), shift)| b - was + shift);
+        let errors =
+            values.iter().zip(before).zip(&held_out).map(|((b, was), shift)| b - was + shift);
         errors.map(|error| error * error).sum::<f64>() / values.len().max(1) as f64
     };
     let errors = (left(&bias.values), left(&corrected));
@@ -73,7 +69,8 @@ fn correct(
         return report.refuse(place, "the corrected bias does not fit its integers");
     }
     if errors.1 >= WORTH * errors.0 {
-        return report.refuse(place, "stays as it is: its mean error is no smaller on held-out samples");
+        return report
+            .refuse(place, "stays as it is: its mean error is no smaller on held-out samples");
     }
     if bias.replace(model, &corrected, None) {
         let removed = 100.0 * (1.0 - errors.1 / errors.0);

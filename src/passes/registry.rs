@@ -2,12 +2,12 @@
 
 use crate::passes::{
     ConvertConstant, ConvertOpset, CorrectBias, EliminateCommon, EliminateDead, EliminateIdentity,
-    EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState, FoldConstant,
-    FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention,
-    FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm,
-    FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax,
-    FuseTranspose, InlineFunctions, Pass, QuantizeStatic, RoundWeights, StripDebugMetadata,
-    StripInitializerInputs, StripQuantization, UnrollLoop,
+    EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState, EqualizeChannels,
+    FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
+    FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
+    FuseSoftmax, FuseTranspose, InlineFunctions, Pass, QuantizeStatic, RoundWeights,
+    StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// A registered pass with its default options.
@@ -54,6 +54,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(FuseAttention) },
     Entry { make: || Box::new(StripQuantization) },
     Entry { make: || Box::new(ConvertOpset::default()) },
+    Entry { make: || Box::new(EqualizeChannels::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },
     Entry { make: || Box::new(RoundWeights::default()) },
     Entry { make: || Box::new(CorrectBias) },

@@ -6,8 +6,8 @@ use crate::passes::{
     FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
     FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
     FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
-    FuseSoftmax, FuseTranspose, Growth, InlineFunctions, Pass, QuantizeStatic, RoundWeights, Rounding, StripDebugMetadata,
-    StripInitializerInputs, StripQuantization, UnrollLoop,
+    FuseSoftmax, FuseTranspose, Growth, InlineFunctions, Pass, QuantizeStatic, RoundWeights,
+    Rounding, StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// Options of `quantize`.

@@ -60,9 +60,8 @@ fn learn(integers: &mut [i32], values: &[f64], grids: &[&Grid], second: ArrayVie
         (steps as i32).saturating_add(grids[i].zero_point).clamp(grids[i].low, grids[i].high)
     };
     // Beyond the ends of the grid there is nothing to choose.
-    let free: Vec<bool> = (0..values.len())
-        .map(|i| bound(i, floors[i] + 1.0) > bound(i, floors[i]))
-        .collect();
+    let free: Vec<bool> =
+        (0..values.len()).map(|i| bound(i, floors[i] + 1.0) > bound(i, floors[i])).collect();
     let mut v: Vec<f32> = rest.iter().map(|&r| inverse(r)).collect();
     let (mut first, mut square) = (vec![0f32; v.len()], vec![0f32; v.len()]);
     let mut change = Array2::<f32>::zeros((rows, columns));
@@ -87,12 +86,10 @@ fn learn(integers: &mut [i32], values: &[f64], grids: &[&Grid], second: ArrayVie
     }
     for step in 0..STEPS {
         let done = step as f32 / STEPS as f32;
-        let beta = (done > FREE)
-            .then(|| BETA.0 + (BETA.1 - BETA.0) * (done - FREE) / (1.0 - FREE));
+        let beta = (done > FREE).then(|| BETA.0 + (BETA.1 - BETA.0) * (done - FREE) / (1.0 - FREE));
         set(&mut change, &|i| h(v[i]));
         general_mat_mul(2.0 * unit, &change, &second, 0.0, &mut slope);
-        let correction =
-            (1.0 - DECAY.0.powi(step as i32 + 1), 1.0 - DECAY.1.powi(step as i32 + 1));
+        let correction = (1.0 - DECAY.0.powi(step as i32 + 1), 1.0 - DECAY.1.powi(step as i32 + 1));
         for (i, slope) in slope.iter().enumerate() {
             let sigmoid = 1.0 / (1.0 + (-v[i]).exp());
             let h = 1.2 * sigmoid - 0.1;

@@ -112,7 +112,9 @@ mod tests {
 
     /// Weights between grid points, all off to the same side.
     pub fn sample(count: usize) -> Vec<f64> {
-        (0..count).map(|i| 0.25 * ((i * 5 % 7) as f64 - 3.0) + 0.06 + 0.01 * (i % 4) as f64).collect()
+        (0..count)
+            .map(|i| 0.25 * ((i * 5 % 7) as f64 - 3.0) + 0.06 + 0.01 * (i % 4) as f64)
+            .collect()
     }
 
     /// The least error of all integers within one step of the nearest.

@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn an_outlier_that_does_not_matter_is_cut_off() {
-        let values: Vec<f64> = (0..64).map(|i| f64::from(i - 32) / 32.0 + 0.01).chain([2.0]).collect();
+        let values: Vec<f64> =
+            (0..64).map(|i| f64::from(i - 32) / 32.0 + 0.01).chain([2.0]).collect();
         let weights = Weights { rows: 1, columns: 65, values: &values, grid_of: &[0; 65] };
         let mut importance = vec![vec![1.0; 65]];
         importance[0][64] = 0.0;

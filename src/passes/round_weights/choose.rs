@@ -49,9 +49,10 @@ impl Task<'_> {
         }
         let fitting: Vec<Vec<f64>> =
             about(&moments.fitting)?.iter().map(|h| damped(h, columns, DAMPING)).collect();
-        let judged = self.candidates(&fitting).into_iter().map(|(method, rounded)| {
-            (self.weights.error(&rounded, &held_out), method, rounded)
-        });
+        let judged = self
+            .candidates(&fitting)
+            .into_iter()
+            .map(|(method, rounded)| (self.weights.error(&rounded, &held_out), method, rounded));
         let (error, method, rounded) = judged.reduce(|a, b| if b.0 < a.0 { b } else { a })?;
         let outputs = (self.weights.values.len() / columns.max(1)).max(1) as f64;
         let plain: Option<Vec<Vec<f64>>> =
@@ -84,9 +85,9 @@ impl Task<'_> {
         let feedback: Option<Vec<Feedback>> =
             second.iter().map(|h| Feedback::of(h, columns)).collect();
         for grids in &scales {
-            if let Some(feedback) = feedback.as_deref().filter(|_| {
-                wanted(Rounding::Gptq) || wanted(Rounding::Descent)
-            }) {
+            if let Some(feedback) =
+                feedback.as_deref().filter(|_| wanted(Rounding::Gptq) || wanted(Rounding::Descent))
+            {
                 let rounded = gptq(self.weights, grids, feedback);
                 if wanted(Rounding::Descent) {
                     let better = descend(self.weights, rounded.clone(), second);

@@ -41,7 +41,8 @@ impl Bias {
         weight: &StoredWeight,
     ) -> Result<Self, String> {
         let entry = model.node(layer);
-        let factors = ["alpha", "beta"].iter().any(|name| entry.attr_float(name).unwrap_or(1.0) != 1.0);
+        let factors =
+            ["alpha", "beta"].iter().any(|name| entry.attr_float(name).unwrap_or(1.0) != 1.0);
         if factors {
             return Err("its bias has factors".into());
         }
@@ -49,22 +50,23 @@ impl Bias {
             false => (layer, BIAS_SLOT),
             true => {
                 let reader = entry.only_output().and_then(|y| model.value(y).only_consumer());
-                let (add, slot) = reader
-                    .filter(|&(add, _)| model.node(add).is("Add"))
-                    .ok_or("it has no bias")?;
+                let (add, slot) =
+                    reader.filter(|&(add, _)| model.node(add).is("Add")).ok_or("it has no bias")?;
                 (add, 1 - slot)
             }
         };
         let Some(value) = model.node(node).input(slot) else {
             let input = entry.input(0).and_then(|x| input_scale(model, x));
-            let few = weight.scale_dims.len() <= 1 && channels.is_multiple_of(weight.grids.len().max(1));
+            let few =
+                weight.scale_dims.len() <= 1 && channels.is_multiple_of(weight.grids.len().max(1));
             let scale = |input: f32| {
                 (0..channels).map(|c| input * weight.grids[c % weight.grids.len()].scale).collect()
             };
             let place = BiasPlace::Missing { node, scales: input.filter(|_| few).map(scale) };
             return Ok(Self { values: vec![0.0; channels], place });
         };
-        let fits = |tensor: &Tensor| tensor.len() == channels && tensor.dims().last() == Some(&channels);
+        let fits =
+            |tensor: &Tensor| tensor.len() == channels && tensor.dims().last() == Some(&channels);
         let odd = || "its bias is no constant with one number for each channel".to_owned();
         if let Some(tensor) = constant(model, value) {
             let floats = tensor.dtype() == DType::Float && fits(&tensor);
@@ -75,8 +77,7 @@ impl Bias {
         let dequantize = model.value(value).producer().ok_or_else(odd)?;
         let entry = model.node(dequantize);
         let parts = || Some((entry.input(0)?, entry.input(1)?));
-        let (integers, scale) =
-            parts().filter(|_| entry.is("DequantizeLinear")).ok_or_else(odd)?;
+        let (integers, scale) = parts().filter(|_| entry.is("DequantizeLinear")).ok_or_else(odd)?;
         let constants = constant(model, integers).zip(constant(model, scale));
         let (stored, numbers) = constants.ok_or_else(odd)?;
         let scales = numbers.to_f32().map_err(|_| odd())?;
@@ -117,7 +118,13 @@ impl Bias {
     }
 
     /// The scales of a bias of integers when those of the weights change.
-    pub fn following(&self, layer: &Model, node: NodeId, old: &[Grid], new: &[Grid]) -> Option<Vec<f32>> {
+    pub fn following(
+        &self,
+        layer: &Model,
+        node: NodeId,
+        old: &[Grid],
+        new: &[Grid],
+    ) -> Option<Vec<f32>> {
         let BiasPlace::Integers { scales, .. } = &self.place else { return None };
         let input = layer.node(node).input(0).and_then(|x| input_scale(layer, x));
         let count = scales.len().max(old.len());
@@ -186,17 +193,15 @@ impl Bias {
             BiasPlace::Missing { scales: Some(scales), .. } => scales,
             _ => return true,
         };
-        let within = |(c, x): (usize, &f64)| {
-            x.abs() <= LARGEST_BIAS * f64::from(scales[c % scales.len()])
-        };
+        let within =
+            |(c, x): (usize, &f64)| x.abs() <= LARGEST_BIAS * f64::from(scales[c % scales.len()]);
         values.iter().enumerate().all(within)
     }
 }
 
 fn on_scales(values: &[f64], scales: &[f32]) -> Vec<i32> {
-    let integer = |(c, x): (usize, &f64)| {
-        (x / f64::from(scales[c % scales.len()])).round_ties_even() as i32
-    };
+    let integer =
+        |(c, x): (usize, &f64)| (x / f64::from(scales[c % scales.len()])).round_ties_even() as i32;
     values.iter().enumerate().map(integer).collect()
 }
 

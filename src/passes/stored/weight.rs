@@ -98,9 +98,7 @@ impl StoredWeight {
     /// The weights that the integers stand for.
     pub fn floats(&self) -> Vec<f64> {
         let points = self.integers.iter().zip(&self.grid_of);
-        points
-            .map(|(&q, &grid)| f64::from(self.grids[grid as usize].dequantize(q)))
-            .collect()
+        points.map(|(&q, &grid)| f64::from(self.grids[grid as usize].dequantize(q))).collect()
     }
 
     /// Stores other integers, and other scales when they differ.
