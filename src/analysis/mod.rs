@@ -56,6 +56,20 @@ pub trait Measure: Sync {
         let _ = model;
         Ok(vec![None; asked.len()])
     }
+
+    /// For each value and axis the largest magnitude of each channel, in the same order. `None` where the
+    /// value cannot be observed or is not finite, or where there are no samples to run.
+    ///
+    /// # Errors
+    /// When the model cannot be run on the samples.
+    fn magnitudes(
+        &self,
+        model: &Model,
+        asked: &[(ValueId, usize)],
+    ) -> Result<Vec<Option<Vec<f32>>>> {
+        let _ = model;
+        Ok(vec![None; asked.len()])
+    }
 }
 
 /// A value whose range is asked for, and the grid that it will be put on.

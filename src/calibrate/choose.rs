@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
 use crate::calibrate::{Calibration, Shard, Statistics, ValueStatistics};
 use crate::error::{Error, Result, err};
-use crate::ir::Model;
+use crate::ir::{Model, ValueId};
 use crate::math::calibrate::{
     Form, GridError, Interval, clipped_share, distribution, entropy, least_squared_error,
     percentile, signal_power,
@@ -187,6 +187,17 @@ impl Measure for Fit<'_> {
     }
 
     /// Statistics hold none.
+    fn magnitudes(
+        &self,
+        model: &Model,
+        asked: &[(ValueId, usize)],
+    ) -> Result<Vec<Option<Vec<f32>>>> {
+        match self.source {
+            Source::Samples(calibration) => calibration.magnitudes(model, asked),
+            Source::Statistics(_) => Ok(vec![None; asked.len()]),
+        }
+    }
+
     fn moments(&self, model: &Model, asked: &[Vectors]) -> Result<Vec<Option<VectorMoments>>> {
         match self.source {
             Source::Samples(calibration) => calibration.moments(model, asked),

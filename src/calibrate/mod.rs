@@ -6,6 +6,7 @@
 mod choose;
 mod collect;
 mod file;
+mod magnitudes;
 mod moments;
 mod progress;
 mod statistics;
@@ -19,7 +20,7 @@ use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
-use crate::ir::Model;
+use crate::ir::{Model, ValueId};
 
 /// Calibration samples and the engine that runs them. Its ranges are those of the smallest and the
 /// largest element; [`Fit`] has other calibrators.
@@ -46,5 +47,13 @@ impl Measure for Calibration<'_> {
 
     fn moments(&self, model: &Model, asked: &[Vectors]) -> Result<Vec<Option<VectorMoments>>> {
         self.vector_moments(model, asked)
+    }
+
+    fn magnitudes(
+        &self,
+        model: &Model,
+        asked: &[(ValueId, usize)],
+    ) -> Result<Vec<Option<Vec<f32>>>> {
+        self.channel_magnitudes(model, asked)
     }
 }

@@ -284,6 +284,18 @@ impl Model {
         true
     }
 
+    /// Gives a value that a node makes a name that nothing else has. False, and nothing changes, when the
+    /// name is one that callers or carried data know.
+    pub fn rename(&mut self, value: ValueId, base: &str) -> bool {
+        let entry = self.value(value);
+        let known = |u: &Use| matches!(u, Use::Output { .. } | Use::Carried { .. });
+        if !matches!(entry.def, Def::Output { .. }) || entry.uses.iter().any(known) {
+            return false;
+        }
+        self.values[value.index()].name = self.fresh_name(base);
+        true
+    }
+
     /// Replaces what is declared about a value.
     pub fn set_info(&mut self, value: ValueId, info: Info) {
         let info = (info != Info::default()).then(|| Box::new(info));

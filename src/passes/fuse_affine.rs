@@ -2,11 +2,11 @@
 
 use crate::analysis::{Shapes, constant};
 use crate::ir::{Model, NodeId, ValueId};
-use crate::passes::linear::{Absorbed, Affine, Layer, adjacent, parameter};
+use crate::passes::linear::{Absorbed, Affine, Layer, adjacent, along};
 use crate::passes::{Match, Promise, Rule};
 
 /// Folds a constant that is added, subtracted, multiplied or divided by, into the layer before it
-/// (Conv, ConvTranspose, Gemm, MatMul, BatchNormalization).
+/// (Conv, ConvTranspose, Gemm, MatMul, BatchNormalization, LayerNormalization, RMSNormalization).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FuseAffine;
 
@@ -91,32 +91,4 @@ fn affine(op: &str, swapped: bool, values: Vec<f64>) -> Option<Affine> {
         }
         _ => return None,
     })
-}
-
-/// A constant that varies along one axis only, as one number for each channel.
-fn along(
-    model: &Model,
-    value: ValueId,
-    axis: isize,
-    rank: usize,
-    channels: usize,
-) -> Result<Vec<f64>, String> {
-    let tensor = parameter(model, value)?;
-    let dims = tensor.dims();
-    if tensor.len() > channels {
-        return Err("the constant has more elements than channels".into());
-    }
-    let values = tensor.to_f64().map_err(|error| error.to_string())?;
-    // Position of the channel axis among the constant's own axes, aligned at the end.
-    let axis = if axis < 0 { rank.checked_add_signed(axis) } else { Some(axis.unsigned_abs()) };
-    let own = axis.and_then(|axis| (axis + dims.len()).checked_sub(rank));
-    let others = dims.iter().enumerate().filter(|&(i, _)| Some(i) != own).all(|(_, &d)| d == 1);
-    if dims.len() > rank || !others {
-        return Err("the constant varies along other axes".into());
-    }
-    match values.len() {
-        1 => Ok(vec![values[0]; channels]),
-        n if n == channels => Ok(values),
-        n => Err(format!("the constant has {n} elements, the layer {channels} channels")),
-    }
 }

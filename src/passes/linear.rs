@@ -16,10 +16,10 @@ pub(super) struct Affine {
 /// A layer that can take up an [`Affine`] behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layer {
-    node: NodeId,
+    pub node: NodeId,
     kind: Kind,
-    /// The weight: of a BatchNormalization, its factors.
-    weight: ValueId,
+    /// The weight: of a normalization, its factors.
+    pub weight: ValueId,
     /// The offset.
     bias: Option<ValueId>,
     /// What it makes.
@@ -42,6 +42,10 @@ enum Kind {
     },
     MatMul,
     BatchNorm,
+    /// LayerNormalization or RMSNormalization over the last axis.
+    Norm {
+        biased: bool,
+    },
 }
 
 /// Where all layers have their weight.
@@ -99,7 +103,30 @@ impl Layer {
             let kind = Kind::MatMul;
             return Some(Self { node, kind, weight, bias: None, y, axis: -1, channels });
         }
+        let biased = entry.is("LayerNormalization");
+        if biased || entry.is("RMSNormalization") {
+            // Extents of 1 may stand before the last one only when they are normalized over, too.
+            let (weight, y) = (entry.input(1)?, entry.output(0)?);
+            let last = entry.attr_int("axis").unwrap_or(-1) == -1;
+            let &[channels] = dims(weight).filter(|_| last)?.as_slice() else { return None };
+            let (kind, bias) = (Kind::Norm { biased }, entry.input(2).filter(|_| biased));
+            return Some(Self { node, kind, weight, bias, y, axis: -1, channels });
+        }
         None
+    }
+
+    /// The largest magnitude of the weights of each output channel.
+    ///
+    /// # Errors
+    /// When the weight is not a constant of `float` or `double`.
+    pub fn magnitudes(&self, model: &Model) -> Result<Vec<f64>, String> {
+        let weight = parameter(model, self.weight)?;
+        let values = weight.to_f64().map_err(|error| error.to_string())?;
+        let mut largest = vec![0f64; self.channels];
+        self.each(weight.dims(), |i, channel| {
+            largest[channel] = largest[channel].max(values[i].abs());
+        });
+        Ok(largest)
     }
 
     /// The parameters with `affine` taken up.
@@ -126,6 +153,9 @@ impl Layer {
         let bias = self.new_bias(model, affine)?;
         let bias = match (self.kind, bias) {
             (Kind::MatMul, Some(_)) => return Err("MatMul has no bias".into()),
+            (Kind::Norm { biased: false }, Some(_)) => {
+                return Err("RMSNormalization has no bias".into());
+            }
             (_, bias) => bias.map(|bias| store(&weight, &[self.channels], &bias)).transpose()?,
         };
         // A weight of a gigabyte is not copied to be multiplied by 1.
@@ -137,20 +167,27 @@ impl Layer {
     /// The weight with the factors of its output channels.
     fn scaled(&self, weight: &Tensor, affine: &Affine) -> Result<Tensor, String> {
         let mut values = weight.to_f64().map_err(|error| error.to_string())?;
-        let dims = weight.dims();
-        match self.kind {
-            Kind::Conv | Kind::BatchNorm => scale(&mut values, dims, 0, |_, c| affine.factor[c]),
-            Kind::ConvTranspose { group } => {
-                // Output channel m of group g stands in slice m of the rows of that group.
-                let (rows, per_group) = (dims[0] / group.max(1), dims[1]);
-                scale(&mut values, dims, 1, |row, c| {
-                    affine.factor[row / rows.max(1) * per_group + c]
-                });
-            }
-            Kind::Gemm { axis } => scale(&mut values, dims, axis, |_, c| affine.factor[c]),
-            Kind::MatMul => scale(&mut values, dims, dims.len() - 1, |_, c| affine.factor[c]),
+        self.each(weight.dims(), |i, channel| values[i] *= affine.factor[channel]);
+        store(weight, weight.dims(), &values)
+    }
+
+    /// The index of each element of a weight of `dims`, with its output channel.
+    fn each(&self, dims: &[usize], mut of: impl FnMut(usize, usize)) {
+        let (axis, group) = match self.kind {
+            Kind::Conv | Kind::BatchNorm | Kind::Norm { .. } => (0, 1),
+            Kind::ConvTranspose { group } => (1, group),
+            Kind::Gemm { axis } => (axis, 1),
+            Kind::MatMul => (dims.len() - 1, 1),
+        };
+        let inner: usize = dims[axis + 1..].iter().product();
+        let row: usize = dims[1..].iter().product();
+        // Output channel m of group g of a ConvTranspose stands in slice m of the rows of that group.
+        let rows = dims[0] / group.max(1);
+        for i in 0..dims.iter().product() {
+            let within = i / inner.max(1) % dims[axis];
+            let group = if group > 1 { i / row.max(1) / rows.max(1) } else { 0 };
+            of(i, group * dims[axis] + within);
         }
-        store(weight, dims, &values)
     }
 
     /// The bias after `affine`; `None` when the layer has none and none is needed.
@@ -236,16 +273,6 @@ pub(super) fn parameter(model: &Model, value: ValueId) -> Result<Tensor, String>
     }
 }
 
-/// Multiplies each element by a factor of its row (the index of the first axis) and its position on
-/// `axis`.
-fn scale(values: &mut [f64], dims: &[usize], axis: usize, factor: impl Fn(usize, usize) -> f64) {
-    let inner: usize = dims[axis + 1..].iter().product();
-    let row: usize = dims[1..].iter().product();
-    for (i, value) in values.iter_mut().enumerate() {
-        *value *= factor(i / row.max(1), i / inner.max(1) % dims[axis]);
-    }
-}
-
 /// A tensor of the type of `like`; refused when an element is not finite.
 pub(super) fn store(like: &Tensor, dims: &[usize], values: &[f64]) -> Result<Tensor, String> {
     let tensor = match like.dtype() {
@@ -254,6 +281,34 @@ pub(super) fn store(like: &Tensor, dims: &[usize], values: &[f64]) -> Result<Ten
     };
     let finite = tensor.to_f64().is_ok_and(|values| values.iter().all(|x| x.is_finite()));
     finite.then_some(tensor).ok_or_else(|| "a folded parameter is not finite".to_owned())
+}
+
+/// A constant that varies along one axis only, as one number for each channel.
+pub(super) fn along(
+    model: &Model,
+    value: ValueId,
+    axis: isize,
+    rank: usize,
+    channels: usize,
+) -> Result<Vec<f64>, String> {
+    let tensor = parameter(model, value)?;
+    let dims = tensor.dims();
+    if tensor.len() > channels {
+        return Err("the constant has more elements than channels".into());
+    }
+    let values = tensor.to_f64().map_err(|error| error.to_string())?;
+    // Position of the channel axis among the constant's own axes, aligned at the end.
+    let axis = if axis < 0 { rank.checked_add_signed(axis) } else { Some(axis.unsigned_abs()) };
+    let own = axis.and_then(|axis| (axis + dims.len()).checked_sub(rank));
+    let others = dims.iter().enumerate().filter(|&(i, _)| Some(i) != own).all(|(_, &d)| d == 1);
+    if dims.len() > rank || !others {
+        return Err("the constant varies along other axes".into());
+    }
+    match values.len() {
+        1 => Ok(vec![values[0]; channels]),
+        n if n == channels => Ok(values),
+        n => Err(format!("the constant has {n} elements, the layer {channels} channels")),
+    }
 }
 
 /// Whether what `layer` makes is read only by `node`, in the same graph, and `output` of that node

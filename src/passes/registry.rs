@@ -3,8 +3,8 @@
 use crate::passes::{
     ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, EliminateCommon, EliminateDead,
     EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState,
-    FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
-    FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    EqualizeChannels, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation,
+    FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
     FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
     FuseSoftmax, FuseTranspose, InlineFunctions, Pass, PruneChannels, QuantizeStatic, RoundWeights,
     StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
@@ -55,6 +55,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(PruneChannels::default()) },
     Entry { make: || Box::new(StripQuantization) },
     Entry { make: || Box::new(ConvertOpset::default()) },
+    Entry { make: || Box::new(EqualizeChannels::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },
     Entry { make: || Box::new(RoundWeights::default()) },
     Entry { make: || Box::new(CorrectBias) },

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
 use crate::error::Result;
-use crate::ir::Model;
+use crate::ir::{Model, ValueId};
 
 /// What identifies a question: the name of the value, the levels of its grid, whether it is symmetric.
 type Question = (String, u32, bool);
@@ -66,5 +66,13 @@ impl Measure for Remembered<'_> {
             lock().extend(entries);
         }
         Ok(asked.iter().map(|vectors| find(vectors).flatten()).collect())
+    }
+
+    fn magnitudes(
+        &self,
+        model: &Model,
+        asked: &[(ValueId, usize)],
+    ) -> Result<Vec<Option<Vec<f32>>>> {
+        self.measure.magnitudes(model, asked)
     }
 }
