@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use onnxpress::passes::Rounding;
-use onnxpress::pipeline::{FallBackOptions, Rank, Wanted};
+use onnxpress::pipeline::{Equalizing, FallBackOptions, Rank, Wanted};
 
 use super::compare::{Bounds, share};
 
@@ -28,9 +28,21 @@ pub struct Accuracy {
     /// helps on samples held out.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Correction::Auto)]
     bias_correction: Correction,
+    /// Whether channels are divided where a layer makes them and multiplied where layers read them, so
+    /// that one grid suits them: `auto` tries it where the outputs keep less than 30 dB, and keeps it
+    /// where it helps on samples held out.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Equalization::Auto)]
+    equalize: Equalization,
     /// Rank the layers by what quantizing each alone does to the outputs.
     #[arg(long)]
     pub sensitivity: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Equalization {
+    Auto,
+    Always,
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -46,6 +58,15 @@ fn rounding() -> impl TypedValueParser<Value = Rounding> {
 }
 
 impl Accuracy {
+    /// When channels are equalized.
+    pub fn equalize(&self) -> Equalizing {
+        match self.equalize {
+            Equalization::Auto => Equalizing::Auto,
+            Equalization::Always => Equalizing::Always,
+            Equalization::Off => Equalizing::Off,
+        }
+    }
+
     /// Whether biases are corrected.
     pub fn correct_biases(&self) -> bool {
         matches!(self.bias_correction, Correction::Auto)

@@ -11,11 +11,11 @@ use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Note, RoundWeights, quantize_interface};
 use onnxpress::pipeline::{
-    self, Check, FallBack, Finished, FloatLayers, Gain, Outcome, QuantizeOptions, QuantizedLayer,
-    Remembered, Step, Trials, When,
+    self, Check, Equalizing, Outcome, QuantizeOptions, Quantized, QuantizedLayer, Remembered, Step,
+    Tries,
 };
 use onnxpress::report::{
-    ChoiceReport, CompressionReport, FallBackReport, IntegerPort, MethodsReport,
+    ChoiceReport, CompressionReport, EqualizedReport, FallBackReport, IntegerPort, MethodsReport,
     QuantizedLayerReport, StepReport, decibel,
 };
 use onnxpress::{Error, ErrorKind, Result, read, validate};
@@ -178,9 +178,20 @@ impl Quantize {
         let real = samples.as_ref().or(test.as_ref());
         let check = self.check(&engine, real, &original.model)?;
         let model = original.model.clone();
-        let judged = Judged { check: &check, samples: samples.as_ref(), real: real.is_some() };
-        let Edited { mut finished, fall_back, gain, layers } =
-            self.edit(model, &options, &cx, &judged)?;
+        let tries = Tries {
+            check: &check,
+            real: real.is_some(),
+            samples: samples.as_ref(),
+            fall_back: self.accuracy.options(&self.bounds, self.explain),
+            // Statistics are of the model as it was.
+            equalize: match &self.stats {
+                Some(_) => Equalizing::Off,
+                None => self.accuracy.equalize(),
+            },
+            explain: self.explain,
+        };
+        let Quantized { mut finished, fall_back, gain, equalized, layers } =
+            pipeline::quantized_on(model, &options, &cx, &tries)?;
         let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let result = match &encoded.data {
@@ -212,7 +223,7 @@ impl Quantize {
         }
         let choices: Vec<_> = fit.choices().iter().map(ChoiceReport::new).collect();
         let layer = |(layer, here): &(QuantizedLayer, Option<f64>)| {
-            QuantizedLayerReport::new(layer, *here, &fall_back, &choices)
+            QuantizedLayerReport::new(layer, *here, &fall_back, &choices, &finished.steps)
         };
         let layers = self.explain.then(|| layers.iter().map(layer).collect());
         let mut warnings = warnings(&finished.steps, &drift);
@@ -229,6 +240,7 @@ impl Quantize {
             fall_back: FallBackReport::new(&fall_back)
                 .map(|report| FallBackReport { verbose: self.accuracy.sensitivity, ..report }),
             layers,
+            equalized: equalized.map(EqualizedReport::new),
             methods: MethodsReport::new(&finished.steps, gain)
                 .map(|report| MethodsReport { verbose: self.explain, ..report }),
             calibration: self.explain.then_some(choices),
@@ -324,69 +336,6 @@ impl Quantize {
         Ok(Check { engine, inputs, enough: CHECK_RUNS })
     }
 
-    /// Runs the passes, and leaves in float what had better stay so. What is lossy is judged on real
-    /// samples only: ranges fit no noise.
-    fn edit(
-        &self,
-        model: Model,
-        options: &QuantizeOptions,
-        cx: &Context<'_>,
-        judged: &Judged<'_>,
-    ) -> Result<Edited> {
-        let check = judged.check;
-        let passes = pipeline::prepare(options);
-        let mut prepared = pipeline::settle(model, &passes, cx, Some(check), When::AtEnd)?;
-        let steps = std::mem::take(&mut prepared.steps);
-        let quantizer = |options: &QuantizeOptions, layers: &FloatLayers| {
-            let mut options = options.clone();
-            options.quantization.keep.extend(layers.kept.iter().cloned());
-            options.quantization.stored.extend(layers.stored.iter().cloned());
-            pipeline::quantize(&options)
-        };
-        let plain = options.plain();
-        let (by_options, by_plain) =
-            (|l: &FloatLayers| quantizer(options, l), |l: &FloatLayers| quantizer(&plain, l));
-        let wanted = self.accuracy.options(&self.bounds, self.explain);
-        let trials = judged
-            .samples
-            .map(|samples| Trials::new(check.engine, &prepared.model, samples, &by_options, cx))
-            .transpose();
-        let tried = trials.as_ref().map(|trials| {
-            let Some(trials) = trials else { return Ok((FallBack::default(), None)) };
-            let found = pipeline::fall_back(trials, &wanted)?;
-            let gain = Gain::of(trials, &by_plain, &found.layers, found.after_db)?;
-            Ok((found, options.is_refined().then_some(gain)))
-        });
-        // Whatever is wrong, the run below says it better.
-        let failed = |error: &Error| {
-            (FallBack { failed: Some(error.to_string()), ..FallBack::default() }, None)
-        };
-        let (mut fall_back, gain) = match tried {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => failed(&error),
-            Err(error) => failed(error),
-        };
-        let kept = gain.is_none_or(Gain::is_kept);
-        if let Some(gain) = gain.filter(|_| !kept) {
-            fall_back.after_db = gain.without_db;
-        }
-        let passes = quantizer(if kept { options } else { &plain }, &fall_back.layers);
-        let reference = &prepared.model;
-        let cx = Context { reference: Some(reference), ..*cx };
-        let mut finished =
-            pipeline::run(reference.clone(), &passes, &cx, judged.real.then_some(check))?;
-        finished.steps.splice(0..0, steps);
-        let mut layers = Vec::new();
-        if self.explain {
-            let found = pipeline::quantized_layers(&prepared.model, &finished.model);
-            let trials = trials.ok().flatten();
-            let seen = trials.and_then(|trials| trials.accumulated(&finished.model, &found).ok());
-            let seen = seen.unwrap_or_else(|| vec![None; found.len()]);
-            layers.extend(found.into_iter().zip(seen));
-        }
-        Ok(Edited { finished, fall_back, gain, layers })
-    }
-
     fn options(&self) -> Result<QuantizeOptions> {
         Ok(QuantizeOptions {
             quantization: self.quantization.options()?,
@@ -398,24 +347,4 @@ impl Quantize {
             qoperator: self.quantization.qoperator()?,
         })
     }
-}
-
-/// A quantized model, and how it came about.
-struct Edited {
-    finished: Finished,
-    fall_back: FallBack,
-    /// What methods did for the whole, when they could be judged.
-    gain: Option<Gain>,
-    /// The layers that were quantized, with the ratio that the output of each keeps, when the table of
-    /// layers was asked for.
-    layers: Vec<(QuantizedLayer, Option<f64>)>,
-}
-
-/// What passes are judged with.
-struct Judged<'a> {
-    check: &'a Check<'a>,
-    /// Calibration samples, when there are some.
-    samples: Option<&'a Samples>,
-    /// The check runs on samples rather than on noise.
-    real: bool,
 }

@@ -16,7 +16,7 @@ use crate::validate::{Comparison, drift};
 const EXACT_DB: f64 = 120.0;
 /// Smallest ratio of a pass that reorders arithmetic: a relative error of 1e-3, the sum of
 /// thousands of roundings of `float`.
-const ROUNDING_DB: f64 = 60.0;
+pub(super) const ROUNDING_DB: f64 = 60.0;
 /// Smallest ratio of a lossy pass: below it the error is larger than the signal.
 const LOSSY_DB: f64 = 0.0;
 

@@ -4,8 +4,9 @@ use crate::analysis::is_layer;
 use crate::error::Result;
 use crate::exec::{Observation, Observe, Runner, Tap};
 use crate::ir::{Model, NodeId, ValueId};
-use crate::math::Distance;
 use crate::pipeline::trial::Trials;
+use crate::tensor::Tensor;
+use crate::validate::{Comparison, drift};
 
 /// A layer that was quantized, or whose weights were.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct QuantizedLayer {
     pub name: String,
     /// Operator.
     pub op: String,
+    /// The layer in words, as reports of passes call it.
+    pub place: String,
     /// The value that it reads as integers, and those it is made of by operators that only move or cut
     /// off elements, so that one of them has the range; empty when it computes with floats.
     pub inputs: Vec<String>,
@@ -38,6 +41,7 @@ pub fn quantized_layers(prepared: &Model, quantized: &Model) -> Vec<QuantizedLay
             node,
             name: name(prepared, node),
             op: entry.op().to_owned(),
+            place: prepared.label(node),
             inputs: inputs(prepared, quantized, node),
         })
         .collect()
@@ -97,26 +101,26 @@ impl Trials<'_> {
         let taps: Vec<Tap> = outputs.iter().flatten().map(tap).collect();
         let before = Runner::new(self.engine(), self.prepared(), taps.clone());
         let after = Runner::new(self.engine(), quantized, taps.clone());
-        let mut distances: Vec<Option<Distance>> = vec![None; taps.len()];
+        let mut drifts: Vec<Option<Comparison>> = vec![None; taps.len()];
         for inputs in self.inputs() {
             let pairs = before.run(inputs)?.observed.into_iter().zip(after.run(inputs)?.observed);
-            for (distance, pair) in distances.iter_mut().zip(pairs) {
+            for ((seen, tap), pair) in drifts.iter_mut().zip(&taps).zip(pairs) {
                 let (Some(Observation::Value(a)), Some(Observation::Value(b))) = pair else {
                     continue;
                 };
-                if a.dims() != b.dims() {
-                    continue;
+                if a.dims() == b.dims() {
+                    let named = |tensor| [(tap.value.clone(), tensor)];
+                    let found = drift(&named(a), &named(b), Tensor::len)?;
+                    *seen = Some(match seen.take() {
+                        Some(sum) => sum.merge(found),
+                        None => found,
+                    });
                 }
-                let found = Distance::between(&a.to_f32()?, &b.to_f32()?);
-                *distance = Some(match distance.take() {
-                    Some(sum) => sum.merge(found),
-                    None => found,
-                });
             }
         }
-        let mut distances = distances.into_iter();
+        let mut drifts = drifts.into_iter();
         let ratio = |output: &Option<String>| {
-            output.as_ref().and_then(|_| distances.next().flatten()).map(|d| d.sqnr_db())
+            output.as_ref().and_then(|_| drifts.next().flatten()).map(|drift| drift.worst_sqnr_db())
         };
         Ok(outputs.iter().map(ratio).collect())
     }

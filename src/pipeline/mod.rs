@@ -4,6 +4,7 @@ mod check;
 mod declare;
 mod downstream;
 mod edits;
+mod equalized;
 mod fall_back;
 mod fix;
 mod inputs;
@@ -22,6 +23,7 @@ mod witness;
 
 pub use check::{Check, Inputs, Outcome};
 pub use declare::declare_shapes;
+pub use equalized::{Equalized, Equalizing};
 pub use fall_back::{FallBack, FallBackOptions, Rank, Sensitivity, Wanted, fall_back};
 pub use fix::FixedAxes;
 pub use inputs::inputs;
@@ -29,7 +31,7 @@ pub use layers::{QuantizedLayer, quantized_layers};
 pub use methods::Gain;
 pub use probe::probes;
 pub use pruned::{Pruned, pruned};
-pub use quantized::quantized;
+pub use quantized::{Quantized, Tries, quantized, quantized_on};
 pub use recipe::{
     PruneOptions, QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, prepare, prepare_prune, prune,
     quantize, simplify,

@@ -121,14 +121,28 @@ impl<'a> Trials<'a> {
         Ok(self.judge(&part, &inputs)?.0)
     }
 
+    /// Smallest signal-to-noise ratio of the outputs of another model that computes the same, with all
+    /// layers quantized, in decibel.
+    ///
+    /// # Errors
+    /// When a pass fails or the result cannot be run.
+    pub(super) fn sqnr_of(&self, model: &Model) -> Result<f64> {
+        let passes = (self.quantizer)(&FloatLayers::default());
+        let quantized = applied(model, passes, self.cx)?;
+        Ok(self.judge(&quantized, &self.inputs)?.0)
+    }
+
+    /// The same without quantizing it.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub(super) fn ratio_of(&self, model: &Model) -> Result<f64> {
+        Ok(self.judge(model, &self.inputs)?.0)
+    }
+
     /// Quantizes all layers but some.
     fn quantized(&self, quantizer: Quantizer<'_>, layers: &FloatLayers) -> Result<Model> {
-        let mut model = self.prepared.clone();
-        let cx = Context { reference: Some(self.prepared), ..*self.cx };
-        for pass in quantizer(layers) {
-            pass.run(&mut model, &cx)?;
-        }
-        Ok(model)
+        applied(self.prepared, quantizer(layers), self.cx)
     }
 
     /// The ratio and the agreement of a model, or of a part of it with all outputs, with what the
@@ -168,10 +182,25 @@ impl<'a> Trials<'a> {
         self.engine
     }
 
+    /// What passes are run with.
+    pub(super) fn context(&self) -> &Context<'a> {
+        self.cx
+    }
+
     /// The inputs of the runs.
     pub(super) fn inputs(&self) -> &[Inputs] {
         &self.inputs
     }
+}
+
+/// What passes make of a prepared model.
+fn applied(prepared: &Model, passes: Vec<Box<dyn Pass>>, cx: &Context<'_>) -> Result<Model> {
+    let mut model = prepared.clone();
+    let cx = Context { reference: Some(prepared), ..*cx };
+    for pass in passes {
+        pass.run(&mut model, &cx)?;
+    }
+    Ok(model)
 }
 
 impl Affordable {

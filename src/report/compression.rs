@@ -9,7 +9,7 @@ use crate::pipeline::{Outcome, Step};
 use crate::report::calibration::{self, ChoiceReport};
 use crate::report::text::{decibel, finite_decibel};
 use crate::report::{
-    ComparisonReport, FallBackReport, MethodsReport, QuantizedLayerReport, layers,
+    ComparisonReport, EqualizedReport, FallBackReport, MethodsReport, QuantizedLayerReport, layers,
 };
 
 /// What was done to a model, and how far its outputs moved.
@@ -27,6 +27,9 @@ pub struct CompressionReport {
     /// What was done to each layer, when that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<QuantizedLayerReport>>,
+    /// What dividing channels did, when it helped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub equalized: Option<EqualizedReport>,
     /// What methods did for the accuracy of layers, when they were tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub methods: Option<MethodsReport>,
@@ -175,6 +178,9 @@ impl fmt::Display for CompressionReport {
         }
         if let Some(fall_back) = &self.fall_back {
             write!(f, "{fall_back}")?;
+        }
+        if let Some(equalized) = &self.equalized {
+            write!(f, "{equalized}")?;
         }
         if let Some(methods) = &self.methods {
             write!(f, "{methods}")?;

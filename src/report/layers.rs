@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pipeline::{FallBack, QuantizedLayer};
+use crate::pipeline::{FallBack, QuantizedLayer, Step};
 use crate::report::ChoiceReport;
 use crate::report::calibration::span;
 use crate::report::text::{decibel, finite_decibel, percent};
@@ -35,17 +35,25 @@ impl QuantizedLayerReport {
         accumulated_db: Option<f64>,
         fall_back: &FallBack,
         choices: &[ChoiceReport],
+        steps: &[Step],
     ) -> Self {
         let choice = |input: &String| choices.iter().find(|choice| choice.value == *input);
         let ranked = fall_back.ranking.iter().find(|ranked| ranked.layer == layer.name);
         let spared = fall_back.layers.stored.contains(&layer.name);
+        let methods = spared.then_some("computes with floats").into_iter();
+        let equalized = steps.iter().filter(|step| step.name == "equalize-channels");
+        let mut equalized = equalized.flat_map(|step| &step.report.done);
+        let equalized = equalized.any(|note| note.place == layer.place);
+        let notes = steps.iter().flat_map(|step| &step.report.layers);
+        let notes = notes.filter(|note| note.place == layer.place).map(|note| note.method);
+        let methods = methods.chain(equalized.then_some("equalize-channels")).chain(notes);
         Self {
             name: layer.name.clone(),
             op: layer.op.clone(),
             input: layer.inputs.iter().find_map(choice).cloned(),
             alone_db: ranked.map(|ranked| finite_decibel(ranked.sqnr_db)),
             accumulated_db: accumulated_db.map(finite_decibel),
-            methods: spared.then(|| "computes with floats".to_owned()).into_iter().collect(),
+            methods: methods.map(str::to_owned).collect(),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::passes::LayerNote;
-use crate::pipeline::{Gain, Step};
+use crate::passes::{Equalize, LayerNote};
+use crate::pipeline::{Equalized, Gain, Step};
 use crate::report::text::{decibel, finite, finite_decibel};
 
 /// What methods did for the accuracy of layers, and of the whole.
@@ -22,6 +22,46 @@ pub struct MethodsReport {
     /// Show the layers in the text view.
     #[serde(skip)]
     pub verbose: bool,
+}
+
+/// What dividing channels did to the outputs on held-out samples.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EqualizedReport {
+    /// What the factors follow from: `weights` or `activations`.
+    pub by: &'static str,
+    /// Smallest signal-to-noise ratio of the outputs before, in decibel.
+    pub before_db: f64,
+    /// The same afterwards.
+    pub after_db: f64,
+    /// Layers whose channels were divided.
+    pub layers: usize,
+    /// Layers whose channels could be divided.
+    pub possible: usize,
+}
+
+impl EqualizedReport {
+    /// The report.
+    pub fn new(found: Equalized) -> Self {
+        Self {
+            by: match found.by {
+                Equalize::Weights => "weights",
+                Equalize::Activations { .. } => "activations",
+            },
+            before_db: finite_decibel(found.before_db),
+            after_db: finite_decibel(found.after_db),
+            layers: found.kept,
+            possible: found.possible,
+        }
+    }
+}
+
+impl fmt::Display for EqualizedReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { by, layers, possible, .. } = self;
+        writeln!(f, "channels of {layers} of {possible} layers equalized by their {by}")?;
+        let (before, after) = (decibel(self.before_db), decibel(self.after_db));
+        writeln!(f, "  outputs on held-out samples: {before} before, {after} after")
+    }
 }
 
 /// What a method did for a layer.

@@ -57,7 +57,19 @@ impl Pass for EqualizeChannels {
     }
 
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
+        Ok(self.divide(model, cx)?.0)
+    }
+}
+
+impl EqualizeChannels {
+    /// Runs the pass; gives besides its report the layers whose channels were divided, as
+    /// [`only`](Self::only) takes them.
+    ///
+    /// # Errors
+    /// When the model cannot be run on the samples.
+    pub fn divide(&self, model: &mut Model, cx: &Context<'_>) -> Result<(Report, Vec<String>)> {
         let mut report = Report::default();
+        let mut names = Vec::new();
         let inferred;
         let shapes = match cx.shapes {
             Some(shapes) => shapes,
@@ -102,6 +114,7 @@ impl Pass for EqualizeChannels {
         }
         for (site, factors) in sites.iter().zip(scaled) {
             let Some(factors) = factors else { continue };
+            names.push(name(model, site.layer()));
             site.values().iter().for_each(|&value| rename(model, value));
             let least = factors.iter().copied().fold(f64::INFINITY, f64::min);
             let most = factors.iter().copied().fold(0.0, f64::max);
@@ -109,7 +122,16 @@ impl Pass for EqualizeChannels {
             let text = format!("{channels} channels divided by {least:.3} to {most:.3}");
             report.did(model.label(site.layer()), text);
         }
-        Ok(report)
+        Ok((report, names))
+    }
+}
+
+/// Node name, or that of its first output.
+fn name(model: &Model, node: NodeId) -> String {
+    let entry = model.node(node);
+    match (entry.name(), entry.output(0)) {
+        ("", Some(output)) => model.value(output).name().to_owned(),
+        (name, _) => name.to_owned(),
     }
 }
 
@@ -121,11 +143,8 @@ fn rename(model: &mut Model, value: ValueId) {
 
 impl EqualizeChannels {
     fn wanted(&self, model: &Model, node: NodeId) -> bool {
-        self.only.as_ref().is_none_or(|only| {
-            let entry = model.node(node);
-            let output = entry.output(0).map(|output| model.value(output).name());
-            only.iter().any(|name| name == entry.name() || Some(name.as_str()) == output)
-        })
+        let named = |only: &Vec<String>| only.contains(&name(model, node));
+        self.only.as_ref().is_none_or(named)
     }
 
     /// The largest magnitudes of the channels that layers read, by site; none for weights.

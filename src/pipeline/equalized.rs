@@ -1,0 +1,129 @@
+//! Whether dividing channels makes a quantized model better.
+
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::ir::Model;
+use crate::passes::{Equalize, EqualizeChannels, Pass};
+use crate::pipeline::check::{Outcome, ROUNDING_DB};
+use crate::pipeline::run::Step;
+use crate::pipeline::trial::{FloatLayers, Trials};
+
+/// When channels are equalized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Equalizing {
+    /// Never.
+    Off,
+    /// Tried where the outputs keep less than 30 dB, and kept where that helps.
+    #[default]
+    Auto,
+    /// Tried in any case, and kept where that helps.
+    Always,
+}
+
+/// What dividing channels did to the outputs on held-out samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Equalized {
+    /// What the factors follow from.
+    pub by: Equalize,
+    /// Smallest signal-to-noise ratio of the outputs before, in decibel.
+    pub before_db: f64,
+    /// The same afterwards.
+    pub after_db: f64,
+    /// Layers whose channels were divided.
+    pub kept: usize,
+    /// Layers whose channels could be divided.
+    pub possible: usize,
+}
+
+/// Above this ratio in decibel there is little to gain, and each try costs another calibration.
+const GOOD_DB: f64 = 30.0;
+/// Decibels by which the outputs must improve: the best of many tries on few samples is luck in part.
+const GAIN_DB: f64 = 1.0;
+/// What is tried. Half of the range of activations to the weights is what SmoothQuant found best for most
+/// models.
+const TRIED: [Equalize; 2] = [Equalize::Weights, Equalize::Activations { share: 0.5 }];
+
+/// The prepared model with the channels divided by which the outputs of the quantized one gain most, what
+/// the pass did, and how much was gained; `None` when nothing helps. All layers are tried together and,
+/// where that takes seconds, each by itself: those that help are kept.
+pub(super) fn equalize(
+    trials: &Trials<'_>,
+    when: Equalizing,
+) -> Result<Option<(Model, Step, Equalized)>> {
+    if when == Equalizing::Off || !trials.affordable() {
+        return Ok(None);
+    }
+    let before_db = trials.without(&FloatLayers::default())?.sqnr_db;
+    if when == Equalizing::Auto && before_db >= GOOD_DB {
+        return Ok(None);
+    }
+    let mut best: Option<Candidate> = None;
+    for by in TRIED {
+        let Some(all) = Candidate::of(trials, EqualizeChannels { by, only: None })? else {
+            continue;
+        };
+        let possible = all.names.len();
+        let mut helpful = Vec::new();
+        for name in &all.names {
+            let only = Some(vec![name.clone()]);
+            let alone = Candidate::of(trials, EqualizeChannels { by, only })?;
+            if alone.is_some_and(|alone| alone.sqnr_db > before_db) {
+                helpful.push(name.clone());
+            }
+        }
+        let some = match helpful.len() < possible && !helpful.is_empty() {
+            true => Candidate::of(trials, EqualizeChannels { by, only: Some(helpful) })?,
+            false => None,
+        };
+        for candidate in [Some(all), some].into_iter().flatten() {
+            if best.as_ref().is_none_or(|best| candidate.sqnr_db > best.sqnr_db) {
+                best = Some(Candidate { possible, ..candidate });
+            }
+        }
+    }
+    let Some(best) = best.filter(|best| best.sqnr_db >= before_db + GAIN_DB) else {
+        return Ok(None);
+    };
+    // It must compute the same before anything is quantized.
+    let same_db = trials.ratio_of(&best.model)?;
+    if same_db < ROUNDING_DB {
+        return Ok(None);
+    }
+    let step = Step { outcome: Some(Outcome::Kept(same_db)), ..best.step };
+    let found = Equalized {
+        by: best.by,
+        before_db,
+        after_db: best.sqnr_db,
+        kept: best.names.len(),
+        possible: best.possible,
+    };
+    Ok(Some((best.model, step, found)))
+}
+
+/// A model with channels divided.
+struct Candidate {
+    by: Equalize,
+    model: Model,
+    step: Step,
+    /// The layers whose channels were divided.
+    names: Vec<String>,
+    sqnr_db: f64,
+    possible: usize,
+}
+
+impl Candidate {
+    /// `None` when there was nothing to divide.
+    fn of(trials: &Trials<'_>, pass: EqualizeChannels) -> Result<Option<Self>> {
+        let start = Instant::now();
+        let mut model = trials.prepared().clone();
+        let (report, names) = pass.divide(&mut model, trials.context())?;
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let sqnr_db = trials.sqnr_of(&model)?;
+        let (name, promise) = (pass.name(), pass.promise());
+        let step = Step { name, promise, report, outcome: None, time: start.elapsed() };
+        Ok(Some(Self { by: pass.by, model, step, possible: names.len(), names, sqnr_db }))
+    }
+}
