@@ -4,6 +4,7 @@ mod calibrate;
 mod cli;
 mod cli_errors;
 mod diff;
+mod equalize;
 mod exec;
 mod exec_guard;
 mod functions;
