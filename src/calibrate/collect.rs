@@ -103,6 +103,11 @@ fn take_seen(totals: Mutex<Seen>) -> Seen {
     totals.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a run is held out of what is fitted: one of four, whatever the order of the samples.
+pub fn held_out(run: &Run) -> bool {
+    fingerprint(run).is_multiple_of(HELD_OUT)
+}
+
 /// A digest of what goes into a run: whether it is held out depends on what it is, not on where it
 /// stands.
 pub(super) fn fingerprint(run: &Run) -> u64 {

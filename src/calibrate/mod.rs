@@ -12,7 +12,7 @@ mod progress;
 mod statistics;
 
 pub use choose::{Calibrator, Choice, Fit, Method, Source};
-pub use collect::{Collect, Shard, digest};
+pub use collect::{Collect, Shard, digest, held_out};
 pub use progress::Progress;
 pub use statistics::{Statistics, ValueStatistics};
 

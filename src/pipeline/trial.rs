@@ -1,6 +1,7 @@
 //! Tries on held-out samples how good a quantized model is, before anybody sees it.
 
 use crate::analysis::{Assume, Cost, Shapes};
+use crate::calibrate::held_out;
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
@@ -11,8 +12,8 @@ use crate::pipeline::downstream::Known;
 use crate::tensor::Tensor;
 use crate::validate::{Comparison, drift};
 
-/// Of so many samples one is held out, as in calibration.
-const HELD_OUT: usize = 4;
+/// Most runs among which those held out are looked for.
+const LOOKED_AT: usize = 64;
 /// Most held-out samples that a trial runs: their mean error says enough, and there are many trials.
 const MOST: usize = 16;
 /// Fewest of them that say anything about the next sample.
@@ -20,6 +21,8 @@ const FEWEST: usize = 4;
 /// Most multiply-accumulates of trials of all layers together: about 5 s on two cores, as only what
 /// follows a layer is run.
 const WORK: u64 = 100_000_000_000;
+/// Multiply-accumulates of one trial of a whole model: 0.3 s on two cores.
+const WHOLE_WORK: u64 = 10_000_000_000;
 /// So many are spent in any case; more only for the fewest samples.
 const CHEAP_WORK: u64 = 10_000_000_000;
 
@@ -49,6 +52,8 @@ pub struct Trials<'a> {
 /// What the size of the model leaves room for.
 #[derive(Debug, Clone, Copy)]
 struct Affordable {
+    /// Samples on which whole models are tried.
+    whole: usize,
     /// Samples on which each layer is tried alone.
     alone: usize,
     /// Whether that takes seconds rather than minutes.
@@ -79,13 +84,7 @@ impl<'a> Trials<'a> {
         cx: &'a Context<'a>,
     ) -> Result<Self> {
         let affordable = Affordable::of(prepared);
-        let mut chosen: Vec<usize> =
-            (0..samples.runs()).filter(|i| i % HELD_OUT == HELD_OUT - 1).take(MOST).collect();
-        if chosen.is_empty() {
-            chosen = (0..samples.runs().min(MOST)).collect();
-        }
-        let inputs: Vec<Inputs> =
-            chosen.iter().map(|&i| Ok(samples.run(i)?.inputs)).collect::<Result<_>>()?;
+        let inputs = held_out_inputs(samples, affordable.whole)?;
         let known = Known::of(engine, prepared, &inputs)?;
         Ok(Self { engine, prepared, quantizer, cx, inputs, known, affordable })
     }
@@ -193,6 +192,29 @@ impl<'a> Trials<'a> {
     }
 }
 
+/// Inputs that nothing is fitted to, spread over all samples.
+fn held_out_inputs(samples: &Samples, most: usize) -> Result<Vec<Inputs>> {
+    let looked_at = samples.runs().min(LOOKED_AT);
+    let mut found = Vec::new();
+    let mut others = Vec::new();
+    for i in 0..looked_at {
+        let run = samples.run(i * samples.runs() / looked_at)?;
+        match held_out(&run) {
+            true => found.push(run.inputs),
+            false if others.len() < FEWEST => others.push(run.inputs),
+            false => {}
+        }
+    }
+    // Better judged on what was fitted than on next to nothing.
+    if found.len() < FEWEST {
+        found.extend(others.into_iter().take(FEWEST - found.len()));
+    }
+    let spread = found.len().min(most);
+    let all = found.len();
+    let mut found = found.into_iter().map(Some).collect::<Vec<_>>();
+    Ok((0..spread).filter_map(|i| found[i * all / spread].take()).collect())
+}
+
 /// What passes make of a prepared model.
 fn applied(prepared: &Model, passes: Vec<Box<dyn Pass>>, cx: &Context<'_>) -> Result<Model> {
     let mut model = prepared.clone();
@@ -208,7 +230,12 @@ impl Affordable {
         let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
         let all = cost.macs.saturating_mul(cost.layers.len() as u64).max(1);
         let samples = |work: u64| usize::try_from(work / all).unwrap_or(usize::MAX);
-        Self { alone: samples(CHEAP_WORK).clamp(FEWEST, MOST), at_all: samples(WORK) >= FEWEST }
+        let whole = usize::try_from(WHOLE_WORK / cost.macs.max(1)).unwrap_or(usize::MAX);
+        Self {
+            whole: whole.clamp(FEWEST, MOST),
+            alone: samples(CHEAP_WORK).clamp(FEWEST, MOST),
+            at_all: samples(WORK) >= FEWEST,
+        }
     }
 }
 

@@ -29,7 +29,8 @@ fn uneven_channels_gain_and_the_report_says_how() {
         let ran = shell(&format!("{line} {more} --json --force -o TMP/q.onnx"), folder.path());
         serde_json::from_str(&ran.out).unwrap()
     };
-    let ratio = |report: &Value| report["drift"]["outputs"][0]["sqnr_db"].as_f64().expect("a ratio");
+    let ratio =
+        |report: &Value| report["drift"]["outputs"][0]["sqnr_db"].as_f64().expect("a ratio");
     let (with, without) = (report("--equalize auto"), report("--equalize off"));
     assert!(ratio(&with) > ratio(&without) + 6.0, "{} {}", ratio(&with), ratio(&without));
     let equalized = &with["equalized"];
