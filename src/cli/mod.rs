@@ -1,6 +1,7 @@
 //! Turns words into options and reports into output; one file for each subcommand.
 
 mod accuracy;
+mod budget;
 mod calibrate;
 mod compare;
 mod convert;
@@ -12,6 +13,7 @@ mod limits;
 mod passes;
 mod progress;
 mod prune;
+mod pruning;
 mod quantization;
 mod quantize;
 mod simplify;

@@ -89,7 +89,10 @@ pub use fuse_softmax::FuseSoftmax;
 pub use fuse_transpose::FuseTranspose;
 pub use inline_functions::InlineFunctions;
 pub use pattern::fitting;
-pub use prune_channels::{Importance, PruneChannels, separate_vectors};
+pub use prune_channels::{
+    Allocation, Amount, Budget, Fitted, Importance, Loss, PruneChannels, Resource, Surveyed,
+    separate_vectors,
+};
 pub use quantize_static::{
     Existing, Format, Granularity, Port, QuantizeStatic, Target, quantize_interface,
 };

@@ -103,7 +103,14 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When a pass fails or the result cannot be run.
     pub fn quantized_by(&self, quantizer: Quantizer<'_>, layers: &FloatLayers) -> Result<Trial> {
-        let model = self.quantized(quantizer, layers)?;
+        self.judged(self.quantized(quantizer, layers)?)
+    }
+
+    /// Runs a model that was made of the prepared one, in whatever way.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn judged(&self, model: Model) -> Result<Trial> {
         let (sqnr_db, agreement) = self.judge(&model, &self.inputs)?;
         Ok(Trial { model, sqnr_db, agreement })
     }
