@@ -42,6 +42,7 @@ mod linear;
 mod look;
 mod pattern;
 mod prune_channels;
+mod prune_weights;
 mod quantize_static;
 mod registry;
 mod round_weights;
@@ -93,6 +94,7 @@ pub use prune_channels::{
     Allocation, Amount, Budget, Fitted, Importance, Loss, PruneChannels, Resource, Surveyed,
     separate_vectors,
 };
+pub use prune_weights::{Criterion, PruneWeights, Scope};
 pub use quantize_static::{
     Existing, Format, Granularity, Port, QuantizeStatic, Target, quantize_interface,
 };
