@@ -17,6 +17,7 @@ mod pruning;
 mod quantization;
 mod quantize;
 mod simplify;
+mod sparsity;
 mod statistics;
 mod warnings;
 mod worker;

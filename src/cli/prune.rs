@@ -17,8 +17,10 @@ use super::budget::BudgetArgs;
 use super::compare::{Bounds, execute, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
+use super::progress::Bar;
 use super::pruning::{Outcome, Pruning};
 use super::quantize::CHECK_RUNS;
+use super::sparsity::{SparsityArgs, worth};
 use super::warnings::{grew, taken_back};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
 
@@ -40,6 +42,8 @@ pub struct Prune {
     output: io::Output,
     #[command(flatten)]
     budget: BudgetArgs,
+    #[command(flatten)]
+    sparsity: SparsityArgs,
     /// Which ones matter, by the weights that go with a channel: l1 or l2 norm, a mean of both, scales of
     /// BatchNormalization, distance to the others, squares beside all larger ones, or random.
     #[arg(long, value_name = "NAME", value_parser = importance(), default_value = "l1")]
@@ -123,6 +127,7 @@ impl Prune {
         let engine = self.engine.start()?;
         let cx = Context { evaluate: Some(&engine), ..Context::default() };
         let check = self.check(&engine, samples.as_ref(), &original.model)?;
+        let progress = Bar::new("measuring", self.talk.words.quiet);
         let pruning = Pruning {
             args: &self.budget,
             bounds: self.bounds,
@@ -133,6 +138,8 @@ impl Prune {
             samples: samples.as_ref(),
             original: &original,
             output: &self.output,
+            zeros: self.sparsity.pass(&self.keep),
+            progress: &progress,
         };
         let Outcome { spread, trail, warnings: more } = pruning.run()?;
         let pruned = spread.pruned;
@@ -148,6 +155,14 @@ impl Prune {
         }
         drift.judge(self.bounds.min_sqnr, self.bounds.max_drop);
         let passed = drift.passed;
+        let sparsity = match self.sparsity.unstructured {
+            Some(_) => {
+                let before = self.output.encode(&original.model, original.external)?;
+                let models = [&original.model, &pruned.finished.model];
+                Some(worth(models, [&before, &encoded]))
+            }
+            None => None,
+        };
         let mut warnings = warnings(&pruned, &drift);
         warnings.extend(more);
         let input = self.model.display().to_string();
@@ -156,6 +171,7 @@ impl Prune {
             warnings,
             verbose: self.verbose,
             groups: spread.groups.iter().map(GroupShare::from).collect(),
+            sparsity,
             steps: trail.into_iter().map(|drift| PruningStep { drift }).collect(),
             ..PruningReport::new(input, output, &pruned, drift)
         };
@@ -209,8 +225,11 @@ impl Prune {
 /// What the user must not overlook.
 fn warnings(pruned: &Pruned, drift: &onnxpress::report::ComparisonReport) -> Vec<String> {
     let mut warnings: Vec<String> = taken_back(&pruned.finished.steps).collect();
-    let step = pruned.finished.steps.iter().find(|step| step.name == "prune-channels");
-    if !step.is_some_and(|step| step.report.changed()) {
+    let own = pruned.finished.steps.iter().flat_map(|step| &step.report.warnings);
+    warnings.extend(own.cloned());
+    let steps = &pruned.finished.steps;
+    let mut pruning = steps.iter().filter(|step| step.name.starts_with("prune-"));
+    if !pruning.any(|step| step.report.changed()) {
         warnings.push("nothing was cut; `inspect --channels` says why".to_owned());
     }
     if let Some(pipeline::Outcome::Broken(reason)) = &pruned.cut {

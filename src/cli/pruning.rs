@@ -1,10 +1,12 @@
 //! Brings a model to its budget: at once, in steps, or until it is quick enough.
 
+use onnxpress::analysis::Measure;
+use onnxpress::calibrate::{Calibration, Progress};
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
-use onnxpress::passes::{Amount, Budget, Context, Resource};
-use onnxpress::pipeline::{self, Check, PruneOptions, Spread, TryGroups, When};
+use onnxpress::passes::{Amount, Budget, Context, Pass, PruneWeights, Resource};
+use onnxpress::pipeline::{self, Check, PruneOptions, Pruned, Spread, TryGroups, When};
 use onnxpress::read::Loaded;
 use onnxpress::report::ComparisonReport;
 use onnxpress::{Result, validate};
@@ -24,6 +26,9 @@ pub struct Pruning<'a> {
     pub samples: Option<&'a Samples>,
     pub original: &'a Loaded,
     pub output: &'a io::Output,
+    /// Sets weights to zero instead of cutting.
+    pub zeros: Option<PruneWeights>,
+    pub progress: &'a dyn Progress,
 }
 
 /// A pruned model, what was found on the way, and what the user must know of it.
@@ -41,6 +46,7 @@ impl Pruning<'_> {
         let model = self.original.model.clone();
         let prepared = pipeline::settle(model, &passes, &self.cx, self.check, When::AtEnd)?;
         let mut found = match (self.args.latency, self.args.steps) {
+            _ if self.zeros.is_some() => self.zeroed(prepared.model)?,
             (Some(share), _) => self.until_quick(&prepared.model, share)?,
             (None, Some(steps)) => self.in_steps(prepared.model, steps as usize)?,
             (None, None) => {
@@ -51,6 +57,21 @@ impl Pruning<'_> {
         };
         found.spread.pruned.finished.steps.splice(0..0, prepared.steps);
         Ok(found)
+    }
+
+    /// Sets weights to zero.
+    fn zeroed(&self, model: Model) -> Result<Outcome> {
+        let passes = self.zeros.iter().map(|pass| Box::new(pass.clone()) as Box<dyn Pass>);
+        let calibration = self.samples.map(|samples| Calibration {
+            engine: self.engine,
+            samples,
+            progress: self.progress,
+        });
+        let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
+        let cx = Context { measure, ..self.cx };
+        let finished = pipeline::run(model, &passes.collect::<Vec<_>>(), &cx, None)?;
+        let pruned = Pruned { finished, cut: None };
+        Ok(Outcome { spread: Spread { pruned, groups: Vec::new() }, ..Outcome::default() })
     }
 
     fn once(

@@ -94,7 +94,7 @@ pub use prune_channels::{
     Allocation, Amount, Budget, Fitted, Importance, Loss, PruneChannels, Resource, Surveyed,
     separate_vectors,
 };
-pub use prune_weights::{Criterion, PruneWeights, Scope};
+pub use prune_weights::{Criterion, PruneWeights, Scope, Zeros};
 pub use quantize_static::{
     Existing, Format, Granularity, Port, QuantizeStatic, Target, quantize_interface,
 };

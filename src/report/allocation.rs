@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::pipeline::GroupSensitivity;
 use crate::report::comparison::share;
-use crate::report::text::{finite_decibel, percent};
-use crate::report::{ComparisonReport, decibel};
+use crate::report::text::{bytes, finite_decibel, grouped, percent};
+use crate::report::{ComparisonReport, Pair, decibel};
 
 /// A group of channels, what cutting it alone does, and how much of it stays.
 #[derive(Debug, Clone, Serialize)]
@@ -29,6 +29,31 @@ pub struct Tried {
     pub left: usize,
     /// Smallest signal-to-noise ratio of the outputs on held-out samples, in decibel.
     pub sqnr_db: f64,
+}
+
+/// What zeros among weights are worth.
+#[derive(Debug, Clone, Serialize)]
+pub struct SparsityReport {
+    /// Share of zeros in all weights.
+    pub zeros: Pair<f64>,
+    /// Bytes of the files when they are deflated.
+    pub deflated_bytes: Pair<u64>,
+}
+
+impl fmt::Display for SparsityReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { zeros, deflated_bytes: deflated } = self;
+        writeln!(f, "zeros       {} -> {}", percent(zeros.original), percent(zeros.candidate))?;
+        let (before, after) = (deflated.original, deflated.candidate);
+        writeln!(
+            f,
+            "deflated    {} -> {} ({})",
+            grouped(before),
+            bytes(after),
+            share(before, after)
+        )?;
+        writeln!(f, "the file itself is no smaller, and runtimes for dense weights no faster")
+    }
 }
 
 /// A step of pruning.

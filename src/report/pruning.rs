@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::pipeline::{Outcome, Pruned};
 use crate::report::text::finite_decibel;
-use crate::report::{ComparisonReport, GroupShare, PruningStep, StepReport, decibel};
+use crate::report::{
+    ComparisonReport, GroupShare, PruningStep, SparsityReport, StepReport, decibel,
+};
 
 /// What was cut out of a model, and how far its outputs moved.
 #[derive(Debug, Clone, Serialize)]
@@ -30,6 +32,9 @@ pub struct PruningReport {
     /// The steps, when there were several; the last one may have missed a bound and is not written then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PruningStep>,
+    /// What zeros are worth, when weights were set to zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<SparsityReport>,
     /// Original and result.
     pub drift: ComparisonReport,
     /// What the user must know.
@@ -58,6 +63,7 @@ impl PruningReport {
             cut_unchecked,
             groups: Vec::new(),
             steps: Vec::new(),
+            sparsity: None,
             drift,
             warnings,
             verbose: false,
@@ -70,7 +76,7 @@ impl fmt::Display for PruningReport {
         writeln!(f, "{} -> {}", self.input, self.output)?;
         writeln!(f, "passes")?;
         for step in self.passes.iter().filter(|step| self.verbose || step.mattered()) {
-            step.write(f, self.verbose || step.pass == "prune-channels")?;
+            step.write(f, self.verbose || step.pass.starts_with("prune-"))?;
         }
         if let Some(ratio) = self.cut_sqnr_db {
             writeln!(f, "the cut against weights set to zero: {}", decibel(ratio))?;
@@ -86,6 +92,11 @@ impl fmt::Display for PruningReport {
         }
         for line in self.drift.to_string().lines() {
             writeln!(f, "  {line}")?;
+        }
+        if let Some(sparsity) = &self.sparsity {
+            for line in sparsity.to_string().lines() {
+                writeln!(f, "  {line}")?;
+            }
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

@@ -60,7 +60,36 @@ pub(super) fn greedy(
         costs.take(group, counts[group] - next);
         counts[group] = next;
     }
+    refill(stocks, &mut costs, most, loss, &mut counts);
     counts
+}
+
+/// The last step took more than it had to: what fits again comes back, where it is worth most.
+fn refill(
+    stocks: &[Stock],
+    costs: &mut CostModel,
+    most: f64,
+    loss: Loss<'_>,
+    counts: &mut [usize],
+) {
+    let mut room = most - costs.total();
+    while room > 0.0 {
+        let mut best: Option<(f64, usize, usize, f64)> = None;
+        for (group, stock) in stocks.iter().enumerate() {
+            let left = counts[group];
+            let Some(next) = stock.above(left) else { continue };
+            let more = costs.added(group, next - left);
+            let gain = loss(group, left) - loss(group, next);
+            let price = gain / more.max(f64::MIN_POSITIVE);
+            if more <= room && gain > 0.0 && best.is_none_or(|(most, ..)| price > most) {
+                best = Some((price, group, next, more));
+            }
+        }
+        let Some((_, group, next, more)) = best else { break };
+        costs.give_back(group, next - counts[group]);
+        counts[group] = next;
+        room -= more;
+    }
 }
 
 /// For each number of orbits that may stay, `-ln` of the share of the importance that stays with them.

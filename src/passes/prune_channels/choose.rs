@@ -67,6 +67,13 @@ impl Stock {
         (next >= self.floor && next > 0).then_some(next)
     }
 
+    /// The next larger number that is no more than what is not dead.
+    pub fn above(&self, left: usize) -> Option<usize> {
+        let most = self.at(1.0);
+        let next = (left / self.step + 1).checked_mul(self.step)?.min(most);
+        (next > left).then_some(next)
+    }
+
     fn rounded(&self, wanted: usize) -> usize {
         wanted.next_multiple_of(self.step).min(self.all)
     }
@@ -96,6 +103,7 @@ mod tests {
         let stock = Stock { all: 20, dead: 1, step: 8, minimum: 1, floor: 5 };
         assert_eq!([1.0, 0.8, 0.4, 0.0].map(|share| stock.at(share)), [20, 16, 8, 8]);
         assert_eq!((stock.below(20), stock.below(16), stock.below(8)), (Some(16), Some(8), None));
+        assert_eq!((stock.above(8), stock.above(16), stock.above(20)), (Some(16), Some(20), None));
         let fine = Stock { step: 1, dead: 3, ..stock };
         assert_eq!((fine.at(1.0), fine.at(0.0), fine.at_least(0.0)), (17, 1, 5));
         assert_eq!((fine.below(6), fine.below(5)), (Some(5), None));

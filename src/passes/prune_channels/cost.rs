@@ -69,13 +69,31 @@ impl CostModel {
 
     /// Takes `orbits` of a group away.
     pub fn take(&mut self, group: usize, orbits: usize) {
+        self.change(group, -(orbits as f64));
+    }
+
+    /// Gives `orbits` of a group back.
+    pub fn give_back(&mut self, group: usize, orbits: usize) {
+        self.change(group, orbits as f64);
+    }
+
+    fn change(&mut self, group: usize, orbits: f64) {
         for &(axis, share) in &self.groups[group] {
-            *self.left.entry(axis).or_insert(1.0) -= share * orbits as f64;
+            *self.left.entry(axis).or_insert(1.0) += share * orbits;
         }
     }
 
     /// What taking `orbits` of a group away would save.
     pub fn saved(&mut self, group: usize, orbits: usize) -> f64 {
+        -self.changed(group, -(orbits as f64))
+    }
+
+    /// What giving `orbits` of a group back would add.
+    pub fn added(&mut self, group: usize, orbits: usize) -> f64 {
+        self.changed(group, orbits as f64)
+    }
+
+    fn changed(&mut self, group: usize, orbits: f64) -> f64 {
         let axes = &self.groups[group];
         let touched = axes.iter().filter_map(|(axis, _)| self.on.get(axis)).flatten();
         let mut touched: Vec<usize> = touched.copied().collect();
@@ -87,10 +105,10 @@ impl CostModel {
         let before = sum(self);
         let old = |(axis, _): &(AxisId, f64)| (*axis, self.left.get(axis).copied().unwrap_or(1.0));
         let kept: Vec<_> = axes.iter().map(old).collect();
-        self.take(group, orbits);
+        self.change(group, orbits);
         let after = sum(self);
         self.left.extend(kept);
-        before - after
+        after - before
     }
 }
 

@@ -8,9 +8,11 @@ use crate::analysis::VectorMoments;
 use crate::error::{Error, Result, err};
 use crate::ir::Model;
 use crate::math::rounding::{Feedback, damped};
-use crate::math::sparsity::{Zeros, lowest, sparsegpt, wanda};
+use crate::math::sparsity::{lowest, sparsegpt, wanda};
 use crate::passes::stored::{MOST_COLUMNS, in_chunks};
 use crate::passes::{Context, Pass, Promise, Report};
+
+pub use crate::math::sparsity::Zeros;
 
 use dense::DenseLayer;
 
