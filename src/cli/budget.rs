@@ -21,8 +21,7 @@ pub struct BudgetArgs {
     /// Size of the file at most: a share, or a number of bytes such as 800K.
     #[arg(long, value_name = "SHARE|BYTES", value_parser = amount, group = "budget")]
     pub size: Option<Amount>,
-    /// Share of the time that one run takes at most, measured in this engine on a few prunings of which
-    /// the work is halved in between; it needs --data.
+    /// Share of the time of one run at most, measured in this engine on a few prunings; it needs --data.
     #[arg(long, value_name = "SHARE", value_parser = share, group = "budget", requires = "data")]
     pub latency: Option<f64>,
     /// Which groups give how much: each the same share; wherever importance is least for what it costs;

@@ -230,7 +230,12 @@ fn warnings(pruned: &Pruned, drift: &onnxpress::report::ComparisonReport) -> Vec
     let steps = &pruned.finished.steps;
     let mut pruning = steps.iter().filter(|step| step.name.starts_with("prune-"));
     if !pruning.any(|step| step.report.changed()) {
-        warnings.push("nothing was cut; `inspect --channels` says why".to_owned());
+        let weights = steps.iter().any(|step| step.name == "prune-weights");
+        warnings.push(if weights {
+            "no weight became zero; -v says why".to_owned()
+        } else {
+            "nothing was cut; `inspect --channels` says why".to_owned()
+        });
     }
     if let Some(pipeline::Outcome::Broken(reason)) = &pruned.cut {
         warnings.push(format!("the cut was taken back (a bug in onnxpress): {reason}"));

@@ -118,7 +118,8 @@ impl Pruning<'_> {
             let holds = report.passed;
             Ok((report, holds))
         };
-        let stepped = pipeline::stepwise(model, steps, budget, &prune, &judge)?;
+        let stepped =
+            pipeline::stepwise(model, &self.options.pruning, steps, budget, &prune, &judge)?;
         let mut warnings = Vec::new();
         if !stepped.completed {
             let (done, missed) = (stepped.judged.len() - 1, stepped.judged.last());

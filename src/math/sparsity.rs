@@ -142,7 +142,7 @@ mod tests {
                 error(&values, &found, columns, &second),
                 error(&values, &plain, columns, &second),
             );
-            assert!(a < 0.7 * b, "{zeros:?}: {a} {b}");
+            assert!(a < 0.9 * b, "{zeros:?}: {a} {b}");
             // Twice is once.
             assert_eq!(sparsegpt(&found, columns, zeros, &feedback), found);
         }

@@ -8,7 +8,7 @@ use crate::passes::{Allocation, Budget, Fitted, PruneChannels, Surveyed};
 use crate::pipeline::trial::Trials;
 
 /// Shares of a group at which it is tried alone: they say how fast its error grows.
-const SHARES: [f64; 3] = [0.75, 0.5, 0.25];
+pub(super) const SHARES: [f64; 3] = [0.75, 0.5, 0.25];
 
 /// Cuts a model, and repairs it if that is asked for.
 pub type Cutter<'a> = &'a (dyn Fn(&Model, &PruneChannels) -> Result<Model> + Sync);
@@ -102,7 +102,7 @@ impl GroupSensitivity {
                 let next = points.partition_point(|point| point.0 < x).max(1);
                 let (a, b) = (points[next - 1], points[next]);
                 let at = (x / a.0).ln() / (b.0 / a.0).ln();
-                (a.1.ln() * (1.0 - at) + b.1.ln() * at).exp()
+                (a.1.ln() * (1.0 - at) + b.1.ln() * at).exp().clamp(a.1, b.1)
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::exec::Engine;
 use crate::ir::Model;
 use crate::passes::{Allocation, Amount, Budget, Context, PruneChannels, Resource};
 use crate::pipeline::recipe::{PruneOptions, prune};
-use crate::pipeline::sensitivity::{Cutter, GroupSensitivity, spread};
+use crate::pipeline::sensitivity::{Cutter, GroupSensitivity, SHARES, spread};
 use crate::pipeline::trial::Trials;
 use crate::pipeline::{Check, Pruned, pruned};
 
@@ -45,12 +45,28 @@ pub fn pruned_to_budget(
     let (Some(trying), Some(budget)) = (trying, options.pruning.budget) else {
         return Ok(Spread { pruned: pruned(model, options, cx, check)?, groups: Vec::new() });
     };
-    let trials = Trials::new(trying.engine, &model, trying.samples, &|_| Vec::new(), cx)?;
+    let TryGroups { engine, samples, .. } = trying;
+    let most = affordable(&model, &options.pruning);
+    let trials = Trials::on(most, engine, &model, samples, &|_| Vec::new(), cx)?;
     let (fitted, groups) = spread(&trials, &options.pruning, budget, trying.cutter)?;
     let allocation = Allocation::Counts(fitted.counts.clone());
     let pruning = PruneChannels { allocation, ..options.pruning.clone() };
     let options = PruneOptions { pruning, ..options.clone() };
     Ok(Spread { pruned: pruned(model, &options, cx, check)?, groups })
+}
+
+/// Multiply-accumulates of all trials of groups together: about 10 s on two cores.
+const WORK: u64 = 200_000_000_000;
+/// Fewest samples that say anything about the next one, and most that are run.
+const SAMPLES: (usize, usize) = (4, 64);
+
+/// Samples on which all groups can be tried in seconds rather than minutes.
+fn affordable(model: &Model, pruning: &PruneChannels) -> usize {
+    let groups = pruning.survey(model, &SHARES);
+    let trials: usize = groups.iter().map(|group| group.counts.len()).sum();
+    let macs = Resource::Macs.of(model).unwrap_or(0);
+    let all = macs.saturating_mul(trials as u64).max(1);
+    usize::try_from(WORK / all).unwrap_or(usize::MAX).clamp(SAMPLES.0, SAMPLES.1)
 }
 
 /// The plain [`Cutter`]: runs the passes that prune, and repairs nothing.
@@ -109,18 +125,20 @@ pub struct Stepped<T> {
 }
 
 /// Prunes in `steps`, each of which takes the same share of what the one before left, down to the budget of
-/// the last. Stops at the first step of which `judge` says that it does not hold.
+/// the last; `pruning` says which channels there are. Stops at the first step of which `judge` says that it does not hold.
 ///
 /// # Errors
 /// When a step fails.
 pub fn stepwise<T>(
     model: Model,
+    pruning: &PruneChannels,
     steps: usize,
     budget: Budget,
     prune: &dyn Fn(Model, Budget) -> Result<Spread>,
     judge: &dyn Fn(&Model) -> Result<(T, bool)>,
 ) -> Result<Stepped<T>> {
-    let whole = whole(&model, budget.resource);
+    let channels = || pruning.survey(&model, &[]).iter().map(|group| group.orbits as u64).sum();
+    let whole = budget.resource.of(&model).unwrap_or_else(channels);
     let most = budget.most.of(whole);
     let mut last = Spread::default();
     last.pruned.finished.model = model;
@@ -139,12 +157,4 @@ pub fn stepwise<T>(
         last = next;
     }
     Ok(Stepped { last, judged, completed: true })
-}
-
-/// What a model has of a resource.
-fn whole(model: &Model, resource: Resource) -> u64 {
-    resource.of(model).unwrap_or_else(|| {
-        let groups = PruneChannels::default().survey(model, &[]);
-        groups.iter().map(|group| group.orbits as u64).sum()
-    })
 }

@@ -78,11 +78,26 @@ impl<'a> Trials<'a> {
         quantizer: Quantizer<'a>,
         cx: &'a Context<'a>,
     ) -> Result<Self> {
+        Self::on(MOST, engine, prepared, samples, quantizer, cx)
+    }
+
+    /// The same on up to `most` samples.
+    ///
+    /// # Errors
+    /// When the model cannot be run on the samples.
+    pub fn on(
+        most: usize,
+        engine: &'a dyn Engine,
+        prepared: &'a Model,
+        samples: &Samples,
+        quantizer: Quantizer<'a>,
+        cx: &'a Context<'a>,
+    ) -> Result<Self> {
         let affordable = Affordable::of(prepared);
         let mut chosen: Vec<usize> =
-            (0..samples.runs()).filter(|i| i % HELD_OUT == HELD_OUT - 1).take(MOST).collect();
+            (0..samples.runs()).filter(|i| i % HELD_OUT == HELD_OUT - 1).take(most).collect();
         if chosen.is_empty() {
-            chosen = (0..samples.runs().min(MOST)).collect();
+            chosen = (0..samples.runs().min(most)).collect();
         }
         let inputs: Vec<Inputs> =
             chosen.iter().map(|&i| Ok(samples.run(i)?.inputs)).collect::<Result<_>>()?;
