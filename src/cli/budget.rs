@@ -38,14 +38,14 @@ pub struct BudgetArgs {
     pub steps: Option<u32>,
 }
 
-/// How a budget is spread.
+/// How a budget is spread. The option says what the names mean; comments on them would make all help long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum How {
-    /// The same share of each group.
+    // The same share of each group.
     Uniform,
-    /// What is least important for what it costs.
+    // What is least important for what it costs.
     Global,
-    /// What changes the outputs least for what it costs.
+    // What changes the outputs least for what it costs.
     Sensitivity,
 }
 
