@@ -1,6 +1,7 @@
 //! Turns words into options and reports into output; one file for each subcommand.
 
 mod accuracy;
+mod budget;
 mod calibrate;
 mod compare;
 mod convert;
@@ -12,9 +13,11 @@ mod limits;
 mod passes;
 mod progress;
 mod prune;
+mod pruning;
 mod quantization;
 mod quantize;
 mod simplify;
+mod sparsity;
 mod statistics;
 mod warnings;
 mod worker;

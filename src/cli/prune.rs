@@ -9,14 +9,18 @@ use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Importance, PruneChannels};
-use onnxpress::pipeline::{self, Check, Outcome, PruneOptions, Pruned};
-use onnxpress::report::PruningReport;
+use onnxpress::pipeline::{self, Check, PruneOptions, Pruned};
+use onnxpress::report::{GroupShare, PruningReport, PruningStep};
 use onnxpress::{Error, ErrorKind, Result, validate};
 
-use super::compare::{Bounds, execute, share, sizes, warn_random};
+use super::budget::BudgetArgs;
+use super::compare::{Bounds, execute, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
+use super::progress::Bar;
+use super::pruning::{Outcome, Pruning};
 use super::quantize::CHECK_RUNS;
+use super::sparsity::{SparsityArgs, worth};
 use super::warnings::{grew, taken_back};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
 
@@ -24,8 +28,10 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:
   onnxpress prune model.onnx --ratio 75% -o model.small.onnx
-  onnxpress prune model.onnx --ratio 50% --importance l2 --multiple 16 --keep '/head/*' \\
-      --data test.npz --labels y --max-drop 2% -o model.small.onnx
+  onnxpress prune model.onnx --macs 50% --data test.npz --labels y --max-drop 2% \\
+      --steps 8 -o model.small.onnx
+  onnxpress prune model.onnx --size 300K --importance l2 --multiple 16 --keep '/head/*' \\
+      -o model.small.onnx
   onnxpress inspect model.onnx --channels
 
 {EXIT_STATUS}"))]
@@ -34,11 +40,12 @@ pub struct Prune {
     model: PathBuf,
     #[command(flatten)]
     output: io::Output,
-    /// Share of the channels, hidden units and heads of each group that stays; with 100%, only those go
-    /// that give nothing.
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    ratio: f64,
-    /// Which ones matter: l1 or l2 norm of all weights that go with a channel, or random.
+    #[command(flatten)]
+    budget: BudgetArgs,
+    #[command(flatten)]
+    sparsity: SparsityArgs,
+    /// Which ones matter, by the weights that go with a channel: l1 or l2 norm, a mean of both, scales of
+    /// BatchNormalization, distance to the others, squares beside all larger ones, or random.
     #[arg(long, value_name = "NAME", value_parser = importance(), default_value = "l1")]
     importance: Importance,
     /// Channels that stay are a multiple of N; heads are not rounded.
@@ -60,7 +67,7 @@ pub struct Prune {
     head_dimensions: bool,
     /// Set the weights to zero that read what would be cut, and cut nothing: the same outputs with the
     /// shapes of the original.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["steps", "latency"])]
     mask: bool,
     /// Leave out a pass.
     #[arg(long, value_name = "PASS")]
@@ -96,8 +103,8 @@ pub struct Prune {
 fn importance() -> impl TypedValueParser<Value = Importance> {
     let names = Importance::ALL.iter().map(|importance| importance.name());
     PossibleValuesParser::new(names).map(|name| {
-        let named = Importance::ALL.into_iter().find(|importance| importance.name() == name);
-        named.unwrap_or_default()
+        let named = Importance::ALL.iter().find(|importance| importance.name() == name);
+        named.copied().unwrap_or_default()
     })
 }
 
@@ -120,8 +127,22 @@ impl Prune {
         let engine = self.engine.start()?;
         let cx = Context { evaluate: Some(&engine), ..Context::default() };
         let check = self.check(&engine, samples.as_ref(), &original.model)?;
-        let pruned =
-            pipeline::pruned(original.model.clone(), &self.options(), &cx, check.as_ref())?;
+        let progress = Bar::new("measuring", self.talk.words.quiet);
+        let pruning = Pruning {
+            args: &self.budget,
+            bounds: self.bounds,
+            options: self.options(samples.is_some()),
+            engine: &engine,
+            cx,
+            check: check.as_ref(),
+            samples: samples.as_ref(),
+            original: &original,
+            output: &self.output,
+            zeros: self.sparsity.pass(&self.keep),
+            progress: &progress,
+        };
+        let Outcome { spread, trail, warnings: more } = pruning.run()?;
+        let pruned = spread.pruned;
         let encoded = self.output.encode(&pruned.finished.model, original.external)?;
         let mut drift = sizes(&original, &pruned.finished.model, encoded.len() as u64);
         match &samples {
@@ -134,12 +155,24 @@ impl Prune {
         }
         drift.judge(self.bounds.min_sqnr, self.bounds.max_drop);
         let passed = drift.passed;
-        let warnings = warnings(&pruned, &drift);
+        let sparsity = match self.sparsity.unstructured {
+            Some(_) => {
+                let before = self.output.encode(&original.model, original.external)?;
+                let models = [&original.model, &pruned.finished.model];
+                Some(worth(models, [&before, &encoded]))
+            }
+            None => None,
+        };
+        let mut warnings = warnings(&pruned, &drift);
+        warnings.extend(more);
         let input = self.model.display().to_string();
         let output = self.output.output.display().to_string();
         let report = PruningReport {
             warnings,
             verbose: self.verbose,
+            groups: spread.groups.iter().map(GroupShare::from).collect(),
+            sparsity,
+            steps: trail.into_iter().map(|drift| PruningStep { drift }).collect(),
             ..PruningReport::new(input, output, &pruned, drift)
         };
         self.output.save(&encoded)?;
@@ -152,10 +185,13 @@ impl Prune {
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })
     }
 
-    fn options(&self) -> PruneOptions {
+    fn options(&self, samples: bool) -> PruneOptions {
         PruneOptions {
             pruning: PruneChannels {
-                ratio: self.ratio,
+                ratio: self.budget.ratio.unwrap_or(1.0),
+                budget: None,
+                allocation: self.budget.allocation(samples),
+                floor: self.budget.floor,
                 importance: self.importance,
                 multiple: self.multiple,
                 minimum: self.minimum,
@@ -189,11 +225,19 @@ impl Prune {
 /// What the user must not overlook.
 fn warnings(pruned: &Pruned, drift: &onnxpress::report::ComparisonReport) -> Vec<String> {
     let mut warnings: Vec<String> = taken_back(&pruned.finished.steps).collect();
-    let step = pruned.finished.steps.iter().find(|step| step.name == "prune-channels");
-    if !step.is_some_and(|step| step.report.changed()) {
-        warnings.push("nothing was cut; `inspect --channels` says why".to_owned());
+    let own = pruned.finished.steps.iter().flat_map(|step| &step.report.warnings);
+    warnings.extend(own.cloned());
+    let steps = &pruned.finished.steps;
+    let mut pruning = steps.iter().filter(|step| step.name.starts_with("prune-"));
+    if !pruning.any(|step| step.report.changed()) {
+        let weights = steps.iter().any(|step| step.name == "prune-weights");
+        warnings.push(if weights {
+            "no weight became zero; -v says why".to_owned()
+        } else {
+            "nothing was cut; `inspect --channels` says why".to_owned()
+        });
     }
-    if let Some(Outcome::Broken(reason)) = &pruned.cut {
+    if let Some(pipeline::Outcome::Broken(reason)) = &pruned.cut {
         warnings.push(format!("the cut was taken back (a bug in onnxpress): {reason}"));
     }
     warnings.extend(grew(&drift.size_bytes));

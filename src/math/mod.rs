@@ -8,6 +8,7 @@ mod grid;
 mod histogram;
 mod moments;
 pub mod rounding;
+pub mod sparsity;
 mod unfold;
 mod union_find;
 

@@ -43,6 +43,7 @@ mod linear;
 mod look;
 mod pattern;
 mod prune_channels;
+mod prune_weights;
 mod quantize_static;
 mod registry;
 mod round_weights;
@@ -91,7 +92,11 @@ pub use fuse_softmax::FuseSoftmax;
 pub use fuse_transpose::FuseTranspose;
 pub use inline_functions::InlineFunctions;
 pub use pattern::fitting;
-pub use prune_channels::{Importance, PruneChannels, separate_vectors};
+pub use prune_channels::{
+    Allocation, Amount, Budget, Fitted, Importance, Loss, PruneChannels, Resource, Surveyed,
+    separate_vectors,
+};
+pub use prune_weights::{Criterion, PruneWeights, Scope, Zeros};
 pub use quantize_static::{
     Existing, Format, Granularity, Port, QuantizeStatic, Target, quantize_interface,
 };

@@ -6,8 +6,8 @@ use crate::passes::{
     EqualizeChannels, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation,
     FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
     FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
-    FuseSoftmax, FuseTranspose, InlineFunctions, Pass, PruneChannels, QuantizeStatic, RoundWeights,
-    StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
+    FuseSoftmax, FuseTranspose, InlineFunctions, Pass, PruneChannels, PruneWeights, QuantizeStatic,
+    RoundWeights, StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// A registered pass with its default options.
@@ -53,6 +53,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(FuseGroupNorm) },
     Entry { make: || Box::new(FuseAttention) },
     Entry { make: || Box::new(PruneChannels::default()) },
+    Entry { make: || Box::new(PruneWeights::default()) },
     Entry { make: || Box::new(StripQuantization) },
     Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(EqualizeChannels::default()) },

@@ -17,7 +17,9 @@ mod quantized;
 mod recipe;
 mod remembered;
 mod run;
+mod sensitivity;
 mod settle;
+mod to_budget;
 mod trial;
 mod witness;
 
@@ -38,5 +40,7 @@ pub use recipe::{
 };
 pub use remembered::Remembered;
 pub use run::{Finished, Step, run};
+pub use sensitivity::{Cutter, GroupSensitivity, spread};
 pub use settle::{When, settle};
+pub use to_budget::{Spread, Stepped, TryGroups, cut, pruned_to_budget, share_for_time, stepwise};
 pub use trial::{FloatLayers, Quantizer, Trial, Trials};

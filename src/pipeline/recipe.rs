@@ -6,9 +6,9 @@ use crate::passes::{
     Existing, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
     FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
     FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
-    FuseSoftmax, FuseTranspose, Growth, InlineFunctions, Pass, PruneChannels, QuantizeStatic,
-    RoundWeights, Rounding, StripDebugMetadata, StripInitializerInputs, StripQuantization,
-    UnrollLoop,
+    FuseSoftmax, FuseTranspose, Growth, Importance, InlineFunctions, Pass, PruneChannels,
+    QuantizeStatic, RoundWeights, Rounding, StripDebugMetadata, StripInitializerInputs,
+    StripQuantization, UnrollLoop,
 };
 
 /// Options of `quantize`.
@@ -111,19 +111,27 @@ pub struct PruneOptions {
 /// The passes that make a model ready to be pruned, in order: those of `simplify`, after which shapes
 /// and weights are constants. [`settle`](crate::pipeline::settle()) repeats them.
 pub fn prepare_prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
+    let mut skip = options.skip.clone();
+    if options.pruning.importance == Importance::BnScale {
+        // They are folded afterwards.
+        skip.extend([FuseBatchNorm.name(), FuseAffine.name()].map(str::to_owned));
+    }
     simplify(&SimplifyOptions {
         freeze_initializers: options.freeze_initializers,
         inline_functions: true,
         fold: options.fold,
-        skip: options.skip.clone(),
+        skip,
         ..SimplifyOptions::default()
     })
 }
 
 /// The passes that prune a model that is ready for it, in order.
 pub fn prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
-    let passes: Vec<Box<dyn Pass>> =
-        vec![Box::new(options.pruning.clone()), Box::new(EliminateCommon), Box::new(EliminateDead)];
+    let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(options.pruning.clone())];
+    if options.pruning.importance == Importance::BnScale {
+        passes.extend([Box::new(FuseBatchNorm) as Box<dyn Pass>, Box::new(FuseAffine)]);
+    }
+    passes.extend([Box::new(EliminateCommon) as Box<dyn Pass>, Box::new(EliminateDead)]);
     left(passes, &options.skip)
 }
 

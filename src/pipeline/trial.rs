@@ -12,8 +12,8 @@ use crate::pipeline::downstream::Known;
 use crate::tensor::Tensor;
 use crate::validate::{Comparison, drift};
 
-/// Most runs among which those held out are looked for.
-const LOOKED_AT: usize = 64;
+/// Runs that are looked at for one that is held out.
+const LOOKED_AT: usize = 4;
 /// Most held-out samples that a trial runs: their mean error says enough, and there are many trials.
 const MOST: usize = 16;
 /// Fewest of them that say anything about the next sample.
@@ -83,7 +83,22 @@ impl<'a> Trials<'a> {
         quantizer: Quantizer<'a>,
         cx: &'a Context<'a>,
     ) -> Result<Self> {
-        let affordable = Affordable::of(prepared);
+        Self::on(MOST, engine, prepared, samples, quantizer, cx)
+    }
+
+    /// The same on up to `most` samples.
+    ///
+    /// # Errors
+    /// When the model cannot be run on the samples.
+    pub fn on(
+        most: usize,
+        engine: &'a dyn Engine,
+        prepared: &'a Model,
+        samples: &Samples,
+        quantizer: Quantizer<'a>,
+        cx: &'a Context<'a>,
+    ) -> Result<Self> {
+        let affordable = Affordable::of(prepared, most);
         let inputs = held_out_inputs(samples, affordable.whole)?;
         let known = Known::of(engine, prepared, &inputs)?;
         Ok(Self { engine, prepared, quantizer, cx, inputs, known, affordable })
@@ -102,7 +117,14 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When a pass fails or the result cannot be run.
     pub fn quantized_by(&self, quantizer: Quantizer<'_>, layers: &FloatLayers) -> Result<Trial> {
-        let model = self.quantized(quantizer, layers)?;
+        self.judged(self.quantized(quantizer, layers)?)
+    }
+
+    /// Runs a model that was made of the prepared one, in whatever way.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn judged(&self, model: Model) -> Result<Trial> {
         let (sqnr_db, agreement) = self.judge(&model, &self.inputs)?;
         Ok(Trial { model, sqnr_db, agreement })
     }
@@ -194,7 +216,7 @@ impl<'a> Trials<'a> {
 
 /// Inputs that nothing is fitted to, spread over all samples.
 fn held_out_inputs(samples: &Samples, most: usize) -> Result<Vec<Inputs>> {
-    let looked_at = samples.runs().min(LOOKED_AT);
+    let looked_at = samples.runs().min(LOOKED_AT * most);
     let mut found = Vec::new();
     let mut others = Vec::new();
     for i in 0..looked_at {
@@ -226,13 +248,13 @@ fn applied(prepared: &Model, passes: Vec<Box<dyn Pass>>, cx: &Context<'_>) -> Re
 }
 
 impl Affordable {
-    fn of(model: &Model) -> Self {
+    fn of(model: &Model, most: usize) -> Self {
         let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
         let all = cost.macs.saturating_mul(cost.layers.len() as u64).max(1);
         let samples = |work: u64| usize::try_from(work / all).unwrap_or(usize::MAX);
         let whole = usize::try_from(WHOLE_WORK / cost.macs.max(1)).unwrap_or(usize::MAX);
         Self {
-            whole: whole.clamp(FEWEST, MOST),
+            whole: whole.clamp(FEWEST, most),
             alone: samples(CHEAP_WORK).clamp(FEWEST, MOST),
             at_all: samples(WORK) >= FEWEST,
         }

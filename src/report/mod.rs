@@ -1,5 +1,6 @@
 //! Shows what was done: each report is one structure, JSON and text are views of it.
 
+mod allocation;
 mod calibration;
 mod channels;
 mod comparison;
@@ -13,6 +14,7 @@ mod pruning;
 mod simplification;
 mod text;
 
+pub use allocation::{GroupShare, PruningStep, SparsityReport, Tried};
 pub use calibration::ChoiceReport;
 pub use channels::{ChannelsReport, FrozenReport, GroupReport, MemberReport};
 pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};

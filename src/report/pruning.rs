@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::pipeline::{Outcome, Pruned};
 use crate::report::text::finite_decibel;
-use crate::report::{ComparisonReport, StepReport, decibel};
+use crate::report::{
+    ComparisonReport, GroupShare, PruningStep, SparsityReport, StepReport, decibel,
+};
 
 /// What was cut out of a model, and how far its outputs moved.
 #[derive(Debug, Clone, Serialize)]
@@ -24,6 +26,15 @@ pub struct PruningReport {
     /// Why the cut was not checked so, or was taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut_unchecked: Option<String>,
+    /// The groups, when cutting each alone was tried.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupShare>,
+    /// The steps, when there were several; the last one may have missed a bound and is not written then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<PruningStep>,
+    /// What zeros are worth, when weights were set to zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<SparsityReport>,
     /// Original and result.
     pub drift: ComparisonReport,
     /// What the user must know.
@@ -44,7 +55,19 @@ impl PruningReport {
         };
         let passes = pruned.finished.steps.iter().map(StepReport::new).collect();
         let warnings = Vec::new();
-        Self { input, output, passes, cut_sqnr_db, cut_unchecked, drift, warnings, verbose: false }
+        Self {
+            input,
+            output,
+            passes,
+            cut_sqnr_db,
+            cut_unchecked,
+            groups: Vec::new(),
+            steps: Vec::new(),
+            sparsity: None,
+            drift,
+            warnings,
+            verbose: false,
+        }
     }
 }
 
@@ -53,7 +76,7 @@ impl fmt::Display for PruningReport {
         writeln!(f, "{} -> {}", self.input, self.output)?;
         writeln!(f, "passes")?;
         for step in self.passes.iter().filter(|step| self.verbose || step.mattered()) {
-            step.write(f, self.verbose || step.pass == "prune-channels")?;
+            step.write(f, self.verbose || step.pass.starts_with("prune-"))?;
         }
         if let Some(ratio) = self.cut_sqnr_db {
             writeln!(f, "the cut against weights set to zero: {}", decibel(ratio))?;
@@ -61,8 +84,19 @@ impl fmt::Display for PruningReport {
         if let Some(reason) = &self.cut_unchecked {
             writeln!(f, "the cut against weights set to zero: {reason}")?;
         }
+        for group in &self.groups {
+            writeln!(f, "group {group}")?;
+        }
+        for (number, step) in (1..).zip(&self.steps) {
+            writeln!(f, "step {number}: {step}")?;
+        }
         for line in self.drift.to_string().lines() {
             writeln!(f, "  {line}")?;
+        }
+        if let Some(sparsity) = &self.sparsity {
+            for line in sparsity.to_string().lines() {
+                writeln!(f, "  {line}")?;
+            }
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

@@ -20,6 +20,8 @@ pub struct Feedback {
     order: Vec<usize>,
     /// `U`, row by row, in that order.
     shares: Vec<f64>,
+    /// `D`, in that order: what a unit of error in a column costs when all that follow make up for it.
+    pivots: Vec<f64>,
 }
 
 impl Feedback {
@@ -28,6 +30,15 @@ impl Feedback {
         let mut order: Vec<usize> = (0..columns).collect();
         let diagonal = |i: usize| second[i * (columns + 1)];
         order.sort_by(|&a, &b| diagonal(b).total_cmp(&diagonal(a)));
+        Self::along(second, columns, order)
+    }
+
+    /// The same with the columns in the order in which they stand.
+    pub fn in_place(second: &[f64], columns: usize) -> Option<Self> {
+        Self::along(second, columns, (0..columns).collect())
+    }
+
+    fn along(second: &[f64], columns: usize, order: Vec<usize>) -> Option<Self> {
         // Turned around, the lower triangle of Cholesky is the upper one that is wanted.
         let turned = Mat::from_fn(columns, columns, |i, j| {
             second[order[columns - 1 - i] * columns + order[columns - 1 - j]]
@@ -41,7 +52,21 @@ impl Feedback {
                 shares[i * columns + j] = lower[(row, column)] / lower[(column, column)];
             }
         }
-        shares.iter().all(|x| x.is_finite()).then_some(Self { order, shares })
+        let pivot = |i: usize| lower[(columns - 1 - i, columns - 1 - i)].powi(2);
+        let pivots = (0..columns).map(pivot).collect();
+        shares.iter().all(|x| x.is_finite()).then_some(Self { order, shares, pivots })
+    }
+
+    /// What an error of 1 in the column at place `at` costs when all that follow make up for it.
+    pub fn pivot(&self, at: usize) -> f64 {
+        self.pivots[at]
+    }
+
+    /// How much of the error of the column at place `at` goes to each of all columns, in order; 0 for those
+    /// that do not follow.
+    pub fn shares(&self, at: usize) -> &[f64] {
+        let columns = self.order.len();
+        &self.shares[at * columns..][..columns]
     }
 }
 

@@ -1,11 +1,19 @@
 //! `prune-channels`: see `docs/passes/prune-channels.md`.
 
+mod allocate;
+mod budget;
 mod choose;
+mod cost;
 mod cut;
+mod data_free;
 mod mask;
+mod plan;
 mod score;
 mod separate;
 
+pub use allocate::Loss;
+pub use budget::{Allocation, Amount, Budget, Resource};
+pub use plan::{Fitted, Surveyed};
 pub use score::Importance;
 pub use separate::separate_vectors;
 
@@ -15,17 +23,23 @@ use crate::analysis::channels::{Channels, Group, Options, Orbit};
 use crate::analysis::{Assume, Shapes};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
-use crate::passes::prune_channels::choose::{Quota, lowest};
 use crate::passes::prune_channels::cut::Cut;
-use crate::passes::prune_channels::score::{Norms, scores};
+use crate::passes::prune_channels::plan::Ranked;
 use crate::passes::{Context, Pass, Promise, Report, fitting};
 
 /// Cuts channels, hidden units and attention heads: those that give nothing, and of every group the
 /// least important ones until a share is left.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PruneChannels {
-    /// Share of the orbits of each group that stays; with 1, only those go that give nothing.
+    /// Share of the orbits of each group that stays; with 1, only those go that give nothing. With a
+    /// budget or counts it says nothing.
     pub ratio: f64,
+    /// What the model may cost.
+    pub budget: Option<Budget>,
+    /// Which groups give how much for a budget.
+    pub allocation: Allocation,
+    /// Least share of the orbits of a group that stays when a budget is spread.
+    pub floor: f64,
     /// Which ones matter.
     pub importance: Importance,
     /// Channels that stay are a multiple of this many; heads are not rounded.
@@ -47,6 +61,9 @@ impl Default for PruneChannels {
     fn default() -> Self {
         Self {
             ratio: 1.0,
+            budget: None,
+            allocation: Allocation::default(),
+            floor: FLOOR,
             importance: Importance::default(),
             multiple: 1,
             minimum: 1,
@@ -58,11 +75,8 @@ impl Default for PruneChannels {
     }
 }
 
-/// The orbits of a group that go.
-struct Choice<'a> {
-    group: &'a Group,
-    gone: Vec<&'a Orbit>,
-}
+/// A group that has lost more than this of its channels has no room left to tell things apart.
+const FLOOR: f64 = 0.125;
 
 impl Pass for PruneChannels {
     fn name(&self) -> &'static str {
@@ -74,15 +88,19 @@ impl Pass for PruneChannels {
     }
 
     fn promise(&self) -> Promise {
-        if self.ratio < 1.0 { Promise::Lossy } else { Promise::Rounding }
+        if self.is_lossy() { Promise::Lossy } else { Promise::Rounding }
     }
 
     fn run(&self, model: &mut Model, _: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         let mut edited = model.clone();
         separate_vectors(&mut edited);
+        let counts = self.counts(model, &mut report)?;
         // What is dead may have been all that kept something else alive; a share is cut once.
-        while self.round(&mut edited, &mut report)? && self.ratio >= 1.0 && !self.mask {}
+        while self.round(&mut edited, counts.as_deref(), &mut report)?
+            && !self.is_lossy()
+            && !self.mask
+        {}
         if report.changed() {
             *model = edited;
         }
@@ -91,25 +109,46 @@ impl Pass for PruneChannels {
 }
 
 impl PruneChannels {
+    /// Whether something goes that is not dead.
+    fn is_lossy(&self) -> bool {
+        let counted = matches!(self.allocation, Allocation::Counts(_));
+        self.ratio < 1.0 || self.budget.is_some() || counted
+    }
+
+    /// How many orbits of each group stay, when something else than a share of each decides.
+    fn counts(&self, model: &Model, report: &mut Report) -> Result<Option<Vec<usize>>> {
+        if let Allocation::Counts(counts) = &self.allocation {
+            return Ok(Some(counts.clone()));
+        }
+        let Some(budget) = self.budget else { return Ok(None) };
+        let fitted = self.fit(model, budget, None)?;
+        if !fitted.is_reached() {
+            report.warnings.push(fitted.in_words(budget.resource));
+        }
+        Ok(Some(fitted.counts))
+    }
+
     /// Cuts once; false when nothing is to be cut.
-    fn round(&self, model: &mut Model, report: &mut Report) -> Result<bool> {
+    fn round(
+        &self,
+        model: &mut Model,
+        counts: Option<&[usize]>,
+        report: &mut Report,
+    ) -> Result<bool> {
         let shapes = Shapes::infer(model, &Assume::default());
         let channels = Channels::of(model, &shapes, self.channels);
-        let choices = self.choose(model, &channels, report);
-        let gone: Vec<&Orbit> = choices.iter().flat_map(|choice| choice.gone.clone()).collect();
+        let ranked = self.rank(model, &channels);
+        let left = |(i, ranked): (usize, &Ranked<'_>)| match counts {
+            Some(counts) => counts.get(i).copied().unwrap_or(ranked.stock.all),
+            None => ranked.stock.at(self.ratio),
+        };
+        let counts: Vec<usize> = ranked.iter().enumerate().map(left).collect();
+        for (ranked, &left) in ranked.iter().zip(&counts) {
+            self.note(model, &channels, ranked, left, report);
+        }
+        let gone = gone(&ranked, &counts);
         if gone.is_empty() {
             return Ok(false);
-        }
-        for choice in &choices {
-            let (all, gone) = (choice.group.orbits.len(), choice.gone.len());
-            let what = if choice.group.heads { "heads" } else { "channels" };
-            let each = choice.group.members.first().map_or(1, |member| member.indices);
-            let each = if each > 1 { format!(" ({each} indices each)") } else { String::new() };
-            let verb = if self.mask { "unread" } else { "cut" };
-            report.did(
-                place(model, &channels, choice.group),
-                format!("{gone} of {all} {what}{each} {verb}"),
-            );
         }
         if self.mask {
             mask::mask(model, &channels, &shapes, &gone)?;
@@ -119,36 +158,29 @@ impl PruneChannels {
         Ok(true)
     }
 
-    fn choose<'a>(
+    /// Says what becomes of a group.
+    fn note(
         &self,
         model: &Model,
-        channels: &'a Channels,
+        channels: &Channels,
+        ranked: &Ranked<'_>,
+        left: usize,
         report: &mut Report,
-    ) -> Vec<Choice<'a>> {
-        let norms = Norms::of(model, channels, self.importance);
-        let Self { ratio, multiple, minimum, .. } = *self;
-        let quota = Quota { ratio, multiple, minimum };
-        let mut choices = Vec::new();
-        for group in &channels.groups {
-            if let Some(pattern) = self.kept(model, channels, group) {
-                let text = format!("kept by `{pattern}`");
-                report.refuse(place(model, channels, group), text);
-                continue;
-            }
-            let dead = norms.dead(channels, group);
-            let left = quota.left(group, dead.iter().filter(|&&dead| dead).count());
-            let scores = scores(&norms, group, self.importance, self.seed);
-            let gone = lowest(&scores, &dead, left);
-            let gone: Vec<&Orbit> = gone.into_iter().map(|i| &group.orbits[i]).collect();
-            if !gone.is_empty() {
-                choices.push(Choice { group, gone });
-            } else if ratio < 1.0 {
-                let all = group.orbits.len();
-                let text = format!("none of {all} is cut: too few are there to keep a multiple");
-                report.refuse(place(model, channels, group), text);
-            }
+    ) {
+        let place = place(model, channels, ranked.group);
+        let all = ranked.stock.all;
+        if let Some(reason) = &ranked.refused {
+            report.refuse(place, reason);
+        } else if left < all {
+            let what = if ranked.group.heads { "heads" } else { "channels" };
+            let each = ranked.group.members.first().map_or(1, |member| member.indices);
+            let each = if each > 1 { format!(" ({each} indices each)") } else { String::new() };
+            let verb = if self.mask { "unread" } else { "cut" };
+            report.did(place, format!("{} of {all} {what}{each} {verb}", all - left));
+        } else if self.ratio < 1.0 || (self.is_lossy() && ranked.stock.below(all).is_none()) {
+            let text = format!("none of {all} is cut: too few are there to keep a multiple");
+            report.refuse(place, text);
         }
-        choices
     }
 
     /// The pattern by which a node keeps a group.
@@ -158,6 +190,16 @@ impl PruneChannels {
         }
         touching(model, channels, group).into_iter().find_map(|n| fitting(model, n, &self.keep))
     }
+}
+
+/// The orbits that go when so many of each group stay.
+fn gone<'a>(ranked: &[Ranked<'a>], counts: &[usize]) -> Vec<&'a Orbit> {
+    let lost = ranked.iter().zip(counts).filter(|(ranked, _)| ranked.refused.is_none());
+    lost.flat_map(|(ranked, &left)| {
+        let order = ranked.order.iter().take(ranked.stock.all.saturating_sub(left.max(1)));
+        order.map(|&orbit| &ranked.group.orbits[orbit])
+    })
+    .collect()
 }
 
 /// Nodes that read or make a value of a group.

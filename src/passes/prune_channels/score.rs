@@ -15,19 +15,39 @@ pub enum Importance {
     L1,
     /// Sum of the squared weights of all its members.
     L2,
+    /// Half of each of these two sums.
+    ElasticNet,
+    /// Sum of the absolute scales of BatchNormalization.
+    BnScale,
+    /// Distance to the other channels of the group.
+    Fpgm,
+    /// Squares beside all squares that are no smaller.
+    Lamp,
     /// Seeded noise: what any other choice must beat.
     Random,
 }
 
 impl Importance {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::L1, Self::L2, Self::Random];
+    pub const ALL: &[Self] = &[
+        Self::L1,
+        Self::L2,
+        Self::ElasticNet,
+        Self::BnScale,
+        Self::Fpgm,
+        Self::Lamp,
+        Self::Random,
+    ];
 
     /// The name, as options give it.
     pub fn name(self) -> &'static str {
         match self {
             Self::L1 => "l1",
             Self::L2 => "l2",
+            Self::ElasticNet => "elastic-net",
+            Self::BnScale => "bn-scale",
+            Self::Fpgm => "fpgm",
+            Self::Lamp => "lamp",
             Self::Random => "random",
         }
     }
@@ -93,7 +113,7 @@ impl Norms {
 }
 
 /// The numbers of a constant; of integers that a DequantizeLinear reads, what it makes of them.
-fn weight(model: &Model, value: ValueId) -> Option<Tensor> {
+pub(super) fn weight(model: &Model, value: ValueId) -> Option<Tensor> {
     let tensor = constant(model, value)?;
     if tensor.dtype().is_float() {
         return Some(tensor);
@@ -109,8 +129,11 @@ fn along(elements: &[f32], dims: &[usize], axis: usize, importance: Importance) 
     let mut norms = vec![0.0; extent];
     for (i, run) in elements.chunks(inner.max(1)).enumerate() {
         let sum: f64 = match importance {
-            Importance::L2 => run.iter().map(|&x| f64::from(x) * f64::from(x)).sum(),
-            Importance::L1 | Importance::Random => run.iter().map(|&x| f64::from(x.abs())).sum(),
+            Importance::L2 | Importance::Lamp => run.iter().map(|&x| f64::from(x).powi(2)).sum(),
+            Importance::ElasticNet => {
+                run.iter().map(|&x| f64::from(x.abs()).midpoint(f64::from(x).powi(2))).sum()
+            }
+            _ => run.iter().map(|&x| f64::from(x.abs())).sum(),
         };
         norms[i % extent] += sum;
     }

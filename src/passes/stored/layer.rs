@@ -19,7 +19,7 @@ pub(in crate::passes) struct StoredLayer {
 }
 
 /// Most columns of a layer whose second moments are taken: 600 MB for the two matrices of them.
-const MOST_COLUMNS: usize = 6144;
+pub(in crate::passes) const MOST_COLUMNS: usize = 6144;
 /// Bytes of the second moments of layers that are worked on at once.
 const CHUNK: usize = 256 << 20;
 
@@ -87,32 +87,48 @@ impl StoredLayer {
     }
 }
 
+/// A layer that is a product with a matrix.
+pub(in crate::passes) trait Linear {
+    fn node(&self) -> NodeId;
+    fn contraction(&self) -> &Contraction;
+}
+
+impl Linear for StoredLayer {
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
+    fn contraction(&self) -> &Contraction {
+        &self.contraction
+    }
+}
+
 /// Gives `see` the layers with the moments of what they read in `reference`; of as many at once as fit
 /// into memory. Layers without moments are declined.
-pub(in crate::passes) fn in_chunks(
-    layers: &[StoredLayer],
+pub(in crate::passes) fn in_chunks<L: Linear>(
+    layers: &[L],
     (reference, measure): (&Model, &dyn Measure),
     products: bool,
     report: &mut Report,
-    mut see: impl FnMut(&[(&StoredLayer, VectorMoments)], &mut Report),
+    mut see: impl FnMut(&[(&L, VectorMoments)], &mut Report),
 ) -> Result<()> {
     let mut start = 0;
     while start < layers.len() {
         let (mut end, mut bytes) = (start, 0);
         while end < layers.len() && (end == start || bytes <= CHUNK) {
-            bytes += if products { layers[end].contraction.moment_bytes() } else { 0 };
+            bytes += if products { layers[end].contraction().moment_bytes() } else { 0 };
             end += 1;
         }
         let chunk = &layers[start..end];
         let vectors: Vec<_> =
-            chunk.iter().map(|layer| layer.contraction.vectors(products)).collect();
+            chunk.iter().map(|layer| layer.contraction().vectors(products)).collect();
         let moments = measure.moments(reference, &vectors)?;
         let mut usable = Vec::new();
         for (layer, moments) in chunk.iter().zip(moments) {
             match moments.filter(VectorMoments::is_usable) {
                 Some(moments) => usable.push((layer, moments)),
                 None => report.refuse(
-                    reference.label(layer.node),
+                    reference.label(layer.node()),
                     "nothing is known of what it reads: no samples, or no finite floats",
                 ),
             }

@@ -5,5 +5,5 @@ mod layer;
 mod weight;
 
 pub(super) use bias::Bias;
-pub(super) use layer::{StoredLayer, in_chunks};
+pub(super) use layer::{Linear, MOST_COLUMNS, StoredLayer, in_chunks};
 pub(super) use weight::StoredWeight;

@@ -83,3 +83,119 @@ fn kept_layers_stay() {
     let usage = shell(&format!("prune {MODEL} --ratio 150% -o TMP/o.onnx"), folder.path());
     assert_eq!(usage.code, 2);
 }
+
+/// Arguments that give the samples of the fixtures.
+const DATA: &str = "--data fixtures/digits_calib.npz --labels y --scale 1/16";
+
+fn pruned(folder: &TempDir, more: &str) -> Value {
+    let ran = shell(&format!("prune {MODEL} --json -o TMP/out.onnx {more}"), folder.path());
+    assert!([0, 3].contains(&ran.code), "{}", ran.err);
+    let mut report = json(&ran.out);
+    report["code"] = ran.code.into();
+    report
+}
+
+fn kept(report: &Value, what: &str) -> f64 {
+    let of = |which: &str| report["drift"][what][which].as_f64().expect("a number");
+    of("candidate") / of("original")
+}
+
+#[test]
+fn budgets_of_the_command_are_of_the_original() {
+    let folder = TempDir::new().unwrap();
+    for (budget, what) in [
+        ("--macs 50%", "macs"),
+        ("--params 40% --allocation uniform", "parameters"),
+        ("--size 60%", "size_bytes"),
+    ] {
+        let report = pruned(&folder, &format!("{budget} --multiple 2 --force"));
+        let most = budget.split([' ', '%']).nth(1).unwrap().parse::<f64>().unwrap() / 100.0;
+        let kept = kept(&report, what);
+        assert!((most - 0.1..=most).contains(&kept), "{budget}: {kept}");
+        assert_eq!(report["warnings"].as_array().unwrap().len(), 0, "{report}");
+    }
+    let none = shell(&format!("prune {MODEL} -o TMP/no.onnx"), folder.path());
+    let two = shell(&format!("prune {MODEL} --macs 1K --ratio 1 -o TMP/no.onnx"), folder.path());
+    assert_eq!((none.code, two.code), (2, 2));
+}
+
+#[test]
+fn groups_are_tried_where_there_are_samples() {
+    let folder = TempDir::new().unwrap();
+    let report = pruned(&folder, &format!("--macs 60% --multiple 2 {DATA}"));
+    assert!(kept(&report, "macs") <= 0.6);
+    let groups = report["groups"].as_array().unwrap();
+    assert!(groups.len() > 2, "{groups:?}");
+    for group in groups {
+        let (left, orbits) = (group["left"].as_u64().unwrap(), group["orbits"].as_u64().unwrap());
+        assert!(8 * left >= orbits && left <= orbits, "{group}");
+        assert!(!group["tried"].as_array().unwrap().is_empty(), "{group}");
+    }
+    let top = |report: &Value| report["drift"]["accuracy"]["top1"]["candidate"].as_f64().unwrap();
+    let other = TempDir::new().unwrap();
+    let line = format!("--macs 60% --multiple 2 {DATA} --allocation uniform");
+    assert!(top(&report) >= top(&pruned(&other, &line)));
+}
+
+#[test]
+fn steps_end_with_the_last_model_that_holds() {
+    let folder = TempDir::new().unwrap();
+    let line = format!("--macs 10% --multiple 1 --steps 6 --max-drop 10% {DATA} --force");
+    let report = pruned(&folder, &line);
+    let steps = report["steps"].as_array().unwrap();
+    let (last, before) = steps.split_last().unwrap();
+    assert!(!last["drift"]["passed"].as_bool().unwrap() && !before.is_empty(), "{steps:?}");
+    assert_eq!(report["code"], 0);
+    let macs = |step: &Value| step["drift"]["macs"]["candidate"].as_u64().unwrap();
+    assert_eq!(
+        report["drift"]["macs"]["candidate"],
+        before.last().unwrap()["drift"]["macs"]["candidate"]
+    );
+    assert!(steps.windows(2).all(|pair| macs(&pair[0]) > macs(&pair[1])));
+    assert!(report["warnings"][0].as_str().unwrap().starts_with("stopped after"), "{report}");
+    let all = pruned(&folder, &format!("--macs 80% --multiple 1 --steps 2 {DATA} --force"));
+    assert_eq!(all["steps"].as_array().unwrap().len(), 2);
+    assert!(kept(&all, "macs") <= 0.8);
+}
+
+#[test]
+fn time_is_measured_where_it_is_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let report = pruned(&folder, &format!("--latency 90% --multiple 1 {DATA}"));
+    // Machines differ; either something was cut or a warning says that it was of no use.
+    let cut = kept(&report, "macs") < 1.0;
+    assert!(cut || !report["warnings"].as_array().unwrap().is_empty(), "{report}");
+}
+
+#[test]
+fn zeros_are_reported_with_what_they_are_worth() {
+    let folder = TempDir::new().unwrap();
+    for how in ["magnitude --scope global", "wanda", "sparsegpt", "sparsegpt --n-m 2:4"] {
+        let report = pruned(&folder, &format!("--unstructured {how} {DATA} --force"));
+        assert_eq!(kept(&report, "macs"), 1.0);
+        let zeros = report["sparsity"]["zeros"]["candidate"].as_f64().unwrap();
+        assert!((0.45..0.55).contains(&zeros), "{how}: {zeros}");
+        let deflated = &report["sparsity"]["deflated_bytes"];
+        let (before, after) = (deflated["original"].as_f64(), deflated["candidate"].as_f64());
+        assert!(after.unwrap() < 0.8 * before.unwrap(), "{how}: {deflated}");
+    }
+    let line = format!("prune {MODEL} --unstructured wanda -o TMP/no.onnx -v");
+    let ran = shell(&line, folder.path());
+    assert!(
+        ran.out.contains("wanda needs samples") && ran.out.contains("no weight"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+    let both = shell(&format!("{line} --macs 50%"), folder.path());
+    assert_eq!(both.code, 2, "{}", both.out);
+}
+
+#[test]
+fn scales_of_normalisations_are_looked_at_before_they_are_folded() {
+    let folder = TempDir::new().unwrap();
+    let report = pruned(&folder, "--ratio 50% --importance bn-scale");
+    assert!(kept(&report, "macs") < 0.7, "{report}");
+    let ran = shell("inspect TMP/out.onnx --json", folder.path());
+    assert!(json(&ran.out)["operators"].get("BatchNormalization").is_none());
+}

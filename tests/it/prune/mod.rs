@@ -1,5 +1,6 @@
 //! Channels: what hangs together, what is frozen, and that a cut computes what zeros compute.
 
+mod budget;
 mod command;
 mod groups;
 mod masked;

@@ -1,0 +1,116 @@
+//! What a pruned model may cost.
+
+use clap::{Args, ValueEnum};
+use onnxpress::passes::{Allocation, Amount, Budget, Resource};
+
+use super::compare::share;
+
+/// What is kept; exactly one of the first five.
+#[derive(Debug, Clone, Args)]
+pub struct BudgetArgs {
+    /// Share of the channels, hidden units and heads that stays: of each group, or of all together when
+    /// `--allocation` says so; with 100%, only those go that give nothing.
+    #[arg(long, value_name = "SHARE", value_parser = share, group = "budget", required_unless_present_any = ["macs", "params", "size", "latency", "unstructured"])]
+    pub ratio: Option<f64>,
+    /// Multiply-accumulates that stay at most: a share of the original's, or a number such as 120M.
+    #[arg(long, value_name = "SHARE|N", value_parser = amount, group = "budget")]
+    pub macs: Option<Amount>,
+    /// Parameters that stay at most: a share, or a number such as 1.5M.
+    #[arg(long, value_name = "SHARE|N", value_parser = amount, group = "budget")]
+    pub params: Option<Amount>,
+    /// Size of the file at most: a share, or a number of bytes such as 800K.
+    #[arg(long, value_name = "SHARE|BYTES", value_parser = amount, group = "budget")]
+    pub size: Option<Amount>,
+    /// Share of the time of one run at most, measured in this engine on a few prunings; it needs --data.
+    #[arg(long, value_name = "SHARE", value_parser = share, group = "budget", requires = "data")]
+    pub latency: Option<f64>,
+    /// Which groups give how much: each the same share; wherever importance is least for what it costs;
+    /// or by what cutting each group alone does to the outputs on some samples (needs --data). By default
+    /// `uniform` for --ratio, else `sensitivity` with --data and `global` without.
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub allocation: Option<How>,
+    /// Least share of the channels of each group that stays, whatever a budget asks for.
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "12.5%")]
+    pub floor: f64,
+    /// Prune in N steps, each judged on --data; with --max-drop or --min-sqnr, the last model is written
+    /// that keeps them.
+    #[arg(long, value_name = "N", requires = "data", conflicts_with = "latency", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub steps: Option<u32>,
+}
+
+/// How a budget is spread. The option says what the names mean; comments on them would make all help long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum How {
+    // The same share of each group.
+    Uniform,
+    // What is least important for what it costs.
+    Global,
+    // What changes the outputs least for what it costs.
+    Sensitivity,
+}
+
+impl BudgetArgs {
+    /// How the budget is spread, with or without samples to try groups on.
+    pub fn how(&self, samples: bool) -> How {
+        self.allocation.unwrap_or(match (self.ratio, samples) {
+            (Some(_), _) => How::Uniform,
+            (None, true) => How::Sensitivity,
+            (None, false) => How::Global,
+        })
+    }
+
+    /// The allocation for the pass; for [`How::Sensitivity`] it is measured.
+    pub fn allocation(&self, samples: bool) -> Allocation {
+        match self.how(samples) {
+            How::Uniform | How::Sensitivity => Allocation::Uniform,
+            How::Global => Allocation::Global,
+        }
+    }
+
+    /// The budget as it was given; nothing for a latency, or a share of each group that is cut at once.
+    pub fn budget(&self, samples: bool) -> Option<Budget> {
+        let plain = self.how(samples) == How::Uniform && self.steps.is_none();
+        let ratio = self.ratio.filter(|&ratio| !plain && ratio < 1.0).map(Amount::Share);
+        let given = [
+            (Resource::Channels, ratio),
+            (Resource::Macs, self.macs),
+            (Resource::Parameters, self.params),
+            (Resource::WeightBytes, self.size),
+        ];
+        let mut given = given.into_iter();
+        given.find_map(|(resource, most)| Some(Budget { resource, most: most? }))
+    }
+}
+
+/// `50%`, `0.5`, `120M`: shares up to 1, or numbers in powers of 1000.
+fn amount(text: &str) -> Result<Amount, String> {
+    const UNITS: &[(char, f64)] = &[('K', 1e3), ('M', 1e6), ('G', 1e9), ('T', 1e12)];
+    if let Ok(share) = share(text) {
+        return Ok(Amount::Share(share));
+    }
+    let plain = text.trim_end_matches(['B', 'b']);
+    let unit = UNITS.iter().find_map(|&(unit, factor)| {
+        Some((plain.strip_suffix([unit, unit.to_ascii_lowercase()])?, factor))
+    });
+    let (number, factor) = unit.unwrap_or((plain, 1.0));
+    let number = number.trim().parse::<f64>().ok().map(|number| number * factor);
+    let number = number.filter(|number| number.is_finite() && *number >= 1.0);
+    number
+        .map(|number| Amount::Number(number as u64))
+        .ok_or_else(|| format!("`{text}`; expected a share such as 50%, or a number such as 120M"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_shares_or_numbers() {
+        let found = ["50%", "0.5", "1", "120M", "1.5k", "7"].map(|text| amount(text).unwrap());
+        let [share, number] = [Amount::Share, |x| Amount::Number(x as u64)];
+        let expected =
+            [share(0.5), share(0.5), share(1.0), number(120e6), number(1500.0), number(7.0)];
+        assert_eq!(found, expected);
+        assert!(["150%", "-1", "x", "", "infK"].iter().all(|text| amount(text).is_err()));
+    }
+}

@@ -1,0 +1,173 @@
+//! Brings a model to its budget: at once, in steps, or until it is quick enough.
+
+use onnxpress::analysis::Measure;
+use onnxpress::calibrate::{Calibration, Progress};
+use onnxpress::data::Samples;
+use onnxpress::exec::Engine;
+use onnxpress::ir::Model;
+use onnxpress::passes::{Amount, Budget, Context, Pass, PruneWeights, Resource};
+use onnxpress::pipeline::{self, Check, PruneOptions, Pruned, Spread, TryGroups, When};
+use onnxpress::read::Loaded;
+use onnxpress::report::ComparisonReport;
+use onnxpress::{Result, validate};
+
+use super::budget::{BudgetArgs, How};
+use super::compare::{Bounds, execute, latency, sizes};
+use super::io;
+
+/// Everything that pruning needs.
+pub struct Pruning<'a> {
+    pub args: &'a BudgetArgs,
+    pub bounds: Bounds,
+    pub options: PruneOptions,
+    pub engine: &'a dyn Engine,
+    pub cx: Context<'a>,
+    pub check: Option<&'a Check<'a>>,
+    pub samples: Option<&'a Samples>,
+    pub original: &'a Loaded,
+    pub output: &'a io::Output,
+    /// Sets weights to zero instead of cutting.
+    pub zeros: Option<PruneWeights>,
+    pub progress: &'a dyn Progress,
+}
+
+/// A pruned model, what was found on the way, and what the user must know of it.
+#[derive(Default)]
+pub struct Outcome {
+    pub spread: Spread,
+    pub trail: Vec<ComparisonReport>,
+    pub warnings: Vec<String>,
+}
+
+impl Pruning<'_> {
+    /// Prepares the original and prunes it.
+    pub fn run(&self) -> Result<Outcome> {
+        let passes = pipeline::prepare_prune(&self.options);
+        let model = self.original.model.clone();
+        let prepared = pipeline::settle(model, &passes, &self.cx, self.check, When::AtEnd)?;
+        let mut found = match (self.args.latency, self.args.steps) {
+            _ if self.zeros.is_some() => self.zeroed(prepared.model)?,
+            (Some(share), _) => self.until_quick(&prepared.model, share)?,
+            (None, Some(steps)) => self.in_steps(prepared.model, steps as usize)?,
+            (None, None) => {
+                let budget = self.budget(&prepared.model)?;
+                let spread = self.once(prepared.model, budget, self.check)?;
+                Outcome { spread, ..Outcome::default() }
+            }
+        };
+        found.spread.pruned.finished.steps.splice(0..0, prepared.steps);
+        Ok(found)
+    }
+
+    /// Sets weights to zero.
+    fn zeroed(&self, model: Model) -> Result<Outcome> {
+        let passes = self.zeros.iter().map(|pass| Box::new(pass.clone()) as Box<dyn Pass>);
+        let calibration = self.samples.map(|samples| Calibration {
+            engine: self.engine,
+            samples,
+            progress: self.progress,
+        });
+        let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
+        let cx = Context { measure, ..self.cx };
+        let finished = pipeline::run(model, &passes.collect::<Vec<_>>(), &cx, None)?;
+        let pruned = Pruned { finished, cut: None };
+        Ok(Outcome { spread: Spread { pruned, groups: Vec::new() }, ..Outcome::default() })
+    }
+
+    fn once(
+        &self,
+        model: Model,
+        budget: Option<Budget>,
+        check: Option<&Check<'_>>,
+    ) -> Result<Spread> {
+        let mut options = self.options.clone();
+        options.pruning.budget = budget;
+        let measured = self.args.how(self.samples.is_some()) == How::Sensitivity;
+        let samples = self.samples.filter(|_| measured);
+        let cutter = |model: &Model, pruning: &_| pipeline::cut(model, &options, pruning);
+        let trying =
+            samples.map(|samples| TryGroups { engine: self.engine, samples, cutter: &cutter });
+        pipeline::pruned_to_budget(model, &options, &self.cx, check, trying)
+    }
+
+    /// The budget in numbers, of what the original has.
+    fn budget(&self, prepared: &Model) -> Result<Option<Budget>> {
+        let given = self.args.budget(self.samples.is_some());
+        let Some(Budget { resource, most }) = given else { return Ok(None) };
+        let most = match resource {
+            Resource::Channels => most,
+            Resource::WeightBytes => {
+                // The rest of a file keeps its size.
+                let file = self.bytes(prepared)?;
+                let rest = file.saturating_sub(resource.of(prepared).unwrap_or(0));
+                Amount::Number(most.of(self.original.byte_size).saturating_sub(rest))
+            }
+            _ => Amount::Number(most.of(resource.of(&self.original.model).unwrap_or(0))),
+        };
+        Ok(Some(Budget { resource, most }))
+    }
+
+    fn in_steps(&self, model: Model, steps: usize) -> Result<Outcome> {
+        let Some(budget) = self.budget(&model)? else {
+            let spread = self.once(model, None, self.check)?;
+            return Ok(Outcome { spread, ..Outcome::default() });
+        };
+        let prune = |model: Model, budget: Budget| self.once(model, Some(budget), self.check);
+        let judge = |model: &Model| {
+            let report = self.judge(model)?;
+            let holds = report.passed;
+            Ok((report, holds))
+        };
+        let stepped =
+            pipeline::stepwise(model, &self.options.pruning, steps, budget, &prune, &judge)?;
+        let mut warnings = Vec::new();
+        if !stepped.completed {
+            let (done, missed) = (stepped.judged.len() - 1, stepped.judged.last());
+            let missed = missed.map_or(String::new(), |report| report.missed.join("; "));
+            warnings.push(format!("stopped after {done} of {steps} steps: {missed}"));
+        }
+        Ok(Outcome { spread: stepped.last, trail: stepped.judged, warnings })
+    }
+
+    /// Bytes of the files that a model becomes.
+    fn bytes(&self, model: &Model) -> Result<u64> {
+        Ok(self.output.encode(model, self.original.external)?.len() as u64)
+    }
+
+    /// A pruned model beside the original.
+    fn judge(&self, model: &Model) -> Result<ComparisonReport> {
+        let mut report = sizes(self.original, model, self.bytes(model)?);
+        if let Some(samples) = self.samples {
+            let top = validate::Options { top: vec![1], ..Default::default() };
+            execute(self.engine, &mut report, &self.original.model, model, samples, &top)?;
+        }
+        report.judge(self.bounds.min_sqnr, self.bounds.max_drop);
+        Ok(report)
+    }
+
+    fn until_quick(&self, prepared: &Model, most: f64) -> Result<Outcome> {
+        let Some(samples) = self.samples else { return Ok(Outcome::default()) };
+        let budget = |share: f64| {
+            let whole = Resource::Macs.of(prepared).unwrap_or(0);
+            let most = Amount::Number(Amount::Share(share).of(whole));
+            Some(Budget { resource: Resource::Macs, most })
+        };
+        let at = |share: f64, check| self.once(prepared.clone(), budget(share), check);
+        let try_share = |share: f64| Ok(at(share, None)?.pruned.finished.model);
+        let time = |model: &Model| {
+            let models = [&self.original.model, model];
+            latency(self.engine, models, samples).map(|measured| measured.ratio)
+        };
+        let found = pipeline::share_for_time(most, &try_share, &time)?;
+        let mut warnings = Vec::new();
+        if found.is_none() {
+            let text = "no pruning was quick enough: time does not fall as work does";
+            warnings.push(text.to_owned());
+        }
+        let spread = match found {
+            Some(share) => at(share, self.check)?,
+            None => self.once(prepared.clone(), None, self.check)?,
+        };
+        Ok(Outcome { spread, warnings, ..Outcome::default() })
+    }
+}

@@ -1,0 +1,160 @@
+//! Prunes a model to what it may cost.
+
+use crate::data::Samples;
+use crate::error::Result;
+use crate::exec::Engine;
+use crate::ir::Model;
+use crate::passes::{Allocation, Amount, Budget, Context, PruneChannels, Resource};
+use crate::pipeline::recipe::{PruneOptions, prune};
+use crate::pipeline::sensitivity::{Cutter, GroupSensitivity, SHARES, spread};
+use crate::pipeline::trial::Trials;
+use crate::pipeline::{Check, Pruned, pruned};
+
+/// What groups are tried with when a budget is spread by what cutting each does to the outputs.
+#[derive(Clone, Copy)]
+pub struct TryGroups<'a> {
+    /// Runs the models.
+    pub engine: &'a dyn Engine,
+    /// Samples; labels are not looked at.
+    pub samples: &'a Samples,
+    /// Cuts a model for a trial.
+    pub cutter: Cutter<'a>,
+}
+
+/// A pruned model, and what its groups cost the outputs.
+#[derive(Debug, Clone, Default)]
+pub struct Spread {
+    /// The model, and how it went.
+    pub pruned: Pruned,
+    /// All groups in their order; empty when they were not tried.
+    pub groups: Vec<GroupSensitivity>,
+}
+
+/// `model`, which is prepared, pruned as `options` say; with `trying`, their budget is spread by what
+/// cutting each group alone does to the outputs.
+///
+/// # Errors
+/// As [`pruned`], and when a trial fails.
+pub fn pruned_to_budget(
+    model: Model,
+    options: &PruneOptions,
+    cx: &Context<'_>,
+    check: Option<&Check<'_>>,
+    trying: Option<TryGroups<'_>>,
+) -> Result<Spread> {
+    let (Some(trying), Some(budget)) = (trying, options.pruning.budget) else {
+        return Ok(Spread { pruned: pruned(model, options, cx, check)?, groups: Vec::new() });
+    };
+    let TryGroups { engine, samples, .. } = trying;
+    let most = affordable(&model, &options.pruning);
+    let trials = Trials::on(most, engine, &model, samples, &|_| Vec::new(), cx)?;
+    let (fitted, groups) = spread(&trials, &options.pruning, budget, trying.cutter)?;
+    let allocation = Allocation::Counts(fitted.counts.clone());
+    let pruning = PruneChannels { allocation, ..options.pruning.clone() };
+    let options = PruneOptions { pruning, ..options.clone() };
+    Ok(Spread { pruned: pruned(model, &options, cx, check)?, groups })
+}
+
+/// Multiply-accumulates of all trials of groups together: about 10 s on two cores.
+const WORK: u64 = 200_000_000_000;
+/// Fewest samples that say anything about the next one, and most that are run.
+const SAMPLES: (usize, usize) = (4, 64);
+
+/// Samples on which all groups can be tried in seconds rather than minutes.
+fn affordable(model: &Model, pruning: &PruneChannels) -> usize {
+    let groups = pruning.survey(model, &SHARES);
+    let trials: usize = groups.iter().map(|group| group.counts.len()).sum();
+    let macs = Resource::Macs.of(model).unwrap_or(0);
+    let all = macs.saturating_mul(trials as u64).max(1);
+    usize::try_from(WORK / all).unwrap_or(usize::MAX).clamp(SAMPLES.0, SAMPLES.1)
+}
+
+/// The plain [`Cutter`]: runs the passes that prune, and repairs nothing.
+///
+/// # Errors
+/// When a pass fails.
+pub fn cut(model: &Model, options: &PruneOptions, pruning: &PruneChannels) -> Result<Model> {
+    let mut model = model.clone();
+    let options = PruneOptions { pruning: pruning.clone(), ..options.clone() };
+    for pass in prune(&options) {
+        pass.run(&mut model, &Context::default())?;
+    }
+    Ok(model)
+}
+
+/// Prunings that are timed at most: each halves the interval of shares that come into question.
+const TIMINGS: usize = 6;
+/// Least share of the multiply-accumulates that is tried.
+const LEAST: f64 = 0.02;
+
+/// The largest share of the multiply-accumulates with which a pruned model takes at most `most` of the
+/// time of the original, as `time` measures it; `None` when none does. `try_share` prunes to a share.
+///
+/// # Errors
+/// When pruning or measuring fails.
+pub fn share_for_time(
+    most: f64,
+    try_share: &dyn Fn(f64) -> Result<Model>,
+    time: &dyn Fn(&Model) -> Result<f64>,
+) -> Result<Option<f64>> {
+    let (mut low, mut high) = (LEAST, 1.0);
+    let mut found = None;
+    // Time falls more slowly than work: the share that is asked for is a good first guess.
+    let mut share = most.clamp(LEAST, 1.0);
+    for _ in 0..TIMINGS {
+        if time(&try_share(share)?)? <= most {
+            found = Some(share);
+            low = share;
+        } else {
+            high = share;
+        }
+        share = (low * high).sqrt();
+    }
+    Ok(found)
+}
+
+/// Pruning in steps.
+#[derive(Debug, Clone)]
+pub struct Stepped<T> {
+    /// The last model that holds, and how it went; the prepared model when not even the first step does.
+    pub last: Spread,
+    /// What was said of each step, in order; the last one may not hold.
+    pub judged: Vec<T>,
+    /// All steps hold.
+    pub completed: bool,
+}
+
+/// Prunes in `steps`, each of which takes the same share of what the one before left, down to the budget of
+/// the last; `pruning` says which channels there are. Stops at the first step of which `judge` says that it does not hold.
+///
+/// # Errors
+/// When a step fails.
+pub fn stepwise<T>(
+    model: Model,
+    pruning: &PruneChannels,
+    steps: usize,
+    budget: Budget,
+    prune: &dyn Fn(Model, Budget) -> Result<Spread>,
+    judge: &dyn Fn(&Model) -> Result<(T, bool)>,
+) -> Result<Stepped<T>> {
+    let channels = || pruning.survey(&model, &[]).iter().map(|group| group.orbits as u64).sum();
+    let whole = budget.resource.of(&model).unwrap_or_else(channels);
+    let most = budget.most.of(whole);
+    let mut last = Spread::default();
+    last.pruned.finished.model = model;
+    let mut judged = Vec::new();
+    for step in 1..=steps.max(1) {
+        let share = (most as f64 / whole.max(1) as f64).powf(step as f64 / steps.max(1) as f64);
+        let number = if step == steps { most } else { (share * whole as f64) as u64 };
+        let budget = Budget { most: Amount::Number(number), ..budget };
+        let mut next = prune(last.pruned.finished.model.clone(), budget)?;
+        let (said, holds) = judge(&next.pruned.finished.model)?;
+        judged.push(said);
+        if !holds {
+            return Ok(Stepped { last, judged, completed: false });
+        }
+        next.pruned.finished.steps.splice(0..0, last.pruned.finished.steps);
+        last = next;
+    }
+    Ok(Stepped { last, judged, completed: true })
+}

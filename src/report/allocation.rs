@@ -1,0 +1,100 @@
+//! How a budget was spread over groups, and what each step of pruning gave.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::pipeline::GroupSensitivity;
+use crate::report::comparison::share;
+use crate::report::text::{bytes, finite_decibel, grouped, percent};
+use crate::report::{ComparisonReport, Pair, decibel};
+
+/// A group of channels, what cutting it alone does, and how much of it stays.
+#[derive(Debug, Clone, Serialize)]
+pub struct GroupShare {
+    /// The layers that make its channels.
+    pub place: String,
+    /// Orbits.
+    pub orbits: usize,
+    /// How many stay.
+    pub left: usize,
+    /// Numbers of orbits with which it was tried alone.
+    pub tried: Vec<Tried>,
+}
+
+/// One trial.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tried {
+    /// Orbits that were left.
+    pub left: usize,
+    /// Smallest signal-to-noise ratio of the outputs on held-out samples, in decibel.
+    pub sqnr_db: f64,
+}
+
+/// What zeros among weights are worth.
+#[derive(Debug, Clone, Serialize)]
+pub struct SparsityReport {
+    /// Share of zeros in all weights.
+    pub zeros: Pair<f64>,
+    /// Bytes of the files when they are deflated.
+    pub deflated_bytes: Pair<u64>,
+}
+
+impl fmt::Display for SparsityReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { zeros, deflated_bytes: deflated } = self;
+        writeln!(f, "zeros       {} -> {}", percent(zeros.original), percent(zeros.candidate))?;
+        let (before, after) = (deflated.original, deflated.candidate);
+        writeln!(
+            f,
+            "deflated    {} -> {} ({})",
+            grouped(before),
+            bytes(after),
+            share(before, after)
+        )?;
+        writeln!(f, "the file itself is no smaller, and runtimes for dense weights no faster")
+    }
+}
+
+/// A step of pruning.
+#[derive(Debug, Clone, Serialize)]
+pub struct PruningStep {
+    /// The model after it beside the original.
+    pub drift: ComparisonReport,
+}
+
+impl From<&GroupSensitivity> for GroupShare {
+    fn from(group: &GroupSensitivity) -> Self {
+        let tried = group.tried.iter();
+        let tried = tried.map(|&(left, db)| Tried { left, sqnr_db: finite_decibel(db) }).collect();
+        Self { place: group.place.clone(), orbits: group.orbits, left: group.left, tried }
+    }
+}
+
+impl fmt::Display for GroupShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, orbits, left, tried } = self;
+        let tried: Vec<String> =
+            tried.iter().map(|t| format!("{} at {}", decibel(t.sqnr_db), t.left)).collect();
+        write!(f, "{left} of {orbits} stay: {place}; alone {}", tried.join(", "))
+    }
+}
+
+impl fmt::Display for PruningStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let drift = &self.drift;
+        write!(f, "MACs {}", share(drift.macs.original, drift.macs.candidate))?;
+        write!(f, ", parameters {}", share(drift.parameters.original, drift.parameters.candidate))?;
+        for (name, top) in &drift.accuracy {
+            write!(f, ", {name} {}", percent(top.candidate))?;
+        }
+        let worst = drift.outputs.iter().map(|o| o.sqnr_db).fold(f64::INFINITY, f64::min);
+        if worst.is_finite() {
+            write!(f, ", SQNR {}", decibel(worst))?;
+        }
+        if !drift.passed {
+            write!(f, "; {}", drift.missed.join("; "))?;
+        }
+        Ok(())
+    }
+}
