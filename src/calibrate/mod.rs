@@ -15,7 +15,7 @@ pub use collect::{Collect, Shard, digest};
 pub use progress::Progress;
 pub use statistics::{Statistics, ValueStatistics};
 
-use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
+use crate::analysis::{Asked, Measure, Range, RunRows, VectorMoments, Vectors};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
@@ -46,5 +46,15 @@ impl Measure for Calibration<'_> {
 
     fn moments(&self, model: &Model, asked: &[Vectors]) -> Result<Vec<Option<VectorMoments>>> {
         self.vector_moments(model, asked)
+    }
+
+    fn rows(
+        &self,
+        model: &Model,
+        asked: &[Vectors],
+        most: usize,
+        see: &mut dyn FnMut(&[RunRows]),
+    ) -> Result<()> {
+        self.vector_rows(model, asked, most, see)
     }
 }

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use onnxpress::analysis::Measure;
 use onnxpress::analysis::channels::Options;
+use onnxpress::calibrate::Calibration;
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Importance, PruneChannels};
-use onnxpress::pipeline::{self, Check, Outcome, PruneOptions, Pruned};
+use onnxpress::pipeline::{self, Check, Outcome, PruneOptions, Pruned, Repair};
 use onnxpress::report::PruningReport;
 use onnxpress::{Error, ErrorKind, Result, validate};
 
@@ -18,7 +20,7 @@ use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantize::CHECK_RUNS;
 use super::warnings::{grew, taken_back};
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
 
 /// Arguments of `prune`.
 #[derive(Debug, Args)]
@@ -38,9 +40,16 @@ pub struct Prune {
     /// that give nothing.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     ratio: f64,
-    /// Which ones matter: l1 or l2 norm of all weights that go with a channel, or random.
-    #[arg(long, value_name = "NAME", value_parser = importance(), default_value = "l1")]
-    importance: Importance,
+    /// Which ones matter: what taking it away costs the layers that read it when they are refitted
+    /// (obs), weights times what they read (wanda), or what is read (activation), all with --data;
+    /// l1 or l2 norm of all weights that go with a channel, or random. By default obs, or l1
+    /// without --data.
+    #[arg(long, value_name = "NAME", value_parser = importance())]
+    importance: Option<Importance>,
+    /// What is left makes up for what was cut: fit weights and biases of layers, in order, to what they
+    /// gave before (lsq), or not (off). By default lsq, or off without --data.
+    #[arg(long, value_name = "HOW")]
+    repair: Option<HowToRepair>,
     /// Channels that stay are a multiple of N; heads are not rounded.
     #[arg(long, value_name = "N", default_value_t = 8)]
     multiple: usize,
@@ -92,6 +101,13 @@ pub struct Prune {
     talk: Talk,
 }
 
+/// How a cut model is repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum HowToRepair {
+    Lsq,
+    Off,
+}
+
 /// The names of all kinds of importance.
 fn importance() -> impl TypedValueParser<Value = Importance> {
     let names = Importance::ALL.iter().map(|importance| importance.name());
@@ -111,6 +127,12 @@ impl Prune {
         if bounded && self.data.is_none() {
             return Err(Error::new(ErrorKind::Usage, "--max-drop and --min-sqnr need --data"));
         }
+        let measuring = self.importance.is_some_and(Importance::needs_samples)
+            || self.repair == Some(HowToRepair::Lsq);
+        if measuring && self.data.is_none() {
+            let text = "obs, wanda, activation and --repair lsq need --data";
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
         self.output.check(&self.model)?;
         check_names(&self.skip)?;
         let original = io::load(&self.model, &self.talk.words)?;
@@ -118,7 +140,14 @@ impl Prune {
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
         let samples = self.data.as_ref().map(open).transpose()?;
         let engine = self.engine.start()?;
-        let cx = Context { evaluate: Some(&engine), ..Context::default() };
+        let progress = progress::Bar::new("pruning", self.talk.words.quiet);
+        let calibration = samples.as_ref().map(|samples| Calibration {
+            engine: &engine,
+            samples,
+            progress: &progress,
+        });
+        let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
+        let cx = Context { evaluate: Some(&engine), measure, ..Context::default() };
         let check = self.check(&engine, samples.as_ref(), &original.model)?;
         let pruned =
             pipeline::pruned(original.model.clone(), &self.options(), &cx, check.as_ref())?;
@@ -153,17 +182,27 @@ impl Prune {
     }
 
     fn options(&self) -> PruneOptions {
+        let (importance, how) = match self.data {
+            Some(_) => (Importance::Obs, HowToRepair::Lsq),
+            None => (Importance::L1, HowToRepair::Off),
+        };
+        let repair = match self.repair.unwrap_or(how) {
+            HowToRepair::Lsq if !self.mask => Repair::LeastSquares,
+            _ => Repair::Off,
+        };
         PruneOptions {
             pruning: PruneChannels {
                 ratio: self.ratio,
-                importance: self.importance,
+                importance: self.importance.unwrap_or(importance),
                 multiple: self.multiple,
                 minimum: self.minimum,
                 keep: self.keep.clone(),
                 seed: self.preprocessing.seed,
                 channels: Options { normalized: self.through_norms, heads: !self.head_dimensions },
                 mask: self.mask,
+                ..PruneChannels::default()
             },
+            repair,
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),

@@ -7,7 +7,9 @@ mod fingerprint;
 mod grid;
 mod histogram;
 mod moments;
+mod regression;
 pub mod rounding;
+pub mod surgeon;
 mod unfold;
 mod union_find;
 
@@ -18,4 +20,5 @@ pub use grid::Grid;
 pub use histogram::{BINS, Bin, Histogram};
 pub use moments::{CrossMoments, Moments, quadratic};
 pub use unfold::{Padding, Unfold, Unfolded, Windows};
+pub use regression::{Affine, Regression};
 pub use union_find::UnionFind;

@@ -70,6 +70,20 @@ impl Moments {
         self.sum.iter().map(|sum| sum / rows).collect()
     }
 
+    /// Products were asked for.
+    pub fn has_products(&self) -> bool {
+        self.products.is_some()
+    }
+
+    /// The mean square of an element; without products, the square of its mean.
+    pub fn square(&self, column: usize) -> f64 {
+        let rows = self.rows.max(1) as f64;
+        match &self.products {
+            Some(products) => products[column * (self.columns + 1)] / rows,
+            None => (self.sum[column] / rows).powi(2),
+        }
+    }
+
     /// All sums are finite.
     pub fn is_finite(&self) -> bool {
         let finite = |numbers: &[f64]| numbers.iter().all(|x| x.is_finite());

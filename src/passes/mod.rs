@@ -6,6 +6,7 @@ mod convert_constant;
 mod convert_opset;
 mod convert_qoperator;
 mod correct_bias;
+mod correct_weights;
 mod eliminate_common;
 mod eliminate_dead;
 mod eliminate_identity;
@@ -56,6 +57,7 @@ pub use convert_constant::ConvertConstant;
 pub use convert_opset::ConvertOpset;
 pub use convert_qoperator::ConvertQoperator;
 pub use correct_bias::CorrectBias;
+pub use correct_weights::{CorrectWeights, Survivors};
 pub use eliminate_common::EliminateCommon;
 pub use eliminate_dead::EliminateDead;
 pub use eliminate_identity::EliminateIdentity;
@@ -89,7 +91,7 @@ pub use fuse_softmax::FuseSoftmax;
 pub use fuse_transpose::FuseTranspose;
 pub use inline_functions::InlineFunctions;
 pub use pattern::fitting;
-pub use prune_channels::{Importance, PruneChannels, separate_vectors};
+pub use prune_channels::{Importance, Measured, PruneChannels, separate_vectors};
 pub use quantize_static::{
     Existing, Format, Granularity, Port, QuantizeStatic, Target, quantize_interface,
 };

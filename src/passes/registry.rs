@@ -1,7 +1,7 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, EliminateCommon, EliminateDead,
+    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon, EliminateDead,
     EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState,
     FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
     FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
@@ -58,6 +58,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(QuantizeStatic::default()) },
     Entry { make: || Box::new(RoundWeights::default()) },
     Entry { make: || Box::new(CorrectBias) },
+    Entry { make: || Box::new(CorrectWeights::default()) },
     Entry { make: || Box::new(EliminateDead) },
     Entry { make: || Box::new(ConvertQoperator::default()) },
 ];

@@ -31,7 +31,7 @@ pub use probe::probes;
 pub use pruned::{Pruned, pruned};
 pub use quantized::quantized;
 pub use recipe::{
-    PruneOptions, QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, prepare, prepare_prune, prune,
+    PruneOptions, Repair, QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, prepare, prepare_prune, prune,
     quantize, simplify,
 };
 pub use remembered::Remembered;

@@ -3,9 +3,11 @@
 mod choose;
 mod cut;
 mod mask;
+mod observed;
 mod score;
 mod separate;
 
+pub use observed::Measured;
 pub use score::Importance;
 pub use separate::separate_vectors;
 
@@ -18,7 +20,7 @@ use crate::ir::{Model, NodeId};
 use crate::passes::prune_channels::choose::{Quota, lowest};
 use crate::passes::prune_channels::cut::Cut;
 use crate::passes::prune_channels::score::{Norms, scores};
-use crate::passes::{Context, Pass, Promise, Report, fitting};
+use crate::passes::{Context, Pass, Promise, Report, Survivors, fitting};
 
 /// Cuts channels, hidden units and attention heads: those that give nothing, and of every group the
 /// least important ones until a share is left.
@@ -41,6 +43,10 @@ pub struct PruneChannels {
     /// Set the weights that read the chosen channels to zero, and cut nothing: the outputs are those of
     /// the cut model, the shapes those of the original.
     pub mask: bool,
+    /// What samples say about importance, from runs before.
+    pub measured: Measured,
+    /// Is told what the cut leaves.
+    pub survivors: Survivors,
 }
 
 impl Default for PruneChannels {
@@ -54,6 +60,8 @@ impl Default for PruneChannels {
             seed: 0,
             channels: Options::default(),
             mask: false,
+            measured: Measured::default(),
+            survivors: Survivors::default(),
         }
     }
 }
@@ -77,12 +85,12 @@ impl Pass for PruneChannels {
         if self.ratio < 1.0 { Promise::Lossy } else { Promise::Rounding }
     }
 
-    fn run(&self, model: &mut Model, _: &Context<'_>) -> Result<Report> {
+    fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         let mut edited = model.clone();
         separate_vectors(&mut edited);
         // What is dead may have been all that kept something else alive; a share is cut once.
-        while self.round(&mut edited, &mut report)? && self.ratio >= 1.0 && !self.mask {}
+        while self.round(&mut edited, cx, &mut report)? && self.ratio >= 1.0 && !self.mask {}
         if report.changed() {
             *model = edited;
         }
@@ -92,10 +100,10 @@ impl Pass for PruneChannels {
 
 impl PruneChannels {
     /// Cuts once; false when nothing is to be cut.
-    fn round(&self, model: &mut Model, report: &mut Report) -> Result<bool> {
+    fn round(&self, model: &mut Model, cx: &Context<'_>, report: &mut Report) -> Result<bool> {
         let shapes = Shapes::infer(model, &Assume::default());
         let channels = Channels::of(model, &shapes, self.channels);
-        let choices = self.choose(model, &channels, report);
+        let choices = self.choose(model, &channels, cx, report)?;
         let gone: Vec<&Orbit> = choices.iter().flat_map(|choice| choice.gone.clone()).collect();
         if gone.is_empty() {
             return Ok(false);
@@ -114,7 +122,9 @@ impl PruneChannels {
         if self.mask {
             mask::mask(model, &channels, &shapes, &gone)?;
         } else {
-            Cut::of(&channels, &gone).apply(model)?;
+            let cut = Cut::of(&channels, &gone);
+            cut.apply(model)?;
+            cut.tell(&self.survivors);
         }
         Ok(true)
     }
@@ -123,13 +133,18 @@ impl PruneChannels {
         &self,
         model: &Model,
         channels: &'a Channels,
+        cx: &Context<'_>,
         report: &mut Report,
-    ) -> Vec<Choice<'a>> {
+    ) -> Result<Vec<Choice<'a>>> {
+        let measured = match cx.measure.filter(|_| self.importance.needs_samples()) {
+            Some(measure) => self.measured.scores(model, channels, self.importance, measure)?,
+            None => Vec::new(),
+        };
         let norms = Norms::of(model, channels, self.importance);
         let Self { ratio, multiple, minimum, .. } = *self;
         let quota = Quota { ratio, multiple, minimum };
         let mut choices = Vec::new();
-        for group in &channels.groups {
+        for (i, group) in channels.groups.iter().enumerate() {
             if let Some(pattern) = self.kept(model, channels, group) {
                 let text = format!("kept by `{pattern}`");
                 report.refuse(place(model, channels, group), text);
@@ -137,7 +152,10 @@ impl PruneChannels {
             }
             let dead = norms.dead(channels, group);
             let left = quota.left(group, dead.iter().filter(|&&dead| dead).count());
-            let scores = scores(&norms, group, self.importance, self.seed);
+            let scores = match measured.get(i).cloned().flatten() {
+                Some(scores) => scores,
+                None => scores(&norms, group, self.importance, self.seed),
+            };
             let gone = lowest(&scores, &dead, left);
             let gone: Vec<&Orbit> = gone.into_iter().map(|i| &group.orbits[i]).collect();
             if !gone.is_empty() {
@@ -148,7 +166,7 @@ impl PruneChannels {
                 report.refuse(place(model, channels, group), text);
             }
         }
-        choices
+        Ok(choices)
     }
 
     /// The pattern by which a node keeps a group.

@@ -15,19 +15,36 @@ pub enum Importance {
     L1,
     /// Sum of the squared weights of all its members.
     L2,
+    /// What taking it away costs the layers that read it, when their other weights make up for it
+    /// (structured Optimal Brain Surgeon). Needs samples.
+    Obs,
+    /// Sum of the absolute weights that read it, times the root mean square of what they read. Needs
+    /// samples.
+    Wanda,
+    /// Mean square of what is read. Needs samples.
+    Activation,
     /// Seeded noise: what any other choice must beat.
     Random,
 }
 
 impl Importance {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::L1, Self::L2, Self::Random];
+    pub const ALL: [Self; 6] =
+        [Self::L1, Self::L2, Self::Obs, Self::Wanda, Self::Activation, Self::Random];
+
+    /// It looks at what layers read on samples.
+    pub fn needs_samples(self) -> bool {
+        matches!(self, Self::Obs | Self::Wanda | Self::Activation)
+    }
 
     /// The name, as options give it.
     pub fn name(self) -> &'static str {
         match self {
             Self::L1 => "l1",
             Self::L2 => "l2",
+            Self::Obs => "obs",
+            Self::Wanda => "wanda",
+            Self::Activation => "activation",
             Self::Random => "random",
         }
     }
@@ -110,7 +127,7 @@ fn along(elements: &[f32], dims: &[usize], axis: usize, importance: Importance) 
     for (i, run) in elements.chunks(inner.max(1)).enumerate() {
         let sum: f64 = match importance {
             Importance::L2 => run.iter().map(|&x| f64::from(x) * f64::from(x)).sum(),
-            Importance::L1 | Importance::Random => run.iter().map(|&x| f64::from(x.abs())).sum(),
+            _ => run.iter().map(|&x| f64::from(x.abs())).sum(),
         };
         norms[i % extent] += sum;
     }
