@@ -47,7 +47,8 @@ pub struct Prune {
     #[arg(long, value_name = "NAME", value_parser = importance())]
     importance: Option<Importance>,
     /// What is left makes up for what was cut: fit weights and biases of layers, in order, to what they
-    /// gave before (lsq), or not (off). By default lsq, or off without --data.
+    /// gave before (lsq), read a similar channel that stays instead (merge, which needs no samples), or
+    /// not (off). By default lsq, or off without --data.
     #[arg(long, value_name = "HOW")]
     repair: Option<HowToRepair>,
     /// Channels that stay are a multiple of N; heads are not rounded.
@@ -105,6 +106,7 @@ pub struct Prune {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum HowToRepair {
     Lsq,
+    Merge,
     Off,
 }
 
@@ -188,6 +190,7 @@ impl Prune {
         };
         let repair = match self.repair.unwrap_or(how) {
             HowToRepair::Lsq if !self.mask => Repair::LeastSquares,
+            HowToRepair::Merge => Repair::Merge,
             _ => Repair::Off,
         };
         PruneOptions {

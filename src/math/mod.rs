@@ -19,6 +19,6 @@ pub use fingerprint::Fingerprint;
 pub use grid::Grid;
 pub use histogram::{BINS, Bin, Histogram};
 pub use moments::{CrossMoments, Moments, quadratic};
-pub use unfold::{Padding, Unfold, Unfolded, Windows};
 pub use regression::{Affine, Regression};
+pub use unfold::{Padding, Unfold, Unfolded, Windows};
 pub use union_find::UnionFind;

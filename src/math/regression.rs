@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn an_affine_map_is_found_again() {
         let (rows, columns, count) = (2, 3, 500);
-        let known = Affine { weights: vec![1.0, -2.0, 0.5, 0.25, 3.0, -1.0], offset: vec![4.0, -0.5] };
+        let known =
+            Affine { weights: vec![1.0, -2.0, 0.5, 0.25, 3.0, -1.0], offset: vec![4.0, -0.5] };
         let x: Vec<f32> = numbers(count * columns, 3).iter().map(|x| x + 2.0).collect();
         let y: Vec<f32> = x
             .chunks(columns)

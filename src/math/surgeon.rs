@@ -82,7 +82,8 @@ impl State {
         let n = self.reader.columns;
         let rows = Mat::from_fn(block.len(), n, |i, j| self.inverse[(block[i], j)]);
         let scaled = &curvature * &rows;
-        let read = Mat::from_fn(self.weights.nrows(), block.len(), |i, j| self.weights[(i, block[j])]);
+        let read =
+            Mat::from_fn(self.weights.nrows(), block.len(), |i, j| self.weights[(i, block[j])]);
         self.weights -= &read * &scaled;
         self.inverse -= rows.transpose() * &scaled;
         for &gone in &block {
@@ -106,9 +107,8 @@ pub fn removal_costs(readers: Vec<Reader>, candidates: usize, damping: f64) -> V
     let mut left: Vec<usize> = (0..candidates).collect();
     let mut last = 0.0f64;
     while !left.is_empty() {
-        let cost = |&candidate: &usize| -> f64 {
-            states.iter().map(|state| state.cost(candidate)).sum()
-        };
+        let cost =
+            |&candidate: &usize| -> f64 { states.iter().map(|state| state.cost(candidate)).sum() };
         let now: Vec<f64> = left.iter().map(cost).collect();
         // Of equal ones the last goes first.
         let Some(at) = (0..left.len()).rev().min_by(|&a, &b| now[a].total_cmp(&now[b])) else {
@@ -130,9 +130,8 @@ mod tests {
     #[test]
     fn what_others_can_replace_costs_nothing() {
         // Inputs 0 and 1 are the same, 2 is independent and hardly read, 3 is independent.
-        let covariance = vec![
-            1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0,
-        ];
+        let covariance =
+            vec![1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
         let weights = vec![5.0, 5.0, 0.1, 1.0];
         let blocks = (0..4).map(|i| vec![i]).collect();
         let reader = Reader { columns: 4, weights, covariance, blocks, weight: 1.0 };

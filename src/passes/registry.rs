@@ -1,10 +1,10 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon, EliminateDead,
-    EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState,
-    FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
-    FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon,
+    EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput,
+    EliminateZeroState, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation,
+    FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
     FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
     FuseSoftmax, FuseTranspose, InlineFunctions, Pass, PruneChannels, QuantizeStatic, RoundWeights,
     StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,

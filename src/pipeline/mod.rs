@@ -31,8 +31,8 @@ pub use probe::probes;
 pub use pruned::{Pruned, pruned};
 pub use quantized::quantized;
 pub use recipe::{
-    PruneOptions, Repair, QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, prepare, prepare_prune, prune,
-    quantize, simplify,
+    PruneOptions, QuantizeOptions, Repair, SIMPLIFY_GROWTH, SimplifyOptions, prepare,
+    prepare_prune, prune, quantize, simplify,
 };
 pub use remembered::Remembered;
 pub use run::{Finished, Step, run};

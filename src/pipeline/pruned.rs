@@ -68,6 +68,9 @@ pub fn pruned(
     check: Option<&Check<'_>>,
 ) -> Result<Pruned> {
     let prepared = settle(model, &prepare_prune(options), cx, check, When::AtEnd)?;
+    if let Some(measure) = cx.measure {
+        options.pruning.learn(&prepared.model, measure)?;
+    }
     let mut finished = run(prepared.model.clone(), &prune(options), cx, None)?;
     let changed = finished.steps.iter().any(|step| step.report.changed());
     // What a normalisation makes of fewer channels is no matter of zeros.

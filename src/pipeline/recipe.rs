@@ -1,14 +1,14 @@
 //! Which passes make up a command.
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon, EliminateDead,
-    EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState,
-    Existing, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
-    FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
-    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
-    FuseSoftmax, FuseTranspose, Growth, InlineFunctions, Pass, PruneChannels, QuantizeStatic,
-    RoundWeights, Rounding, StripDebugMetadata, StripInitializerInputs, StripQuantization,
-    UnrollLoop,
+    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon,
+    EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput,
+    EliminateZeroState, Existing, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget,
+    FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat,
+    FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction,
+    FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth, InlineFunctions, Pass,
+    PruneChannels, QuantizeStatic, RoundWeights, Rounding, StripDebugMetadata,
+    StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// Options of `quantize`.
@@ -101,6 +101,8 @@ pub enum Repair {
     /// Not at all.
     #[default]
     Off,
+    /// What reads a channel that is cut reads a similar one that stays instead; needs no samples.
+    Merge,
     /// Weights and biases are fitted to what layers gave before, on samples.
     LeastSquares,
 }
@@ -134,7 +136,9 @@ pub fn prepare_prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
 
 /// The pass that prunes a model that is ready for it.
 pub fn prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
-    left(vec![Box::new(options.pruning.clone())], &options.skip)
+    let merge = options.pruning.merge || options.repair == Repair::Merge;
+    let pruning = PruneChannels { merge, ..options.pruning.clone() };
+    left(vec![Box::new(pruning)], &options.skip)
 }
 
 /// The passes that follow a cut, in order. Those that repair it need the model before as

@@ -64,7 +64,7 @@ def prune(model, data, out, options):
     if done.returncode not in (0, 3):
         raise RuntimeError((done.stderr.strip().splitlines() or ["it failed"])[0])
     macs = json.loads(done.stdout)["drift"]["macs"]
-    return macs["after"] / macs["before"], time.perf_counter() - start
+    return macs["candidate"] / macs["original"], time.perf_counter() - start
 
 
 def judge(name, entry, shares, options, rows):

@@ -13,8 +13,10 @@ pub(super) struct Layer {
     pub contraction: Contraction,
     /// What it reads, in the cut model.
     pub reads: Vectors,
-    /// What it gave, in the model before.
+    /// What it gave, in the model before; or what that and a skip connection gave together.
     pub gave: Vectors,
+    /// The skip connection in the cut model: what the layer should give is the rest.
+    pub skip: Option<Vectors>,
     /// The channels of these that are left, in the order in which the layer makes them; all when `None`.
     pub kept: Option<Vec<usize>>,
     weight: ValueId,
@@ -84,12 +86,44 @@ impl Layer {
             node,
             reads: contraction.vectors(true),
             gave: contraction.outputs(output, before),
+            skip: None,
             kept,
             weight,
             weights: contraction.matrices(&elements),
             bias,
             contraction,
         }))
+    }
+
+    /// What a skip connection adds to its output, and the sum: other constants may be added before. `None`
+    /// when the output, or a sum, has several readers, or none of one kind.
+    pub fn joined(&self, model: &Model) -> Option<(ValueId, ValueId)> {
+        let mut value = self.gave.value;
+        if let Bias::Stands { node, .. } = &self.bias
+            && *node != self.node
+        {
+            value = model.node(*node).only_output()?;
+        }
+        let (add, slot) = model.value(value).only_consumer()?;
+        let entry = model.node(add);
+        let skip = entry.input(1 - slot.min(1)).filter(|_| entry.is("Add"))?;
+        (skip != value && constant(model, skip).is_none()).then_some((skip, entry.only_output()?))
+    }
+
+    /// Makes the sum of the output and a skip connection what the layer is fitted to: it makes up for
+    /// what the other one has lost.
+    pub fn join(&mut self, (skip, sum): (ValueId, ValueId)) {
+        let left = self.contraction.groups * self.contraction.rows;
+        self.gave = self.contraction.outputs(sum, self.gave.columns);
+        self.skip = Some(self.contraction.outputs(skip, left));
+    }
+
+    /// What is added behind the layer before a skip connection is.
+    pub fn later_offset(&self) -> Option<&[f64]> {
+        match &self.bias {
+            Bias::Stands { node, values, .. } if *node != self.node => Some(values),
+            _ => None,
+        }
     }
 
     /// The weights and offset of a group as they are.

@@ -3,6 +3,7 @@
 mod choose;
 mod cut;
 mod mask;
+mod merge;
 mod observed;
 mod score;
 mod separate;
@@ -14,7 +15,7 @@ pub use separate::separate_vectors;
 use std::collections::BTreeSet;
 
 use crate::analysis::channels::{Channels, Group, Options, Orbit};
-use crate::analysis::{Assume, Shapes};
+use crate::analysis::{Assume, Measure, Shapes};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::passes::prune_channels::choose::{Quota, lowest};
@@ -43,7 +44,9 @@ pub struct PruneChannels {
     /// Set the weights that read the chosen channels to zero, and cut nothing: the outputs are those of
     /// the cut model, the shapes those of the original.
     pub mask: bool,
-    /// What samples say about importance, from runs before.
+    /// What reads a channel that is cut reads a similar one that stays instead.
+    pub merge: bool,
+    /// What samples say about importance, where it was [learned](Self::learn).
     pub measured: Measured,
     /// Is told what the cut leaves.
     pub survivors: Survivors,
@@ -60,6 +63,7 @@ impl Default for PruneChannels {
             seed: 0,
             channels: Options::default(),
             mask: false,
+            merge: false,
             measured: Measured::default(),
             survivors: Survivors::default(),
         }
@@ -85,12 +89,12 @@ impl Pass for PruneChannels {
         if self.ratio < 1.0 { Promise::Lossy } else { Promise::Rounding }
     }
 
-    fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
+    fn run(&self, model: &mut Model, _: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         let mut edited = model.clone();
         separate_vectors(&mut edited);
         // What is dead may have been all that kept something else alive; a share is cut once.
-        while self.round(&mut edited, cx, &mut report)? && self.ratio >= 1.0 && !self.mask {}
+        while self.round(&mut edited, &mut report)? && self.ratio >= 1.0 && !self.mask {}
         if report.changed() {
             *model = edited;
         }
@@ -99,11 +103,27 @@ impl Pass for PruneChannels {
 }
 
 impl PruneChannels {
+    /// Learns what samples say about the importance of channels of `model`; nothing when its importance
+    /// needs no samples. Pruning that model, by this pass or a clone, goes by it.
+    ///
+    /// # Errors
+    /// When the model cannot be run on the samples.
+    pub fn learn(&self, model: &Model, measure: &dyn Measure) -> Result<()> {
+        if !self.importance.needs_samples() {
+            return Ok(());
+        }
+        let mut model = model.clone();
+        separate_vectors(&mut model);
+        let shapes = Shapes::infer(&model, &Assume::default());
+        let channels = Channels::of(&model, &shapes, self.channels);
+        self.measured.learn(&model, &channels, self.importance, measure)
+    }
+
     /// Cuts once; false when nothing is to be cut.
-    fn round(&self, model: &mut Model, cx: &Context<'_>, report: &mut Report) -> Result<bool> {
+    fn round(&self, model: &mut Model, report: &mut Report) -> Result<bool> {
         let shapes = Shapes::infer(model, &Assume::default());
         let channels = Channels::of(model, &shapes, self.channels);
-        let choices = self.choose(model, &channels, cx, report)?;
+        let choices = self.choose(model, &channels, report);
         let gone: Vec<&Orbit> = choices.iter().flat_map(|choice| choice.gone.clone()).collect();
         if gone.is_empty() {
             return Ok(false);
@@ -114,9 +134,14 @@ impl PruneChannels {
             let each = choice.group.members.first().map_or(1, |member| member.indices);
             let each = if each > 1 { format!(" ({each} indices each)") } else { String::new() };
             let verb = if self.mask { "unread" } else { "cut" };
+            let merged = match self.merge {
+                true => merge::merge(model, &channels, choice.group, &choice.gone),
+                false => 0,
+            };
+            let merged = if merged > 0 { format!(", {merged} merged") } else { String::new() };
             report.did(
                 place(model, &channels, choice.group),
-                format!("{gone} of {all} {what}{each} {verb}"),
+                format!("{gone} of {all} {what}{each} {verb}{merged}"),
             );
         }
         if self.mask {
@@ -133,13 +158,9 @@ impl PruneChannels {
         &self,
         model: &Model,
         channels: &'a Channels,
-        cx: &Context<'_>,
         report: &mut Report,
-    ) -> Result<Vec<Choice<'a>>> {
-        let measured = match cx.measure.filter(|_| self.importance.needs_samples()) {
-            Some(measure) => self.measured.scores(model, channels, self.importance, measure)?,
-            None => Vec::new(),
-        };
+    ) -> Vec<Choice<'a>> {
+        let measured = self.measured.of(model, channels, self.importance);
         let norms = Norms::of(model, channels, self.importance);
         let Self { ratio, multiple, minimum, .. } = *self;
         let quota = Quota { ratio, multiple, minimum };
@@ -152,7 +173,7 @@ impl PruneChannels {
             }
             let dead = norms.dead(channels, group);
             let left = quota.left(group, dead.iter().filter(|&&dead| dead).count());
-            let scores = match measured.get(i).cloned().flatten() {
+            let scores = match measured[i].clone() {
                 Some(scores) => scores,
                 None => scores(&norms, group, self.importance, self.seed),
             };
@@ -166,7 +187,7 @@ impl PruneChannels {
                 report.refuse(place(model, channels, group), text);
             }
         }
-        Ok(choices)
+        choices
     }
 
     /// The pattern by which a node keeps a group.

@@ -1,11 +1,11 @@
 //! How much an orbit matters to the layers that read it, on samples.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::analysis::channels::{AxisId, Channels, Group};
+use crate::analysis::channels::{self, AxisId, Channels, Group};
 use crate::analysis::{Contraction, Measure, VectorMoments, WEIGHT_SLOT, constant};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
@@ -69,83 +69,110 @@ impl Consumer {
 }
 
 impl Measured {
-    /// A score for each orbit of each group. Nothing for groups that no layer with constant weights
-    /// reads, or of which nothing was seen.
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Scores>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was learned of a model: a score for each orbit of each group. Nothing for groups that no layer
+    /// with constant weights reads, or of which nothing was seen.
+    pub(super) fn of(&self, model: &Model, channels: &Channels, importance: Importance) -> Scores {
+        let known = if importance.needs_samples() {
+            self.lock().get(&key(model, importance)).cloned()
+        } else {
+            None
+        };
+        let known = known.filter(|known| known.len() == channels.groups.len());
+        known.unwrap_or_else(|| vec![None; channels.groups.len()])
+    }
+
+    /// Learns the scores of a model, unless they are known.
     ///
     /// # Errors
     /// When the model cannot be run on the samples.
-    pub(super) fn scores(
+    pub(super) fn learn(
         &self,
         model: &Model,
         channels: &Channels,
         importance: Importance,
         measure: &dyn Measure,
-    ) -> Result<Scores> {
+    ) -> Result<()> {
         let key = key(model, importance);
-        let known = |of: &Self| of.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(known) = known(self).filter(|known| known.len() == channels.groups.len()) {
-            return Ok(known);
+        if !importance.needs_samples() || self.lock().contains_key(&key) {
+            return Ok(());
         }
-        let mut consumers: BTreeMap<NodeId, Consumer> = BTreeMap::new();
-        for sum in &channels.contractions {
-            let axis = sum.operands.iter().find(|operand| operand.slot == 0).and_then(|o| o.id);
-            let consumer = axis.and_then(|axis| Consumer::of(model, channels, sum.node, axis));
-            consumers.extend(consumer.map(|consumer| (sum.node, consumer)));
+        let scores = scores(model, channels, importance, measure)?;
+        self.lock().insert(key, scores);
+        Ok(())
+    }
+}
+
+fn scores(
+    model: &Model,
+    channels: &Channels,
+    importance: Importance,
+    measure: &dyn Measure,
+) -> Result<Scores> {
+    let consumers = consumers(model, channels);
+    let readers: Vec<Vec<NodeId>> = channels
+        .groups
+        .iter()
+        .map(|group| {
+            let nodes = channels.sums(group).into_iter().map(|sum| sum.node);
+            let reads = |node: &NodeId| {
+                let axis = consumers.get(node).map(|consumer| consumer.axis);
+                group.members.iter().any(|member| Some(member.axis) == axis)
+            };
+            nodes.filter(reads).collect::<BTreeSet<NodeId>>().into_iter().collect()
+        })
+        .collect();
+    let mut scores: Scores = Vec::new();
+    while scores.len() < channels.groups.len() {
+        let start = scores.len();
+        let (mut end, mut nodes) = (start, BTreeSet::new());
+        let bytes = |nodes: &BTreeSet<NodeId>| -> usize {
+            nodes.iter().map(|node| consumers[node].contraction.moment_bytes()).sum()
+        };
+        while end < readers.len() && (end == start || bytes(&nodes) <= CHUNK) {
+            nodes.extend(&readers[end]);
+            end += 1;
         }
-        let readers: Vec<Vec<NodeId>> = channels
-            .groups
-            .iter()
-            .map(|group| {
-                let nodes = channels.sums(group).into_iter().map(|sum| sum.node);
-                let reads = |node: &NodeId| {
-                    let axis = consumers.get(node).map(|consumer| consumer.axis);
-                    group.members.iter().any(|member| Some(member.axis) == axis)
-                };
-                nodes.filter(reads).collect::<BTreeSet<NodeId>>().into_iter().collect()
+        let wide = |node: &NodeId| {
+            importance == Importance::Obs && consumers[node].contraction.columns <= MOST_COLUMNS
+        };
+        let asked: Vec<_> =
+            nodes.iter().map(|node| consumers[node].contraction.vectors(wide(node))).collect();
+        let found = measure.moments(model, &asked)?;
+        let moments: BTreeMap<NodeId, Vec<Moments>> = nodes
+            .into_iter()
+            .zip(found)
+            .filter_map(|(node, found)| {
+                let VectorMoments { mut fitting, held_out } =
+                    found.filter(VectorMoments::is_usable)?;
+                fitting.iter_mut().zip(&held_out).for_each(|(a, b)| a.merge(b));
+                Some((node, fitting))
             })
             .collect();
-        let mut scores: Scores = Vec::new();
-        while scores.len() < channels.groups.len() {
-            let start = scores.len();
-            let (mut end, mut nodes) = (start, BTreeSet::new());
-            let bytes = |nodes: &BTreeSet<NodeId>| -> usize {
-                nodes.iter().map(|node| consumers[node].contraction.moment_bytes()).sum()
-            };
-            while end < readers.len() && (end == start || bytes(&nodes) <= CHUNK) {
-                nodes.extend(&readers[end]);
-                end += 1;
-            }
-            let wide = |node: &NodeId| {
-                importance == Importance::Obs
-                    && consumers[node].contraction.columns <= MOST_COLUMNS
-            };
-            let asked: Vec<_> =
-                nodes.iter().map(|node| consumers[node].contraction.vectors(wide(node))).collect();
-            let found = measure.moments(model, &asked)?;
-            let moments: BTreeMap<NodeId, Vec<Moments>> = nodes
-                .into_iter()
-                .zip(found)
-                .filter_map(|(node, found)| {
-                    let VectorMoments { mut fitting, held_out } =
-                        found.filter(VectorMoments::is_usable)?;
-                    fitting.iter_mut().zip(&held_out).for_each(|(a, b)| a.merge(b));
-                    Some((node, fitting))
-                })
-                .collect();
-            let score = |i: usize| {
-                let seen = readers[i].iter().filter_map(|node| {
-                    Some((&consumers[node], moments.get(node)?.as_slice()))
-                });
-                let seen: Vec<(&Consumer, &[Moments])> = seen.collect();
-                // What one of the readers would miss is no less missed for want of samples.
-                let all = !seen.is_empty() && seen.len() == readers[i].len();
-                all.then(|| weigh(&channels.groups[i], &seen, importance))
-            };
-            scores.extend((start..end).into_par_iter().map(score).collect::<Vec<_>>());
-        }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, scores.clone());
-        Ok(scores)
+        let score = |i: usize| {
+            let seen = readers[i]
+                .iter()
+                .filter_map(|node| Some((&consumers[node], moments.get(node)?.as_slice())));
+            let seen: Vec<(&Consumer, &[Moments])> = seen.collect();
+            // What one of the readers would miss is no less missed for want of samples.
+            let all = !seen.is_empty() && seen.len() == readers[i].len();
+            all.then(|| weigh(&channels.groups[i], &seen, importance))
+        };
+        scores.extend((start..end).into_par_iter().map(score).collect::<Vec<_>>());
     }
+    Ok(scores)
+}
+
+/// The layers with constant weights that sum over axes that are followed.
+fn consumers(model: &Model, channels: &Channels) -> BTreeMap<NodeId, Consumer> {
+    let consumer = |sum: &channels::Contraction| {
+        let axis = sum.operands.iter().find(|operand| operand.slot == 0)?.id?;
+        Some((sum.node, Consumer::of(model, channels, sum.node, axis)?))
+    };
+    channels.contractions.iter().filter_map(consumer).collect()
 }
 
 /// What scores depend on, besides the samples.
@@ -167,7 +194,10 @@ fn weigh(group: &Group, seen: &[(&Consumer, &[Moments])], importance: Importance
             .map(|(consumer, moments)| {
                 let columns = consumer.columns(group.orbits[orbit].on(consumer.axis));
                 let in_group = columns.iter().map(|(&g, columns)| {
-                    columns.iter().map(|&c| alone(consumer, &moments[g], (g, c), importance)).sum::<f64>()
+                    columns
+                        .iter()
+                        .map(|&c| alone(consumer, &moments[g], (g, c), importance))
+                        .sum::<f64>()
                 });
                 in_group.sum::<f64>()
             })

@@ -3,6 +3,7 @@
 mod command;
 mod groups;
 mod masked;
+mod repair;
 
 use onnxpress::analysis::channels::{Channels, Options};
 use onnxpress::analysis::{Assume, Shapes};
