@@ -7,6 +7,8 @@ mod survivors;
 
 pub use survivors::Survivors;
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use crate::analysis::{Assume, Measure, RunRows, Shapes, Vectors};
@@ -137,12 +139,14 @@ impl Before<'_> {
             done += stage.len();
             layers.extend(found);
         }
-        let mut targets = self.targets(&layers)?.into_iter();
+        let nodes = layers.iter().map(|layer| layer.node);
+        let mut targets: HashMap<NodeId, Target> = nodes.zip(self.targets(&layers)?).collect();
         for stage in tasks[..done].chunk_by(|a, b| a.stage == b.stage) {
             // What was fitted may have given others their weights and biases.
             let stage: Vec<Layer> =
                 stage.iter().filter_map(|&task| self.task(model, task)).collect();
-            let targets: Vec<Target> = targets.by_ref().take(stage.len()).collect();
+            let target = |layer: &Layer| targets.remove(&layer.node).unwrap_or_default();
+            let targets: Vec<Target> = stage.iter().map(target).collect();
             fit_stage(model, self.measure, &stage, &targets, report)?;
         }
         Ok(done)

@@ -59,7 +59,11 @@ mod tests {
     fn a_second_cut_counts_in_the_numbers_of_the_first() {
         let mut model = Model::new(8, 17);
         let main = model.main();
-        let value = model.add_input(main, "x", crate::ir::TensorType::default());
+        let value = model.add_input(
+            main,
+            "x",
+            crate::ir::TensorType::with_dims(crate::tensor::DType::Float, &[8]),
+        );
         let survivors = Survivors::default();
         survivors.clone().keep(value, 1, &[0, 2, 5, 7]);
         survivors.keep(value, 1, &[1, 3]);
