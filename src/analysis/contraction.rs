@@ -3,6 +3,7 @@
 use crate::ir::ops::{Conv, Gemm};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::math::{Moments, Padding, Unfold, Windows};
+use crate::tensor::Tensor;
 
 /// A Conv, ConvTranspose, Gemm or MatMul as `y = W x`: for each of its groups a matrix of weights, and
 /// the vectors that it is multiplied with.
@@ -142,6 +143,15 @@ pub struct Vectors {
     pub products: bool,
 }
 
+/// The vectors of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRows {
+    /// Something is judged on this run, not fitted to it.
+    pub held_out: bool,
+    /// For each that was asked for, an array of groups, rows and columns; `None` when it was not seen.
+    pub rows: Vec<Option<Tensor>>,
+}
+
 /// Moments of vectors, for each group, on the samples that something is fitted to and on those held out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorMoments {
@@ -170,6 +180,17 @@ impl VectorMoments {
 }
 
 impl Contraction {
+    /// What a [`Measure`](crate::analysis::Measure) is asked for the outputs of this layer, which stand
+    /// in `value`: one column for each channel of all groups, rows in the order of
+    /// [`vectors`](Self::vectors).
+    pub fn outputs(&self, value: ValueId, channels: usize) -> Vectors {
+        let unfold = match &self.unfold {
+            Unfold::Windows(windows) => Unfold::Windows(windows.points()),
+            Unfold::Rows | Unfold::Columns => Unfold::Rows,
+        };
+        Vectors { value, unfold, groups: 1, columns: channels, products: false }
+    }
+
     /// What a [`Measure`](crate::analysis::Measure) is asked for the moments of this layer.
     pub fn vectors(&self, products: bool) -> Vectors {
         Vectors {

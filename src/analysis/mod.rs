@@ -12,7 +12,7 @@ pub mod shapes;
 
 pub use channels::Channels;
 pub use constants::constant;
-pub use contraction::{Contraction, VectorMoments, Vectors, WEIGHT_SLOT};
+pub use contraction::{Contraction, RunRows, VectorMoments, Vectors, WEIGHT_SLOT};
 pub use cost::Cost;
 pub use dequantize::{dequantized, scale_index};
 pub use diff::Diff;
@@ -69,6 +69,24 @@ pub trait Measure: Sync {
     ) -> Result<Vec<Option<Vec<f32>>>> {
         let _ = model;
         Ok(vec![None; asked.len()])
+    }
+
+    /// Shows the vectors that layers read, a few runs at a time, in the order of the runs; of all runs
+    /// together about `most` vectors of each layer. Which ones depends on their number alone, so those
+    /// of two models whose layers see equally many positions are pairs. Nothing is shown where there
+    /// are no samples to run.
+    ///
+    /// # Errors
+    /// When the model cannot be run on the samples.
+    fn rows(
+        &self,
+        model: &Model,
+        asked: &[Vectors],
+        most: usize,
+        see: &mut dyn FnMut(&[RunRows]),
+    ) -> Result<()> {
+        let _ = (model, asked, most, see);
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ pub use collect::{Collect, Shard, digest, held_out};
 pub use progress::Progress;
 pub use statistics::{Statistics, ValueStatistics};
 
-use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
+use crate::analysis::{Asked, Measure, Range, RunRows, VectorMoments, Vectors};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
@@ -55,5 +55,15 @@ impl Measure for Calibration<'_> {
         asked: &[(ValueId, usize)],
     ) -> Result<Vec<Option<Vec<f32>>>> {
         self.channel_magnitudes(model, asked)
+    }
+
+    fn rows(
+        &self,
+        model: &Model,
+        asked: &[Vectors],
+        most: usize,
+        see: &mut dyn FnMut(&[RunRows]),
+    ) -> Result<()> {
+        self.vector_rows(model, asked, most, see)
     }
 }

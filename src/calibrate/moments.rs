@@ -2,12 +2,13 @@
 
 use rayon::prelude::*;
 
-use crate::analysis::{VectorMoments, Vectors};
+use crate::analysis::{RunRows, VectorMoments, Vectors};
 use crate::calibrate::Calibration;
 use crate::calibrate::collect::{HELD_OUT, fingerprint};
 use crate::error::Result;
 use crate::exec::{Observation, Observe, Runner, Tap};
 use crate::ir::Model;
+use crate::tensor::Tensor;
 
 /// Vectors of a layer that are looked at, in all runs together: several for each element of the usual
 /// ones. Neighbouring positions of a feature map say much the same.
@@ -27,8 +28,36 @@ impl Calibration<'_> {
         model: &Model,
         asked: &[Vectors],
     ) -> Result<Vec<Option<VectorMoments>>> {
+        let main = model.main();
+        let start = |asked: &Vectors| {
+            (model.value(asked.value).graph() == main).then(|| VectorMoments::none(asked))
+        };
+        let mut found: Vec<Option<VectorMoments>> = asked.iter().map(start).collect();
+        self.vector_rows(model, asked, VECTORS, &mut |runs| {
+            found.par_iter_mut().enumerate().for_each(|(layer, found)| {
+                for run in runs {
+                    let added = found
+                        .as_mut()
+                        .and_then(|found| add(found, run.rows[layer].as_ref(), run.held_out));
+                    if added.is_none() {
+                        *found = None;
+                    }
+                }
+            });
+        })?;
+        Ok(found)
+    }
+
+    /// See [`Measure::rows`](crate::analysis::Measure::rows).
+    pub(super) fn vector_rows(
+        &self,
+        model: &Model,
+        asked: &[Vectors],
+        most: usize,
+        see: &mut dyn FnMut(&[RunRows]),
+    ) -> Result<()> {
         let runs = self.samples.runs();
-        let most = VECTORS.div_ceil(runs.max(1)).max(OF_A_RUN);
+        let most = most.div_ceil(runs.max(1)).max(OF_A_RUN);
         let main = model.main();
         let seen: Vec<usize> =
             (0..asked.len()).filter(|&i| model.value(asked[i].value).graph() == main).collect();
@@ -46,39 +75,32 @@ impl Calibration<'_> {
         if held_out.iter().all(|&held| held == held_out[0]) {
             held_out = (0..runs).map(|i| i as u64 % HELD_OUT == HELD_OUT - 1).collect();
         }
-        let mut found: Vec<Option<VectorMoments>> =
-            seen.iter().map(|&i| Some(VectorMoments::none(&asked[i]))).collect();
         self.progress.start(runs);
         for start in (0..runs).step_by(RUNS) {
-            let observed: Vec<Vec<Option<Observation>>> = (start..runs.min(start + RUNS))
+            let shown: Vec<RunRows> = (start..runs.min(start + RUNS))
                 .into_par_iter()
                 .map(|i| {
                     let observed = runner.run(&self.samples.run(i)?.inputs)?.observed;
                     self.progress.step();
-                    Ok(observed)
+                    let mut rows = vec![None; asked.len()];
+                    for (&layer, observed) in seen.iter().zip(observed) {
+                        if let Some(Observation::Value(tensor)) = observed {
+                            rows[layer] = Some(tensor);
+                        }
+                    }
+                    Ok(RunRows { held_out: held_out[i], rows })
                 })
                 .collect::<Result<_>>()?;
-            found.par_iter_mut().enumerate().for_each(|(layer, found)| {
-                for (run, observed) in observed.iter().enumerate() {
-                    let added = found.as_mut().and_then(|found| {
-                        add(found, observed[layer].as_ref(), held_out[start + run])
-                    });
-                    if added.is_none() {
-                        *found = None;
-                    }
-                }
-            });
+            see(&shown);
         }
         self.progress.finish();
-        let mut all = vec![None; asked.len()];
-        seen.into_iter().zip(found).for_each(|(i, found)| all[i] = found);
-        Ok(all)
+        Ok(())
     }
 }
 
 /// Adds the vectors of one run; `None` when they were not seen, or are not what was asked for.
-fn add(to: &mut VectorMoments, seen: Option<&Observation>, held_out: bool) -> Option<()> {
-    let Some(Observation::Value(tensor)) = seen else { return None };
+fn add(to: &mut VectorMoments, seen: Option<&Tensor>, held_out: bool) -> Option<()> {
+    let tensor = seen?;
     let part = if held_out { &mut to.held_out } else { &mut to.fitting };
     let [groups, _, columns] = *tensor.dims() else { return None };
     if groups != part.len() || part.first()?.columns() != columns {

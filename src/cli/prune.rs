@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use onnxpress::analysis::Measure;
 use onnxpress::analysis::channels::Options;
+use onnxpress::calibrate::Calibration;
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Importance, PruneChannels};
-use onnxpress::pipeline::{self, Check, PruneOptions, Pruned};
+use onnxpress::pipeline::{self, Check, PruneOptions, Pruned, Repair};
 use onnxpress::report::{GroupShare, PruningReport, PruningStep};
 use onnxpress::{Error, ErrorKind, Result, validate};
 
@@ -17,12 +19,11 @@ use super::budget::BudgetArgs;
 use super::compare::{Bounds, execute, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
-use super::progress::Bar;
 use super::pruning::{Outcome, Pruning};
 use super::quantize::CHECK_RUNS;
 use super::sparsity::{SparsityArgs, worth};
 use super::warnings::{grew, taken_back};
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
 
 /// Arguments of `prune`.
 #[derive(Debug, Args)]
@@ -44,10 +45,17 @@ pub struct Prune {
     budget: BudgetArgs,
     #[command(flatten)]
     sparsity: SparsityArgs,
-    /// Which ones matter, by the weights that go with a channel: l1 or l2 norm, a mean of both, scales of
-    /// BatchNormalization, distance to the others, squares beside all larger ones, or random.
-    #[arg(long, value_name = "NAME", value_parser = importance(), default_value = "l1")]
-    importance: Importance,
+    /// Which ones matter. With --data: what taking a channel away costs the layers that read it when they
+    /// are refitted (obs, the default), weights times what they read (wanda), what is read (activation). By
+    /// the weights that go with a channel: l1 (the default without --data) or l2 norm, a mean of both, scales
+    /// of BatchNormalization, distance to the others, squares beside all larger ones. Or random.
+    #[arg(long, value_name = "NAME", value_parser = importance())]
+    importance: Option<Importance>,
+    /// What is left makes up for what was cut: fit weights and biases of layers, in order, to what they
+    /// gave before (lsq), read a similar channel that stays instead (merge, which needs no samples), or
+    /// not (off). By default lsq, or off without --data.
+    #[arg(long, value_name = "HOW")]
+    repair: Option<HowToRepair>,
     /// Channels that stay are a multiple of N; heads are not rounded.
     #[arg(long, value_name = "N", default_value_t = 8)]
     multiple: usize,
@@ -99,6 +107,14 @@ pub struct Prune {
     talk: Talk,
 }
 
+/// How a cut model is repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum HowToRepair {
+    Lsq,
+    Merge,
+    Off,
+}
+
 /// The names of all kinds of importance.
 fn importance() -> impl TypedValueParser<Value = Importance> {
     let names = Importance::ALL.iter().map(|importance| importance.name());
@@ -118,6 +134,12 @@ impl Prune {
         if bounded && self.data.is_none() {
             return Err(Error::new(ErrorKind::Usage, "--max-drop and --min-sqnr need --data"));
         }
+        let measuring = self.importance.is_some_and(Importance::needs_samples)
+            || self.repair == Some(HowToRepair::Lsq);
+        if measuring && self.data.is_none() {
+            let text = "obs, wanda, activation and --repair lsq need --data";
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
         self.output.check(&self.model)?;
         check_names(&self.skip)?;
         let original = io::load(&self.model, &self.talk.words)?;
@@ -125,9 +147,15 @@ impl Prune {
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
         let samples = self.data.as_ref().map(open).transpose()?;
         let engine = self.engine.start()?;
-        let cx = Context { evaluate: Some(&engine), ..Context::default() };
+        let progress = progress::Bar::new("pruning", self.talk.words.quiet);
+        let calibration = samples.as_ref().map(|samples| Calibration {
+            engine: &engine,
+            samples,
+            progress: &progress,
+        });
+        let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
+        let cx = Context { evaluate: Some(&engine), measure, ..Context::default() };
         let check = self.check(&engine, samples.as_ref(), &original.model)?;
-        let progress = Bar::new("measuring", self.talk.words.quiet);
         let pruning = Pruning {
             args: &self.budget,
             bounds: self.bounds,
@@ -139,7 +167,6 @@ impl Prune {
             original: &original,
             output: &self.output,
             zeros: self.sparsity.pass(&self.keep),
-            progress: &progress,
         };
         let Outcome { spread, trail, warnings: more } = pruning.run()?;
         let pruned = spread.pruned;
@@ -186,20 +213,31 @@ impl Prune {
     }
 
     fn options(&self, samples: bool) -> PruneOptions {
+        let (importance, how) = match samples {
+            true => (Importance::Obs, HowToRepair::Lsq),
+            false => (Importance::L1, HowToRepair::Off),
+        };
+        let repair = match self.repair.unwrap_or(how) {
+            HowToRepair::Lsq if !self.mask => Repair::LeastSquares,
+            HowToRepair::Merge => Repair::Merge,
+            _ => Repair::Off,
+        };
         PruneOptions {
             pruning: PruneChannels {
                 ratio: self.budget.ratio.unwrap_or(1.0),
                 budget: None,
                 allocation: self.budget.allocation(samples),
                 floor: self.budget.floor,
-                importance: self.importance,
+                importance: self.importance.unwrap_or(importance),
                 multiple: self.multiple,
                 minimum: self.minimum,
                 keep: self.keep.clone(),
                 seed: self.preprocessing.seed,
                 channels: Options { normalized: self.through_norms, heads: !self.head_dimensions },
                 mask: self.mask,
+                ..PruneChannels::default()
             },
+            repair,
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),

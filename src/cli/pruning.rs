@@ -1,7 +1,5 @@
 //! Brings a model to its budget: at once, in steps, or until it is quick enough.
 
-use onnxpress::analysis::Measure;
-use onnxpress::calibrate::{Calibration, Progress};
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
@@ -28,7 +26,6 @@ pub struct Pruning<'a> {
     pub output: &'a io::Output,
     /// Sets weights to zero instead of cutting.
     pub zeros: Option<PruneWeights>,
-    pub progress: &'a dyn Progress,
 }
 
 /// A pruned model, what was found on the way, and what the user must know of it.
@@ -62,14 +59,7 @@ impl Pruning<'_> {
     /// Sets weights to zero.
     fn zeroed(&self, model: Model) -> Result<Outcome> {
         let passes = self.zeros.iter().map(|pass| Box::new(pass.clone()) as Box<dyn Pass>);
-        let calibration = self.samples.map(|samples| Calibration {
-            engine: self.engine,
-            samples,
-            progress: self.progress,
-        });
-        let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
-        let cx = Context { measure, ..self.cx };
-        let finished = pipeline::run(model, &passes.collect::<Vec<_>>(), &cx, None)?;
+        let finished = pipeline::run(model, &passes.collect::<Vec<_>>(), &self.cx, None)?;
         let pruned = Pruned { finished, cut: None };
         Ok(Outcome { spread: Spread { pruned, groups: Vec::new() }, ..Outcome::default() })
     }

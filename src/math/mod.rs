@@ -7,8 +7,10 @@ mod fingerprint;
 mod grid;
 mod histogram;
 mod moments;
+mod regression;
 pub mod rounding;
 pub mod sparsity;
+pub mod surgeon;
 mod unfold;
 mod union_find;
 
@@ -18,5 +20,6 @@ pub use fingerprint::Fingerprint;
 pub use grid::Grid;
 pub use histogram::{BINS, Bin, Histogram};
 pub use moments::{CrossMoments, Moments, quadratic};
+pub use regression::{Affine, Regression};
 pub use unfold::{Padding, Unfold, Unfolded, Windows};
 pub use union_find::UnionFind;

@@ -10,19 +10,21 @@ use ndarray::ArrayView2;
 /// below a millionth.
 const BLOCK: usize = 256;
 
-/// Number, sum and, when asked for, products of vectors.
+/// Number, sum, squares and, when asked for, products of vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
     columns: usize,
     rows: u64,
     sum: Vec<f64>,
+    squares: Vec<f64>,
     products: Option<Vec<f64>>,
 }
 
 impl Moments {
     /// Of vectors of `columns` elements, without products.
     pub fn first(columns: usize) -> Self {
-        Self { columns, rows: 0, sum: vec![0.0; columns], products: None }
+        let zeros = vec![0.0; columns];
+        Self { columns, rows: 0, sum: zeros.clone(), squares: zeros, products: None }
     }
 
     /// With products: `columns²` numbers.
@@ -48,6 +50,8 @@ impl Moments {
         for row in rows.chunks_exact(self.columns) {
             self.rows += 1;
             self.sum.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
+            let squares = self.squares.iter_mut().zip(row);
+            squares.for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
         }
         if let Some(products) = &mut self.products {
             add_products(products, rows, self.columns, rows, self.columns);
@@ -58,6 +62,7 @@ impl Moments {
     pub fn merge(&mut self, other: &Self) {
         self.rows += other.rows;
         self.sum.iter_mut().zip(&other.sum).for_each(|(a, b)| *a += b);
+        self.squares.iter_mut().zip(&other.squares).for_each(|(a, b)| *a += b);
         match (&mut self.products, &other.products) {
             (Some(mine), Some(theirs)) => mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b),
             (mine, _) => *mine = None,
@@ -68,6 +73,16 @@ impl Moments {
     pub fn mean(&self) -> Vec<f64> {
         let rows = self.rows.max(1) as f64;
         self.sum.iter().map(|sum| sum / rows).collect()
+    }
+
+    /// Products were asked for.
+    pub fn has_products(&self) -> bool {
+        self.products.is_some()
+    }
+
+    /// The mean square of an element; 0 when nothing was seen.
+    pub fn square(&self, column: usize) -> f64 {
+        self.squares[column] / self.rows.max(1) as f64
     }
 
     /// All sums are finite.

@@ -118,6 +118,15 @@ fn common_divisor(a: usize, b: usize) -> usize {
 }
 
 impl Windows {
+    /// Windows of one position, as many axes, over all channels.
+    pub fn points(&self) -> Self {
+        let axes = self.kernel.len();
+        let padding = Padding::Explicit { begin: vec![0; axes], end: vec![0; axes] };
+        let ones = vec![1; axes];
+        let (strides, dilations) = (ones.clone(), ones.clone());
+        Self { groups: 1, transposed: false, kernel: ones, strides, dilations, padding }
+    }
+
     fn of(&self, dims: &[usize], elements: &[f32], most: usize) -> Option<Unfolded> {
         let (batch, channels, extents) = match dims {
             [batch, channels, extents @ ..] if extents.len() == self.kernel.len() => {

@@ -6,6 +6,7 @@ mod convert_constant;
 mod convert_opset;
 mod convert_qoperator;
 mod correct_bias;
+mod correct_weights;
 mod eliminate_common;
 mod eliminate_dead;
 mod eliminate_identity;
@@ -58,6 +59,7 @@ pub use convert_constant::ConvertConstant;
 pub use convert_opset::ConvertOpset;
 pub use convert_qoperator::ConvertQoperator;
 pub use correct_bias::CorrectBias;
+pub use correct_weights::{CorrectWeights, Survivors};
 pub use eliminate_common::EliminateCommon;
 pub use eliminate_dead::EliminateDead;
 pub use eliminate_identity::EliminateIdentity;
@@ -93,8 +95,8 @@ pub use fuse_transpose::FuseTranspose;
 pub use inline_functions::InlineFunctions;
 pub use pattern::fitting;
 pub use prune_channels::{
-    Allocation, Amount, Budget, Fitted, Importance, Loss, PruneChannels, Resource, Surveyed,
-    separate_vectors,
+    Allocation, Amount, Budget, Fitted, Importance, Loss, Measured, PruneChannels, Resource,
+    Surveyed, separate_vectors,
 };
 pub use prune_weights::{Criterion, PruneWeights, Scope, Zeros};
 pub use quantize_static::{

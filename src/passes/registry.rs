@@ -1,13 +1,14 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, EliminateCommon, EliminateDead,
-    EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState,
-    EqualizeChannels, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation,
-    FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
-    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
-    FuseSoftmax, FuseTranspose, InlineFunctions, Pass, PruneChannels, PruneWeights, QuantizeStatic,
-    RoundWeights, StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
+    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon,
+    EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput,
+    EliminateZeroState, EqualizeChannels, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget,
+    FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat,
+    FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction,
+    FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, InlineFunctions, Pass, PruneChannels,
+    PruneWeights, QuantizeStatic, RoundWeights, StripDebugMetadata, StripInitializerInputs,
+    StripQuantization, UnrollLoop,
 };
 
 /// A registered pass with its default options.
@@ -60,6 +61,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(QuantizeStatic::default()) },
     Entry { make: || Box::new(RoundWeights::default()) },
     Entry { make: || Box::new(CorrectBias) },
+    Entry { make: || Box::new(CorrectWeights::default()) },
     Entry { make: || Box::new(EliminateDead) },
     Entry { make: || Box::new(ConvertQoperator::default()) },
 ];

@@ -35,8 +35,8 @@ pub use probe::probes;
 pub use pruned::{Pruned, pruned};
 pub use quantized::{Quantized, Tries, quantized, quantized_on};
 pub use recipe::{
-    PruneOptions, QuantizeOptions, SIMPLIFY_GROWTH, SimplifyOptions, prepare, prepare_prune, prune,
-    quantize, simplify,
+    PruneOptions, QuantizeOptions, Repair, SIMPLIFY_GROWTH, SimplifyOptions, prepare,
+    prepare_prune, prune, quantize, simplify,
 };
 pub use remembered::Remembered;
 pub use run::{Finished, Step, run};

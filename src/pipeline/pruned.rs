@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::ir::Model;
 use crate::passes::{Context, Pass};
 use crate::pipeline::check::Outputs;
-use crate::pipeline::recipe::{PruneOptions, prepare_prune, prune};
+use crate::pipeline::recipe::{PruneOptions, prepare_prune, prune, repair};
 use crate::pipeline::{Check, Finished, Outcome, When, run, settle};
 use crate::tensor::{DType, Tensor};
 use crate::validate::drift;
@@ -68,6 +68,10 @@ pub fn pruned(
     check: Option<&Check<'_>>,
 ) -> Result<Pruned> {
     let prepared = settle(model, &prepare_prune(options), cx, check, When::AtEnd)?;
+    options.pruning.survivors.clear();
+    if let Some(measure) = cx.measure {
+        options.pruning.learn(&prepared.model, measure)?;
+    }
     let mut finished = run(prepared.model.clone(), &prune(options), cx, None)?;
     let changed = finished.steps.iter().any(|step| step.report.changed());
     // What a normalisation makes of fewer channels is no matter of zeros.
@@ -85,10 +89,15 @@ pub fn pruned(
             Err(error) => Outcome::NotExecuted(error.to_string()),
         };
         if matches!(outcome, Outcome::Broken(_)) {
-            finished.model = prepared.model;
+            finished.model = prepared.model.clone();
+            options.pruning.survivors.clear();
         }
         cut = Some(outcome);
     }
+    let cx = Context { reference: Some(&prepared.model), ..*cx };
+    let mut repaired = run(finished.model, &repair(options), &cx, None)?;
+    finished.model = std::mem::take(&mut repaired.model);
+    finished.steps.extend(repaired.steps);
     finished.steps.splice(0..0, prepared.steps);
     Ok(Pruned { finished, cut })
 }

@@ -1,14 +1,14 @@
 //! Which passes make up a command.
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, EliminateCommon, EliminateDead,
-    EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput, EliminateZeroState,
-    Existing, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine,
-    FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
-    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
-    FuseSoftmax, FuseTranspose, Growth, Importance, InlineFunctions, Pass, PruneChannels,
-    QuantizeStatic, RoundWeights, Rounding, StripDebugMetadata, StripInitializerInputs,
-    StripQuantization, UnrollLoop,
+    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon,
+    EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput,
+    EliminateZeroState, Existing, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget,
+    FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat,
+    FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction,
+    FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth, Importance, InlineFunctions, Pass,
+    PruneChannels, QuantizeStatic, RoundWeights, Rounding, StripDebugMetadata,
+    StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// Options of `quantize`.
@@ -95,11 +95,25 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     left(passes, &options.skip)
 }
 
+/// How a cut model is repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repair {
+    /// Not at all.
+    #[default]
+    Off,
+    /// What reads a channel that is cut reads a similar one that stays instead; needs no samples.
+    Merge,
+    /// Weights and biases are fitted to what layers gave before, on samples.
+    LeastSquares,
+}
+
 /// Options of `prune`.
 #[derive(Debug, Clone, Default)]
 pub struct PruneOptions {
     /// What is cut.
     pub pruning: PruneChannels,
+    /// How what is left makes up for it.
+    pub repair: Repair,
     /// Overridable initializers become constants.
     pub freeze_initializers: bool,
     /// Names of passes to leave out.
@@ -125,13 +139,26 @@ pub fn prepare_prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
     })
 }
 
-/// The passes that prune a model that is ready for it, in order.
+/// The pass that prunes a model that is ready for it.
 pub fn prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
-    let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(options.pruning.clone())];
+    let merge = options.pruning.merge || options.repair == Repair::Merge;
+    let pruning = PruneChannels { merge, ..options.pruning.clone() };
+    left(vec![Box::new(pruning)], &options.skip)
+}
+
+/// The passes that follow a cut, in order. Those that repair it need the model before as
+/// [`Context::reference`](crate::passes::Context::reference).
+pub fn repair(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
+    let mut passes: Vec<Box<dyn Pass>> = Vec::new();
+    if options.repair == Repair::LeastSquares {
+        let survivors = options.pruning.survivors.clone();
+        passes.push(Box::new(CorrectWeights { survivors }));
+    }
     if options.pruning.importance == Importance::BnScale {
         passes.extend([Box::new(FuseBatchNorm) as Box<dyn Pass>, Box::new(FuseAffine)]);
     }
-    passes.extend([Box::new(EliminateCommon) as Box<dyn Pass>, Box::new(EliminateDead)]);
+    passes.push(Box::new(EliminateCommon));
+    passes.push(Box::new(EliminateDead));
     left(passes, &options.skip)
 }
 

@@ -4,7 +4,7 @@ use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
-use crate::passes::{Allocation, Amount, Budget, Context, PruneChannels, Resource};
+use crate::passes::{Allocation, Amount, Budget, Context, PruneChannels, Resource, Survivors};
 use crate::pipeline::recipe::{PruneOptions, prune};
 use crate::pipeline::sensitivity::{Cutter, GroupSensitivity, SHARES, spread};
 use crate::pipeline::trial::Trials;
@@ -45,6 +45,9 @@ pub fn pruned_to_budget(
     let (Some(trying), Some(budget)) = (trying, options.pruning.budget) else {
         return Ok(Spread { pruned: pruned(model, options, cx, check)?, groups: Vec::new() });
     };
+    if let Some(measure) = cx.measure {
+        options.pruning.learn(&model, measure)?;
+    }
     let TryGroups { engine, samples, .. } = trying;
     let most = affordable(&model, &options.pruning);
     let trials = Trials::on(most, engine, &model, samples, &|_| Vec::new(), cx)?;
@@ -75,7 +78,9 @@ fn affordable(model: &Model, pruning: &PruneChannels) -> usize {
 /// When a pass fails.
 pub fn cut(model: &Model, options: &PruneOptions, pruning: &PruneChannels) -> Result<Model> {
     let mut model = model.clone();
-    let options = PruneOptions { pruning: pruning.clone(), ..options.clone() };
+    // Nobody repairs this model.
+    let pruning = PruneChannels { survivors: Survivors::default(), ..pruning.clone() };
+    let options = PruneOptions { pruning, ..options.clone() };
     for pass in prune(&options) {
         pass.run(&mut model, &Context::default())?;
     }

@@ -8,6 +8,7 @@ use crate::error::{Result, err};
 use crate::ir::{
     At, Attribute, Dim, DimSize, Info, Model, NewNode, NodeId, TensorType, ValueId, ValueType,
 };
+use crate::passes::Survivors;
 use crate::tensor::Tensor;
 
 /// Indices that stay, for each axis that loses some.
@@ -62,6 +63,13 @@ impl<'a> Cut<'a> {
             }
         }
         self.check(model)
+    }
+
+    /// Writes down what is left.
+    pub fn tell(&self, survivors: &Survivors) {
+        for (value, axes) in self.values() {
+            axes.into_iter().for_each(|(axis, kept)| survivors.keep(value, axis, kept));
+        }
     }
 
     /// The values that lose indices: axes and what stays of them.

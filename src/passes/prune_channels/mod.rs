@@ -7,12 +7,15 @@ mod cost;
 mod cut;
 mod data_free;
 mod mask;
+mod merge;
+mod observed;
 mod plan;
 mod score;
 mod separate;
 
 pub use allocate::Loss;
 pub use budget::{Allocation, Amount, Budget, Resource};
+pub use observed::Measured;
 pub use plan::{Fitted, Surveyed};
 pub use score::Importance;
 pub use separate::separate_vectors;
@@ -20,12 +23,12 @@ pub use separate::separate_vectors;
 use std::collections::BTreeSet;
 
 use crate::analysis::channels::{Channels, Group, Options, Orbit};
-use crate::analysis::{Assume, Shapes};
+use crate::analysis::{Assume, Measure, Shapes};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::passes::prune_channels::cut::Cut;
 use crate::passes::prune_channels::plan::Ranked;
-use crate::passes::{Context, Pass, Promise, Report, fitting};
+use crate::passes::{Context, Pass, Promise, Report, Survivors, fitting};
 
 /// Cuts channels, hidden units and attention heads: those that give nothing, and of every group the
 /// least important ones until a share is left.
@@ -55,6 +58,12 @@ pub struct PruneChannels {
     /// Set the weights that read the chosen channels to zero, and cut nothing: the outputs are those of
     /// the cut model, the shapes those of the original.
     pub mask: bool,
+    /// What reads a channel that is cut reads a similar one that stays instead.
+    pub merge: bool,
+    /// What samples say about importance, where it was [learned](Self::learn).
+    pub measured: Measured,
+    /// Is told what the cut leaves.
+    pub survivors: Survivors,
 }
 
 impl Default for PruneChannels {
@@ -71,6 +80,9 @@ impl Default for PruneChannels {
             seed: 0,
             channels: Options::default(),
             mask: false,
+            merge: false,
+            measured: Measured::default(),
+            survivors: Survivors::default(),
         }
     }
 }
@@ -128,6 +140,22 @@ impl PruneChannels {
         Ok(Some(fitted.counts))
     }
 
+    /// Learns what samples say about the importance of channels of `model`; nothing when its importance
+    /// needs no samples. Pruning that model, by this pass or a clone, goes by it.
+    ///
+    /// # Errors
+    /// When the model cannot be run on the samples.
+    pub fn learn(&self, model: &Model, measure: &dyn Measure) -> Result<()> {
+        if !self.importance.needs_samples() {
+            return Ok(());
+        }
+        let mut model = model.clone();
+        separate_vectors(&mut model);
+        let shapes = Shapes::infer(&model, &Assume::default());
+        let channels = Channels::of(&model, &shapes, self.channels);
+        self.measured.learn(&model, &channels, self.importance, measure)
+    }
+
     /// Cuts once; false when nothing is to be cut.
     fn round(
         &self,
@@ -144,7 +172,12 @@ impl PruneChannels {
         };
         let counts: Vec<usize> = ranked.iter().enumerate().map(left).collect();
         for (ranked, &left) in ranked.iter().zip(&counts) {
-            self.note(model, &channels, ranked, left, report);
+            let going = ranked.gone(left);
+            let merged = match self.merge && !going.is_empty() {
+                true => merge::merge(model, &channels, ranked.group, &going),
+                false => 0,
+            };
+            self.note(model, &channels, ranked, (left, merged), report);
         }
         let gone = gone(&ranked, &counts);
         if gone.is_empty() {
@@ -153,7 +186,9 @@ impl PruneChannels {
         if self.mask {
             mask::mask(model, &channels, &shapes, &gone)?;
         } else {
-            Cut::of(&channels, &gone).apply(model)?;
+            let cut = Cut::of(&channels, &gone);
+            cut.apply(model)?;
+            cut.tell(&self.survivors);
         }
         Ok(true)
     }
@@ -164,7 +199,7 @@ impl PruneChannels {
         model: &Model,
         channels: &Channels,
         ranked: &Ranked<'_>,
-        left: usize,
+        (left, merged): (usize, usize),
         report: &mut Report,
     ) {
         let place = place(model, channels, ranked.group);
@@ -176,7 +211,8 @@ impl PruneChannels {
             let each = ranked.group.members.first().map_or(1, |member| member.indices);
             let each = if each > 1 { format!(" ({each} indices each)") } else { String::new() };
             let verb = if self.mask { "unread" } else { "cut" };
-            report.did(place, format!("{} of {all} {what}{each} {verb}", all - left));
+            let merged = if merged > 0 { format!(", {merged} merged") } else { String::new() };
+            report.did(place, format!("{} of {all} {what}{each} {verb}{merged}", all - left));
         } else if self.ratio < 1.0 || (self.is_lossy() && ranked.stock.below(all).is_none()) {
             let text = format!("none of {all} is cut: too few are there to keep a multiple");
             report.refuse(place, text);
@@ -194,12 +230,7 @@ impl PruneChannels {
 
 /// The orbits that go when so many of each group stay.
 fn gone<'a>(ranked: &[Ranked<'a>], counts: &[usize]) -> Vec<&'a Orbit> {
-    let lost = ranked.iter().zip(counts).filter(|(ranked, _)| ranked.refused.is_none());
-    lost.flat_map(|(ranked, &left)| {
-        let order = ranked.order.iter().take(ranked.stock.all.saturating_sub(left.max(1)));
-        order.map(|&orbit| &ranked.group.orbits[orbit])
-    })
-    .collect()
+    ranked.iter().zip(counts).flat_map(|(ranked, &left)| ranked.gone(left)).collect()
 }
 
 /// Nodes that read or make a value of a group.

@@ -1,6 +1,6 @@
 //! What may go from each group, and how much of it has to.
 
-use crate::analysis::channels::{Channels, Group};
+use crate::analysis::channels::{Channels, Group, Orbit};
 use crate::analysis::{Assume, Shapes};
 use crate::error::Result;
 use crate::ir::Model;
@@ -21,6 +21,17 @@ pub(super) struct Ranked<'a> {
     pub stock: Stock,
     /// Why nothing goes.
     pub refused: Option<String>,
+}
+
+impl<'a> Ranked<'a> {
+    /// The orbits that go when so many stay.
+    pub fn gone(&self, left: usize) -> Vec<&'a Orbit> {
+        if self.refused.is_some() {
+            return Vec::new();
+        }
+        let order = self.order.iter().take(self.stock.all.saturating_sub(left.max(1)));
+        order.map(|&orbit| &self.group.orbits[orbit]).collect()
+    }
 }
 
 /// Numbers of orbits that keep a budget.
@@ -70,12 +81,16 @@ const CAUTION: f64 = 0.998;
 impl PruneChannels {
     /// All groups with their orbits in order.
     pub(super) fn rank<'a>(&self, model: &Model, channels: &'a Channels) -> Vec<Ranked<'a>> {
+        let measured = self.measured.of(model, channels, self.importance);
         let norms = Norms::of(model, channels, self.importance);
         let Self { multiple, minimum, floor, .. } = *self;
         let quota = Quota { multiple, minimum, floor };
-        let rank = |group: &'a Group| {
+        let rank = |(group, measured): (&'a Group, Option<Vec<f64>>)| {
             let dead = norms.dead(channels, group);
-            let scores = importances(model, channels, &norms, group, self);
+            let scores = match measured {
+                Some(scores) => Ok(scores),
+                None => importances(model, channels, &norms, group, self),
+            };
             let refused = match (self.kept(model, channels, group), &scores) {
                 (Some(pattern), _) => Some(format!("kept by `{pattern}`")),
                 (None, Err(reason)) => Some(reason.clone()),
@@ -89,7 +104,7 @@ impl PruneChannels {
             let order = order(&scores, &dead);
             Ranked { group, scores, order, stock, refused }
         };
-        channels.groups.iter().map(rank).collect()
+        channels.groups.iter().zip(measured).map(rank).collect()
     }
 
     /// How many orbits of each group stay so that the model keeps `budget`, as near to it as the

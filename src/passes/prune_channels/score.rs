@@ -23,6 +23,14 @@ pub enum Importance {
     Fpgm,
     /// Squares beside all squares that are no smaller.
     Lamp,
+    /// What taking it away costs the layers that read it, when their other weights make up for it
+    /// (structured Optimal Brain Surgeon). Needs samples.
+    Obs,
+    /// Sum of the absolute weights that read it, times the root mean square of what they read. Needs
+    /// samples.
+    Wanda,
+    /// Mean square of what is read. Needs samples.
+    Activation,
     /// Seeded noise: what any other choice must beat.
     Random,
 }
@@ -36,8 +44,16 @@ impl Importance {
         Self::BnScale,
         Self::Fpgm,
         Self::Lamp,
+        Self::Obs,
+        Self::Wanda,
+        Self::Activation,
         Self::Random,
     ];
+
+    /// It looks at what layers read on samples.
+    pub fn needs_samples(self) -> bool {
+        matches!(self, Self::Obs | Self::Wanda | Self::Activation)
+    }
 
     /// The name, as options give it.
     pub fn name(self) -> &'static str {
@@ -48,6 +64,9 @@ impl Importance {
             Self::BnScale => "bn-scale",
             Self::Fpgm => "fpgm",
             Self::Lamp => "lamp",
+            Self::Obs => "obs",
+            Self::Wanda => "wanda",
+            Self::Activation => "activation",
             Self::Random => "random",
         }
     }

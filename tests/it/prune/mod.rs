@@ -4,6 +4,7 @@ mod budget;
 mod command;
 mod groups;
 mod masked;
+mod repair;
 
 use onnxpress::analysis::channels::{Channels, Options};
 use onnxpress::analysis::{Assume, Shapes};

@@ -1,0 +1,210 @@
+//! Layers whose weights and biases can be fitted.
+
+use crate::analysis::{Contraction, Shapes, Vectors, WEIGHT_SLOT, constant};
+use crate::ir::{Model, NodeId, ValueId};
+use crate::math::Affine;
+use crate::passes::correct_weights::Survivors;
+use crate::passes::linear::{BIAS_SLOT, put};
+use crate::tensor::{DType, Tensor};
+
+/// A layer of a cut model.
+pub(super) struct Layer {
+    pub node: NodeId,
+    pub contraction: Contraction,
+    /// What it reads, in the cut model.
+    pub reads: Vectors,
+    /// What it gave, in the model before; or what that and a skip connection gave together.
+    pub gave: Vectors,
+    /// The skip connection in the cut model: what the layer should give is the rest.
+    pub skip: Option<Vectors>,
+    /// The channels of these that are left, in the order in which the layer makes them; all when `None`.
+    pub kept: Option<Vec<usize>>,
+    weight: ValueId,
+    weights: Vec<f64>,
+    bias: Bias,
+}
+
+/// Where a layer has the numbers that it adds.
+enum Bias {
+    /// In an operand of this node.
+    Stands { node: NodeId, slot: usize, value: ValueId, dims: Vec<usize>, values: Vec<f64> },
+    /// Nowhere, but it could.
+    Missing,
+    /// It cannot have any.
+    Never,
+}
+
+/// Most columns of a layer that is fitted: 134 MB for a matrix of them.
+const MOST_COLUMNS: usize = 4096;
+
+impl Layer {
+    /// The layer `node` of `model`, which was cut out of `reference`, of which `shapes` were inferred;
+    /// nothing when it is none with constant weights.
+    ///
+    /// # Errors
+    /// Why it cannot be fitted.
+    pub fn of(
+        model: &Model,
+        reference: &Model,
+        node: NodeId,
+        (shapes, survivors): (&Shapes, &Survivors),
+    ) -> Result<Option<Self>, String> {
+        let entry = model.node(node);
+        let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
+        if !linear || !reference.is_live(node) || reference.node(node).op() != entry.op() {
+            return Ok(None);
+        }
+        let (Some(weight), Some(output)) = (entry.input(WEIGHT_SLOT), entry.only_output()) else {
+            return Ok(None);
+        };
+        let Some(tensor) = constant(model, weight) else { return Ok(None) };
+        if tensor.dtype() != DType::Float {
+            return Err(format!("its weights are {}", tensor.dtype()));
+        }
+        if model.value(weight).only_consumer().is_none() {
+            return Err("its weights are shared".into());
+        }
+        let factors =
+            ["alpha", "beta"].iter().any(|name| entry.attr_float(name).unwrap_or(1.0) != 1.0);
+        if factors {
+            return Err("its product or bias has factors".into());
+        }
+        let contraction = Contraction::of(model, node, tensor.dims())?;
+        if contraction.columns > MOST_COLUMNS {
+            return Err(format!("{} inputs for each output are too many", contraction.columns));
+        }
+        let channels = contraction.groups * contraction.rows;
+        let axis = match entry.is("MatMul") {
+            true => shapes.rank(output).and_then(|rank| rank.checked_sub(1)),
+            false => Some(1),
+        };
+        let kept = axis.and_then(|axis| survivors.on(output, axis));
+        let before = before(reference, node).ok_or("its weights were no constant")?;
+        let bias = Bias::of(model, node, output, channels)?;
+        let elements = tensor.to_f64().map_err(|error| error.to_string())?;
+        Ok(Some(Self {
+            node,
+            reads: contraction.vectors(true),
+            gave: contraction.outputs(output, before),
+            skip: None,
+            kept,
+            weight,
+            weights: contraction.matrices(&elements),
+            bias,
+            contraction,
+        }))
+    }
+
+    /// What a skip connection adds to its output, and the sum: other constants may be added before. `None`
+    /// when the output, or a sum, has several readers, or none of one kind.
+    pub fn joined(&self, model: &Model) -> Option<(ValueId, ValueId)> {
+        let mut value = self.gave.value;
+        if let Bias::Stands { node, .. } = &self.bias
+            && *node != self.node
+        {
+            value = model.node(*node).only_output()?;
+        }
+        let (add, slot) = model.value(value).only_consumer()?;
+        let entry = model.node(add);
+        let skip = entry.input(1 - slot.min(1)).filter(|_| entry.is("Add"))?;
+        (skip != value && constant(model, skip).is_none()).then_some((skip, entry.only_output()?))
+    }
+
+    /// Makes the sum of the output and a skip connection what the layer is fitted to: it makes up for
+    /// what the other one has lost.
+    pub fn join(&mut self, (skip, sum): (ValueId, ValueId)) {
+        let left = self.contraction.groups * self.contraction.rows;
+        self.gave = self.contraction.outputs(sum, self.gave.columns);
+        self.skip = Some(self.contraction.outputs(skip, left));
+    }
+
+    /// What is added behind the layer before a skip connection is.
+    pub fn later_offset(&self) -> Option<&[f64]> {
+        match &self.bias {
+            Bias::Stands { node, values, .. } if *node != self.node => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The weights and offset of a group as they are.
+    pub fn affine(&self, group: usize) -> Affine {
+        let Contraction { rows, columns, .. } = self.contraction;
+        let weights = self.weights[group * rows * columns..][..rows * columns].to_vec();
+        let offset = match &self.bias {
+            // What MatMul gives has no bias yet.
+            Bias::Stands { node, values, .. } if *node == self.node => {
+                values[group * rows..][..rows].to_vec()
+            }
+            _ => vec![0.0; rows],
+        };
+        Affine { weights, offset }
+    }
+
+    /// Whether there is a place for an offset.
+    pub fn is_free(&self) -> bool {
+        !matches!(self.bias, Bias::Never)
+    }
+
+    /// Puts what was fitted for each group where it belongs.
+    pub fn put(&self, model: &mut Model, fitted: &[Affine]) {
+        let weights: Vec<f64> = fitted.iter().flat_map(|part| part.weights.clone()).collect();
+        let offset: Vec<f64> = fitted.iter().flat_map(|part| part.offset.clone()).collect();
+        let dims = constant(model, self.weight).map(|tensor| tensor.dims().to_vec());
+        let floats = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+        let weights = floats(&self.contraction.tensor(&weights));
+        let tensor = Tensor::from_f32(&dims.unwrap_or_default(), &weights);
+        put(model, self.node, WEIGHT_SLOT, self.weight, tensor);
+        match &self.bias {
+            Bias::Stands { node, slot, value, dims, values } => {
+                let sum = |(new, old): (&f64, &f64)| match *node == self.node {
+                    true => *new,
+                    false => new + old,
+                };
+                let values: Vec<f64> = offset.iter().zip(values).map(sum).collect();
+                put(model, *node, *slot, *value, Tensor::from_f32(dims, &floats(&values)));
+            }
+            Bias::Missing => {
+                let graph = model.node(self.node).graph();
+                let name = format!("{}_bias", model.value(self.weight).name());
+                let tensor = Tensor::from_f32(&[offset.len()], &floats(&offset));
+                let bias = model.add_initializer(graph, &name, tensor);
+                model.set_input(self.node, BIAS_SLOT, Some(bias));
+            }
+            Bias::Never => {}
+        }
+    }
+}
+
+/// Number of output channels that the layer had.
+fn before(reference: &Model, node: NodeId) -> Option<usize> {
+    let weight = constant(reference, reference.node(node).input(WEIGHT_SLOT)?)?;
+    let found = Contraction::of(reference, node, weight.dims()).ok()?;
+    Some(found.groups * found.rows)
+}
+
+impl Bias {
+    fn of(model: &Model, layer: NodeId, output: ValueId, channels: usize) -> Result<Self, String> {
+        let (node, slot) = match model.node(layer).is("MatMul") {
+            false => (layer, BIAS_SLOT),
+            true => {
+                let reader = model.value(output).only_consumer();
+                let Some((add, slot)) = reader.filter(|&(add, _)| model.node(add).is("Add")) else {
+                    return Ok(Self::Never);
+                };
+                (add, 1 - slot)
+            }
+        };
+        let Some(value) = model.node(node).input(slot) else { return Ok(Self::Missing) };
+        let tensor = constant(model, value).filter(|tensor| {
+            tensor.dtype() == DType::Float
+                && tensor.len() == channels
+                && tensor.dims().last() == Some(&channels)
+        });
+        match tensor.map(|tensor| (tensor.dims().to_vec(), tensor.to_f64())) {
+            Some((dims, Ok(values))) => Ok(Self::Stands { node, slot, value, dims, values }),
+            // A skip connection is added to the product.
+            _ if node != layer => Ok(Self::Never),
+            _ => Err("its bias is no constant with one number for each channel".into()),
+        }
+    }
+}

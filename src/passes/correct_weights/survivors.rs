@@ -1,0 +1,73 @@
+//! Which indices of a model a cut has left.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::ir::ValueId;
+
+/// Value and axis.
+type Place = (ValueId, usize);
+
+/// For each axis of a value that was cut, the indices that are left, as they were numbered before any
+/// cut. Clones share what they know: the pass that cuts writes it down, the pass that repairs reads it.
+#[derive(Debug, Clone, Default)]
+pub struct Survivors(Arc<Mutex<BTreeMap<Place, Vec<usize>>>>);
+
+impl PartialEq for Survivors {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || *self.lock() == *other.lock()
+    }
+}
+
+impl Survivors {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Vec<usize>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing was cut.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// An axis was cut, perhaps again: `kept` are its indices before this cut.
+    pub fn keep(&self, value: ValueId, axis: usize, kept: &[usize]) {
+        let mut all = self.lock();
+        let left = match all.get(&(value, axis)) {
+            Some(before) => kept.iter().filter_map(|&index| before.get(index).copied()).collect(),
+            None => kept.to_vec(),
+        };
+        all.insert((value, axis), left);
+    }
+
+    /// What is left of an axis; `None` when it was not cut.
+    pub fn on(&self, value: ValueId, axis: usize) -> Option<Vec<usize>> {
+        self.lock().get(&(value, axis)).cloned()
+    }
+
+    /// Whether any axis of a value was cut.
+    pub fn cut(&self, value: ValueId) -> bool {
+        self.lock().range((value, 0)..=(value, usize::MAX)).next().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Model;
+
+    #[test]
+    fn a_second_cut_counts_in_the_numbers_of_the_first() {
+        let mut model = Model::new(8, 17);
+        let main = model.main();
+        let value = model.add_input(
+            main,
+            "x",
+            crate::ir::TensorType::with_dims(crate::tensor::DType::Float, &[8]),
+        );
+        let survivors = Survivors::default();
+        survivors.clone().keep(value, 1, &[0, 2, 5, 7]);
+        survivors.keep(value, 1, &[1, 3]);
+        assert_eq!(survivors.on(value, 1), Some(vec![2, 7]));
+        assert!(survivors.cut(value) && survivors.on(value, 0).is_none());
+    }
+}
