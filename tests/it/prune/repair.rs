@@ -68,7 +68,7 @@ fn what_is_linearly_dependent_is_restored() {
         let by_rows = first[0].1.len() == 2;
         let (axis, product) = if by_rows { (1, "MatMul (x, w)") } else { (0, "Conv (x, w)") };
         let nodes = format!(
-            " s = Abs (two)\n a2 = Mul (a, s)\n w = Concat <axis = {axis}> (a, a2)\n h = {product}\n r = Relu (h)\n {last}"
+            " s = Abs (two)\n a2 = Mul (a, s)\n w = Concat <axis = {axis}> (a, a2)\n h = {product}\n r = Abs (h)\n {last}"
         );
         let weights = [first[0], first[1], second, bias];
         let model = model(17, interface, &weights, &nodes);
