@@ -65,7 +65,8 @@ pub(super) fn equalize(
         };
         let possible = all.names.len();
         let mut helpful = Vec::new();
-        for name in &all.names {
+        let alone = if trials.is_quick(possible) { &all.names[..] } else { &[] };
+        for name in alone {
             let only = Some(vec![name.clone()]);
             let alone = Candidate::of(trials, EqualizeChannels { by, only })?;
             if alone.is_some_and(|alone| alone.sqnr_db > before_db) {

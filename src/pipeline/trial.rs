@@ -52,6 +52,8 @@ pub struct Trials<'a> {
 /// What the size of the model leaves room for.
 #[derive(Debug, Clone, Copy)]
 struct Affordable {
+    /// Multiply-accumulates of one run.
+    macs: u64,
     /// Samples on which whole models are tried.
     whole: usize,
     /// Samples on which each layer is tried alone.
@@ -193,6 +195,12 @@ impl<'a> Trials<'a> {
         self.affordable.at_all
     }
 
+    /// Whether so many trials of whole models take seconds rather than minutes.
+    pub(super) fn is_quick(&self, trials: usize) -> bool {
+        let runs = (trials as u64).saturating_mul(self.inputs.len() as u64);
+        self.affordable.macs.saturating_mul(runs) <= WORK / 2
+    }
+
     /// The model before it is quantized.
     pub fn prepared(&self) -> &Model {
         self.prepared
@@ -254,6 +262,7 @@ impl Affordable {
         let samples = |work: u64| usize::try_from(work / all).unwrap_or(usize::MAX);
         let whole = usize::try_from(WHOLE_WORK / cost.macs.max(1)).unwrap_or(usize::MAX);
         Self {
+            macs: cost.macs,
             whole: whole.clamp(FEWEST, most),
             alone: samples(CHEAP_WORK).clamp(FEWEST, MOST),
             at_all: samples(WORK) >= FEWEST,
