@@ -200,14 +200,10 @@ fn layer(model: &Model, shapes: &Shapes, id: NodeId, kind: &products::Kind) -> L
         }
     }
     let output = node.output(0);
-    let name = match (node.name(), output) {
-        ("", Some(output)) => model.value(output).name(),
-        (name, _) => name,
-    };
     Layer {
         node: id,
         op: node.op().to_owned(),
-        name: name.to_owned(),
+        name: model.name_of(id).to_owned(),
         macs: products::macs(node, kind.products, shapes),
         parameters,
         weight_bytes,

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use onnxpress::analysis::{Assume, Cost, Shapes};
 use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statistics};
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
@@ -211,7 +210,7 @@ impl Quantize {
         let mut drift = sizes(&original, &result, encoded.len() as u64);
         match &samples {
             Some(samples) => {
-                let runs = Some(drift_runs(&original.model));
+                let runs = Some(drift_runs(drift.macs.original));
                 let part = validate::Options { runs, ..Default::default() };
                 execute(&engine, &mut drift, &original.model, &result, samples, &part)?;
                 if self.latency && drift.not_validated.is_none() {
@@ -271,9 +270,8 @@ impl Quantize {
 }
 
 /// How many runs are compared; `--test` compares all.
-fn drift_runs(model: &Model) -> usize {
-    let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
-    let runs = usize::try_from(DRIFT_WORK / cost.macs.max(1)).unwrap_or(usize::MAX);
+fn drift_runs(macs: u64) -> usize {
+    let runs = usize::try_from(DRIFT_WORK / macs.max(1)).unwrap_or(usize::MAX);
     runs.clamp(DRIFT_RUNS.0, DRIFT_RUNS.1)
 }
 

@@ -66,11 +66,7 @@ fn name_apart(view: &mut Model) {
     let values = view.values().filter(|(_, value)| value.producer().is_none());
     let mut taken: HashSet<String> = values.map(|(_, value)| value.name().to_owned()).collect();
     for id in view.all_nodes() {
-        let node = view.node(id);
-        let name = match (node.name(), node.output(0)) {
-            ("", Some(output)) => view.value(output).name().to_owned(),
-            (name, _) => name.to_owned(),
-        };
+        let name = view.name_of(id).to_owned();
         if name.is_empty() || taken.insert(name.clone()) {
             continue;
         }

@@ -138,6 +138,15 @@ impl Model {
         node.label(output)
     }
 
+    /// What a node goes by in options and reports: its name, or that of its first output when it has none.
+    pub fn name_of(&self, node: NodeId) -> &str {
+        let node = self.node(node);
+        match (node.name(), node.output(0)) {
+            ("", Some(output)) => self.value(output).name(),
+            (name, _) => name,
+        }
+    }
+
     /// The model-local function a node calls. Linear in the number of functions.
     pub fn function_of(&self, node: &Node) -> Option<&Function> {
         self.functions.iter().find(|function| function.key() == node.callee())

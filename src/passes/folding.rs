@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
-use crate::analysis::{Assume, Shapes, constant};
+use crate::analysis::{Shapes, constant};
 use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Report};
 use crate::tensor::{DType, Tensor};
@@ -78,10 +78,7 @@ pub(super) fn fold(
             continue;
         }
         let Some(inputs) = foldable(model, node) else { continue };
-        let shapes = match cx.shapes {
-            Some(shapes) => shapes,
-            None => inferred.get_or_insert_with(|| Shapes::infer(model, &Assume::default())),
-        };
+        let shapes = &**inferred.get_or_insert_with(|| cx.shapes_of(model));
         let freed = freed(model, node, &inputs);
         let Some(size) = predicted(model, shapes, node) else {
             report.refuse(model.label(node), "the size of its result is not known beforehand");

@@ -110,10 +110,11 @@ pub use strip_initializer_inputs::StripInitializerInputs;
 pub use strip_quantization::StripQuantization;
 pub use unroll_loop::UnrollLoop;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use crate::analysis::{Evaluate, Measure, Shapes};
+use crate::analysis::{Assume, Evaluate, Measure, Shapes};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 
@@ -177,6 +178,16 @@ pub struct Context<'a> {
     pub reference: Option<&'a Model>,
     /// Where something may have changed since the pass last ran; everywhere when it is not given.
     pub near: Option<&'a [NodeId]>,
+}
+
+impl<'a> Context<'a> {
+    /// The shapes that were given, or those that follow from `model` alone.
+    pub fn shapes_of(&self, model: &Model) -> Cow<'a, Shapes> {
+        match self.shapes {
+            Some(shapes) => Cow::Borrowed(shapes),
+            None => Cow::Owned(Shapes::infer(model, &Assume::default())),
+        }
+    }
 }
 
 /// What a pass did.

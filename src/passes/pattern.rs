@@ -5,11 +5,7 @@ use crate::ir::{Model, NodeId};
 /// The first of `patterns` that a node fits; `*` stands for any text. A node without a name goes by
 /// its first output.
 pub fn fitting<'a>(model: &Model, node: NodeId, patterns: &'a [String]) -> Option<&'a String> {
-    let node = model.node(node);
-    let name = match (node.name(), node.output(0)) {
-        ("", Some(output)) => model.value(output).name(),
-        (name, _) => name,
-    };
+    let name = model.name_of(node);
     patterns.iter().find(|pattern| matches(pattern, name))
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
 
-use crate::analysis::{Assume, Shapes};
+use crate::analysis::Shapes;
 use crate::error::{Result, err};
 use crate::ir::{Model, NodeId};
 use crate::passes::eliminate_dead::is_dead;
@@ -80,14 +80,7 @@ impl<R: Rule> Pass for R {
 
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let nodes = cx.near.map_or_else(|| model.all_nodes(), <[_]>::to_vec);
-        let inferred;
-        let shapes = match cx.shapes {
-            Some(shapes) => shapes,
-            None => {
-                inferred = Shapes::infer(model, &Assume::default());
-                &inferred
-            }
-        };
+        let shapes = &*cx.shapes_of(model);
         let mut work = Work::new(nodes);
         let mut report = Report::default();
         let mut refused: BTreeMap<NodeId, String> = BTreeMap::new();

@@ -39,21 +39,12 @@ pub fn quantized_layers(prepared: &Model, quantized: &Model) -> Vec<QuantizedLay
     layers
         .map(|(node, entry)| QuantizedLayer {
             node,
-            name: name(prepared, node),
+            name: prepared.name_of(node).to_owned(),
             op: entry.op().to_owned(),
             place: prepared.label(node),
             inputs: inputs(prepared, quantized, node),
         })
         .collect()
-}
-
-/// What a layer is called: the name of the node, or of its first output.
-fn name(model: &Model, node: NodeId) -> String {
-    let entry = model.node(node);
-    match (entry.name(), entry.output(0)) {
-        ("", Some(output)) => model.value(output).name().to_owned(),
-        (name, _) => name.to_owned(),
-    }
 }
 
 fn dequantizer(model: &Model, value: ValueId) -> Option<NodeId> {

@@ -88,7 +88,8 @@ impl ChannelsReport {
     pub fn new(model: &Model, channels: &Channels, cost: &Cost) -> Self {
         let carried = channels.carried(model, cost);
         let groups = channels.groups.iter().zip(carried).map(|(group, carried)| {
-            let names = |nodes: Vec<NodeId>| nodes.iter().map(|&n| name(model, n)).collect();
+            let names =
+                |nodes: Vec<NodeId>| nodes.iter().map(|&n| model.name_of(n).to_owned()).collect();
             GroupReport {
                 size: group.orbits.len(),
                 heads: group.heads,
@@ -145,15 +146,6 @@ fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// Name of a node, or of its first output when it has none.
-fn name(model: &Model, node: NodeId) -> String {
-    let entry = model.node(node);
-    match (entry.name(), entry.output(0)) {
-        ("", Some(output)) => model.value(output).name().to_owned(),
-        (name, _) => name.to_owned(),
-    }
-}
-
 fn members(model: &Model, channels: &Channels, group: &Group) -> Vec<MemberReport> {
     let report = |member: &crate::analysis::channels::Member| {
         let axis = &channels.axes[member.axis];
@@ -185,7 +177,7 @@ fn frozen(model: &Model, channels: &Channels) -> Vec<FrozenReport> {
             extent: axis.extent,
             indices: *indices,
             reason: frozen.reason.to_string(),
-            node: frozen.node.map(|node| name(model, node)),
+            node: frozen.node.map(|node| model.name_of(node).to_owned()),
         });
     }
     reports

@@ -10,7 +10,7 @@ mod operand;
 
 use std::collections::HashMap;
 
-use crate::analysis::{Assume, Shapes};
+use crate::analysis::Shapes;
 use crate::error::Result;
 use crate::ir::ops::MICROSOFT;
 use crate::ir::{
@@ -48,14 +48,7 @@ impl Pass for ConvertQoperator {
 
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
-        let inferred;
-        let shapes = match cx.shapes {
-            Some(shapes) => shapes,
-            None => {
-                inferred = Shapes::infer(model, &Assume::default());
-                &inferred
-            }
-        };
+        let shapes = &*cx.shapes_of(model);
         let mut constants = HashMap::new();
         for id in model.all_nodes() {
             if !model.is_live(id) {

@@ -3,7 +3,6 @@
 mod reader;
 mod site;
 
-use crate::analysis::{Assume, Shapes};
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};
 use crate::passes::equalize_channels::site::Site;
@@ -70,14 +69,7 @@ impl EqualizeChannels {
     pub fn divide(&self, model: &mut Model, cx: &Context<'_>) -> Result<(Report, Vec<String>)> {
         let mut report = Report::default();
         let mut names = Vec::new();
-        let inferred;
-        let shapes = match cx.shapes {
-            Some(shapes) => shapes,
-            None => {
-                inferred = Shapes::infer(model, &Assume::default());
-                &inferred
-            }
-        };
+        let shapes = &*cx.shapes_of(model);
         let mut sites = Vec::new();
         for (node, _) in model.nodes_of(model.main()) {
             if !self.wanted(model, node) {
@@ -114,7 +106,7 @@ impl EqualizeChannels {
         }
         for (site, factors) in sites.iter().zip(scaled) {
             let Some(factors) = factors else { continue };
-            names.push(name(model, site.layer()));
+            names.push(model.name_of(site.layer()).to_owned());
             site.values().iter().for_each(|&value| rename(model, value));
             let least = factors.iter().copied().fold(f64::INFINITY, f64::min);
             let most = factors.iter().copied().fold(0.0, f64::max);
@@ -126,15 +118,6 @@ impl EqualizeChannels {
     }
 }
 
-/// Node name, or that of its first output.
-fn name(model: &Model, node: NodeId) -> String {
-    let entry = model.node(node);
-    match (entry.name(), entry.output(0)) {
-        ("", Some(output)) => model.value(output).name().to_owned(),
-        (name, _) => name.to_owned(),
-    }
-}
-
 /// What has other numbers now has another name, so that nobody takes old ranges for its own.
 fn rename(model: &mut Model, value: ValueId) {
     let name = format!("{}_equalized", model.value(value).name());
@@ -143,8 +126,8 @@ fn rename(model: &mut Model, value: ValueId) {
 
 impl EqualizeChannels {
     fn wanted(&self, model: &Model, node: NodeId) -> bool {
-        let named = |only: &Vec<String>| only.contains(&name(model, node));
-        self.only.as_ref().is_none_or(named)
+        let name = model.name_of(node);
+        self.only.as_ref().is_none_or(|only| only.iter().any(|wanted| wanted == name))
     }
 
     /// The largest magnitudes of the channels that layers read, by site; none for weights.

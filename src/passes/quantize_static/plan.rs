@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::analysis::{Asked, Assume, Range, Shapes, constant};
+use crate::analysis::{Asked, Range, Shapes, constant};
 use crate::error::{Result, err};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::math::{Grid, UnionFind};
@@ -85,14 +85,7 @@ pub(super) fn plan(
     cx: &Context<'_>,
     report: &mut Report,
 ) -> Result<Plan> {
-    let inferred;
-    let shapes = match cx.shapes {
-        Some(shapes) => shapes,
-        None => {
-            inferred = Shapes::infer(model, &Assume::default());
-            &inferred
-        }
-    };
+    let shapes = &*cx.shapes_of(model);
     let (mut plan, candidates) = survey(model, options, shapes, report);
     let mut banned: HashSet<ValueId> = HashSet::new();
     let select = |nodes: &[PlannedNode], banned: &HashSet<ValueId>| {
