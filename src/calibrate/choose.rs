@@ -1,15 +1,11 @@
-//! Turns statistics into ranges, and remembers why.
+//! Turns the statistics of a value into its range, and says why.
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
-
-use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
-use crate::calibrate::{Calibration, Shard, Statistics, ValueStatistics};
+use crate::analysis::{Asked, Range};
+use crate::calibrate::ValueStatistics;
 use crate::error::{Error, Result, err};
-use crate::ir::{Model, ValueId};
 use crate::math::calibrate::{
     Form, GridError, Interval, clipped_share, distribution, entropy, least_squared_error,
     percentile, signal_power,
@@ -96,18 +92,10 @@ impl Default for Method {
 
 impl Method {
     /// Elements must be counted.
-    fn counts(self) -> bool {
+    pub(super) fn counts(self) -> bool {
         let ends = matches!(self.calibrator, Calibrator::Minmax | Calibrator::MeanMinmax);
         self.explain || !ends
     }
-}
-
-/// Where statistics come from.
-pub enum Source<'a> {
-    /// The model is run.
-    Samples(&'a Calibration<'a>),
-    /// It was run before.
-    Statistics(&'a Statistics),
 }
 
 /// The range that was chosen for a value, and why.
@@ -128,84 +116,6 @@ pub struct Choice {
     pub sqnr_db: Option<f64>,
 }
 
-/// Ranges that a calibrator fits to statistics.
-pub struct Fit<'a> {
-    source: Source<'a>,
-    method: Method,
-    choices: Mutex<Vec<Choice>>,
-}
-
-impl<'a> Fit<'a> {
-    /// Ranges from a source by a method.
-    pub fn new(source: Source<'a>, method: Method) -> Self {
-        Self { source, method, choices: Mutex::default() }
-    }
-
-    /// What was chosen, in the order in which it was asked for.
-    pub fn choices(&self) -> Vec<Choice> {
-        self.choices.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn statistics(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<ValueStatistics>>> {
-        match self.source {
-            Source::Samples(calibration) => {
-                let (values, _) =
-                    calibration.values(model, asked, Shard::default(), self.method.counts())?;
-                Ok(values)
-            }
-            Source::Statistics(statistics) => asked
-                .iter()
-                .map(|asked| {
-                    let name = model.value(asked.value).name();
-                    statistics.values.get(name).cloned().ok_or_else(|| {
-                        err!(Data, "the statistics do not hold value `{name}`").help(
-                            "collect them again with `onnxpress calibrate` and the same options",
-                        )
-                    })
-                })
-                .collect(),
-        }
-    }
-}
-
-impl Measure for Fit<'_> {
-    /// The ranges that the calibrator chooses; bit-identical for any order of the samples (in whole
-    /// batches) and any number of threads, and the same from samples as from their statistics.
-    fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
-        let values = self.statistics(model, asked)?;
-        let choose = |(asked, value): (&Asked, &Option<ValueStatistics>)| {
-            let name = model.value(asked.value).name();
-            value.as_ref().map(|value| choose(name, value, asked, self.method))
-        };
-        let chosen: Vec<Option<Choice>> = asked.par_iter().zip(&values).map(choose).collect();
-        let mut choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
-        for choice in chosen.iter().flatten() {
-            choices.retain(|known| known.value != choice.value);
-            choices.push(choice.clone());
-        }
-        Ok(chosen.into_iter().map(|choice| choice.map(|choice| choice.range)).collect())
-    }
-
-    /// Statistics hold none.
-    fn magnitudes(
-        &self,
-        model: &Model,
-        asked: &[(ValueId, usize)],
-    ) -> Result<Vec<Option<Vec<f32>>>> {
-        match self.source {
-            Source::Samples(calibration) => calibration.magnitudes(model, asked),
-            Source::Statistics(_) => Ok(vec![None; asked.len()]),
-        }
-    }
-
-    fn moments(&self, model: &Model, asked: &[Vectors]) -> Result<Vec<Option<VectorMoments>>> {
-        match self.source {
-            Source::Samples(calibration) => calibration.moments(model, asked),
-            Source::Statistics(_) => Ok(vec![None; asked.len()]),
-        }
-    }
-}
-
 /// What `auto` tries after min-max, in this order: the least squared error first, since the others can
 /// only beat it where it follows chance.
 const CANDIDATES: [Calibrator; 5] = [
@@ -221,7 +131,8 @@ const GAIN: f64 = 0.95;
 /// `auto` keeps min-max for values of which fewer elements were seen: their tails are unknown.
 const FEWEST: u64 = 4096;
 
-fn choose(name: &str, value: &ValueStatistics, asked: &Asked, method: Method) -> Choice {
+/// The range of a value by a method.
+pub(super) fn choose(name: &str, value: &ValueStatistics, asked: &Asked, method: Method) -> Choice {
     let form = Form { levels: asked.levels, symmetric: asked.symmetric };
     let all = value.all();
     let calibrator = match (&all, method.calibrator) {

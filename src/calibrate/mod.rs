@@ -1,18 +1,20 @@
 //! Runs a model over samples and measures its values.
 //!
-//! `collect` runs, `statistics` is what is kept of a value, `choose` makes ranges of it, and `file`
+//! `collect` runs, `statistics` is what is kept of a value, `choose` makes a range of it, `fit` answers for all values, and `file`
 //! writes it down. Formulas and the format: `docs/CALIBRATION.md`.
 
 mod choose;
 mod collect;
 mod file;
+mod fit;
 mod magnitudes;
 mod moments;
 mod progress;
 mod statistics;
 
-pub use choose::{Calibrator, Choice, Fit, Method, Source};
+pub use choose::{Calibrator, Choice, Method};
 pub use collect::{Collect, Shard, digest, held_out};
+pub use fit::{Fit, Source};
 pub use progress::Progress;
 pub use statistics::{Statistics, ValueStatistics};
 

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use onnxpress::analysis::Measure;
 use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statistics};
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Note, RoundWeights, quantize_interface};
 use onnxpress::pipeline::{
-    self, Check, Equalizing, Outcome, QuantizeOptions, Quantized, QuantizedLayer, Remembered, Step,
-    Tries,
+    self, Check, Equalizing, Outcome, QuantizeOptions, Quantized, QuantizedLayer, Step, Tries,
 };
 use onnxpress::report::{
-    ChoiceReport, CompressionReport, EqualizedReport, FallBackReport, IntegerPort, MethodsReport,
-    QuantizedLayerReport, StepReport, decibel,
+    CalibratedReport, ChoiceReport, CompressionReport, EqualizedReport, FallBackReport,
+    IntegerPort, MethodsReport, QuantizedLayerReport, StepReport, decibel,
 };
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
@@ -172,15 +172,18 @@ impl Quantize {
             }
         };
         let fit = Fit::new(source, self.method());
-        let measure = Remembered::new(&fit);
-        let cx = Context { evaluate: Some(&engine), measure: Some(&measure), ..Context::default() };
+        let others = fit.others();
+        let cx = Context { evaluate: Some(&engine), measure: Some(&fit), ..Context::default() };
         let real = samples.as_ref().or(test.as_ref());
         let check = self.check(&engine, real, &original.model)?;
         let model = original.model.clone();
+        let calibrators: Vec<(Calibrator, &dyn Measure)> =
+            others.iter().map(|fit| (fit.calibrator(), fit as _)).collect();
         let tries = Tries {
             check: &check,
             real: real.is_some(),
             samples: samples.as_ref(),
+            calibrators: &calibrators,
             fall_back: self.accuracy.options(&self.bounds, self.explain),
             // Statistics are of the model as it was.
             equalize: match &self.stats {
@@ -189,7 +192,7 @@ impl Quantize {
             },
             explain: self.explain,
         };
-        let Quantized { mut finished, fall_back, gain, equalized, layers } =
+        let Quantized { mut finished, fall_back, gain, calibrated, equalized, layers } =
             pipeline::quantized_on(model, &options, &cx, &tries)?;
         let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
@@ -220,7 +223,10 @@ impl Quantize {
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }
-        let choices: Vec<_> = fit.choices().iter().map(ChoiceReport::new).collect();
+        let taken =
+            calibrated.and_then(|taken| others.iter().find(|fit| fit.calibrator() == taken.by));
+        let choices = taken.unwrap_or(&fit).choices();
+        let choices: Vec<_> = choices.iter().map(ChoiceReport::new).collect();
         let layer = |(layer, here): &(QuantizedLayer, Option<f64>)| {
             QuantizedLayerReport::new(layer, *here, &fall_back, &choices, &finished.steps)
         };
@@ -239,6 +245,7 @@ impl Quantize {
             fall_back: FallBackReport::new(&fall_back)
                 .map(|report| FallBackReport { verbose: self.accuracy.sensitivity, ..report }),
             layers,
+            calibrated: calibrated.map(CalibratedReport::new),
             equalized: equalized.map(EqualizedReport::new),
             methods: MethodsReport::new(&finished.steps, gain)
                 .map(|report| MethodsReport { verbose: self.explain, ..report }),

@@ -1,6 +1,7 @@
 //! Runs bytes that `emit` made; the only room that knows tract.
 
 mod evaluate;
+mod grid;
 mod guard;
 mod integer;
 mod isolated;
@@ -41,6 +42,12 @@ pub trait Engine: Send + Sync {
         inputs: &[InputShape],
         taps: &[Tap],
     ) -> Result<Arc<dyn Session>>;
+
+    /// This engine without short cuts of ours, as whoever deploys to it would run it: for measuring
+    /// time. `None` when it has none.
+    fn as_written(&self) -> Option<Box<dyn Engine>> {
+        None
+    }
 }
 
 impl Engine for Box<dyn Engine> {
@@ -55,6 +62,10 @@ impl Engine for Box<dyn Engine> {
         taps: &[Tap],
     ) -> Result<Arc<dyn Session>> {
         (**self).prepare(model, inputs, taps)
+    }
+
+    fn as_written(&self) -> Option<Box<dyn Engine>> {
+        (**self).as_written()
     }
 }
 

@@ -15,9 +15,7 @@ pub(super) fn spell_out(view: &mut Model, node: NodeId) {
         if is_known(view, node, 0) && entry.attr_int("block_size").unwrap_or(0) == 0 {
             return;
         }
-        if let Some(floats) = dequantized(view, node) {
-            fold(view, node, floats);
-        }
+        fold_weights(view, node);
     } else if entry.is("Cast") {
         let packed = entry.input(0).and_then(|value| constant(view, value));
         let unknown = |dtype: DType| dtype.bits() < 8 || dtype.is_float() && dtype.bits() == 8;
@@ -30,6 +28,13 @@ pub(super) fn spell_out(view: &mut Model, node: NodeId) {
     } else if entry.is("QuantizeLinear") && (!is_known(view, node, 2) || is_table(view, node)) {
         whole_floats(view, node);
     }
+}
+
+/// Makes floats of a DequantizeLinear of constants, which tract does in three steps for a scale of each
+/// slice. False when it is none.
+pub(super) fn fold_weights(view: &mut Model, node: NodeId) -> bool {
+    let floats = dequantized(view, node);
+    floats.map(|floats| fold(view, node, floats)).is_some()
 }
 
 /// Operators that read a whole axis for each element, which tract overlooks.

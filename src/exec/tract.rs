@@ -15,7 +15,8 @@ use tract_onnx::tract_core::plan::{EvalContext, eval};
 use crate::emit;
 use crate::error::{Error, Result, err};
 use crate::exec::{
-    Engine, Executed, InputShape, Session, Tap, guard, observe::Observation, panic, tensors, view,
+    Engine, Executed, InputShape, Session, Tap, grid, guard, observe::Observation, panic, tensors,
+    view,
 };
 use crate::ir::Verified;
 use crate::tensor::Tensor as OurTensor;
@@ -26,8 +27,21 @@ use crate::tensor::Tensor as OurTensor;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tract;
 
+/// How a model is put to tract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Lowering {
+    /// With short cuts that compute the same in less time.
+    #[default]
+    Short,
+    /// With nothing but what tract needs.
+    AsWritten,
+}
+
 static FRAMEWORK: LazyLock<tract_onnx::Onnx> = LazyLock::new(|| {
-    tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true)
+    let framework = tract_onnx::onnx().with_ignore_output_shapes(true);
+    let mut framework = framework.with_ignore_value_info(true);
+    grid::register(&mut framework);
+    framework
 });
 
 impl Engine for Tract {
@@ -41,15 +55,41 @@ impl Engine for Tract {
         inputs: &[InputShape],
         taps: &[Tap],
     ) -> Result<Arc<dyn Session>> {
-        build(lower(model, inputs)?, inputs, taps)
+        build(lower(model, inputs, Lowering::Short)?, inputs, taps)
+    }
+
+    fn as_written(&self) -> Option<Box<dyn Engine>> {
+        Some(Box::new(AsWritten))
+    }
+}
+
+/// [`Tract`] without short cuts.
+struct AsWritten;
+
+impl Engine for AsWritten {
+    fn name(&self) -> &'static str {
+        Tract.name()
+    }
+
+    fn prepare(
+        &self,
+        model: Verified<'_>,
+        inputs: &[InputShape],
+        taps: &[Tap],
+    ) -> Result<Arc<dyn Session>> {
+        build(lower(model, inputs, Lowering::AsWritten)?, inputs, taps)
     }
 }
 
 /// The encoded tract view of a model that tract may see: what it would get wrong is refused here.
-pub(super) fn lower(model: Verified<'_>, inputs: &[InputShape]) -> Result<Bytes> {
+pub(super) fn lower(
+    model: Verified<'_>,
+    inputs: &[InputShape],
+    lowering: Lowering,
+) -> Result<Bytes> {
     let model = view::inlined(model.model())?;
-    guard::check(&model, |op| FRAMEWORK.op_register.0.contains_key(op))?;
-    let view = view::of(model, inputs);
+    guard::check(&model, |op| op != grid::OP && FRAMEWORK.op_register.0.contains_key(op))?;
+    let view = view::of(model, inputs, lowering);
     Ok(emit::onnx(view.verify().map_err(Error::from)?)?.to_bytes())
 }
 

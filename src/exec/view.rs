@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::error::{Result, err};
-use crate::exec::{InputShape, integer, quantized};
+use crate::exec::{InputShape, grid, integer, quantized, tract::Lowering};
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
 
@@ -25,7 +25,7 @@ pub(super) fn inlined(model: &Model) -> Result<Cow<'_, Model>> {
 }
 
 /// The copy for tract of a model without functions.
-pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape]) -> Model {
+pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering) -> Model {
     let mut view = model.into_owned();
     settle_defaults(&mut view, given);
     name_apart(&mut view);
@@ -39,6 +39,11 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape]) -> Model {
     }
     for node in view.all_nodes() {
         integer::spell_out(&mut view, node);
+    }
+    for node in view.all_nodes() {
+        if lowering == Lowering::Short && view.is_live(node) {
+            let _ = grid::join(&mut view, node) || quantized::fold_weights(&mut view, node);
+        }
     }
     for node in view.all_nodes() {
         if view.is_live(node) {

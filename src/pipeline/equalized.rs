@@ -7,7 +7,7 @@ use crate::ir::Model;
 use crate::passes::{Equalize, EqualizeChannels, Pass};
 use crate::pipeline::check::{Outcome, ROUNDING_DB};
 use crate::pipeline::run::Step;
-use crate::pipeline::trial::{FloatLayers, Trials};
+use crate::pipeline::trial::Trials;
 
 /// When channels are equalized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,7 +54,7 @@ pub(super) fn equalize(
     if when == Equalizing::Off || !trials.affordable() {
         return Ok(None);
     }
-    let before_db = trials.without(&FloatLayers::default())?.sqnr_db;
+    let before_db = trials.whole()?.sqnr_db;
     if when == Equalizing::Auto && before_db >= GOOD_DB {
         return Ok(None);
     }

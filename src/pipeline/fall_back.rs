@@ -106,11 +106,11 @@ const GAIN_DB: f64 = 0.3;
 /// # Errors
 /// When a trial fails.
 pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallBack> {
-    let whole = trials.without(&FloatLayers::default())?;
+    let whole = trials.whole()?;
     let mut found = FallBack {
         before_db: whole.sqnr_db,
         after_db: whole.sqnr_db,
-        reached: options.wanted.holds(&whole),
+        reached: options.wanted.holds(whole),
         ..FallBack::default()
     };
     let spare = if trials.affordable() { options.spare } else { 0.0 };
@@ -132,7 +132,7 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
     let worst = options.worst.min(names.len());
     let mut layers = FloatLayers { kept: names[..worst].to_vec(), stored: Vec::new() };
     let mut best = match worst {
-        0 => whole,
+        0 => whole.clone(),
         _ => trials.without(&layers)?,
     };
     let mut stored = spared(&found.ranking, spare);

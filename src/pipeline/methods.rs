@@ -1,7 +1,7 @@
 //! Whether methods that choose integers by what layers read are worth it for the model as a whole.
 
 use crate::error::Result;
-use crate::pipeline::trial::{FloatLayers, Quantizer, Trials};
+use crate::pipeline::trial::{FloatLayers, Trials};
 
 /// Outputs of a quantized model on held-out samples, without and with such methods.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,18 +13,13 @@ pub struct Gain {
 }
 
 impl Gain {
-    /// Compares the outputs `with_db` of what `trials` quantize with what `plain` makes, the same layers
-    /// computing with floats.
+    /// Compares the outputs `with_db` with those of what `plain` quantizes without such methods, the same
+    /// layers computing with floats.
     ///
     /// # Errors
-    /// When the model that `plain` makes cannot be run.
-    pub fn of(
-        trials: &Trials<'_>,
-        plain: Quantizer<'_>,
-        layers: &FloatLayers,
-        with_db: f64,
-    ) -> Result<Self> {
-        Ok(Self { without_db: trials.quantized_by(plain, layers)?.sqnr_db, with_db })
+    /// When a trial fails.
+    pub fn of(plain: &Trials<'_>, layers: &FloatLayers, with_db: f64) -> Result<Self> {
+        Ok(Self { without_db: plain.without(layers)?.sqnr_db, with_db })
     }
 
     /// The model as a whole got no worse.

@@ -1,5 +1,6 @@
 //! Decides what runs in which order, checks it, and collects what was done.
 
+mod calibrated;
 mod check;
 mod declare;
 mod downstream;
@@ -15,7 +16,6 @@ mod probe;
 mod pruned;
 mod quantized;
 mod recipe;
-mod remembered;
 mod run;
 mod sensitivity;
 mod settle;
@@ -23,6 +23,7 @@ mod to_budget;
 mod trial;
 mod witness;
 
+pub use calibrated::Calibrated;
 pub use check::{Check, Inputs, Outcome};
 pub use declare::declare_shapes;
 pub use equalized::{Equalized, Equalizing};
@@ -38,7 +39,6 @@ pub use recipe::{
     PruneOptions, QuantizeOptions, Repair, SIMPLIFY_GROWTH, SimplifyOptions, prepare,
     prepare_prune, prune, quantize, simplify,
 };
-pub use remembered::Remembered;
 pub use run::{Finished, Step, run};
 pub use sensitivity::{Cutter, GroupSensitivity, spread};
 pub use settle::{When, settle};

@@ -1,15 +1,18 @@
 //! Prepares a model and quantizes it.
 
+use crate::analysis::Measure;
+use crate::calibrate::Calibrator;
 use crate::data::Samples;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ir::Model;
 use crate::passes::Context;
+use crate::pipeline::calibrated::{Calibrated, calibrate};
 use crate::pipeline::equalized::{Equalized, Equalizing, equalize};
 use crate::pipeline::layers::{QuantizedLayer, quantized_layers};
 use crate::pipeline::recipe::{QuantizeOptions, prepare, quantize};
 use crate::pipeline::{
-    Check, FallBack, FallBackOptions, Finished, FloatLayers, Gain, Trials, When, fall_back, run,
-    settle,
+    Check, FallBack, FallBackOptions, Finished, FloatLayers, Gain, Step, Trials, When, fall_back,
+    run, settle,
 };
 
 /// `model`, simplified and quantized as `options` say; every pass is checked as [`run`] and
@@ -39,6 +42,8 @@ pub struct Tries<'a> {
     pub real: bool,
     /// Calibration samples; nothing is tried without.
     pub samples: Option<&'a Samples>,
+    /// Other calibrators for all values, with what measures by them; none when one was asked for.
+    pub calibrators: &'a [(Calibrator, &'a dyn Measure)],
     /// Which layers may stay in float.
     pub fall_back: FallBackOptions,
     /// Whether channels are equalized.
@@ -55,6 +60,8 @@ pub struct Quantized {
     pub fall_back: FallBack,
     /// What methods did for the whole, when they could be judged.
     pub gain: Option<Gain>,
+    /// What another calibrator for all values did, when one was taken.
+    pub calibrated: Option<Calibrated>,
     /// What dividing channels did, when it was tried.
     pub equalized: Option<Equalized>,
     /// The layers that were quantized, with the ratio that the output of each keeps in decibel, when
@@ -62,8 +69,9 @@ pub struct Quantized {
     pub layers: Vec<(QuantizedLayer, Option<f64>)>,
 }
 
-/// [`quantized`], tried on held-out samples: channels are equalized where that helps, layers that suffer
-/// compute with floats, and methods that choose integers are kept when the outputs get no worse.
+/// [`quantized`], tried on held-out samples: another calibrator is taken and channels are equalized where
+/// that helps, layers that suffer compute with floats, and methods that choose integers are kept when the
+/// outputs get no worse.
 ///
 /// # Errors
 /// As [`quantized`].
@@ -78,58 +86,91 @@ pub fn quantized_on(
     let mut steps = std::mem::take(&mut prepared.steps);
     // How operators are written decides nothing.
     let pairs = QuantizeOptions { qoperator: None, ..options.clone() };
-    let plain = pairs.plain();
-    let by_plain = |layers: &FloatLayers| quantize(&without(&plain, layers));
-    let by_options = |layers: &FloatLayers| quantize(&without(&pairs, layers));
-    let mut failed = None;
-    let mut equalized = None;
-    if let Some(samples) = tries.samples {
-        let trials = Trials::new(check.engine, &prepared.model, samples, &by_plain, cx);
-        match trials.and_then(|trials| equalize(&trials, tries.equalize)) {
-            Ok(Some((model, step, found))) => {
-                prepared.model = model;
-                steps.push(step);
-                equalized = Some(found);
-            }
-            Ok(None) => {}
-            // Whatever is wrong, the run below says it better.
-            Err(error) => failed = Some(error.to_string()),
-        }
-    }
-    let trials = tries.samples.filter(|_| failed.is_none());
-    let trials = trials
-        .map(|samples| Trials::new(check.engine, &prepared.model, samples, &by_options, cx))
-        .transpose();
-    let tried = trials.as_ref().map_err(Error::clone).and_then(|trials| {
-        let Some(trials) = trials else { return Ok((FallBack::default(), None)) };
-        let found = fall_back(trials, &tries.fall_back)?;
-        let gain = Gain::of(trials, &by_plain, &found.layers, found.after_db)?;
-        Ok((found, options.is_refined().then_some(gain)))
+    let others = tries.calibrators.iter();
+    let others: Vec<(Calibrator, Context<'_>)> =
+        others.map(|&(by, measure)| (by, Context { measure: Some(measure), ..*cx })).collect();
+    let found = match tries.samples {
+        Some(samples) => tried(&prepared.model, &pairs, cx, &others, tries, samples),
+        None => Ok(Found::default()),
+    };
+    let Found { calibrated, equalized, mut fall_back, gain } = found.unwrap_or_else(|error| {
+        // Whatever is wrong, the run below says it better.
+        let fall_back = FallBack { failed: Some(error.to_string()), ..FallBack::default() };
+        Found { fall_back, ..Found::default() }
     });
-    let (mut fall_back, gain) = tried.unwrap_or_else(|error| {
-        failed = Some(error.to_string());
-        (FallBack::default(), None)
+    let taken = calibrated.and_then(|taken| others.iter().find(|(by, _)| *by == taken.by));
+    let cx = taken.map_or(cx, |(_, cx)| cx);
+    let equalized = equalized.map(|(model, step, found)| {
+        prepared.model = model;
+        steps.push(step);
+        found
     });
-    fall_back.failed = failed;
     let kept = gain.is_none_or(Gain::is_kept);
     if let Some(gain) = gain.filter(|_| !kept) {
         fall_back.after_db = gain.without_db;
     }
-    let chosen = if kept { &pairs } else { &plain };
-    let written = QuantizeOptions { qoperator: options.qoperator, ..chosen.clone() };
+    let chosen = if kept { pairs } else { pairs.plain() };
+    let written = QuantizeOptions { qoperator: options.qoperator, ..chosen };
     let passes = quantize(&without(&written, &fall_back.layers));
-    let cx = Context { reference: Some(&prepared.model), ..*cx };
-    let mut finished = run(prepared.model.clone(), &passes, &cx, tries.real.then_some(check))?;
+    let reference = Context { reference: Some(&prepared.model), ..*cx };
+    let check_real = tries.real.then_some(check);
+    let mut finished = run(prepared.model.clone(), &passes, &reference, check_real)?;
     finished.steps.splice(0..0, steps);
     let mut layers = Vec::new();
     if tries.explain {
         let found = quantized_layers(&prepared.model, &finished.model);
-        let trials = trials.ok().flatten();
-        let seen = trials.and_then(|trials| trials.accumulated(&finished.model, &found).ok());
+        let seen = tries.samples.and_then(|samples| {
+            let nothing = |_: &FloatLayers| Vec::new();
+            let trials = Trials::new(check.engine, &prepared.model, samples, &nothing, cx).ok()?;
+            trials.accumulated(&finished.model, &found).ok()
+        });
         let seen = seen.unwrap_or_else(|| vec![None; found.len()]);
         layers.extend(found.into_iter().zip(seen));
     }
-    Ok(Quantized { finished, fall_back, gain, equalized, layers })
+    Ok(Quantized { finished, fall_back, gain, calibrated, equalized, layers })
+}
+
+/// What trials found.
+#[derive(Default)]
+struct Found {
+    calibrated: Option<Calibrated>,
+    equalized: Option<(Model, Step, Equalized)>,
+    fall_back: FallBack,
+    gain: Option<Gain>,
+}
+
+fn tried(
+    prepared: &Model,
+    options: &QuantizeOptions,
+    cx: &Context<'_>,
+    others: &[(Calibrator, Context<'_>)],
+    tries: &Tries<'_>,
+    samples: &Samples,
+) -> Result<Found> {
+    let engine = tries.check.engine;
+    let plain = options.plain();
+    let by_plain = |layers: &FloatLayers| quantize(&without(&plain, layers));
+    let by_options = |layers: &FloatLayers| quantize(&without(options, layers));
+    let first = Trials::new(engine, prepared, samples, &by_plain, cx)?;
+    let taken = calibrate(&first, others)?;
+    let calibrated = taken.as_ref().map(|(_, calibrated)| *calibrated);
+    let trials = taken.as_ref().map_or(&first, |(trials, _)| trials);
+    let equalized = equalize(trials, tries.equalize)?;
+    let after;
+    let trials = match &equalized {
+        Some((model, ..)) => {
+            after = Trials::new(engine, model, samples, &by_plain, trials.context())?;
+            &after
+        }
+        None => trials,
+    };
+    if !options.is_refined() {
+        let fall_back = fall_back(trials, &tries.fall_back)?;
+        return Ok(Found { calibrated, equalized, fall_back, gain: None });
+    }
+    let fall_back = fall_back(&trials.by(&by_options), &tries.fall_back)?;
+    let gain = Gain::of(trials, &fall_back.layers, fall_back.after_db)?;
+    Ok(Found { calibrated, equalized, fall_back, gain: Some(gain) })
 }
 
 /// The options, with some layers in float.

@@ -1,5 +1,7 @@
 //! Tries on held-out samples how good a quantized model is, before anybody sees it.
 
+use std::sync::{Arc, OnceLock};
+
 use crate::analysis::{Assume, Cost, Shapes};
 use crate::calibrate::held_out;
 use crate::data::Samples;
@@ -44,9 +46,16 @@ pub struct Trials<'a> {
     prepared: &'a Model,
     quantizer: Quantizer<'a>,
     cx: &'a Context<'a>,
+    held_out: Arc<HeldOut<'a>>,
+    affordable: Affordable,
+    /// All layers quantized, once that was tried.
+    whole: OnceLock<Trial>,
+}
+
+/// What nothing is fitted to.
+struct HeldOut<'a> {
     inputs: Vec<Inputs>,
     known: Known<'a>,
-    affordable: Affordable,
 }
 
 /// What the size of the model leaves room for.
@@ -63,6 +72,7 @@ struct Affordable {
 }
 
 /// A quantized model and its outputs on held-out samples beside those of the original.
+#[derive(Clone)]
 pub struct Trial {
     /// The model.
     pub model: Model,
@@ -103,7 +113,43 @@ impl<'a> Trials<'a> {
         let affordable = Affordable::of(prepared, most);
         let inputs = held_out_inputs(samples, affordable.whole)?;
         let known = Known::of(engine, prepared, &inputs)?;
-        Ok(Self { engine, prepared, quantizer, cx, inputs, known, affordable })
+        let held_out = Arc::new(HeldOut { inputs, known });
+        let whole = OnceLock::new();
+        Ok(Self { engine, prepared, quantizer, cx, held_out, affordable, whole })
+    }
+
+    /// Trials on the same samples of what another quantizer makes.
+    pub fn by<'b>(&'b self, quantizer: Quantizer<'b>) -> Trials<'b>
+    where
+        'a: 'b,
+    {
+        Trials { quantizer, ..self.again() }
+    }
+
+    /// Trials on the same samples with what `cx` measures.
+    pub fn measured_by<'b>(&'b self, cx: &'b Context<'b>) -> Trials<'b>
+    where
+        'a: 'b,
+    {
+        Trials { cx, ..self.again() }
+    }
+
+    fn again(&self) -> Self {
+        let Self { engine, prepared, quantizer, cx, affordable, .. } = *self;
+        let (held_out, whole) = (self.held_out.clone(), OnceLock::new());
+        Self { engine, prepared, quantizer, cx, held_out, affordable, whole }
+    }
+
+    /// Quantizes all layers, and runs the result; remembered.
+    ///
+    /// # Errors
+    /// When a pass fails or the result cannot be run.
+    pub fn whole(&self) -> Result<&Trial> {
+        if let Some(known) = self.whole.get() {
+            return Ok(known);
+        }
+        let trial = self.judged(self.quantized(&FloatLayers::default())?)?;
+        Ok(self.whole.get_or_init(|| trial))
     }
 
     /// Quantizes all layers but some, and runs the result.
@@ -111,15 +157,10 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When a pass fails or the result cannot be run.
     pub fn without(&self, layers: &FloatLayers) -> Result<Trial> {
-        self.quantized_by(self.quantizer, layers)
-    }
-
-    /// The same with other passes.
-    ///
-    /// # Errors
-    /// When a pass fails or the result cannot be run.
-    pub fn quantized_by(&self, quantizer: Quantizer<'_>, layers: &FloatLayers) -> Result<Trial> {
-        self.judged(self.quantized(quantizer, layers)?)
+        match *layers == FloatLayers::default() {
+            true => self.whole().cloned(),
+            false => self.judged(self.quantized(layers)?),
+        }
     }
 
     /// Runs a model that was made of the prepared one, in whatever way.
@@ -127,7 +168,7 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When it cannot be run.
     pub fn judged(&self, model: Model) -> Result<Trial> {
-        let (sqnr_db, agreement) = self.judge(&model, &self.inputs)?;
+        let (sqnr_db, agreement) = self.judge(&model, &self.held_out.inputs)?;
         Ok(Trial { model, sqnr_db, agreement })
     }
 
@@ -138,9 +179,9 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When a pass fails or the result cannot be run.
     pub fn sqnr_without(&self, layers: &FloatLayers) -> Result<f64> {
-        let inputs = &self.inputs[..self.inputs.len().min(self.affordable.alone)];
-        let model = self.quantized(self.quantizer, layers)?;
-        let (part, inputs) = self.known.changed(&model, inputs)?;
+        let inputs = &self.held_out.inputs[..self.held_out.inputs.len().min(self.affordable.alone)];
+        let model = self.quantized(layers)?;
+        let (part, inputs) = self.held_out.known.changed(&model, inputs)?;
         Ok(self.judge(&part, &inputs)?.0)
     }
 
@@ -152,7 +193,7 @@ impl<'a> Trials<'a> {
     pub(super) fn sqnr_of(&self, model: &Model) -> Result<f64> {
         let passes = (self.quantizer)(&FloatLayers::default());
         let quantized = applied(model, passes, self.cx)?;
-        Ok(self.judge(&quantized, &self.inputs)?.0)
+        Ok(self.judge(&quantized, &self.held_out.inputs)?.0)
     }
 
     /// The same without quantizing it.
@@ -160,12 +201,12 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When it cannot be run.
     pub(super) fn ratio_of(&self, model: &Model) -> Result<f64> {
-        Ok(self.judge(model, &self.inputs)?.0)
+        Ok(self.judge(model, &self.held_out.inputs)?.0)
     }
 
     /// Quantizes all layers but some.
-    fn quantized(&self, quantizer: Quantizer<'_>, layers: &FloatLayers) -> Result<Model> {
-        applied(self.prepared, quantizer(layers), self.cx)
+    fn quantized(&self, layers: &FloatLayers) -> Result<Model> {
+        applied(self.prepared, (self.quantizer)(layers), self.cx)
     }
 
     /// The ratio and the agreement of a model, or of a part of it with all outputs, with what the
@@ -174,7 +215,7 @@ impl<'a> Trials<'a> {
         let runner = Runner::new(self.engine, model, Vec::new());
         let mut whole: Option<Comparison> = None;
         let mut agreeing = 0usize;
-        for (inputs, expected) in inputs.iter().zip(&self.known.outputs) {
+        for (inputs, expected) in inputs.iter().zip(&self.held_out.known.outputs) {
             let found = runner.run(inputs)?.outputs;
             // Parts have other names for them.
             let names = expected.iter().map(|(name, _)| name.clone());
@@ -197,7 +238,7 @@ impl<'a> Trials<'a> {
 
     /// Whether so many trials of whole models take seconds rather than minutes.
     pub(super) fn is_quick(&self, trials: usize) -> bool {
-        let runs = (trials as u64).saturating_mul(self.inputs.len() as u64);
+        let runs = (trials as u64).saturating_mul(self.held_out.inputs.len() as u64);
         self.affordable.macs.saturating_mul(runs) <= WORK / 2
     }
 
@@ -218,7 +259,7 @@ impl<'a> Trials<'a> {
 
     /// The inputs of the runs.
     pub(super) fn inputs(&self) -> &[Inputs] {
-        &self.inputs
+        &self.held_out.inputs
     }
 }
 

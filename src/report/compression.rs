@@ -9,7 +9,8 @@ use crate::pipeline::{Outcome, Step};
 use crate::report::calibration::{self, ChoiceReport};
 use crate::report::text::{decibel, finite_decibel};
 use crate::report::{
-    ComparisonReport, EqualizedReport, FallBackReport, MethodsReport, QuantizedLayerReport, layers,
+    CalibratedReport, ComparisonReport, EqualizedReport, FallBackReport, MethodsReport,
+    QuantizedLayerReport, layers,
 };
 
 /// What was done to a model, and how far its outputs moved.
@@ -27,6 +28,9 @@ pub struct CompressionReport {
     /// What was done to each layer, when that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<QuantizedLayerReport>>,
+    /// The calibrator for all values, when one did better than the best one for each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<CalibratedReport>,
     /// What dividing channels did, when it helped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equalized: Option<EqualizedReport>,
@@ -178,6 +182,9 @@ impl fmt::Display for CompressionReport {
         }
         if let Some(fall_back) = &self.fall_back {
             write!(f, "{fall_back}")?;
+        }
+        if let Some(calibrated) = &self.calibrated {
+            write!(f, "{calibrated}")?;
         }
         if let Some(equalized) = &self.equalized {
             write!(f, "{equalized}")?;

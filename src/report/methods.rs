@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::passes::{Equalize, LayerNote};
-use crate::pipeline::{Equalized, Gain, Step};
+use crate::pipeline::{Calibrated, Equalized, Gain, Step};
 use crate::report::text::{decibel, finite, finite_decibel};
 
 /// What methods did for the accuracy of layers, and of the whole.
@@ -22,6 +22,33 @@ pub struct MethodsReport {
     /// Show the layers in the text view.
     #[serde(skip)]
     pub verbose: bool,
+}
+
+/// What one calibrator for all values did to the outputs on held-out samples.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CalibratedReport {
+    /// Name of the calibrator.
+    pub by: &'static str,
+    /// Smallest signal-to-noise ratio of the outputs with the best calibrator for each value, in decibel.
+    pub before_db: f64,
+    /// The same with this one for all.
+    pub after_db: f64,
+}
+
+impl CalibratedReport {
+    /// The report.
+    pub fn new(found: Calibrated) -> Self {
+        let [before_db, after_db] = [found.before_db, found.after_db].map(finite_decibel);
+        Self { by: found.by.name(), before_db, after_db }
+    }
+}
+
+impl fmt::Display for CalibratedReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "all ranges by `{}`, rather than the least error for each", self.by)?;
+        let (before, after) = (decibel(self.before_db), decibel(self.after_db));
+        writeln!(f, "  outputs on held-out samples: {before} before, {after} after")
+    }
 }
 
 /// What dividing channels did to the outputs on held-out samples.

@@ -23,7 +23,7 @@ pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};
 pub use fall_back::{FallBackReport, Layer};
 pub use inspection::{InspectionReport, LayerReport, PortReport};
 pub use layers::QuantizedLayerReport;
-pub use methods::{EqualizedReport, MethodReport, MethodsReport};
+pub use methods::{CalibratedReport, EqualizedReport, MethodReport, MethodsReport};
 pub use pruning::PruningReport;
 pub use simplification::{Broken, Parts, SimplificationReport};
 pub use text::{bytes, decibel, grouped, percent};

@@ -2,7 +2,7 @@
 
 use onnxpress::analysis::{Evaluate, constant};
 use onnxpress::data::Options;
-use onnxpress::exec::{Observation, Observe, Runner, Tap, Tract};
+use onnxpress::exec::{Engine, Observation, Observe, Runner, Tap, Tract};
 use onnxpress::ir::{At, Model, NewNode, ValueId};
 use onnxpress::tensor::{DType, Tensor};
 use onnxpress::{ErrorKind, read};
@@ -352,4 +352,46 @@ fn elements_are_skipped_after_softmax() {
             assert!((found - expected).abs() < 1e-6, "{op}, {between}: {found}");
         }
     }
+}
+
+#[test]
+fn short_cuts_change_nothing() {
+    // A float that goes through uint8, int8 and int16, and weights with a scale for each channel.
+    let zeros = [
+        Tensor::new(DType::Uint8, vec![], vec![3].into()).unwrap(),
+        Tensor::new(DType::Int8, vec![], vec![0xfe].into()).unwrap(),
+        Tensor::new(DType::Int16, vec![], vec![7, 0].into()).unwrap(),
+    ];
+    let mut model = Model::new(10, 21);
+    let main = model.main();
+    let x = add_input(&mut model, "x", &[4, 8]);
+    let mut last = x;
+    for zero in zeros {
+        let scale = model.add_initializer(main, "scale", Tensor::from_f32(&[], &[0.031]));
+        let zero = model.add_initializer(main, "zero", zero);
+        let integers =
+            add(&mut model, NewNode::new("QuantizeLinear", &[last, scale, zero], "integers"));
+        let inputs = [integers, scale, zero];
+        let rounded = add(&mut model, NewNode::new("DequantizeLinear", &inputs, "rounded"));
+        last = add(&mut model, NewNode::new("Sin", &[rounded], "sine"));
+    }
+    let weights = Tensor::new(DType::Int8, vec![8, 2], (0..16).collect::<Vec<u8>>().into());
+    let weights = model.add_initializer(main, "weights", weights.unwrap());
+    let scales = model.add_initializer(main, "scales", Tensor::from_f32(&[2], &[0.5, 0.25]));
+    let weights = NewNode::new("DequantizeLinear", &[weights, scales], "w").attr("axis", 1i64);
+    let weights = add(&mut model, weights);
+    let y = add(&mut model, NewNode::new("MatMul", &[last, weights], "y"));
+    add_output(&mut model, y);
+    let elements: Vec<f32> = (0..32).map(|i| (i as f32 - 16.0) * 0.37).collect();
+    let inputs = vec![("x".to_owned(), Tensor::from_f32(&[4, 8], &elements))];
+    let plain = Tract.as_written().expect("tract has short cuts");
+    let result = |engine: &dyn Engine| {
+        let executed = Runner::new(engine, &model, Vec::new()).run(&inputs).expect("it runs");
+        floats(&executed.outputs[0].1)
+    };
+    let (expected, found) = (result(&*plain), result(&Tract));
+    for (a, b) in expected.iter().zip(&found) {
+        assert!((a - b).abs() < 1e-5, "{expected:?} {found:?}");
+    }
+    assert!(expected.iter().any(|&y| y.abs() > 0.1), "{expected:?}");
 }

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnxpress::analysis::{Asked, Measure, Range};
 use onnxpress::calibrate::{
-    Calibration, Calibrator, Choice, Collect, Fit, Method, Shard, Source, Statistics, digest,
+    Calibration, Calibrator, Choice, Collect, Fit, Method, Progress, Shard, Source, Statistics,
+    digest,
 };
 use onnxpress::data::{Limits, Npz, Options};
 use onnxpress::exec::{Engine, Isolated, Tract};
@@ -128,6 +130,37 @@ fn with_outliers() -> Vec<f32> {
         if i.is_multiple_of(5000) { 30.0 } else { normal }
     };
     (0..64_000).map(number).collect()
+}
+
+#[test]
+fn what_was_measured_serves_every_calibrator() {
+    let model = load("digits_resnet_opset11.onnx");
+    let samples = samples(&model, &fixture("digits_calib.npz"), &pixels());
+    struct Runs(AtomicUsize);
+    impl Progress for Runs {
+        fn start(&self, runs: usize) {
+            self.0.fetch_add(runs, Ordering::Relaxed);
+        }
+    }
+    let runs = Runs(AtomicUsize::new(0));
+    let calibration = Calibration { engine: &Tract, samples: &samples, progress: &runs };
+    let source = Source::Samples(&calibration);
+    let fit = Fit::new(source, Method::default());
+    let asked = asked(&model);
+    let mut different = 0;
+    for other in fit.others() {
+        let alone =
+            Fit::new(source, Method { calibrator: other.calibrator(), ..Method::default() });
+        let before = runs.0.load(Ordering::Relaxed);
+        let found = other.ranges(&model, &asked).expect("it runs");
+        let once = if different == 0 { 128 } else { 0 };
+        assert_eq!(runs.0.load(Ordering::Relaxed) - before, once, "{}", other.calibrator());
+        assert_eq!(found, alone.ranges(&model, &asked).expect("it runs"));
+        different += 1;
+    }
+    assert_eq!(different, 4);
+    let asked_for = Method { calibrator: Calibrator::Mse, ..Method::default() };
+    assert!(Fit::new(source, asked_for).others().is_empty());
 }
 
 #[test]

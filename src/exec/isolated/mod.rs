@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result, err};
 use crate::exec::isolated::message::{Reply, Request};
 use crate::exec::isolated::process::Worker;
-use crate::exec::{Engine, Executed, InputShape, Session, Tap, tract};
+use crate::exec::tract::{self, Lowering};
+use crate::exec::{Engine, Executed, InputShape, Session, Tap};
 use crate::ir::Verified;
 use crate::tensor::Tensor;
 
@@ -39,10 +40,11 @@ const PATIENCE: u32 = 2;
 /// [`Engine`](ErrorKind::Engine) error that says what happened, and the caller goes on.
 ///
 /// Results are those of [`Tract`](crate::exec::Tract), bit for bit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Isolated {
     program: PathBuf,
     limits: Limits,
+    lowering: Lowering,
     pool: Arc<Pool>,
 }
 
@@ -57,7 +59,8 @@ impl Isolated {
     /// Workers are started as `program worker`; that program must call [`serve`] when
     /// [`WORKER`] is its only argument, as the command `onnxpress` does.
     pub fn new(program: impl Into<PathBuf>, limits: Limits) -> Self {
-        Self { program: program.into(), limits, pool: Arc::default() }
+        let lowering = Lowering::default();
+        Self { program: program.into(), limits, lowering, pool: Arc::default() }
     }
 
     /// Workers are started from the running program, see [`Self::new`].
@@ -142,7 +145,7 @@ impl Engine for Isolated {
                 lost.as_secs()
             ));
         }
-        let model = tract::lower(model, inputs)?;
+        let model = tract::lower(model, inputs, self.lowering)?;
         let request = Request::Prepare { model, inputs: inputs.to_vec(), taps: taps.to_vec() };
         let worker = self.worker()?;
         // From here on, so that a refusal gives the worker back.
@@ -151,6 +154,10 @@ impl Engine for Isolated {
             Reply::Done => Ok(Arc::new(session)),
             other => Err(unexpected(&other)),
         }
+    }
+
+    fn as_written(&self) -> Option<Box<dyn Engine>> {
+        Some(Box::new(Self { lowering: Lowering::AsWritten, ..self.clone() }))
     }
 }
 

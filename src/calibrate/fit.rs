@@ -1,0 +1,210 @@
+//! Ranges by a calibrator. What was measured is remembered: trials with models that differ in what is
+//! quantized, but not in what their float values are, ask for the same again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
+use crate::calibrate::choose::choose;
+use crate::calibrate::{
+    Calibration, Calibrator, Choice, Method, Shard, Statistics, ValueStatistics,
+};
+use crate::error::{Result, err};
+use crate::ir::{Model, ValueId};
+
+/// Where statistics come from.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// The model is run.
+    Samples(&'a Calibration<'a>),
+    /// It was run before.
+    Statistics(&'a Statistics),
+}
+
+/// Ranges that a calibrator fits to statistics. Values are known by name and measured once.
+pub struct Fit<'a> {
+    source: Source<'a>,
+    method: Method,
+    /// Elements are counted.
+    counts: bool,
+    measured: Arc<Measured>,
+    chosen: Mutex<Chosen>,
+}
+
+/// What was seen, whatever the calibrator.
+#[derive(Default)]
+struct Measured {
+    values: Mutex<HashMap<String, Option<Arc<ValueStatistics>>>>,
+    means: Mutex<Vec<(String, Vectors, Option<VectorMoments>)>>,
+}
+
+/// Calibrators that were seen to be better for some model than the best one for each value.
+const FOR_ALL: [Calibrator; 4] =
+    [Calibrator::Minmax, Calibrator::Percentile, Calibrator::Entropy, Calibrator::Mse];
+
+/// What identifies a question: the name of the value, the levels of its grid, whether it is symmetric.
+type Question = (String, u32, bool);
+
+/// What was answered.
+#[derive(Default)]
+struct Chosen {
+    ranges: HashMap<Question, Option<Range>>,
+    /// In the order of the questions.
+    choices: Vec<Choice>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Fit<'a> {
+    /// Ranges from a source by a method.
+    pub fn new(source: Source<'a>, method: Method) -> Self {
+        let (measured, chosen) = (Arc::default(), Mutex::default());
+        Self { source, method, counts: method.counts(), measured, chosen }
+    }
+
+    /// Ranges by another calibrator, from the same measurements. Without counts, calibrators that need
+    /// them fall back on the ends.
+    pub fn by(&self, calibrator: Calibrator) -> Self {
+        Self {
+            source: self.source,
+            method: Method { calibrator, ..self.method },
+            counts: self.counts,
+            measured: self.measured.clone(),
+            chosen: Mutex::default(),
+        }
+    }
+
+    /// The same by each single calibrator that may be better for a model as a whole; none when a
+    /// calibrator was asked for.
+    pub fn others(&self) -> Vec<Self> {
+        match self.method.calibrator {
+            Calibrator::Auto => FOR_ALL.iter().map(|&calibrator| self.by(calibrator)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The calibrator.
+    pub fn calibrator(&self) -> Calibrator {
+        self.method.calibrator
+    }
+
+    /// What was chosen, in the order in which it was asked for.
+    pub fn choices(&self) -> Vec<Choice> {
+        lock(&self.chosen).choices.clone()
+    }
+
+    /// Measures what was not measured before.
+    fn measure(&self, model: &Model, asked: &[Asked]) -> Result<()> {
+        let Source::Samples(calibration) = self.source else { return Ok(()) };
+        let name = |asked: &Asked| model.value(asked.value).name().to_owned();
+        let known = lock(&self.measured.values);
+        let new: Vec<Asked> =
+            asked.iter().filter(|asked| !known.contains_key(&name(asked))).copied().collect();
+        // Not held while measuring, which other threads help with.
+        drop(known);
+        if !new.is_empty() {
+            let (values, _) = calibration.values(model, &new, Shard::default(), self.counts)?;
+            let values = values.into_iter().map(|value| value.map(Arc::new));
+            lock(&self.measured.values).extend(new.iter().map(name).zip(values));
+        }
+        Ok(())
+    }
+
+    /// Chooses the range of a value; `None` when it could not be observed.
+    fn choose(&self, name: &str, asked: &Asked) -> Result<Option<Choice>> {
+        let found = match self.source {
+            Source::Samples(_) => {
+                let measured = lock(&self.measured.values).get(name).cloned();
+                measured.flatten().map(|value| choose(name, &value, asked, self.method))
+            }
+            Source::Statistics(statistics) => {
+                let value = statistics.values.get(name).ok_or_else(|| {
+                    err!(Data, "the statistics do not hold value `{name}`")
+                        .help("collect them again with `onnxpress calibrate` and the same options")
+                })?;
+                value.as_ref().map(|value| choose(name, value, asked, self.method))
+            }
+        };
+        Ok(found)
+    }
+}
+
+impl Measure for Fit<'_> {
+    /// The ranges that the calibrator chooses; bit-identical for any order of the samples (in whole
+    /// batches) and any number of threads, and the same from samples as from their statistics.
+    fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
+        let question = |asked: &Asked| -> Question {
+            (model.value(asked.value).name().to_owned(), asked.levels, asked.symmetric)
+        };
+        let known = lock(&self.chosen);
+        let new: Vec<Asked> = asked
+            .iter()
+            .filter(|asked| !known.ranges.contains_key(&question(asked)))
+            .copied()
+            .collect();
+        drop(known);
+        self.measure(model, &new)?;
+        let choices = new
+            .par_iter()
+            .map(|asked| self.choose(model.value(asked.value).name(), asked))
+            .collect::<Result<Vec<_>>>()?;
+        let mut known = lock(&self.chosen);
+        for (asked, choice) in new.iter().zip(choices) {
+            known.ranges.insert(question(asked), choice.as_ref().map(|choice| choice.range));
+            if let Some(choice) = choice {
+                known.choices.retain(|known| known.value != choice.value);
+                known.choices.push(choice);
+            }
+        }
+        Ok(asked
+            .iter()
+            .map(|asked| known.ranges.get(&question(asked)).copied().flatten())
+            .collect())
+    }
+
+    /// Statistics hold none.
+    fn magnitudes(
+        &self,
+        model: &Model,
+        asked: &[(ValueId, usize)],
+    ) -> Result<Vec<Option<Vec<f32>>>> {
+        match self.source {
+            Source::Samples(calibration) => calibration.magnitudes(model, asked),
+            Source::Statistics(_) => Ok(vec![None; asked.len()]),
+        }
+    }
+
+    /// Means are remembered; products are large, and who asks for them remembers what follows. Statistics
+    /// hold neither.
+    fn moments(&self, model: &Model, asked: &[Vectors]) -> Result<Vec<Option<VectorMoments>>> {
+        let Source::Samples(calibration) = self.source else {
+            return Ok(vec![None; asked.len()]);
+        };
+        if asked.iter().any(|vectors| vectors.products) {
+            return calibration.moments(model, asked);
+        }
+        let means = &self.measured.means;
+        let name = |vectors: &Vectors| model.value(vectors.value).name().to_owned();
+        let find = |vectors: &Vectors| {
+            let (known, name) = (lock(means), name(vectors));
+            let found = known.iter().find(|(of, known, _)| *of == name && known == vectors);
+            found.map(|(_, _, moments)| moments.clone())
+        };
+        let new: Vec<Vectors> =
+            asked.iter().filter(|vectors| find(vectors).is_none()).cloned().collect();
+        if !new.is_empty() {
+            let measured = calibration.moments(model, &new)?;
+            let entries: Vec<_> = new
+                .into_iter()
+                .zip(measured)
+                .map(|(vectors, found)| (name(&vectors), vectors, found))
+                .collect();
+            lock(means).extend(entries);
+        }
+        Ok(asked.iter().map(|vectors| find(vectors).flatten()).collect())
+    }
+}
