@@ -180,14 +180,14 @@ impl fmt::Display for CompressionReport {
         for step in self.passes.iter().filter(|step| self.verbose || step.mattered()) {
             step.write(f, self.verbose)?;
         }
-        if let Some(fall_back) = &self.fall_back {
-            write!(f, "{fall_back}")?;
-        }
         if let Some(calibrated) = &self.calibrated {
             write!(f, "{calibrated}")?;
         }
         if let Some(equalized) = &self.equalized {
             write!(f, "{equalized}")?;
+        }
+        if let Some(fall_back) = &self.fall_back {
+            write!(f, "{fall_back}")?;
         }
         if let Some(methods) = &self.methods {
             write!(f, "{methods}")?;

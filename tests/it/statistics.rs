@@ -135,7 +135,7 @@ fn with_outliers() -> Vec<f32> {
 #[test]
 fn what_was_measured_serves_every_calibrator() {
     let model = load("digits_resnet_opset11.onnx");
-    let samples = samples(&model, &fixture("digits_calib.npz"), &pixels());
+    let samples = samples(&model, fixture("digits_calib.npz"), &pixels());
     struct Runs(AtomicUsize);
     impl Progress for Runs {
         fn start(&self, runs: usize) {
