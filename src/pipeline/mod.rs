@@ -1,6 +1,7 @@
 //! Decides what runs in which order, checks it, and collects what was done.
 
 mod check;
+mod cut_trials;
 mod declare;
 mod downstream;
 mod edits;
@@ -40,7 +41,7 @@ pub use recipe::{
 };
 pub use remembered::Remembered;
 pub use run::{Finished, Step, run};
-pub use sensitivity::{Cutter, GroupSensitivity, spread};
+pub use sensitivity::{Cutter, GroupSensitivity};
 pub use settle::{When, settle};
 pub use to_budget::{Spread, Stepped, TryGroups, cut, pruned_to_budget, share_for_time, stepwise};
 pub use trial::{FloatLayers, Quantizer, Trial, Trials};

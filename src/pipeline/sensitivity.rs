@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::ir::Model;
 use crate::passes::{Allocation, Budget, Fitted, PruneChannels, Surveyed};
-use crate::pipeline::trial::Trials;
+use crate::pipeline::cut_trials::CutTrials;
 
 /// Shares of a group at which it is tried alone: they say how fast its error grows.
 pub(super) const SHARES: [f64; 3] = [0.75, 0.5, 0.25];
@@ -32,13 +32,13 @@ pub struct GroupSensitivity {
 ///
 /// # Errors
 /// When a cut fails or its result cannot be run.
-pub fn spread(
-    trials: &Trials<'_>,
+pub(super) fn spread(
+    trials: &CutTrials<'_>,
+    model: &Model,
     pruning: &PruneChannels,
     budget: Budget,
     cutter: Cutter<'_>,
 ) -> Result<(Fitted, Vec<GroupSensitivity>)> {
-    let model = trials.prepared();
     let surveyed = pruning.survey(model, &SHARES);
     let whole: Vec<usize> = surveyed.iter().map(|group| group.orbits).collect();
     let alone = |group: usize, left: usize| -> Result<f64> {
@@ -46,7 +46,7 @@ pub fn spread(
         counts[group] = left;
         let allocation = Allocation::Counts(counts);
         let pass = PruneChannels { allocation, budget: None, ..pruning.clone() };
-        Ok(trials.judged(cutter(model, &pass)?)?.sqnr_db)
+        trials.sqnr_db(&cutter(model, &pass)?)
     };
     let of_group = |(i, group): (usize, &Surveyed)| -> Result<GroupSensitivity> {
         let tried = group.counts.iter().map(|&left| Ok((left, alone(i, left)?)));

@@ -1,13 +1,15 @@
 //! Prunes a model to what it may cost.
 
+use crate::analysis::{Assume, Shapes};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
-use crate::passes::{Allocation, Amount, Budget, Context, PruneChannels, Resource, Survivors};
-use crate::pipeline::recipe::{PruneOptions, prune};
+use crate::passes::{Allocation, Amount, Budget, Context, InputMoments, PruneChannels, Resource, Survivors};
+use crate::pipeline::recipe::{PruneOptions, Repair, prune};
 use crate::pipeline::sensitivity::{Cutter, GroupSensitivity, SHARES, spread};
-use crate::pipeline::trial::Trials;
+use crate::pipeline::cut_trials::{CutTrials, judged};
+use crate::pipeline::trial::held_out_inputs;
 use crate::pipeline::{Check, Pruned, pruned};
 
 /// What groups are tried with when a budget is spread by what cutting each does to the outputs.
@@ -50,8 +52,24 @@ pub fn pruned_to_budget(
     }
     let TryGroups { engine, samples, .. } = trying;
     let most = affordable(&model, &options.pruning);
-    let trials = Trials::on(most, engine, &model, samples, &|_| Vec::new(), cx)?;
-    let (fitted, groups) = spread(&trials, &options.pruning, budget, trying.cutter)?;
+    let moments = match cx.measure.filter(|_| options.repair == Repair::LeastSquares && std::env::var("NOFIT").is_err()) {
+        Some(measure) => Some(InputMoments::learn(&model, measure)?),
+        None => None,
+    };
+    let shapes = Shapes::infer(&model, &Assume::default());
+    let values = judged(&model);
+    let judging = model.part(&[], &values);
+    let trials = CutTrials::of(engine, (&judging, values), held_out_inputs(samples, most)?)?;
+    let cutter = |from: &Model, pruning: &PruneChannels| {
+        let survivors = Survivors::default();
+        let pruning = PruneChannels { survivors: survivors.clone(), ..pruning.clone() };
+        let mut cut = cut(from, options, &pruning)?;
+        if let Some(moments) = &moments {
+            moments.refit(&mut cut, (from, &shapes), &survivors);
+        }
+        Ok(cut)
+    };
+    let (fitted, groups) = spread(&trials, &model, &options.pruning, budget, &cutter)?;
     let allocation = Allocation::Counts(fitted.counts.clone());
     let pruning = PruneChannels { allocation, ..options.pruning.clone() };
     let options = PruneOptions { pruning, ..options.clone() };
@@ -59,7 +77,7 @@ pub fn pruned_to_budget(
 }
 
 /// Multiply-accumulates of all trials of groups together: about 10 s on two cores.
-const WORK: u64 = 200_000_000_000;
+const WORK: u64 = 800_000_000_000;
 /// Fewest samples that say anything about the next one, and most that are run.
 const SAMPLES: (usize, usize) = (4, 64);
 
@@ -78,9 +96,7 @@ fn affordable(model: &Model, pruning: &PruneChannels) -> usize {
 /// When a pass fails.
 pub fn cut(model: &Model, options: &PruneOptions, pruning: &PruneChannels) -> Result<Model> {
     let mut model = model.clone();
-    // Nobody repairs this model.
-    let pruning = PruneChannels { survivors: Survivors::default(), ..pruning.clone() };
-    let options = PruneOptions { pruning, ..options.clone() };
+    let options = PruneOptions { pruning: pruning.clone(), ..options.clone() };
     for pass in prune(&options) {
         pass.run(&mut model, &Context::default())?;
     }

@@ -223,7 +223,7 @@ impl<'a> Trials<'a> {
 }
 
 /// Inputs that nothing is fitted to, spread over all samples.
-fn held_out_inputs(samples: &Samples, most: usize) -> Result<Vec<Inputs>> {
+pub(super) fn held_out_inputs(samples: &Samples, most: usize) -> Result<Vec<Inputs>> {
     let looked_at = samples.runs().min(LOOKED_AT * most);
     let mut found = Vec::new();
     let mut others = Vec::new();
