@@ -39,11 +39,14 @@ impl<'a> CutTrials<'a> {
         let runner = Runner::new(self.engine, &part, Vec::new());
         let mut whole: Option<Comparison> = None;
         let mut kl = 0.0;
+        let mut ctr = (0.0, 0.0);
         for (inputs, expected) in inputs.iter().zip(&self.known.outputs) {
             let found = runner.run(inputs)?.outputs;
             // Parts have other names for them.
             let names = expected.iter().map(|(name, _)| name.clone());
             let found: Vec<_> = names.zip(found.into_iter().map(|(_, tensor)| tensor)).collect();
+            let c = centred(&expected[0].1, &found[0].1);
+            ctr = (ctr.0 + c.0, ctr.1 + c.1);
             kl += divergence(&expected[0].1, &found[0].1);
             let part = drift(expected, &found, Tensor::len)?;
             whole = Some(match whole {
@@ -51,11 +54,25 @@ impl<'a> CutTrials<'a> {
                 None => part,
             });
         }
+        if std::env::var("JUDGE").as_deref() == Ok("ctr") {
+            return Ok(-10.0 * (ctr.0 / ctr.1).log10());
+        }
         if std::env::var("JUDGE").as_deref() == Ok("kl") {
             return Ok(-10.0 * (kl / self.inputs.len() as f64).log10());
         }
         Ok(whole.map_or(f64::INFINITY, |whole| whole.worst_sqnr_db()))
     }
+}
+
+fn centred(a: &Tensor, b: &Tensor) -> (f64, f64) {
+    let (Ok(a), Ok(b)) = (a.to_f32(), b.to_f32()) else { return (0.0, 0.0) };
+    let var = |x: &[f64]| -> f64 {
+        let mean = x.iter().sum::<f64>() / x.len() as f64;
+        x.iter().map(|x| (x - mean) * (x - mean)).sum()
+    };
+    let noise: Vec<f64> = a.iter().zip(&b).map(|(a, b)| f64::from(a - b)).collect();
+    let signal: Vec<f64> = a.iter().map(|&a| f64::from(a)).collect();
+    (var(&noise), var(&signal))
 }
 
 fn divergence(a: &Tensor, b: &Tensor) -> f64 {

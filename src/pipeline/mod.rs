@@ -33,7 +33,7 @@ pub use inputs::inputs;
 pub use layers::{QuantizedLayer, quantized_layers};
 pub use methods::Gain;
 pub use probe::probes;
-pub use pruned::{Pruned, pruned};
+pub use pruned::{Pruned, prepared_pruned, pruned};
 pub use quantized::{Quantized, Tries, quantized, quantized_on};
 pub use recipe::{
     PruneOptions, QuantizeOptions, Repair, SIMPLIFY_GROWTH, SimplifyOptions, prepare,

@@ -7,10 +7,10 @@ use crate::exec::Engine;
 use crate::ir::Model;
 use crate::passes::{Allocation, Amount, Budget, Context, InputMoments, PruneChannels, Resource, Survivors};
 use crate::pipeline::recipe::{PruneOptions, Repair, prune};
-use crate::pipeline::sensitivity::{Cutter, GroupSensitivity, SHARES, spread};
+use crate::pipeline::sensitivity::{Cutter, GroupSensitivity, SHARES, Spreading};
 use crate::pipeline::cut_trials::{CutTrials, judged};
 use crate::pipeline::trial::held_out_inputs;
-use crate::pipeline::{Check, Pruned, pruned};
+use crate::pipeline::{Check, Pruned, prepared_pruned};
 
 /// What groups are tried with when a budget is spread by what cutting each does to the outputs.
 #[derive(Clone, Copy)]
@@ -45,7 +45,7 @@ pub fn pruned_to_budget(
     trying: Option<TryGroups<'_>>,
 ) -> Result<Spread> {
     let (Some(trying), Some(budget)) = (trying, options.pruning.budget) else {
-        return Ok(Spread { pruned: pruned(model, options, cx, check)?, groups: Vec::new() });
+        return Ok(Spread { pruned: prepared_pruned(model, options, cx, check)?, groups: Vec::new() });
     };
     if let Some(measure) = cx.measure {
         options.pruning.learn(&model, measure)?;
@@ -69,11 +69,19 @@ pub fn pruned_to_budget(
         }
         Ok(cut)
     };
-    let (fitted, groups) = spread(&trials, &model, &options.pruning, budget, &cutter)?;
+    let rounds = std::env::var("ROUNDS").map_or(4, |x| x.parse().unwrap());
+    let spreading = Spreading {
+        trials: &trials,
+        model: &model,
+        pruning: &options.pruning,
+        budget,
+        cutter: &cutter,
+    };
+    let (fitted, groups) = spreading.run(rounds)?;
     let allocation = Allocation::Counts(fitted.counts.clone());
     let pruning = PruneChannels { allocation, ..options.pruning.clone() };
     let options = PruneOptions { pruning, ..options.clone() };
-    Ok(Spread { pruned: pruned(model, &options, cx, check)?, groups })
+    Ok(Spread { pruned: prepared_pruned(model, &options, cx, check)?, groups })
 }
 
 /// Multiply-accumulates of all trials of groups together: about 10 s on two cores.

@@ -4,7 +4,7 @@ use crate::analysis::channels::{Channels, Group, Orbit};
 use crate::analysis::{Assume, Shapes};
 use crate::error::Result;
 use crate::ir::Model;
-use crate::passes::prune_channels::allocate::{Loss, greedy, losses, uniform};
+use crate::passes::prune_channels::allocate::{Loss, least, losses, uniform};
 use crate::passes::prune_channels::budget::{Allocation, Budget, Resource};
 use crate::passes::prune_channels::choose::{Quota, Stock, order};
 use crate::passes::prune_channels::cost::CostModel;
@@ -77,6 +77,8 @@ pub struct Surveyed {
 const CORRECTIONS: usize = 6;
 /// Of what a corrected aim asks, so much less is asked: the estimate is off by a little.
 const CAUTION: f64 = 0.998;
+/// Of a group a step of trials is at least one in so many: single channels of many say little.
+const PART: usize = 16;
 
 impl PruneChannels {
     /// All groups with their orbits in order.
@@ -137,7 +139,7 @@ impl PruneChannels {
         let mut found = Fitted { counts: Vec::new(), left: u64::MAX, most };
         for _ in 0..CORRECTIONS {
             let counts = match loss {
-                Some(loss) => greedy(&stocks, costs.clone(), aim, loss),
+                Some(loss) => least(&stocks, costs.clone(), aim, loss),
                 None => uniform(&stocks, &costs, aim),
             };
             let left = match budget.resource {
@@ -158,6 +160,28 @@ impl PruneChannels {
             aim *= CAUTION * most as f64 / left as f64;
         }
         Ok(found)
+    }
+
+    /// For each group of which `counts` stay the next smaller number that may stay and the next larger one, at
+    /// least a sixteenth of the group apart from it; the number itself where there is none.
+    pub fn around(&self, model: &Model, counts: &[usize]) -> Vec<(usize, usize)> {
+        let mut model = model.clone();
+        separate_vectors(&mut model);
+        let shapes = Shapes::infer(&model, &Assume::default());
+        let channels = Channels::of(&model, &shapes, self.channels);
+        let around = |(ranked, &left): (&Ranked<'_>, &usize)| {
+            let stock = ranked.stock;
+            let apart = stock.all.div_ceil(PART);
+            let (mut less, mut more) = (left, left);
+            while let Some(next) = stock.below(less).filter(|_| left - less < apart) {
+                less = next;
+            }
+            while let Some(next) = stock.above(more).filter(|_| more - left < apart) {
+                more = next;
+            }
+            (less, more)
+        };
+        self.rank(&model, &channels).iter().zip(counts).map(around).collect()
     }
 
     /// The groups of `model`, and how many orbits stay of each at some shares.
