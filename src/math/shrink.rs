@@ -43,7 +43,7 @@ impl Shrink {
             return Some(());
         }
         let left = Mat::from_fn(kept.len(), kept.len(), |i, j| {
-            self.covariance[kept[i] * n + kept[j]] + if i == j { RIDGE * unit } else { 0.0 }
+            self.covariance[kept[i] * n + kept[j]] + if i == j { std::env::var("RIDGE").map_or(RIDGE, |x| x.parse().unwrap()) * unit } else { 0.0 }
         });
         let cross = Mat::from_fn(kept.len(), gone.len(), |i, j| self.covariance[kept[i] * n + gone[j]]);
         let lost = Mat::from_fn(gone.len(), rows.len(), |i, j| self.weights[rows[j] * n + gone[i]]);

@@ -3,112 +3,185 @@
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
 use crate::ir::{Model, ValueId};
+use crate::math::Distance;
 use crate::pipeline::check::Inputs;
 use crate::pipeline::downstream::Known;
 use crate::tensor::Tensor;
-use crate::validate::{Comparison, drift};
+
+/// A value by which a model is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Judged {
+    value: ValueId,
+    /// What is added to all elements that differ in these axes alone makes no difference: first and end.
+    shift: Option<Axes>,
+}
+
+/// Axes that stand side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Axes {
+    first: i64,
+    /// All from the first one on, else that one alone.
+    rest: bool,
+}
+
+/// What a model is judged by: its outputs, but what a final Softmax, LogSoftmax or Sigmoid reads instead of
+/// what it gives. Behind them large errors look like small ones.
+pub(super) struct Scores {
+    judged: Vec<Judged>,
+    /// The part of the model that makes them.
+    part: Model,
+}
 
 /// Samples, and what a model makes of them.
 pub(super) struct CutTrials<'a> {
     engine: &'a dyn Engine,
     inputs: Vec<Inputs>,
-    judged: Vec<ValueId>,
+    scores: &'a Scores,
     known: Known<'a>,
 }
 
 impl<'a> CutTrials<'a> {
-    /// Trials of cuts of a model, of which `judging` is the part that makes `judged`.
+    /// Trials of cuts of the model that has these scores.
     ///
     /// # Errors
     /// When it cannot be run.
-    pub fn of(
-        engine: &'a dyn Engine,
-        (judging, judged): (&'a Model, Vec<ValueId>),
-        inputs: Vec<Inputs>,
-    ) -> Result<Self> {
-        let known = Known::of(engine, judging, &inputs)?;
-        Ok(Self { engine, inputs, judged, known })
+    pub fn of(engine: &'a dyn Engine, scores: &'a Scores, inputs: Vec<Inputs>) -> Result<Self> {
+        let known = Known::of(engine, &scores.part, &inputs)?;
+        Ok(Self { engine, inputs, scores, known })
     }
 
-    /// Smallest signal-to-noise ratio of what is judged, in decibel. Only what follows the cut is run.
+    /// Smallest signal-to-noise ratio of the scores, in decibel. Only what follows the cut is run.
     ///
     /// # Errors
     /// When it cannot be run.
     pub fn sqnr_db(&self, cut: &Model) -> Result<f64> {
-        let (part, inputs) = self.known.changed(&cut.part(&[], &self.judged), &self.inputs)?;
+        let (part, inputs) = self.known.changed(&self.scores.part_of(cut), &self.inputs)?;
         let runner = Runner::new(self.engine, &part, Vec::new());
-        let mut whole: Option<Comparison> = None;
-        let mut kl = 0.0;
-        let mut ctr = (0.0, 0.0);
+        let judged = &self.scores.judged;
+        let mut sums = vec![Distance::default(); judged.len()];
         for (inputs, expected) in inputs.iter().zip(&self.known.outputs) {
             let found = runner.run(inputs)?.outputs;
-            // Parts have other names for them.
-            let names = expected.iter().map(|(name, _)| name.clone());
-            let found: Vec<_> = names.zip(found.into_iter().map(|(_, tensor)| tensor)).collect();
-            let c = centred(&expected[0].1, &found[0].1);
-            ctr = (ctr.0 + c.0, ctr.1 + c.1);
-            kl += divergence(&expected[0].1, &found[0].1);
-            let part = drift(expected, &found, Tensor::len)?;
-            whole = Some(match whole {
-                Some(whole) => whole.merge(part),
-                None => part,
-            });
+            for (((_, a), (_, b)), (judged, sum)) in
+                expected.iter().zip(&found).zip(judged.iter().zip(&mut sums))
+            {
+                *sum = sum.merge(Distance::between(&judged.centred(a)?, &judged.centred(b)?));
+            }
         }
-        if std::env::var("JUDGE").as_deref() == Ok("ctr") {
-            return Ok(-10.0 * (ctr.0 / ctr.1).log10());
-        }
-        if std::env::var("JUDGE").as_deref() == Ok("kl") {
-            return Ok(-10.0 * (kl / self.inputs.len() as f64).log10());
-        }
-        Ok(whole.map_or(f64::INFINITY, |whole| whole.worst_sqnr_db()))
+        Ok(sums.iter().map(Distance::sqnr_db).fold(f64::INFINITY, f64::min))
     }
 }
 
-fn centred(a: &Tensor, b: &Tensor) -> (f64, f64) {
-    let (Ok(a), Ok(b)) = (a.to_f32(), b.to_f32()) else { return (0.0, 0.0) };
-    let var = |x: &[f64]| -> f64 {
-        let mean = x.iter().sum::<f64>() / x.len() as f64;
-        x.iter().map(|x| (x - mean) * (x - mean)).sum()
-    };
-    let noise: Vec<f64> = a.iter().zip(&b).map(|(a, b)| f64::from(a - b)).collect();
-    let signal: Vec<f64> = a.iter().map(|&a| f64::from(a)).collect();
-    (var(&noise), var(&signal))
+impl Scores {
+    pub fn of(model: &Model) -> Self {
+        let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
+        let judged = outputs.map(|value| {
+            before_activation(model, value).unwrap_or(Judged { value, shift: None })
+        });
+        let judged: Vec<Judged> = judged.collect();
+        let part = part(model, &judged);
+        Self { judged, part }
+    }
+
+    /// The part of a model that was cut out of that one.
+    fn part_of(&self, cut: &Model) -> Model {
+        part(cut, &self.judged)
+    }
 }
 
-fn divergence(a: &Tensor, b: &Tensor) -> f64 {
-    let (Ok(a), Ok(b)) = (a.to_f32(), b.to_f32()) else { return 0.0 };
-    let log = |x: &[f32]| -> Vec<f64> {
-        let most = x.iter().copied().fold(f32::NEG_INFINITY, f32::max) as f64;
-        let sum: f64 = x.iter().map(|&x| (f64::from(x) - most).exp()).sum();
-        x.iter().map(|&x| f64::from(x) - most - sum.ln()).collect()
-    };
-    log(&a).iter().zip(&log(&b)).map(|(p, q)| p.exp() * (p - q)).sum()
+fn part(model: &Model, judged: &[Judged]) -> Model {
+    let values: Vec<ValueId> = judged.iter().map(|judged| judged.value).collect();
+    model.part(&[], &values)
+}
+
+impl Judged {
+    /// The elements, without the mean over the axes that only know differences.
+    fn centred(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        let mut elements = tensor.to_f32()?.to_vec();
+        let dims = tensor.dims();
+        let Some(Axes { first, rest }) = self.shift else { return Ok(elements) };
+        let first = if first < 0 { first + dims.len() as i64 } else { first };
+        let Some(first) = usize::try_from(first).ok().filter(|&first| first < dims.len()) else {
+            return Ok(elements);
+        };
+        let end = if rest { dims.len() } else { first + 1 };
+        let count: usize = dims[first..end].iter().product();
+        let inner: usize = dims[end..].iter().product();
+        for block in elements.chunks_exact_mut((count * inner).max(1)) {
+            for i in 0..inner {
+                let column = block.iter().skip(i).step_by(inner);
+                let mean = column.map(|&x| f64::from(x)).sum::<f64>() / count as f64;
+                block.iter_mut().skip(i).step_by(inner).for_each(|x| *x -= mean as f32);
+            }
+        }
+        Ok(elements)
+    }
 }
 
 /// Operators that only rename or reorder what a final activation gives.
 const PASSING: &[&str] =
-    &["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout"];
-/// Activations that saturate: behind them a large error looks like a small one.
-const SATURATING: &[&str] = &["Softmax", "LogSoftmax", "Sigmoid"];
+    &["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout"];
 
-/// The values by which a model is judged: its outputs, but what a final Softmax, LogSoftmax or Sigmoid
-/// reads instead of what it gives.
-pub(super) fn judged(model: &Model) -> Vec<ValueId> {
-    let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
-    outputs.map(|output| before_activation(model, output).unwrap_or(output)).collect()
-}
+/// First operator set in which Softmax runs over one axis rather than all from one on.
+const ONE_AXIS: i64 = 13;
 
-fn before_activation(model: &Model, output: ValueId) -> Option<ValueId> {
+/// What the final activation behind which `output` stands reads.
+fn before_activation(model: &Model, output: ValueId) -> Option<Judged> {
     let mut value = output;
     for _ in 0..model.node_count() {
         let entry = model.node(model.value(value).producer()?);
         value = entry.input(0)?;
-        if SATURATING.iter().any(|op| entry.is(op)) {
-            return Some(value);
+        if entry.is("Sigmoid") {
+            return Some(Judged { value, shift: None });
+        }
+        if ["Softmax", "LogSoftmax"].iter().any(|op| entry.is(op)) {
+            let rest = model.opset_of("").is_some_and(|version| version < ONE_AXIS);
+            let first = entry.attr_int("axis").unwrap_or(if rest { 1 } else { -1 });
+            return Some(Judged { value, shift: Some(Axes { first, rest }) });
         }
         if !PASSING.iter().any(|op| entry.is(op)) {
             return None;
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read;
+
+    fn scores(opset: i64, body: &str) -> (Model, Scores) {
+        let text = format!(
+            "<ir_version: 8, opset_import: [\"\" : {opset}]> g (float[1,2,3] x) => (y) {{ {body} }}"
+        );
+        let model = read::text(&text).unwrap();
+        let scores = Scores::of(&model);
+        (model, scores)
+    }
+
+    #[test]
+    fn what_a_final_activation_reads_counts() {
+        let cases = [
+            (17, "r = Relu (x) s = Softmax (r) y = Identity (s)", "r", Some((-1, false))),
+            (11, "r = Relu (x) y = LogSoftmax (r)", "r", Some((1, true))),
+            (17, "r = Relu (x) y = Sigmoid (r)", "r", None),
+            (17, "s = Softmax (x) y = Relu (s)", "y", None),
+        ];
+        for (opset, body, value, shift) in cases {
+            let (model, scores) = scores(opset, body);
+            let judged = scores.judged[0];
+            assert_eq!(model.value(judged.value).name(), value, "{body}");
+            assert_eq!(judged.shift.map(|axes| (axes.first, axes.rest)), shift, "{body}");
+        }
+    }
+
+    #[test]
+    fn shifts_that_softmax_does_not_see_do_not_count() {
+        let (_, scores) = scores(17, "r = Relu (x) y = Softmax <axis = 1> (r)");
+        let a = Tensor::from_f32(&[1, 2, 3], &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0]);
+        let b = Tensor::from_f32(&[1, 2, 3], &[2.0, 2.0, 5.0, 5.0, 6.0, 10.0]);
+        let [a, b] = [a, b].map(|tensor| scores.judged[0].centred(&tensor).unwrap());
+        assert_eq!(a, [-1.5, -2.0, -2.5, 1.5, 2.0, 2.5]);
+        assert_eq!(a, b);
+    }
 }

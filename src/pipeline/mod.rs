@@ -41,7 +41,7 @@ pub use recipe::{
 };
 pub use remembered::Remembered;
 pub use run::{Finished, Step, run};
-pub use sensitivity::{Cutter, GroupSensitivity};
+pub use sensitivity::GroupSensitivity;
 pub use settle::{When, settle};
-pub use to_budget::{Spread, Stepped, TryGroups, cut, pruned_to_budget, share_for_time, stepwise};
+pub use to_budget::{Spread, Stepped, TryGroups, pruned_to_budget, share_for_time, stepwise};
 pub use trial::{FloatLayers, Quantizer, Trial, Trials};

@@ -73,7 +73,9 @@ pub fn pruned(
     Ok(pruned)
 }
 
-/// The same for a `prepared` model, which the passes of [`prepare_prune`] would not change.
+/// The same for a `prepared` model, which the passes of [`prepare_prune`] would not change. With a
+/// [`reference`](Context::reference) it was cut out of that one before, with the same survivors, and layers are
+/// fitted to what those of the reference give.
 ///
 /// # Errors
 /// When a pass fails, or leaves an invalid model or another interface (a bug in onnxpress).
@@ -83,7 +85,11 @@ pub fn prepared_pruned(
     cx: &Context<'_>,
     check: Option<&Check<'_>>,
 ) -> Result<Pruned> {
-    options.pruning.survivors.clear();
+    let survivors = &options.pruning.survivors;
+    if cx.reference.is_none() {
+        survivors.clear();
+    }
+    let before = survivors.saved();
     if let Some(measure) = cx.measure {
         options.pruning.learn(&prepared, measure)?;
     }
@@ -105,11 +111,11 @@ pub fn prepared_pruned(
         };
         if matches!(outcome, Outcome::Broken(_)) {
             finished.model = prepared.clone();
-            options.pruning.survivors.clear();
+            survivors.restore(&before);
         }
         cut = Some(outcome);
     }
-    let cx = Context { reference: Some(&prepared), ..*cx };
+    let cx = Context { reference: cx.reference.or(Some(&prepared)), ..*cx };
     let mut repaired = run(finished.model, &repair(options), &cx, None)?;
     finished.model = std::mem::take(&mut repaired.model);
     finished.steps.extend(repaired.steps);

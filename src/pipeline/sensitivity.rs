@@ -11,7 +11,7 @@ use crate::pipeline::cut_trials::CutTrials;
 pub(super) const SHARES: [f64; 3] = [0.75, 0.5, 0.25];
 
 /// Cuts a model, and repairs it if that is asked for.
-pub type Cutter<'a> = &'a (dyn Fn(&Model, &PruneChannels) -> Result<Model> + Sync);
+pub(super) type Cutter<'a> = &'a (dyn Fn(&Model, &PruneChannels) -> Result<Model> + Sync);
 
 /// What a group costs the outputs.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,103 +27,43 @@ pub struct GroupSensitivity {
     pub left: usize,
 }
 
-/// Cuts of a model that are tried on samples.
-pub(super) struct Spreading<'a> {
-    pub trials: &'a CutTrials<'a>,
-    pub model: &'a Model,
-    pub pruning: &'a PruneChannels,
-    pub budget: Budget,
-    pub cutter: Cutter<'a>,
-}
-
-impl Spreading<'_> {
-    /// Power of the noise, relative to the signal, when so many orbits of each group stay.
-    fn noise(&self, counts: Vec<usize>) -> Result<f64> {
+/// Measures what cutting each group alone does, and spreads `budget` so that the sum of the errors
+/// stays small: groups are taken to add their noise independently.
+///
+/// # Errors
+/// When a cut fails or its result cannot be run.
+pub(super) fn spread(
+    trials: &CutTrials<'_>,
+    model: &Model,
+    pruning: &PruneChannels,
+    budget: Budget,
+    cutter: Cutter<'_>,
+) -> Result<(Fitted, Vec<GroupSensitivity>)> {
+    let surveyed = pruning.survey(model, &SHARES);
+    let whole: Vec<usize> = surveyed.iter().map(|group| group.orbits).collect();
+    let alone = |group: usize, left: usize| -> Result<f64> {
+        let mut counts = whole.clone();
+        counts[group] = left;
         let allocation = Allocation::Counts(counts);
-        let pass = PruneChannels { allocation, budget: None, ..self.pruning.clone() };
-        let sqnr_db = self.trials.sqnr_db(&(self.cutter)(self.model, &pass)?)?;
-        Ok(10f64.powf(-sqnr_db / 10.0).max(SILENT))
-    }
-
-    /// Measures what cutting each group alone does, and spreads the budget so that the sum of the errors
-    /// stays small: groups are taken to add their noise independently. Then, up to `rounds` times, what
-    /// a little more or less of each group does beside what the others lose by now says how far that
-    /// is true, and the budget is spread anew, for as long as the noise falls.
-    ///
-    /// # Errors
-    /// When a cut fails or its result cannot be run.
-    pub fn run(&self, rounds: usize) -> Result<(Fitted, Vec<GroupSensitivity>)> {
-        let surveyed = self.pruning.survey(self.model, &SHARES);
-        let whole: Vec<usize> = surveyed.iter().map(|group| group.orbits).collect();
-        let alone = |group: usize, left: usize| -> Result<(usize, f64)> {
-            let mut counts = whole.clone();
-            counts[group] = left;
-            Ok((left, -10.0 * self.noise(counts)?.log10()))
-        };
-        let of_group = |(i, group): (usize, &Surveyed)| -> Result<GroupSensitivity> {
-            let tried = group.counts.iter().map(|&left| alone(i, left));
-            Ok(GroupSensitivity {
-                place: group.place.clone(),
-                orbits: group.orbits,
-                tried: tried.collect::<Result<_>>()?,
-                left: group.orbits,
-            })
-        };
-        let mut groups: Vec<GroupSensitivity> =
-            surveyed.par_iter().enumerate().map(of_group).collect::<Result<_>>()?;
-        let mut slopes = vec![1.0; groups.len()];
-        let mut best = self.fit(&groups, &slopes)?;
-        let mut least = self.noise(best.counts.clone())?;
-        for _ in 0..rounds {
-            let target = self.slopes(&groups, &best.counts)?;
-            // What holds near these numbers need not hold far from them.
-            let tried = CAUTION.par_iter().map(|&caution| -> Result<_> {
-                let between = |(now, then): (&f64, &f64)| now * (then / now).powf(caution);
-                let slopes: Vec<f64> = slopes.iter().zip(&target).map(between).collect();
-                let next = self.fit(&groups, &slopes)?;
-                Ok((self.noise(next.counts.clone())?, next, slopes))
-            });
-            let tried: Vec<_> = tried.collect::<Result<_>>()?;
-            eprintln!("round {least} -> {:?}", tried.iter().map(|t| t.0).collect::<Vec<_>>());
-            let found = tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
-            let Some((noise, next, found)) = found.filter(|found| found.0 < least) else { break };
-            (best, least, slopes) = (next, noise, found);
-        }
-        groups.iter_mut().zip(&best.counts).for_each(|(group, &left)| group.left = left);
-        Ok((best, groups))
-    }
-
-    /// The numbers with which the sum of noises is least, each times its slope.
-    fn fit(&self, groups: &[GroupSensitivity], slopes: &[f64]) -> Result<Fitted> {
-        let loss = |group: usize, left: usize| slopes[group] * groups[group].noise(left);
-        self.pruning.fit(self.model, self.budget, Some(&loss))
-    }
-
-    /// For each group, how much faster noise grows with what it loses beside `counts` of the others than
-    /// when it is cut alone.
-    fn slopes(&self, groups: &[GroupSensitivity], counts: &[usize]) -> Result<Vec<f64>> {
-        let around = self.pruning.around(self.model, counts);
-        let at = |group: usize, left: usize| {
-            let mut counts = counts.to_vec();
-            counts[group] = left;
-            self.noise(counts)
-        };
-        let slope = |(group, &(less, more)): (usize, &(usize, usize))| -> Result<f64> {
-            let alone = groups[group].noise(less) - groups[group].noise(more);
-            if less == more || alone <= 0.0 {
-                return Ok(1.0);
-            }
-            let together = at(group, less)? - at(group, more)?;
-            Ok((together / alone).clamp(SLOPES.0, SLOPES.1))
-        };
-        around.par_iter().enumerate().map(slope).collect()
-    }
+        let pass = PruneChannels { allocation, budget: None, ..pruning.clone() };
+        trials.sqnr_db(&cutter(model, &pass)?)
+    };
+    let of_group = |(i, group): (usize, &Surveyed)| -> Result<GroupSensitivity> {
+        let tried = group.counts.iter().map(|&left| Ok((left, alone(i, left)?)));
+        Ok(GroupSensitivity {
+            place: group.place.clone(),
+            orbits: group.orbits,
+            tried: tried.collect::<Result<_>>()?,
+            left: group.orbits,
+        })
+    };
+    let mut groups: Vec<GroupSensitivity> =
+        surveyed.par_iter().enumerate().map(of_group).collect::<Result<_>>()?;
+    let loss = |group: usize, left: usize| groups[group].noise(left);
+    let fitted = pruning.fit(model, budget, Some(&loss))?;
+    groups.iter_mut().zip(&fitted.counts).for_each(|(group, &left)| group.left = left);
+    Ok((fitted, groups))
 }
-
-/// How far towards the slopes that were measured.
-const CAUTION: [f64; 5] = [1.0, 0.5, 0.25, 0.12, 0.06];
-/// Groups that are cut together disturb each other at most so much less or more than alone.
-const SLOPES: (f64, f64) = (0.05, 20.0);
 
 /// Noise of a cut that nobody could measure, relative to the signal.
 const SILENT: f64 = 1e-12;

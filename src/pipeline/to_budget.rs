@@ -7,20 +7,18 @@ use crate::exec::Engine;
 use crate::ir::Model;
 use crate::passes::{Allocation, Amount, Budget, Context, InputMoments, PruneChannels, Resource, Survivors};
 use crate::pipeline::recipe::{PruneOptions, Repair, prune};
-use crate::pipeline::sensitivity::{Cutter, GroupSensitivity, SHARES, Spreading};
-use crate::pipeline::cut_trials::{CutTrials, judged};
+use crate::pipeline::sensitivity::{GroupSensitivity, SHARES, spread};
+use crate::pipeline::cut_trials::{CutTrials, Scores};
 use crate::pipeline::trial::held_out_inputs;
 use crate::pipeline::{Check, Pruned, prepared_pruned};
 
-/// What groups are tried with when a budget is spread by what cutting each does to the outputs.
+/// What groups are tried on when a budget is spread by what cutting each does to the outputs.
 #[derive(Clone, Copy)]
 pub struct TryGroups<'a> {
     /// Runs the models.
     pub engine: &'a dyn Engine,
     /// Samples; labels are not looked at.
     pub samples: &'a Samples,
-    /// Cuts a model for a trial.
-    pub cutter: Cutter<'a>,
 }
 
 /// A pruned model, and what its groups cost the outputs.
@@ -50,41 +48,21 @@ pub fn pruned_to_budget(
     if let Some(measure) = cx.measure {
         options.pruning.learn(&model, measure)?;
     }
-    let TryGroups { engine, samples, .. } = trying;
+    let cutting = Cutting::of(&model, options, cx)?;
+    let cutter = |model: &Model, pruning: &PruneChannels| cutting.cut(model, pruning);
+    let scores = Scores::of(&model);
     let most = affordable(&model, &options.pruning);
-    let moments = match cx.measure.filter(|_| options.repair == Repair::LeastSquares && std::env::var("NOFIT").is_err()) {
-        Some(measure) => Some(InputMoments::learn(&model, measure)?),
-        None => None,
-    };
-    let shapes = Shapes::infer(&model, &Assume::default());
-    let values = judged(&model);
-    let judging = model.part(&[], &values);
-    let trials = CutTrials::of(engine, (&judging, values), held_out_inputs(samples, most)?)?;
-    let cutter = |from: &Model, pruning: &PruneChannels| {
-        let survivors = Survivors::default();
-        let pruning = PruneChannels { survivors: survivors.clone(), ..pruning.clone() };
-        let mut cut = cut(from, options, &pruning)?;
-        if let Some(moments) = &moments {
-            moments.refit(&mut cut, (from, &shapes), &survivors);
-        }
-        Ok(cut)
-    };
-    let rounds = std::env::var("ROUNDS").map_or(4, |x| x.parse().unwrap());
-    let spreading = Spreading {
-        trials: &trials,
-        model: &model,
-        pruning: &options.pruning,
-        budget,
-        cutter: &cutter,
-    };
-    let (fitted, groups) = spreading.run(rounds)?;
+    let inputs = if std::env::var("TRIAL_ALL").is_ok() { (0..trying.samples.runs()).take(most.max(100)).map(|i| Ok(trying.samples.run(i)?.inputs)).collect::<Result<_>>()? } else { held_out_inputs(trying.samples, most)? };
+    let trials = CutTrials::of(trying.engine, &scores, inputs)?;
+    let (fitted, groups) = spread(&trials, &model, &options.pruning, budget, &cutter)?;
     let allocation = Allocation::Counts(fitted.counts.clone());
     let pruning = PruneChannels { allocation, ..options.pruning.clone() };
     let options = PruneOptions { pruning, ..options.clone() };
     Ok(Spread { pruned: prepared_pruned(model, &options, cx, check)?, groups })
 }
 
-/// Multiply-accumulates of all trials of groups together: about 10 s on two cores.
+/// Multiply-accumulates of all trials of groups together, if each ran the whole model: about 20 s on two
+/// cores, as only what follows a cut is run.
 const WORK: u64 = 800_000_000_000;
 /// Fewest samples that say anything about the next one, and most that are run.
 const SAMPLES: (usize, usize) = (4, 64);
@@ -98,17 +76,35 @@ fn affordable(model: &Model, pruning: &PruneChannels) -> usize {
     usize::try_from(WORK / all).unwrap_or(usize::MAX).clamp(SAMPLES.0, SAMPLES.1)
 }
 
-/// The plain [`Cutter`]: runs the passes that prune, and repairs nothing.
-///
-/// # Errors
-/// When a pass fails.
-pub fn cut(model: &Model, options: &PruneOptions, pruning: &PruneChannels) -> Result<Model> {
-    let mut model = model.clone();
-    let options = PruneOptions { pruning: pruning.clone(), ..options.clone() };
-    for pass in prune(&options) {
-        pass.run(&mut model, &Context::default())?;
+/// How models are cut for a trial.
+struct Cutting<'a> {
+    options: &'a PruneOptions,
+    shapes: Shapes,
+    /// What layers read: those that lose inputs are fitted to what is left, when the result will be.
+    inputs: Option<InputMoments>,
+}
+
+impl<'a> Cutting<'a> {
+    fn of(model: &Model, options: &'a PruneOptions, cx: &Context<'_>) -> Result<Self> {
+        let repaired = options.repair == Repair::LeastSquares;
+        let measure = cx.measure.filter(|_| repaired);
+        let inputs = measure.map(|measure| InputMoments::learn(model, measure)).transpose()?;
+        Ok(Self { options, shapes: Shapes::infer(model, &Assume::default()), inputs })
     }
-    Ok(model)
+
+    fn cut(&self, model: &Model, pruning: &PruneChannels) -> Result<Model> {
+        let survivors = Survivors::default();
+        let pruning = PruneChannels { survivors: survivors.clone(), ..pruning.clone() };
+        let options = PruneOptions { pruning, ..self.options.clone() };
+        let mut cut = model.clone();
+        for pass in prune(&options) {
+            pass.run(&mut cut, &Context::default())?;
+        }
+        if let Some(inputs) = &self.inputs {
+            inputs.refit(&mut cut, (model, &self.shapes), &survivors);
+        }
+        Ok(cut)
+    }
 }
 
 /// Prunings that are timed at most: each halves the interval of shares that come into question.

@@ -77,8 +77,6 @@ pub struct Surveyed {
 const CORRECTIONS: usize = 6;
 /// Of what a corrected aim asks, so much less is asked: the estimate is off by a little.
 const CAUTION: f64 = 0.998;
-/// Of a group a step of trials is at least one in so many: single channels of many say little.
-const PART: usize = 16;
 
 impl PruneChannels {
     /// All groups with their orbits in order.
@@ -160,28 +158,6 @@ impl PruneChannels {
             aim *= CAUTION * most as f64 / left as f64;
         }
         Ok(found)
-    }
-
-    /// For each group of which `counts` stay the next smaller number that may stay and the next larger one, at
-    /// least a sixteenth of the group apart from it; the number itself where there is none.
-    pub fn around(&self, model: &Model, counts: &[usize]) -> Vec<(usize, usize)> {
-        let mut model = model.clone();
-        separate_vectors(&mut model);
-        let shapes = Shapes::infer(&model, &Assume::default());
-        let channels = Channels::of(&model, &shapes, self.channels);
-        let around = |(ranked, &left): (&Ranked<'_>, &usize)| {
-            let stock = ranked.stock;
-            let apart = stock.all.div_ceil(PART);
-            let (mut less, mut more) = (left, left);
-            while let Some(next) = stock.below(less).filter(|_| left - less < apart) {
-                less = next;
-            }
-            while let Some(next) = stock.above(more).filter(|_| more - left < apart) {
-                more = next;
-            }
-            (less, more)
-        };
-        self.rank(&model, &channels).iter().zip(counts).map(around).collect()
     }
 
     /// The groups of `model`, and how many orbits stay of each at some shares.
