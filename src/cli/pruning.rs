@@ -128,7 +128,7 @@ impl Pruning<'_> {
     }
 
     /// A pruned model beside the original.
-    fn judge(&self, model: &Model) -> Result<ComparisonReport> {
+    pub fn judge(&self, model: &Model) -> Result<ComparisonReport> {
         let mut report = sizes(self.original, model, self.bytes(model)?);
         if let Some(samples) = self.samples {
             let top = validate::Options { top: vec![1], ..Default::default() };

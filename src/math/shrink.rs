@@ -10,7 +10,7 @@ use faer::{Mat, Side};
 use super::{Affine, Moments};
 
 /// How strongly weights are held to what they were, in units of the mean variance of an input.
-const RIDGE: f64 = 1e-2;
+const RIDGE: f64 = 1e-3;
 
 /// A layer, and what it reads.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +29,13 @@ impl Shrink {
     }
 
     /// Corrects some `rows` of the layer, of which only the columns `kept` are left in `now`.
-    pub fn correct(&self, now: &mut Affine, rows: &[usize], kept: &[usize], free: bool) -> Option<()> {
+    pub fn correct(
+        &self,
+        now: &mut Affine,
+        rows: &[usize],
+        kept: &[usize],
+        free: bool,
+    ) -> Option<()> {
         let n = self.mean.len();
         let mut gone = vec![true; n];
         kept.iter().for_each(|&column| gone[column] = false);
@@ -43,13 +49,15 @@ impl Shrink {
             return Some(());
         }
         let left = Mat::from_fn(kept.len(), kept.len(), |i, j| {
-            self.covariance[kept[i] * n + kept[j]] + if i == j { std::env::var("RIDGE").map_or(RIDGE, |x| x.parse().unwrap()) * unit } else { 0.0 }
+            self.covariance[kept[i] * n + kept[j]] + if i == j { RIDGE * unit } else { 0.0 }
         });
-        let cross = Mat::from_fn(kept.len(), gone.len(), |i, j| self.covariance[kept[i] * n + gone[j]]);
+        let cross =
+            Mat::from_fn(kept.len(), gone.len(), |i, j| self.covariance[kept[i] * n + gone[j]]);
         let lost = Mat::from_fn(gone.len(), rows.len(), |i, j| self.weights[rows[j] * n + gone[i]]);
         let change = Llt::new(left.as_ref(), Side::Lower).ok()?.solve(&(&cross * &lost));
         for (r, row) in now.weights.chunks_exact_mut(kept.len()).enumerate() {
-            let mut shift: f64 = gone.iter().zip(lost.col(r).iter()).map(|(&c, w)| self.mean[c] * w).sum();
+            let mut shift: f64 =
+                gone.iter().zip(lost.col(r).iter()).map(|(&c, w)| self.mean[c] * w).sum();
             for (i, weight) in row.iter_mut().enumerate() {
                 *weight += change[(i, r)];
                 shift -= change[(i, r)] * self.mean[kept[i]];
@@ -59,5 +67,34 @@ impl Shrink {
             }
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_from_the_rest_is_made_up_for() {
+        // The third input is twice the first one plus 1; the second one is independent.
+        let rows: Vec<f32> = (0..64u8)
+            .flat_map(|i| {
+                let (a, b) = (f32::from(i % 8), f32::from(i / 8));
+                [a, b, 2.0 * a + 1.0]
+            })
+            .collect();
+        let mut seen = Moments::second(3);
+        seen.add(&rows);
+        let layer = Shrink::of(vec![1.0, 2.0, 3.0, 0.0, 1.0, -1.0], &seen).unwrap();
+        // The second row alone is left, and reads the first two inputs.
+        let mut now = Affine { weights: vec![0.0, 1.0], offset: vec![0.5] };
+        layer.correct(&mut now, &[1], &[0, 1], true).unwrap();
+        let near = |a: f64, b: f64| (a - b).abs() < 0.02;
+        assert!(near(now.weights[0], -2.0) && near(now.weights[1], 1.0), "{now:?}");
+        assert!(near(now.offset[0], -0.5), "{now:?}");
+        // Without a place for an offset the weights alone change.
+        let mut fixed = Affine { weights: vec![0.0, 1.0], offset: vec![0.5] };
+        layer.correct(&mut fixed, &[1], &[0, 1], false).unwrap();
+        assert_eq!((fixed.weights, fixed.offset), (now.weights, vec![0.5]));
     }
 }

@@ -74,9 +74,8 @@ impl<'a> CutTrials<'a> {
 impl Scores {
     pub fn of(model: &Model) -> Self {
         let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
-        let judged = outputs.map(|value| {
-            before_activation(model, value).unwrap_or(Judged { value, shift: None })
-        });
+        let judged = outputs
+            .map(|value| before_activation(model, value).unwrap_or(Judged { value, shift: None }));
         let judged: Vec<Judged> = judged.collect();
         let part = part(model, &judged);
         Self { judged, part }

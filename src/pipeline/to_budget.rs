@@ -5,10 +5,12 @@ use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
-use crate::passes::{Allocation, Amount, Budget, Context, InputMoments, PruneChannels, Resource, Survivors};
+use crate::passes::{
+    Allocation, Amount, Budget, Context, InputMoments, PruneChannels, Resource, Survivors,
+};
+use crate::pipeline::cut_trials::{CutTrials, Scores};
 use crate::pipeline::recipe::{PruneOptions, Repair, prune};
 use crate::pipeline::sensitivity::{GroupSensitivity, SHARES, spread};
-use crate::pipeline::cut_trials::{CutTrials, Scores};
 use crate::pipeline::trial::held_out_inputs;
 use crate::pipeline::{Check, Pruned, prepared_pruned};
 
@@ -43,7 +45,10 @@ pub fn pruned_to_budget(
     trying: Option<TryGroups<'_>>,
 ) -> Result<Spread> {
     let (Some(trying), Some(budget)) = (trying, options.pruning.budget) else {
-        return Ok(Spread { pruned: prepared_pruned(model, options, cx, check)?, groups: Vec::new() });
+        return Ok(Spread {
+            pruned: prepared_pruned(model, options, cx, check)?,
+            groups: Vec::new(),
+        });
     };
     if let Some(measure) = cx.measure {
         options.pruning.learn(&model, measure)?;
@@ -52,7 +57,7 @@ pub fn pruned_to_budget(
     let cutter = |model: &Model, pruning: &PruneChannels| cutting.cut(model, pruning);
     let scores = Scores::of(&model);
     let most = affordable(&model, &options.pruning);
-    let inputs = if std::env::var("TRIAL_ALL").is_ok() { (0..trying.samples.runs()).take(most.max(100)).map(|i| Ok(trying.samples.run(i)?.inputs)).collect::<Result<_>>()? } else { held_out_inputs(trying.samples, most)? };
+    let inputs = held_out_inputs(trying.samples, most)?;
     let trials = CutTrials::of(trying.engine, &scores, inputs)?;
     let (fitted, groups) = spread(&trials, &model, &options.pruning, budget, &cutter)?;
     let allocation = Allocation::Counts(fitted.counts.clone());

@@ -97,7 +97,7 @@ def judge(name, entry, shares, options, quantized, rows):
                 row["latency"] = times["after"] / times["before"]
                 row["own_latency"] = own_latency(model, out, data)
                 if quantized:
-                    prune(model, data, out, [*options, "--macs", str(share), "--then-quantize"])
+                    prune(model, data, out, [*options, "--macs", str(share), "--quantize"])
                     row["quantized_top1"] = top1(out, entry, test, labels)
                     row["quantized_size"] = os.path.getsize(out) / os.path.getsize(model)
             except Exception as error:

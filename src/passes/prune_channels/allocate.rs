@@ -80,7 +80,9 @@ impl Plan<'_> {
         let plans = (0..self.stocks.len()).into_par_iter().flat_map_iter(|group| {
             let stock = self.stocks[group];
             let mut more: Vec<usize> = stock.above(self.counts[group]).into_iter().collect();
-            more.extend(Some(stock.at(1.0)).filter(|whole| more.first().is_some_and(|next| next < whole)));
+            more.extend(
+                Some(stock.at(1.0)).filter(|whole| more.first().is_some_and(|next| next < whole)),
+            );
             more.into_iter().map(move |left| {
                 let mut plan = self.clone();
                 plan.set(group, left);
