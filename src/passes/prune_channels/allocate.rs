@@ -168,6 +168,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_large_step_is_taken_back_for_small_ones_that_lose_less() {
+        let stocks = [Stock::free(2), Stock::free(4)];
+        let costs = CostModel::of_groups(&[(10.0, 2), (8.0, 4)]);
+        let loss = |group: usize, left: usize| match group {
+            0 => [9.0, 0.38, 0.0][left],
+            _ => [9.0, 1.0, 0.3, 0.1, 0.0][left],
+        };
+        // By what it saves, half of the first group is the cheapest second step.
+        assert_eq!(least(&stocks, costs.clone(), 15.0, &loss), [2, 2]);
+        assert_eq!(least(&stocks, costs.clone(), 16.0, &loss), [2, 3]);
+        assert_eq!(least(&stocks, costs.clone(), 18.0, &loss), [2, 4]);
+        // What cannot be reached is come as near to as may be.
+        assert_eq!(least(&stocks, costs, 1.0, &loss), [1, 1]);
+    }
+
+    #[test]
     fn losses_are_logarithms_of_what_stays() {
         let found = losses(&[1.0, 4.0, 3.0], &[0, 2, 1]);
         let expected = [f64::INFINITY, 2f64.ln(), (8f64 / 7.0).ln(), 0.0];
