@@ -3,10 +3,10 @@
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
 use crate::ir::{Model, ValueId};
-use crate::math::Distance;
 use crate::pipeline::check::Inputs;
 use crate::pipeline::downstream::Known;
 use crate::tensor::Tensor;
+use crate::validate::{Comparison, drift};
 
 /// A value by which a model is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,17 +57,24 @@ impl<'a> CutTrials<'a> {
     pub fn sqnr_db(&self, cut: &Model) -> Result<f64> {
         let (part, inputs) = self.known.changed(&self.scores.part_of(cut), &self.inputs)?;
         let runner = Runner::new(self.engine, &part, Vec::new());
-        let judged = &self.scores.judged;
-        let mut sums = vec![Distance::default(); judged.len()];
+        let mut whole: Option<Comparison> = None;
         for (inputs, expected) in inputs.iter().zip(&self.known.outputs) {
             let found = runner.run(inputs)?.outputs;
-            for (((_, a), (_, b)), (judged, sum)) in
-                expected.iter().zip(&found).zip(judged.iter().zip(&mut sums))
-            {
-                *sum = sum.merge(Distance::between(&judged.centred(a)?, &judged.centred(b)?));
-            }
+            let part = drift(&self.centred(expected)?, &self.centred(&found)?, Tensor::len)?;
+            whole = Some(match whole {
+                Some(whole) => whole.merge(part),
+                None => part,
+            });
         }
-        Ok(sums.iter().map(Distance::sqnr_db).fold(f64::INFINITY, f64::min))
+        Ok(whole.map_or(f64::INFINITY, |whole| whole.worst_sqnr_db()))
+    }
+
+    /// The scores by number, as parts of models have other names for them.
+    fn centred(&self, outputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        let judged = self.scores.judged.iter().zip(outputs).enumerate();
+        judged
+            .map(|(i, (judged, (_, tensor)))| Ok((i.to_string(), judged.centred(tensor)?)))
+            .collect()
     }
 }
 
@@ -94,14 +101,14 @@ fn part(model: &Model, judged: &[Judged]) -> Model {
 
 impl Judged {
     /// The elements, without the mean over the axes that only know differences.
-    fn centred(&self, tensor: &Tensor) -> Result<Vec<f32>> {
-        let mut elements = tensor.to_f32()?.to_vec();
+    fn centred(&self, tensor: &Tensor) -> Result<Tensor> {
         let dims = tensor.dims();
-        let Some(Axes { first, rest }) = self.shift else { return Ok(elements) };
+        let Some(Axes { first, rest }) = self.shift else { return Ok(tensor.clone()) };
         let first = if first < 0 { first + dims.len() as i64 } else { first };
         let Some(first) = usize::try_from(first).ok().filter(|&first| first < dims.len()) else {
-            return Ok(elements);
+            return Ok(tensor.clone());
         };
+        let mut elements = tensor.to_f32()?.to_vec();
         let end = if rest { dims.len() } else { first + 1 };
         let count: usize = dims[first..end].iter().product();
         let inner: usize = dims[end..].iter().product();
@@ -112,7 +119,7 @@ impl Judged {
                 block.iter_mut().skip(i).step_by(inner).for_each(|x| *x -= mean as f32);
             }
         }
-        Ok(elements)
+        Ok(Tensor::from_f32(dims, &elements))
     }
 }
 
@@ -180,7 +187,7 @@ mod tests {
         let a = Tensor::from_f32(&[1, 2, 3], &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0]);
         let b = Tensor::from_f32(&[1, 2, 3], &[2.0, 2.0, 5.0, 5.0, 6.0, 10.0]);
         let [a, b] = [a, b].map(|tensor| scores.judged[0].centred(&tensor).unwrap());
-        assert_eq!(a, [-1.5, -2.0, -2.5, 1.5, 2.0, 2.5]);
+        assert_eq!(a.to_f32().unwrap().to_vec(), [-1.5, -2.0, -2.5, 1.5, 2.0, 2.5]);
         assert_eq!(a, b);
     }
 }
