@@ -19,6 +19,7 @@ mod quantize;
 mod simplify;
 mod sparsity;
 mod statistics;
+mod then_quantize;
 mod warnings;
 mod worker;
 

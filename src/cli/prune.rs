@@ -10,7 +10,7 @@ use onnxpress::calibrate::Calibration;
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
-use onnxpress::passes::{Context, Growth, Importance, PruneChannels};
+use onnxpress::passes::{Context, Growth, Importance, PruneChannels, Target};
 use onnxpress::pipeline::{self, Check, PruneOptions, Pruned, Repair};
 use onnxpress::report::{GroupShare, PruningReport, PruningStep};
 use onnxpress::{Error, ErrorKind, Result, validate};
@@ -20,8 +20,10 @@ use super::compare::{Bounds, execute, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::pruning::{Outcome, Pruning};
-use super::quantize::CHECK_RUNS;
+use super::quantization::Named;
+use super::quantize::{CHECK_RUNS, nothing_quantized};
 use super::sparsity::{SparsityArgs, worth};
+use super::then_quantize::ThenQuantize;
 use super::warnings::{grew, taken_back};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
 
@@ -31,6 +33,7 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
   onnxpress prune model.onnx --ratio 75% -o model.small.onnx
   onnxpress prune model.onnx --macs 50% --data test.npz --labels y --max-drop 2% \\
       --steps 8 -o model.small.onnx
+  onnxpress prune model.onnx --macs 75% --data calib.npz --quantize -o model.int8.onnx
   onnxpress prune model.onnx --size 300K --importance l2 --multiple 16 --keep '/head/*' \\
       -o model.small.onnx
   onnxpress inspect model.onnx --channels
@@ -77,6 +80,10 @@ pub struct Prune {
     /// shapes of the original.
     #[arg(long, conflicts_with_all = ["steps", "latency"])]
     mask: bool,
+    /// Then quantize what is left, for TARGET or `ort`, as `quantize` does by default. The report also says
+    /// how good the model was before that. For other options, run `quantize` on the result.
+    #[arg(long, value_name = "TARGET", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "ort", requires = "data")]
+    quantize: Option<Named<Target>>,
     /// Leave out a pass.
     #[arg(long, value_name = "PASS")]
     skip: Vec<String>,
@@ -168,8 +175,18 @@ impl Prune {
             output: &self.output,
             zeros: self.sparsity.pass(&self.keep),
         };
-        let Outcome { spread, trail, warnings: more } = pruning.run()?;
-        let pruned = spread.pruned;
+        let Outcome { spread, trail, warnings: mut more } = pruning.run()?;
+        let mut pruned = spread.pruned;
+        let mut unquantized = None;
+        if let (Some(Named(target)), Some(calibration)) = (self.quantize, &calibration) {
+            unquantized = Some(pruning.judge(&pruned.finished.model)?);
+            let skip = self.skip.clone();
+            let then = ThenQuantize { target, skip, calibration, cx };
+            let quantized = then.run(std::mem::take(&mut pruned.finished.model))?;
+            pruned.finished.model = quantized.finished.model;
+            pruned.finished.steps.extend(quantized.finished.steps);
+            more.extend(nothing_quantized(&pruned.finished.steps));
+        }
         let encoded = self.output.encode(&pruned.finished.model, original.external)?;
         let mut drift = sizes(&original, &pruned.finished.model, encoded.len() as u64);
         match &samples {
@@ -199,6 +216,7 @@ impl Prune {
             verbose: self.verbose,
             groups: spread.groups.iter().map(GroupShare::from).collect(),
             sparsity,
+            unquantized,
             steps: trail.into_iter().map(|drift| PruningStep { drift }).collect(),
             ..PruningReport::new(input, output, &pruned, drift)
         };

@@ -48,7 +48,7 @@ impl Pruning<'_> {
             (None, Some(steps)) => self.in_steps(prepared.model, steps as usize)?,
             (None, None) => {
                 let budget = self.budget(&prepared.model)?;
-                let spread = self.once(prepared.model, budget, self.check)?;
+                let spread = self.once(prepared.model, budget, (self.check, None))?;
                 Outcome { spread, ..Outcome::default() }
             }
         };
@@ -68,16 +68,15 @@ impl Pruning<'_> {
         &self,
         model: Model,
         budget: Option<Budget>,
-        check: Option<&Check<'_>>,
+        (check, reference): (Option<&Check<'_>>, Option<&Model>),
     ) -> Result<Spread> {
+        let cx = Context { reference, ..self.cx };
         let mut options = self.options.clone();
         options.pruning.budget = budget;
         let measured = self.args.how(self.samples.is_some()) == How::Sensitivity;
         let samples = self.samples.filter(|_| measured);
-        let cutter = |model: &Model, pruning: &_| pipeline::cut(model, &options, pruning);
-        let trying =
-            samples.map(|samples| TryGroups { engine: self.engine, samples, cutter: &cutter });
-        pipeline::pruned_to_budget(model, &options, &self.cx, check, trying)
+        let trying = samples.map(|samples| TryGroups { engine: self.engine, samples });
+        pipeline::pruned_to_budget(model, &options, &cx, check, trying)
     }
 
     /// The budget in numbers, of what the original has.
@@ -99,10 +98,14 @@ impl Pruning<'_> {
 
     fn in_steps(&self, model: Model, steps: usize) -> Result<Outcome> {
         let Some(budget) = self.budget(&model)? else {
-            let spread = self.once(model, None, self.check)?;
+            let spread = self.once(model, None, (self.check, None))?;
             return Ok(Outcome { spread, ..Outcome::default() });
         };
-        let prune = |model: Model, budget: Budget| self.once(model, Some(budget), self.check);
+        let original = model.clone();
+        self.options.pruning.survivors.clear();
+        let prune = |model: Model, budget: Budget| {
+            self.once(model, Some(budget), (self.check, Some(&original)))
+        };
         let judge = |model: &Model| {
             let report = self.judge(model)?;
             let holds = report.passed;
@@ -125,7 +128,7 @@ impl Pruning<'_> {
     }
 
     /// A pruned model beside the original.
-    fn judge(&self, model: &Model) -> Result<ComparisonReport> {
+    pub fn judge(&self, model: &Model) -> Result<ComparisonReport> {
         let mut report = sizes(self.original, model, self.bytes(model)?);
         if let Some(samples) = self.samples {
             let top = validate::Options { top: vec![1], ..Default::default() };
@@ -142,7 +145,7 @@ impl Pruning<'_> {
             let most = Amount::Number(Amount::Share(share).of(whole));
             Some(Budget { resource: Resource::Macs, most })
         };
-        let at = |share: f64, check| self.once(prepared.clone(), budget(share), check);
+        let at = |share: f64, check| self.once(prepared.clone(), budget(share), (check, None));
         let try_share = |share: f64| Ok(at(share, None)?.pruned.finished.model);
         let time = |model: &Model| {
             let models = [&self.original.model, model];
@@ -156,7 +159,7 @@ impl Pruning<'_> {
         }
         let spread = match found {
             Some(share) => at(share, self.check)?,
-            None => self.once(prepared.clone(), None, self.check)?,
+            None => self.once(prepared.clone(), None, (self.check, None))?,
         };
         Ok(Outcome { spread, warnings, ..Outcome::default() })
     }

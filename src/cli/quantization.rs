@@ -67,7 +67,7 @@ enum Present {
 
 /// A target by its name.
 #[derive(Debug, Clone, Copy)]
-struct Named<T>(T);
+pub struct Named<T>(pub T);
 
 impl ValueEnum for Named<Target> {
     fn value_variants<'a>() -> &'a [Self] {

@@ -282,6 +282,26 @@ fn drift_runs(macs: u64) -> usize {
     runs.clamp(DRIFT_RUNS.0, DRIFT_RUNS.1)
 }
 
+/// That nothing was quantized, and why.
+pub fn nothing_quantized(steps: &[Step]) -> Option<String> {
+    let quantized = steps.iter().any(|step| {
+        step.name == "quantize-static"
+            && step.report.changed()
+            && !matches!(step.outcome, Some(Outcome::Broken(_)))
+    });
+    if quantized {
+        return None;
+    }
+    let refusals = steps.iter().filter(|s| s.name == "quantize-static");
+    let reason = refusals.flat_map(|s| &s.report.refused).next();
+    let tried = steps.iter().any(|step| step.name == "quantize-static");
+    Some(match reason {
+        Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
+        None if tried => "nothing was quantized: the model has no layers in float".to_owned(),
+        None => "nothing was quantized: pass quantize-static was left out".to_owned(),
+    })
+}
+
 /// What the user must not overlook.
 fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<String> {
     let mut warnings: Vec<String> = Vec::new();
@@ -289,21 +309,7 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         warnings.extend(step.report.warnings.iter().cloned());
         warnings.extend(taken_back(std::slice::from_ref(step)));
     }
-    let quantized = steps.iter().any(|step| {
-        step.name == "quantize-static"
-            && step.report.changed()
-            && !matches!(step.outcome, Some(Outcome::Broken(_)))
-    });
-    if !quantized {
-        let refusals = steps.iter().filter(|s| s.name == "quantize-static");
-        let reason = refusals.flat_map(|s| &s.report.refused).next();
-        let tried = steps.iter().any(|step| step.name == "quantize-static");
-        warnings.push(match reason {
-            Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
-            None if tried => "nothing was quantized: the model has no layers in float".to_owned(),
-            None => "nothing was quantized: pass quantize-static was left out".to_owned(),
-        });
-    }
+    warnings.extend(nothing_quantized(steps));
     for output in drift.outputs.iter().filter(|output| output.sqnr_db < POOR_DB) {
         let found = decibel(output.sqnr_db);
         warnings

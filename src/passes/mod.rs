@@ -59,7 +59,7 @@ pub use convert_constant::ConvertConstant;
 pub use convert_opset::ConvertOpset;
 pub use convert_qoperator::ConvertQoperator;
 pub use correct_bias::CorrectBias;
-pub use correct_weights::{CorrectWeights, Survivors};
+pub use correct_weights::{CorrectWeights, InputMoments, Survivors};
 pub use eliminate_common::EliminateCommon;
 pub use eliminate_dead::EliminateDead;
 pub use eliminate_identity::EliminateIdentity;

@@ -13,6 +13,8 @@ use crate::tensor::Tensor;
 
 /// Most bytes of values that are kept for one run of the model.
 const MOST_BYTES: usize = 32 << 20;
+/// Most bytes of values that are kept for all runs.
+const ALL_BYTES: usize = 1 << 30;
 
 /// What a model computes on samples: its outputs, and the inputs of its layers.
 pub(super) struct Known<'a> {
@@ -37,7 +39,7 @@ impl<'a> Known<'a> {
         for inputs in inputs {
             let executed = runner.run(inputs)?;
             known.outputs.push(executed.outputs);
-            let mut left = MOST_BYTES;
+            let mut left = MOST_BYTES.min(ALL_BYTES / inputs.len());
             // The last ones save most.
             for (&value, seen) in values.iter().zip(executed.observed).rev() {
                 let Some(Observation::Value(tensor)) = seen else { continue };

@@ -2,6 +2,7 @@
 
 mod calibrated;
 mod check;
+mod cut_trials;
 mod declare;
 mod downstream;
 mod edits;
@@ -33,14 +34,14 @@ pub use inputs::inputs;
 pub use layers::{QuantizedLayer, quantized_layers};
 pub use methods::Gain;
 pub use probe::probes;
-pub use pruned::{Pruned, pruned};
+pub use pruned::{Pruned, prepared_pruned, pruned};
 pub use quantized::{Quantized, Tries, quantized, quantized_on};
 pub use recipe::{
     PruneOptions, QuantizeOptions, Repair, SIMPLIFY_GROWTH, SimplifyOptions, prepare,
     prepare_prune, prune, quantize, simplify,
 };
 pub use run::{Finished, Step, run};
-pub use sensitivity::{Cutter, GroupSensitivity, spread};
+pub use sensitivity::GroupSensitivity;
 pub use settle::{When, settle};
-pub use to_budget::{Spread, Stepped, TryGroups, cut, pruned_to_budget, share_for_time, stepwise};
+pub use to_budget::{Spread, Stepped, TryGroups, pruned_to_budget, share_for_time, stepwise};
 pub use trial::{FloatLayers, Quantizer, Trial, Trials};

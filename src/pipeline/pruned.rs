@@ -68,11 +68,32 @@ pub fn pruned(
     check: Option<&Check<'_>>,
 ) -> Result<Pruned> {
     let prepared = settle(model, &prepare_prune(options), cx, check, When::AtEnd)?;
-    options.pruning.survivors.clear();
-    if let Some(measure) = cx.measure {
-        options.pruning.learn(&prepared.model, measure)?;
+    let mut pruned = prepared_pruned(prepared.model, options, cx, check)?;
+    pruned.finished.steps.splice(0..0, prepared.steps);
+    Ok(pruned)
+}
+
+/// The same for a `prepared` model, which the passes of [`prepare_prune`] would not change. With a
+/// [`reference`](Context::reference) it was cut out of that one before, with the same survivors, and layers are
+/// fitted to what those of the reference give.
+///
+/// # Errors
+/// When a pass fails, or leaves an invalid model or another interface (a bug in onnxpress).
+pub fn prepared_pruned(
+    prepared: Model,
+    options: &PruneOptions,
+    cx: &Context<'_>,
+    check: Option<&Check<'_>>,
+) -> Result<Pruned> {
+    let survivors = &options.pruning.survivors;
+    if cx.reference.is_none() {
+        survivors.clear();
     }
-    let mut finished = run(prepared.model.clone(), &prune(options), cx, None)?;
+    let before = survivors.saved();
+    if let Some(measure) = cx.measure {
+        options.pruning.learn(&prepared, measure)?;
+    }
+    let mut finished = run(prepared.clone(), &prune(options), cx, None)?;
     let changed = finished.steps.iter().any(|step| step.report.changed());
     // What a normalisation makes of fewer channels is no matter of zeros.
     let exact = !options.pruning.channels.normalized && !options.pruning.mask;
@@ -81,7 +102,7 @@ pub fn pruned(
         let mut masked = options.clone();
         masked.pruning.mask = true;
         let masking: Vec<Box<dyn Pass>> = prune(&masked);
-        let masked = run(prepared.model.clone(), &masking, cx, None)?;
+        let masked = run(prepared.clone(), &masking, cx, None)?;
         let outcome = match check.outputs(&masked.model) {
             Ok(known) => {
                 compare(&known, &check.outputs_like(&finished.model, &known), &masked.model)
@@ -89,15 +110,14 @@ pub fn pruned(
             Err(error) => Outcome::NotExecuted(error.to_string()),
         };
         if matches!(outcome, Outcome::Broken(_)) {
-            finished.model = prepared.model.clone();
-            options.pruning.survivors.clear();
+            finished.model = prepared.clone();
+            survivors.restore(&before);
         }
         cut = Some(outcome);
     }
-    let cx = Context { reference: Some(&prepared.model), ..*cx };
+    let cx = Context { reference: cx.reference.or(Some(&prepared)), ..*cx };
     let mut repaired = run(finished.model, &repair(options), &cx, None)?;
     finished.model = std::mem::take(&mut repaired.model);
     finished.steps.extend(repaired.steps);
-    finished.steps.splice(0..0, prepared.steps);
     Ok(Pruned { finished, cut })
 }

@@ -5,13 +5,13 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::ir::Model;
 use crate::passes::{Allocation, Budget, Fitted, PruneChannels, Surveyed};
-use crate::pipeline::trial::Trials;
+use crate::pipeline::cut_trials::CutTrials;
 
 /// Shares of a group at which it is tried alone: they say how fast its error grows.
 pub(super) const SHARES: [f64; 3] = [0.75, 0.5, 0.25];
 
 /// Cuts a model, and repairs it if that is asked for.
-pub type Cutter<'a> = &'a (dyn Fn(&Model, &PruneChannels) -> Result<Model> + Sync);
+pub(super) type Cutter<'a> = &'a (dyn Fn(&Model, &PruneChannels) -> Result<Model> + Sync);
 
 /// What a group costs the outputs.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,18 +27,18 @@ pub struct GroupSensitivity {
     pub left: usize,
 }
 
-/// Measures what cutting each group alone does, and spreads `budget` so that the sum of the errors stays
-/// small: groups are taken to add their noise independently.
+/// Measures what cutting each group alone does, and spreads `budget` so that the sum of the errors
+/// stays small: groups are taken to add their noise independently.
 ///
 /// # Errors
 /// When a cut fails or its result cannot be run.
-pub fn spread(
-    trials: &Trials<'_>,
+pub(super) fn spread(
+    trials: &CutTrials<'_>,
+    model: &Model,
     pruning: &PruneChannels,
     budget: Budget,
     cutter: Cutter<'_>,
 ) -> Result<(Fitted, Vec<GroupSensitivity>)> {
-    let model = trials.prepared();
     let surveyed = pruning.survey(model, &SHARES);
     let whole: Vec<usize> = surveyed.iter().map(|group| group.orbits).collect();
     let alone = |group: usize, left: usize| -> Result<f64> {
@@ -46,7 +46,7 @@ pub fn spread(
         counts[group] = left;
         let allocation = Allocation::Counts(counts);
         let pass = PruneChannels { allocation, budget: None, ..pruning.clone() };
-        Ok(trials.judged(cutter(model, &pass)?)?.sqnr_db)
+        trials.sqnr_db(&cutter(model, &pass)?)
     };
     let of_group = |(i, group): (usize, &Surveyed)| -> Result<GroupSensitivity> {
         let tried = group.counts.iter().map(|&left| Ok((left, alone(i, left)?)));

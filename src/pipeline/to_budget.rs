@@ -1,24 +1,26 @@
 //! Prunes a model to what it may cost.
 
+use crate::analysis::{Assume, Shapes};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
-use crate::passes::{Allocation, Amount, Budget, Context, PruneChannels, Resource, Survivors};
-use crate::pipeline::recipe::{PruneOptions, prune};
-use crate::pipeline::sensitivity::{Cutter, GroupSensitivity, SHARES, spread};
-use crate::pipeline::trial::Trials;
-use crate::pipeline::{Check, Pruned, pruned};
+use crate::passes::{
+    Allocation, Amount, Budget, Context, InputMoments, PruneChannels, Resource, Survivors,
+};
+use crate::pipeline::cut_trials::{CutTrials, Scores};
+use crate::pipeline::recipe::{PruneOptions, Repair, prune};
+use crate::pipeline::sensitivity::{GroupSensitivity, SHARES, spread};
+use crate::pipeline::trial::held_out_inputs;
+use crate::pipeline::{Check, Pruned, prepared_pruned};
 
-/// What groups are tried with when a budget is spread by what cutting each does to the outputs.
+/// What groups are tried on when a budget is spread by what cutting each does to the outputs.
 #[derive(Clone, Copy)]
 pub struct TryGroups<'a> {
     /// Runs the models.
     pub engine: &'a dyn Engine,
     /// Samples; labels are not looked at.
     pub samples: &'a Samples,
-    /// Cuts a model for a trial.
-    pub cutter: Cutter<'a>,
 }
 
 /// A pruned model, and what its groups cost the outputs.
@@ -43,23 +45,30 @@ pub fn pruned_to_budget(
     trying: Option<TryGroups<'_>>,
 ) -> Result<Spread> {
     let (Some(trying), Some(budget)) = (trying, options.pruning.budget) else {
-        return Ok(Spread { pruned: pruned(model, options, cx, check)?, groups: Vec::new() });
+        return Ok(Spread {
+            pruned: prepared_pruned(model, options, cx, check)?,
+            groups: Vec::new(),
+        });
     };
     if let Some(measure) = cx.measure {
         options.pruning.learn(&model, measure)?;
     }
-    let TryGroups { engine, samples, .. } = trying;
+    let cutting = Cutting::of(&model, options, cx)?;
+    let cutter = |model: &Model, pruning: &PruneChannels| cutting.cut(model, pruning);
+    let scores = Scores::of(&model);
     let most = affordable(&model, &options.pruning);
-    let trials = Trials::on(most, engine, &model, samples, &|_| Vec::new(), cx)?;
-    let (fitted, groups) = spread(&trials, &options.pruning, budget, trying.cutter)?;
+    let inputs = held_out_inputs(trying.samples, most)?;
+    let trials = CutTrials::of(trying.engine, &scores, inputs)?;
+    let (fitted, groups) = spread(&trials, &model, &options.pruning, budget, &cutter)?;
     let allocation = Allocation::Counts(fitted.counts.clone());
     let pruning = PruneChannels { allocation, ..options.pruning.clone() };
     let options = PruneOptions { pruning, ..options.clone() };
-    Ok(Spread { pruned: pruned(model, &options, cx, check)?, groups })
+    Ok(Spread { pruned: prepared_pruned(model, &options, cx, check)?, groups })
 }
 
-/// Multiply-accumulates of all trials of groups together: about 10 s on two cores.
-const WORK: u64 = 200_000_000_000;
+/// Multiply-accumulates of all trials of groups together, if each ran the whole model: about 20 s on two
+/// cores, as only what follows a cut is run.
+const WORK: u64 = 800_000_000_000;
 /// Fewest samples that say anything about the next one, and most that are run.
 const SAMPLES: (usize, usize) = (4, 64);
 
@@ -72,19 +81,35 @@ fn affordable(model: &Model, pruning: &PruneChannels) -> usize {
     usize::try_from(WORK / all).unwrap_or(usize::MAX).clamp(SAMPLES.0, SAMPLES.1)
 }
 
-/// The plain [`Cutter`]: runs the passes that prune, and repairs nothing.
-///
-/// # Errors
-/// When a pass fails.
-pub fn cut(model: &Model, options: &PruneOptions, pruning: &PruneChannels) -> Result<Model> {
-    let mut model = model.clone();
-    // Nobody repairs this model.
-    let pruning = PruneChannels { survivors: Survivors::default(), ..pruning.clone() };
-    let options = PruneOptions { pruning, ..options.clone() };
-    for pass in prune(&options) {
-        pass.run(&mut model, &Context::default())?;
+/// How models are cut for a trial.
+struct Cutting<'a> {
+    options: &'a PruneOptions,
+    shapes: Shapes,
+    /// What layers read: those that lose inputs are fitted to what is left, when the result will be.
+    inputs: Option<InputMoments>,
+}
+
+impl<'a> Cutting<'a> {
+    fn of(model: &Model, options: &'a PruneOptions, cx: &Context<'_>) -> Result<Self> {
+        let repaired = options.repair == Repair::LeastSquares;
+        let measure = cx.measure.filter(|_| repaired);
+        let inputs = measure.map(|measure| InputMoments::learn(model, measure)).transpose()?;
+        Ok(Self { options, shapes: Shapes::infer(model, &Assume::default()), inputs })
     }
-    Ok(model)
+
+    fn cut(&self, model: &Model, pruning: &PruneChannels) -> Result<Model> {
+        let survivors = Survivors::default();
+        let pruning = PruneChannels { survivors: survivors.clone(), ..pruning.clone() };
+        let options = PruneOptions { pruning, ..self.options.clone() };
+        let mut cut = model.clone();
+        for pass in prune(&options) {
+            pass.run(&mut cut, &Context::default())?;
+        }
+        if let Some(inputs) = &self.inputs {
+            inputs.refit(&mut cut, (model, &self.shapes), &survivors);
+        }
+        Ok(cut)
+    }
 }
 
 /// Prunings that are timed at most: each halves the interval of shares that come into question.

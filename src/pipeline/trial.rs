@@ -95,22 +95,7 @@ impl<'a> Trials<'a> {
         quantizer: Quantizer<'a>,
         cx: &'a Context<'a>,
     ) -> Result<Self> {
-        Self::on(MOST, engine, prepared, samples, quantizer, cx)
-    }
-
-    /// The same on up to `most` samples.
-    ///
-    /// # Errors
-    /// When the model cannot be run on the samples.
-    pub fn on(
-        most: usize,
-        engine: &'a dyn Engine,
-        prepared: &'a Model,
-        samples: &Samples,
-        quantizer: Quantizer<'a>,
-        cx: &'a Context<'a>,
-    ) -> Result<Self> {
-        let affordable = Affordable::of(prepared, most);
+        let affordable = Affordable::of(prepared);
         let inputs = held_out_inputs(samples, affordable.whole)?;
         let known = Known::of(engine, prepared, &inputs)?;
         let held_out = Arc::new(HeldOut { inputs, known });
@@ -263,8 +248,8 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// Inputs that nothing is fitted to, spread over all samples.
-fn held_out_inputs(samples: &Samples, most: usize) -> Result<Vec<Inputs>> {
+/// Up to `most` inputs that nothing is fitted to, spread over all samples.
+pub(super) fn held_out_inputs(samples: &Samples, most: usize) -> Result<Vec<Inputs>> {
     let looked_at = samples.runs().min(LOOKED_AT * most);
     let mut found = Vec::new();
     let mut others = Vec::new();
@@ -297,14 +282,14 @@ fn applied(prepared: &Model, passes: Vec<Box<dyn Pass>>, cx: &Context<'_>) -> Re
 }
 
 impl Affordable {
-    fn of(model: &Model, most: usize) -> Self {
+    fn of(model: &Model) -> Self {
         let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
         let all = cost.macs.saturating_mul(cost.layers.len() as u64).max(1);
         let samples = |work: u64| usize::try_from(work / all).unwrap_or(usize::MAX);
         let whole = usize::try_from(WHOLE_WORK / cost.macs.max(1)).unwrap_or(usize::MAX);
         Self {
             macs: cost.macs,
-            whole: whole.clamp(FEWEST, most),
+            whole: whole.clamp(FEWEST, MOST),
             alone: samples(CHEAP_WORK).clamp(FEWEST, MOST),
             at_all: samples(WORK) >= FEWEST,
         }

@@ -32,6 +32,9 @@ pub struct PruningReport {
     /// The steps, when there were several; the last one may have missed a bound and is not written then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PruningStep>,
+    /// The model before it was quantized, against the original, when it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unquantized: Option<ComparisonReport>,
     /// What zeros are worth, when weights were set to zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<SparsityReport>,
@@ -63,6 +66,7 @@ impl PruningReport {
             cut_unchecked,
             groups: Vec::new(),
             steps: Vec::new(),
+            unquantized: None,
             sparsity: None,
             drift,
             warnings,
@@ -89,6 +93,13 @@ impl fmt::Display for PruningReport {
         }
         for (number, step) in (1..).zip(&self.steps) {
             writeln!(f, "step {number}: {step}")?;
+        }
+        if let Some(before) = &self.unquantized {
+            writeln!(f, "pruned")?;
+            for line in before.to_string().lines() {
+                writeln!(f, "  {line}")?;
+            }
+            writeln!(f, "pruned and quantized")?;
         }
         for line in self.drift.to_string().lines() {
             writeln!(f, "  {line}")?;

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """`prune` on labelled shared models: accuracy that is left at a share of the multiply-accumulates.
 
-    prune_models.py [--json FILE] [--options "…"] [--frontier] [NAME[=SHARE,…] …]
+    prune_models.py [--json FILE] [--options "…"] [--frontier] [--quantize] [NAME[=SHARE,…] …]
 
 Each model is cut to a share of its multiply-accumulates with 512 calibration samples and without labels,
 by one command, and measured in onnxruntime on all test samples: top-1, size, and the latency of one run
-beside the original (one thread, medians of interleaved rounds). --frontier tries shares from 0.9 to 0.3.
+beside the original (one thread, medians of interleaved rounds), there and in the engine of onnxpress.
+--frontier tries shares from 0.9 to 0.3. --quantize also quantizes each result: top-1 and size of that.
 
 Exit status 1 when a row keeps less top-1 than its floor, or a CIFAR row takes longer than two minutes.
 """
@@ -19,7 +20,7 @@ import time
 
 import numpy as np
 
-from common import TOOL, manifest, model_path, session
+from common import TOOL, manifest, model_path, session, tool
 from compare_quantize import latency, write
 from real_inputs import sample_file
 
@@ -67,7 +68,15 @@ def prune(model, data, out, options):
     return macs["candidate"] / macs["original"], time.perf_counter() - start
 
 
-def judge(name, entry, shares, options, rows):
+def own_latency(model, out, data):
+    """Time of one run in the engine of onnxpress, beside the original."""
+    code, text, error = tool("compare", model, out, "--data", data, "--samples", "8", "--latency", "--json", "-q")
+    if code not in (0, 3):
+        raise RuntimeError((error.strip().splitlines() or ["compare failed"])[0])
+    return json.loads(text)["latency_ms"]["ratio"]
+
+
+def judge(name, entry, shares, options, quantized, rows):
     model = model_path(name)
     x, _ = sample_file(entry, "_calib")
     test, labels = sample_file(entry, "_test")
@@ -86,6 +95,11 @@ def judge(name, entry, shares, options, rows):
                 one = {given: test[:1]}
                 times = latency({"before": model, "after": out}, one)
                 row["latency"] = times["after"] / times["before"]
+                row["own_latency"] = own_latency(model, out, data)
+                if quantized:
+                    prune(model, data, out, [*options, "--macs", str(share), "--quantize"])
+                    row["quantized_top1"] = top1(out, entry, test, labels)
+                    row["quantized_size"] = os.path.getsize(out) / os.path.getsize(model)
             except Exception as error:
                 row["failed"] = str(error)
             floor = FLOORS.get(name, {}).get(share)
@@ -100,10 +114,13 @@ def show(row, floor):
         print(f"{row['name']:24} {row['aim']:5.2f} {row['failed']}", flush=True)
         return
     least = f"{100 * floor:5.1f}" if floor else "    -"
+    quantized = ""
+    if "quantized_top1" in row:
+        quantized = f" {100 * row['quantized_top1']:6.1f} {row['quantized_size']:6.3f}"
     marks = " MISSED" * row["missed"] + " SLOW" * row["slow"]
     print(
         f"{row['name']:24} {row['aim']:5.2f} {row['macs']:6.3f} {100 * row['before']:7.1f} {100 * row['top1']:6.1f} {least} "
-        f"{row['size']:6.2f} {row['latency']:8.2f} {row['seconds']:8.1f}{marks}",
+        f"{row['size']:6.2f} {row['latency']:8.2f} {row['own_latency']:8.2f} {row['seconds']:8.1f}{quantized}{marks}",
         flush=True,
     )
 
@@ -113,14 +130,16 @@ def main():
     parser.add_argument("--json")
     parser.add_argument("--options", default="")
     parser.add_argument("--frontier", action="store_true")
+    parser.add_argument("--quantize", action="store_true")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     known, rows = {name: entry.get("eval") for name, entry in manifest().items()}, []
-    print(f"{'model':24} {'aim':>5} {'MACs':>6} {'before':>7} {'top-1':>6} {'floor':>5} {'size':>6} {'latency':>8} {'seconds':>8}")
+    print(f"{'model':24} {'aim':>5} {'MACs':>6} {'before':>7} {'top-1':>6} {'floor':>5} {'size':>6} {'latency':>8} {'tract':>8} {'seconds':>8}"
+          + f" {'int8':>6} {'size':>6}" * arguments.quantize)
     for asked in arguments.names or FLOORS:
         name, _, shares = asked.partition("=")
         shares = [float(share) for share in shares.split(",")] if shares else list(FLOORS.get(name, {0.75: None}))
-        judge(name, known[name], SHARES if arguments.frontier else shares, arguments.options.split(), rows)
+        judge(name, known[name], SHARES if arguments.frontier else shares, arguments.options.split(), arguments.quantize, rows)
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(rows, file, indent=1)

@@ -1,10 +1,12 @@
 //! `correct-weights`: see `docs/passes/correct-weights.md`.
 
 mod fit;
+mod inputs;
 mod layer;
 mod stages;
 mod survivors;
 
+pub use inputs::InputMoments;
 pub use survivors::Survivors;
 
 use std::collections::HashMap;

@@ -29,6 +29,16 @@ impl Survivors {
         self.lock().clear();
     }
 
+    /// What is known now, for [`restore`](Self::restore).
+    pub fn saved(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.lock().clone())))
+    }
+
+    /// Takes back what was said since something was `saved`.
+    pub fn restore(&self, saved: &Self) {
+        self.lock().clone_from(&*saved.lock());
+    }
+
     /// An axis was cut, perhaps again: `kept` are its indices before this cut.
     pub fn keep(&self, value: ValueId, axis: usize, kept: &[usize]) {
         let mut all = self.lock();
@@ -66,6 +76,9 @@ mod tests {
         );
         let survivors = Survivors::default();
         survivors.clone().keep(value, 1, &[0, 2, 5, 7]);
+        let saved = survivors.saved();
+        survivors.keep(value, 1, &[1]);
+        survivors.restore(&saved);
         survivors.keep(value, 1, &[1, 3]);
         assert_eq!(survivors.on(value, 1), Some(vec![2, 7]));
         assert!(survivors.cut(value) && survivors.on(value, 0).is_none());

@@ -50,6 +50,12 @@ impl Stock {
         Self { all, dead: 0, step: 1, minimum: all, floor: all }
     }
 
+    /// A group of which any number may stay.
+    #[cfg(test)]
+    pub fn free(all: usize) -> Self {
+        Self { all, dead: 0, step: 1, minimum: 1, floor: 1 }
+    }
+
     /// How many stay when a share does: rounded up, but dead ones go as far as the rounding lets them.
     pub fn at(&self, share: f64) -> usize {
         let wanted = (share.clamp(0.0, 1.0) * self.all as f64).ceil() as usize;

@@ -57,6 +57,19 @@ impl CostModel {
         found
     }
 
+    /// Groups that share nothing, by what each costs and how many orbits it has.
+    #[cfg(test)]
+    pub fn of_groups(groups: &[(f64, usize)]) -> Self {
+        let term = |(axis, &(whole, _))| Term { whole, axes: vec![axis] };
+        let share = |(axis, &(_, orbits))| vec![(axis, 1.0 / orbits as f64)];
+        Self {
+            terms: groups.iter().enumerate().map(term).collect(),
+            on: (0..groups.len()).map(|axis| (axis, vec![axis])).collect(),
+            groups: groups.iter().enumerate().map(share).collect(),
+            left: HashMap::new(),
+        }
+    }
+
     /// What is left of everything.
     pub fn total(&self) -> f64 {
         self.terms.iter().map(|term| self.worth(term)).sum()

@@ -4,7 +4,7 @@ use crate::analysis::channels::{Channels, Group, Orbit};
 use crate::analysis::{Assume, Shapes};
 use crate::error::Result;
 use crate::ir::Model;
-use crate::passes::prune_channels::allocate::{Loss, greedy, losses, uniform};
+use crate::passes::prune_channels::allocate::{Loss, least, losses, uniform};
 use crate::passes::prune_channels::budget::{Allocation, Budget, Resource};
 use crate::passes::prune_channels::choose::{Quota, Stock, order};
 use crate::passes::prune_channels::cost::CostModel;
@@ -137,7 +137,7 @@ impl PruneChannels {
         let mut found = Fitted { counts: Vec::new(), left: u64::MAX, most };
         for _ in 0..CORRECTIONS {
             let counts = match loss {
-                Some(loss) => greedy(&stocks, costs.clone(), aim, loss),
+                Some(loss) => least(&stocks, costs.clone(), aim, loss),
                 None => uniform(&stocks, &costs, aim),
             };
             let left = match budget.resource {

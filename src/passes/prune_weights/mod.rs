@@ -2,6 +2,8 @@
 
 mod dense;
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use crate::analysis::VectorMoments;
@@ -119,7 +121,7 @@ impl Pass for PruneWeights {
             let text = format!("{columns} inputs for each output are too many to measure");
             report.refuse(model.label(layer.node), text);
         }
-        let mut found = Vec::new();
+        let mut found = HashMap::new();
         in_chunks(&layers, (model, measure), true, &mut report, |chunk, _| {
             let prune = |(layer, moments): &(&DenseLayer, VectorMoments)| {
                 (layer.node, self.pruned(layer, moments, products))
@@ -127,9 +129,9 @@ impl Pass for PruneWeights {
             found.par_extend(chunk.par_iter().map(prune));
         })?;
         for layer in &layers {
-            match found.iter().find(|(node, _)| *node == layer.node) {
-                Some((_, Some(values))) => layer.replace(model, values, &mut report),
-                Some((_, None)) => {
+            match found.get(&layer.node) {
+                Some(Some(values)) => layer.replace(model, values, &mut report),
+                Some(None) => {
                     let text = "what it reads has no second moments that can be used";
                     report.refuse(model.label(layer.node), text);
                 }

@@ -199,3 +199,29 @@ fn scales_of_normalisations_are_looked_at_before_they_are_folded() {
     let ran = shell("inspect TMP/out.onnx --json", folder.path());
     assert!(json(&ran.out)["operators"].get("BatchNormalization").is_none());
 }
+
+#[test]
+fn one_command_prunes_and_quantizes() {
+    let folder = TempDir::new().unwrap();
+    let report = pruned(&folder, &format!("--macs 60% --multiple 2 {DATA} --quantize --force"));
+    let before = &report["unquantized"];
+    assert!(kept(&report, "macs") <= 0.6, "{report}");
+    assert_eq!(before["macs"]["candidate"], report["drift"]["macs"]["candidate"]);
+    let size = |of: &Value| of["size_bytes"]["candidate"].as_u64().unwrap();
+    assert!(size(&report["drift"]) < size(before), "{report}");
+    let top = |of: &Value| of["accuracy"]["top1"]["candidate"].as_f64().unwrap();
+    assert!(top(&report["drift"]) >= top(before) - 0.05, "{report}");
+    let inspected = shell("inspect TMP/out.onnx --json", folder.path());
+    let operators = &json(&inspected.out)["operators"];
+    assert!(operators.get("DequantizeLinear").is_some(), "{operators}");
+    let line =
+        format!("prune {MODEL} --macs 60% {DATA} -o TMP/trt.onnx --quantize=tensorrt --force");
+    let ran = shell(&line, folder.path());
+    assert!(ran.code == 0 && ran.out.contains("pruned and quantized"), "{}{}", ran.out, ran.err);
+    // It needs samples, and what is left out is said.
+    let none = shell(&format!("prune {MODEL} --macs 60% --quantize -o TMP/no.onnx"), folder.path());
+    assert_eq!(none.code, 2);
+    let skipped = format!("{line} --skip quantize-static");
+    let ran = shell(&skipped, folder.path());
+    assert!(ran.out.contains("nothing was quantized"), "{}{}", ran.out, ran.err);
+}

@@ -1,0 +1,193 @@
+//! What cuts do to the outputs of a model, on samples that nothing is fitted to.
+
+use crate::error::Result;
+use crate::exec::{Engine, Runner};
+use crate::ir::{Model, ValueId};
+use crate::pipeline::check::Inputs;
+use crate::pipeline::downstream::Known;
+use crate::tensor::Tensor;
+use crate::validate::{Comparison, drift};
+
+/// A value by which a model is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Judged {
+    value: ValueId,
+    /// What is added to all elements that differ in these axes alone makes no difference: first and end.
+    shift: Option<Axes>,
+}
+
+/// Axes that stand side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Axes {
+    first: i64,
+    /// All from the first one on, else that one alone.
+    rest: bool,
+}
+
+/// What a model is judged by: its outputs, but what a final Softmax, LogSoftmax or Sigmoid reads instead of
+/// what it gives. Behind them large errors look like small ones.
+pub(super) struct Scores {
+    judged: Vec<Judged>,
+    /// The part of the model that makes them.
+    part: Model,
+}
+
+/// Samples, and what a model makes of them.
+pub(super) struct CutTrials<'a> {
+    engine: &'a dyn Engine,
+    inputs: Vec<Inputs>,
+    scores: &'a Scores,
+    known: Known<'a>,
+}
+
+impl<'a> CutTrials<'a> {
+    /// Trials of cuts of the model that has these scores.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn of(engine: &'a dyn Engine, scores: &'a Scores, inputs: Vec<Inputs>) -> Result<Self> {
+        let known = Known::of(engine, &scores.part, &inputs)?;
+        Ok(Self { engine, inputs, scores, known })
+    }
+
+    /// Smallest signal-to-noise ratio of the scores, in decibel. Only what follows the cut is run.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn sqnr_db(&self, cut: &Model) -> Result<f64> {
+        let (part, inputs) = self.known.changed(&self.scores.part_of(cut), &self.inputs)?;
+        let runner = Runner::new(self.engine, &part, Vec::new());
+        let mut whole: Option<Comparison> = None;
+        for (inputs, expected) in inputs.iter().zip(&self.known.outputs) {
+            let found = runner.run(inputs)?.outputs;
+            let part = drift(&self.centred(expected)?, &self.centred(&found)?, Tensor::len)?;
+            whole = Some(match whole {
+                Some(whole) => whole.merge(part),
+                None => part,
+            });
+        }
+        Ok(whole.map_or(f64::INFINITY, |whole| whole.worst_sqnr_db()))
+    }
+
+    /// The scores by number, as parts of models have other names for them.
+    fn centred(&self, outputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        let judged = self.scores.judged.iter().zip(outputs).enumerate();
+        judged
+            .map(|(i, (judged, (_, tensor)))| Ok((i.to_string(), judged.centred(tensor)?)))
+            .collect()
+    }
+}
+
+impl Scores {
+    pub fn of(model: &Model) -> Self {
+        let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
+        let judged = outputs
+            .map(|value| before_activation(model, value).unwrap_or(Judged { value, shift: None }));
+        let judged: Vec<Judged> = judged.collect();
+        let part = part(model, &judged);
+        Self { judged, part }
+    }
+
+    /// The part of a model that was cut out of that one.
+    fn part_of(&self, cut: &Model) -> Model {
+        part(cut, &self.judged)
+    }
+}
+
+fn part(model: &Model, judged: &[Judged]) -> Model {
+    let values: Vec<ValueId> = judged.iter().map(|judged| judged.value).collect();
+    model.part(&[], &values)
+}
+
+impl Judged {
+    /// The elements, without the mean over the axes that only know differences.
+    fn centred(&self, tensor: &Tensor) -> Result<Tensor> {
+        let dims = tensor.dims();
+        let Some(Axes { first, rest }) = self.shift else { return Ok(tensor.clone()) };
+        let first = if first < 0 { first + dims.len() as i64 } else { first };
+        let Some(first) = usize::try_from(first).ok().filter(|&first| first < dims.len()) else {
+            return Ok(tensor.clone());
+        };
+        let mut elements = tensor.to_f32()?.to_vec();
+        let end = if rest { dims.len() } else { first + 1 };
+        let count: usize = dims[first..end].iter().product();
+        let inner: usize = dims[end..].iter().product();
+        for block in elements.chunks_exact_mut((count * inner).max(1)) {
+            for i in 0..inner {
+                let column = block.iter().skip(i).step_by(inner);
+                let mean = column.map(|&x| f64::from(x)).sum::<f64>() / count as f64;
+                block.iter_mut().skip(i).step_by(inner).for_each(|x| *x -= mean as f32);
+            }
+        }
+        Ok(Tensor::from_f32(dims, &elements))
+    }
+}
+
+/// Operators that only rename or reorder what a final activation gives.
+const PASSING: &[&str] =
+    &["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout"];
+
+/// First operator set in which Softmax runs over one axis rather than all from one on.
+const ONE_AXIS: i64 = 13;
+
+/// What the final activation behind which `output` stands reads.
+fn before_activation(model: &Model, output: ValueId) -> Option<Judged> {
+    let mut value = output;
+    for _ in 0..model.node_count() {
+        let entry = model.node(model.value(value).producer()?);
+        value = entry.input(0)?;
+        if entry.is("Sigmoid") {
+            return Some(Judged { value, shift: None });
+        }
+        if ["Softmax", "LogSoftmax"].iter().any(|op| entry.is(op)) {
+            let rest = model.opset_of("").is_some_and(|version| version < ONE_AXIS);
+            let first = entry.attr_int("axis").unwrap_or(if rest { 1 } else { -1 });
+            return Some(Judged { value, shift: Some(Axes { first, rest }) });
+        }
+        if !PASSING.iter().any(|op| entry.is(op)) {
+            return None;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read;
+
+    fn scores(opset: i64, body: &str) -> (Model, Scores) {
+        let text = format!(
+            "<ir_version: 8, opset_import: [\"\" : {opset}]> g (float[1,2,3] x) => (y) {{ {body} }}"
+        );
+        let model = read::text(&text).unwrap();
+        let scores = Scores::of(&model);
+        (model, scores)
+    }
+
+    #[test]
+    fn what_a_final_activation_reads_counts() {
+        let cases = [
+            (17, "r = Relu (x) s = Softmax (r) y = Identity (s)", "r", Some((-1, false))),
+            (11, "r = Relu (x) y = LogSoftmax (r)", "r", Some((1, true))),
+            (17, "r = Relu (x) y = Sigmoid (r)", "r", None),
+            (17, "s = Softmax (x) y = Relu (s)", "y", None),
+        ];
+        for (opset, body, value, shift) in cases {
+            let (model, scores) = scores(opset, body);
+            let judged = scores.judged[0];
+            assert_eq!(model.value(judged.value).name(), value, "{body}");
+            assert_eq!(judged.shift.map(|axes| (axes.first, axes.rest)), shift, "{body}");
+        }
+    }
+
+    #[test]
+    fn shifts_that_softmax_does_not_see_do_not_count() {
+        let (_, scores) = scores(17, "r = Relu (x) y = Softmax <axis = 1> (r)");
+        let a = Tensor::from_f32(&[1, 2, 3], &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0]);
+        let b = Tensor::from_f32(&[1, 2, 3], &[2.0, 2.0, 5.0, 5.0, 6.0, 10.0]);
+        let [a, b] = [a, b].map(|tensor| scores.judged[0].centred(&tensor).unwrap());
+        assert_eq!(a.to_f32().unwrap().to_vec(), [-1.5, -2.0, -2.5, 1.5, 2.0, 2.5]);
+        assert_eq!(a, b);
+    }
+}
