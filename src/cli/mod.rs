@@ -7,6 +7,8 @@ mod compare;
 mod convert;
 mod diff;
 mod engine;
+mod factorize;
+mod factorizing;
 mod inspect;
 mod io;
 mod limits;
@@ -58,6 +60,8 @@ enum Command {
     Simplify(simplify::Simplify),
     /// Cut channels, hidden units and attention heads.
     Prune(prune::Prune),
+    /// Replace layers by products of smaller ones.
+    Factorize(factorize::Factorize),
     /// Store weights and compute with integers.
     Quantize(quantize::Quantize),
     /// Run a model over samples and write down what its values are, for `quantize --stats`.
@@ -129,6 +133,7 @@ impl Cli {
             Command::Simplify(command) => command.run(),
             Command::Quantize(command) => command.run(),
             Command::Prune(command) => command.run(),
+            Command::Factorize(command) => command.run(),
             Command::Calibrate(command) => command.run(),
             Command::Merge(command) => command.run(),
             Command::Compare(command) => command.run(),

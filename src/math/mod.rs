@@ -6,6 +6,7 @@ mod exact_sum;
 mod fingerprint;
 mod grid;
 mod histogram;
+pub mod lowrank;
 mod moments;
 mod regression;
 pub mod rounding;

@@ -5,6 +5,7 @@ mod declare;
 mod downstream;
 mod edits;
 mod equalized;
+mod factorized;
 mod fall_back;
 mod fix;
 mod inputs;
@@ -26,6 +27,7 @@ mod witness;
 pub use check::{Check, Inputs, Outcome};
 pub use declare::declare_shapes;
 pub use equalized::{Equalized, Equalizing};
+pub use factorized::{Factorized, LayerSensitivity, factorized};
 pub use fall_back::{FallBack, FallBackOptions, Rank, Sensitivity, Wanted, fall_back};
 pub use fix::FixedAxes;
 pub use inputs::inputs;
@@ -35,8 +37,8 @@ pub use probe::probes;
 pub use pruned::{Pruned, pruned};
 pub use quantized::{Quantized, Tries, quantized, quantized_on};
 pub use recipe::{
-    PruneOptions, QuantizeOptions, Repair, SIMPLIFY_GROWTH, SimplifyOptions, prepare,
-    prepare_prune, prune, quantize, simplify,
+    FactorizeOptions, PruneOptions, QuantizeOptions, Repair, SIMPLIFY_GROWTH, SimplifyOptions,
+    factorize, prepare, prepare_factorize, prepare_prune, prune, quantize, simplify,
 };
 pub use remembered::Remembered;
 pub use run::{Finished, Step, run};

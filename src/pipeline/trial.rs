@@ -138,9 +138,16 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When a pass fails or the result cannot be run.
     pub fn sqnr_without(&self, layers: &FloatLayers) -> Result<f64> {
+        self.sqnr_behind(&self.quantized(self.quantizer, layers)?)
+    }
+
+    /// The same for any edited clone of the prepared model.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub(super) fn sqnr_behind(&self, edited: &Model) -> Result<f64> {
         let inputs = &self.inputs[..self.inputs.len().min(self.affordable.alone)];
-        let model = self.quantized(self.quantizer, layers)?;
-        let (part, inputs) = self.known.changed(&model, inputs)?;
+        let (part, inputs) = self.known.changed(edited, inputs)?;
         Ok(self.judge(&part, &inputs)?.0)
     }
 
