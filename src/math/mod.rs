@@ -10,6 +10,7 @@ pub mod lowrank;
 mod moments;
 mod regression;
 pub mod rounding;
+pub mod separable;
 pub mod sparsity;
 pub mod surgeon;
 mod unfold;

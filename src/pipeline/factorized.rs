@@ -8,7 +8,9 @@ use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
-use crate::passes::{Aim, Chosen, Context, Factorize, Plan, Report, Splittable, Survivors};
+use crate::passes::{
+    Aim, Chosen, Context, Factorize, Plan, Report, Resource, Splittable, Survivors,
+};
 use crate::pipeline::recipe::{FactorizeOptions, factorize};
 use crate::pipeline::trial::Trials;
 use crate::pipeline::{Finished, run};
@@ -36,8 +38,11 @@ pub struct LayerSensitivity {
 
 /// Shares of the cost of a layer at which it is tried alone.
 const SHARES: [f64; 3] = [0.75, 0.5, 0.25];
-/// Most held-out samples of a trial.
-const SAMPLES: usize = 64;
+/// Fewest held-out samples of a trial, and most.
+const SAMPLES: (usize, usize) = (4, 64);
+/// Multiply-accumulates of all trials of layers together, of which about half are spared because only what
+/// follows a layer is run: about 30 s on two cores.
+const WORK: u64 = 1_000_000_000_000;
 
 /// `model`, which is prepared, factorized as `options` say; with samples, a budget is spread by what
 /// splitting each layer alone does to the outputs.
@@ -64,7 +69,9 @@ pub fn factorized(
         .collect();
     let chosen = match (trying, &pass.aim) {
         (Some((engine, samples)), Aim::Budget(_)) => {
-            let trials = Trials::on(SAMPLES, engine, &model, samples, &|_| Vec::new(), cx)?;
+            let judged = before_softmax(&model);
+            let most = affordable(&model, &layers);
+            let trials = Trials::on(most, engine, &judged, samples, &|_| Vec::new(), cx)?;
             try_layers(&trials, pass, &plan, &mut layers)?;
             let loss = |layer: usize, lost: f64| layers[layer].noise(lost);
             pass.choose(&plan, &model, Some(&loss))
@@ -77,6 +84,34 @@ pub fn factorized(
     let cx = Context { reference: Some(&model), ..*cx };
     let finished = run(model.clone(), &factorize(&options), &cx, None)?;
     Ok(Factorized { finished, layers })
+}
+
+/// Samples on which all layers can be tried in seconds rather than minutes.
+fn affordable(model: &Model, layers: &[LayerSensitivity]) -> usize {
+    let trials: usize = layers.iter().map(|layer| layer.to_try().len()).sum();
+    let all = Resource::Macs.of(model).unwrap_or(0).saturating_mul(trials as u64).max(1);
+    usize::try_from(WORK / all).unwrap_or(usize::MAX).clamp(SAMPLES.0, SAMPLES.1)
+}
+
+/// The model with what it gives to a last Softmax as its output: there errors add up, while a probability
+/// near 1 hides them.
+fn before_softmax(model: &Model) -> Model {
+    let mut model = model.clone();
+    let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
+    for output in outputs.collect::<Vec<_>>() {
+        let producer = model.value(output).producer().map(|node| model.node(node));
+        let scores = producer
+            .filter(|node| ["Softmax", "LogSoftmax", "Sigmoid"].iter().any(|op| node.is(op)))
+            .and_then(|node| node.input(0))
+            .filter(|&scores| {
+                let entry = model.value(scores);
+                entry.producer().is_some() && entry.graph() == model.main() && !entry.is_output()
+            });
+        if let Some(scores) = scores {
+            model.hand_over_outputs(output, scores);
+        }
+    }
+    model
 }
 
 /// Splits each layer alone, several times, and measures what that does.
@@ -94,7 +129,7 @@ fn try_layers(
             chosen[i] = Some(at);
             let mut model = trials.prepared().clone();
             pass.split(&mut model, plan, &chosen, &mut Report::default());
-            let ratio = trials.sqnr_behind(&model)?;
+            let ratio = trials.sqnr_behind(&model, SAMPLES.1)?;
             layer.tried.push((layer.layer.candidates[at].2, 10f64.powf(-ratio / 10.0)));
         }
         Ok(())

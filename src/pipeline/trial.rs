@@ -138,15 +138,15 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When a pass fails or the result cannot be run.
     pub fn sqnr_without(&self, layers: &FloatLayers) -> Result<f64> {
-        self.sqnr_behind(&self.quantized(self.quantizer, layers)?)
+        self.sqnr_behind(&self.quantized(self.quantizer, layers)?, self.affordable.alone)
     }
 
-    /// The same for any edited clone of the prepared model.
+    /// The same for any edited clone of the prepared model, on up to `most` of the samples.
     ///
     /// # Errors
     /// When it cannot be run.
-    pub(super) fn sqnr_behind(&self, edited: &Model) -> Result<f64> {
-        let inputs = &self.inputs[..self.inputs.len().min(self.affordable.alone)];
+    pub(super) fn sqnr_behind(&self, edited: &Model, most: usize) -> Result<f64> {
+        let inputs = &self.inputs[..self.inputs.len().min(most)];
         let (part, inputs) = self.known.changed(edited, inputs)?;
         Ok(self.judge(&part, &inputs)?.0)
     }

@@ -1,6 +1,7 @@
 //! A matrix of weights in all the forms that it can take.
 
-use crate::math::lowrank::{Matrix, Spectrum, damped, fit_last, gram};
+use crate::math::lowrank::{Matrix, Spectrum, damped};
+use crate::math::separable::{Separable, core, separate};
 use crate::passes::factorize::shape::{Extents, Form, Reach, Split};
 
 /// Numbers of channels that are tried where each takes a decomposition of its own.
@@ -13,20 +14,13 @@ pub(super) struct Parts {
     /// For some numbers of mixed inputs: how they are mixed, and what reads them.
     inputs: Vec<Mixed>,
     /// For some numbers of channels between: the weights along the first axis and along the others.
-    spatial: Vec<Separated>,
+    spatial: Vec<Separable>,
 }
 
 struct Mixed {
     rank: usize,
     mix: Matrix,
     core: Spectrum,
-    loss: f64,
-}
-
-struct Separated {
-    rank: usize,
-    first: Matrix,
-    rest: Matrix,
     loss: f64,
 }
 
@@ -75,76 +69,18 @@ impl Parts {
             return Some(found);
         }
         let ranks = wanted.ranks(&[Form::Input, Form::Tucker], extents.inputs);
-        found.mix(w, moments, extents.inputs, places, &ranks)?;
+        for product in separate(w, moments, places, &ranks)? {
+            let core = core(&product, moments, places)?;
+            let Separable { first, loss, .. } = product;
+            found.inputs.push(Mixed { rank: first.nrows(), mix: first, core, loss });
+        }
         let rest = extents.places(Reach::Rest);
         if extents.kernel.len() > 1 && rest > 1 && rest < places {
             let most = (extents.inputs * (places / rest)).min(extents.outputs * rest);
             let ranks = wanted.ranks(&[Form::Spatial], most);
-            found.separate(w, moments, (extents.inputs, places / rest, rest), &ranks)?;
+            found.spatial = separate(w, moments, rest, &ranks)?;
         }
         Some(found)
-    }
-
-    /// Columns are channels, and within each places.
-    fn mix(
-        &mut self,
-        w: &Matrix,
-        moments: Option<&Matrix>,
-        channels: usize,
-        places: usize,
-        ranks: &[usize],
-    ) -> Option<()> {
-        let outputs = w.nrows();
-        let tall = Matrix::from_fn(outputs * places, channels, |row, channel| {
-            w[(row / places, channel * places + row % places)]
-        });
-        let means = moments.map(|moments| {
-            diagonal_sum(moments, channels, places, |channel, place| channel * places + place)
-        });
-        let mixing = Spectrum::of(&tall, means.as_ref()).filter(|_| !ranks.is_empty());
-        let Some(mixing) = mixing else { return ranks.is_empty().then_some(()) };
-        for &rank in ranks {
-            let mix = mixing.factors(rank).1;
-            let rank = mix.nrows();
-            // What the core reads: each place of each mixed channel.
-            let read = Matrix::from_fn(rank * places, channels * places, |row, column| {
-                let same = row % places == column % places;
-                if same { mix[(row / places, column / places)] } else { 0.0 }
-            });
-            let (core, loss) = fit_last(w, moments, &read)?;
-            let core = Spectrum::of(&core, Some(&damped(gram(&read, moments))))?;
-            self.inputs.push(Mixed { rank, mix, core, loss });
-        }
-        Some(())
-    }
-
-    /// Columns are channels, within each the first axis, and within that the others.
-    fn separate(
-        &mut self,
-        w: &Matrix,
-        moments: Option<&Matrix>,
-        (channels, high, wide): (usize, usize, usize),
-        ranks: &[usize],
-    ) -> Option<()> {
-        let outputs = w.nrows();
-        let at = |line: usize, x: usize| line * wide + x;
-        let tall = Matrix::from_fn(outputs * wide, channels * high, |row, line| {
-            w[(row / wide, at(line, row % wide))]
-        });
-        let means = moments.map(|moments| diagonal_sum(moments, channels * high, wide, at));
-        let separated = Spectrum::of(&tall, means.as_ref()).filter(|_| !ranks.is_empty());
-        let Some(separated) = separated else { return ranks.is_empty().then_some(()) };
-        for &rank in ranks {
-            let first = separated.factors(rank).1;
-            let rank = first.nrows();
-            let read = Matrix::from_fn(rank * wide, channels * high * wide, |row, column| {
-                let same = row % wide == column % wide;
-                if same { first[(row / wide, column / wide)] } else { 0.0 }
-            });
-            let (rest, loss) = fit_last(w, moments, &read)?;
-            self.spatial.push(Separated { rank, first, rest, loss });
-        }
-        Some(())
     }
 
     /// The splits that were looked at, those with full ranks among them.
@@ -160,7 +96,7 @@ impl Parts {
             let most = mixed.core.rank();
             splits.extend(multiples(most).map(|rank| split(Form::Tucker, &[mixed.rank, rank])));
         }
-        splits.extend(self.spatial.iter().map(|at| split(Form::Spatial, &[at.rank])));
+        splits.extend(self.spatial.iter().map(|at| split(Form::Spatial, &[at.first.nrows()])));
         splits
     }
 
@@ -183,8 +119,8 @@ impl Parts {
         self.inputs.iter().find(|mixed| mixed.rank == rank)
     }
 
-    fn separated(&self, rank: usize) -> Option<&Separated> {
-        self.spatial.iter().find(|separated| separated.rank == rank)
+    fn separated(&self, rank: usize) -> Option<&Separable> {
+        self.spatial.iter().find(|separated| separated.first.nrows() == rank)
     }
 
     /// The matrices of the parts, in the order of [`Extents::stages`].
@@ -207,21 +143,8 @@ impl Parts {
             }
             Form::Spatial => {
                 let separated = self.separated(rank)?;
-                vec![separated.first.clone(), separated.rest.clone()]
+                vec![separated.first.clone(), separated.last.clone()]
             }
         })
     }
-}
-
-/// Second moments of one part of an index, added up over the other part.
-fn diagonal_sum(
-    moments: &Matrix,
-    outer: usize,
-    inner: usize,
-    at: impl Fn(usize, usize) -> usize,
-) -> Matrix {
-    let sums = Matrix::from_fn(outer, outer, |a, b| {
-        (0..inner).map(|i| moments[(at(a, i), at(b, i))]).sum()
-    });
-    damped(sums)
 }
