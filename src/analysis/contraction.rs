@@ -73,6 +73,22 @@ impl Contraction {
         Ok(Self { input, unfold, groups: 1, rows, columns, order })
     }
 
+    /// A Gather of rows of a constant table of `dims`: the table, transposed, times vectors with a single
+    /// one. Such vectors are never cut out of anything.
+    ///
+    /// # Errors
+    /// Why it cannot be seen so.
+    pub fn of_table(model: &Model, node: NodeId, dims: &[usize]) -> Result<Self, String> {
+        let entry = model.node(node);
+        let input = entry.input(1).ok_or("it has no indices")?;
+        let [columns, rows] = *dims else { return Err(format!("its table has dims {dims:?}")) };
+        if entry.attr_int("axis").unwrap_or(0) != 0 {
+            return Err("it picks no rows".into());
+        }
+        let (unfold, order) = (Unfold::Rows, Order::ColumnFirst { places: 1 });
+        Ok(Self { input, unfold, groups: 1, rows, columns, order })
+    }
+
     fn of_conv(model: &Model, node: NodeId, conv: &Conv, dims: &[usize]) -> Option<Self> {
         let entry = model.node(node);
         let [first, second, kernel @ ..] = dims else { return None };

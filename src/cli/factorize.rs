@@ -63,6 +63,9 @@ pub struct Factorize {
     /// Leave nodes as they are whose names fit the pattern; the budget counts them.
     #[arg(long, value_name = "NODE-PATTERN")]
     keep: Vec<String>,
+    /// Split tables of embeddings, too: parameters go, and multiply-accumulates come.
+    #[arg(long)]
+    embeddings: bool,
     /// Leave out a pass.
     #[arg(long, value_name = "PASS")]
     skip: Vec<String>,
@@ -237,6 +240,7 @@ impl Factorize {
                     only: self.only.clone(),
                     ops: self.ops.clone(),
                     keep: self.keep.clone(),
+                    embeddings: self.embeddings,
                 },
                 ..Pass::default()
             },

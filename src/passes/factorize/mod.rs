@@ -195,7 +195,12 @@ impl Factorize {
             Resource::WeightBytes => layer.weight_bytes,
             Resource::Parameters | Resource::Channels => layer.parameters,
         };
-        layers.map(of).sum()
+        let tables = model.all_nodes().into_iter().filter_map(|n| self.layers.table(model, n));
+        let tables = match resource {
+            Resource::Macs => 0,
+            _ => tables.map(|numbers| numbers as u64).sum(),
+        };
+        layers.map(of).sum::<u64>() + tables
     }
 
     /// Splits layers of `model`, of which the plan was made.

@@ -65,21 +65,14 @@ impl Parts {
         let mut found =
             Self { outer: Spectrum::of(w, moments)?, inputs: Vec::new(), spatial: Vec::new() };
         let places = extents.places(Reach::All);
-        if extents.kernel.is_empty() || places <= 1 {
-            return Some(found);
-        }
-        let ranks = wanted.ranks(&[Form::Input, Form::Tucker], extents.inputs);
+        let ranks = wanted.ranks(&[Form::Input, Form::Tucker], extents.most(Form::Input, 0));
         for product in separate(w, moments, places, &ranks)? {
             let core = core(&product, moments, places)?;
             let Separable { first, loss, .. } = product;
             found.inputs.push(Mixed { rank: first.nrows(), mix: first, core, loss });
         }
-        let rest = extents.places(Reach::Rest);
-        if extents.kernel.len() > 1 && rest > 1 && rest < places {
-            let most = (extents.inputs * (places / rest)).min(extents.outputs * rest);
-            let ranks = wanted.ranks(&[Form::Spatial], most);
-            found.spatial = separate(w, moments, rest, &ranks)?;
-        }
+        let ranks = wanted.ranks(&[Form::Spatial], extents.most(Form::Spatial, 0));
+        found.spatial = separate(w, moments, extents.places(Reach::Rest), &ranks)?;
         Some(found)
     }
 

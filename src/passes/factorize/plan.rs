@@ -12,7 +12,7 @@ use crate::math::lowrank::{Matrix, matrix};
 use crate::passes::factorize::parts::{Parts, Wanted};
 use crate::passes::factorize::shape::{Cost, Split};
 use crate::passes::factorize::site::Site;
-use crate::passes::factorize::{Factorize, Method};
+use crate::passes::factorize::{Aim, Factorize, Method};
 use crate::passes::stored::{MOST_COLUMNS, in_chunks};
 use crate::passes::{Note, Report, Resource};
 
@@ -89,6 +89,9 @@ impl Plan {
             let matrix = site.contraction.rows.min(site.contraction.columns);
             match wanted {
                 None => Err("is not among the ranks that were given".to_owned()),
+                Some(Wanted::Just(split)) if !site.extents.admits(&split) => {
+                    Err(format!("cannot become {split}"))
+                }
                 Some(_) if matrix < 2 => Err("its matrices have rank 1".to_owned()),
                 Some(wanted) => Ok(wanted),
             }
@@ -119,7 +122,8 @@ impl Plan {
                 let found: Vec<_> = chunk.par_iter().filter_map(decompose).collect();
                 found.into_iter().for_each(|(at, parts)| known[at] = Some(parts));
             })?;
-            let blind = known.iter().filter(|known| known.is_none()).count();
+            let blind =
+                left.iter().zip(&known).filter(|(s, known)| !s.table && known.is_none()).count();
             if blind > 0 {
                 plan.warnings.push(format!(
                     "{blind} layers are decomposed without samples: too wide, or nothing usable is known of what they read"
@@ -143,6 +147,13 @@ impl Plan {
                 true => report.refuse(place, "no rank makes it smaller"),
                 false => plan.sites.push(planned),
             }
+        }
+        if let Aim::Ranks(ranks) = &options.aim {
+            let known = |name: &String| model.all_nodes().iter().any(|&n| model.name_of(n) == name);
+            let strange = ranks.keys().filter(|name| !known(name));
+            plan.warnings.extend(
+                strange.map(|name| format!("ranks were given for `{name}`, which is no node")),
+            );
         }
         plan.refused = report.refused;
         Ok(plan)
@@ -197,7 +208,7 @@ impl crate::passes::stored::Linear for SiteRef<'_> {
 
 fn is_narrow(site: &Site) -> bool {
     let most = if site.extents.kernel.is_empty() { MOST_COLUMNS } else { MOST_WINDOW };
-    site.contraction.columns <= most
+    !site.table && site.contraction.columns <= most
 }
 
 /// The parts of all groups, and the means of what they read.

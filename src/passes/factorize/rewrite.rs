@@ -159,9 +159,11 @@ fn tensor(
             false => groups.iter().flat_map(elements).collect(),
         };
         ([vec![first, second], kernel].concat(), values)
-    } else if !last {
-        (vec![stage.inputs, stage.outputs], elements(&transposed(one)))
-    } else if entry.is("MatMul") || Gemm::of(model, site.node).is_some_and(|gemm| !gemm.trans_b) {
+    } else if !last
+        || site.table
+        || entry.is("MatMul")
+        || Gemm::of(model, site.node).is_some_and(|gemm| !gemm.trans_b)
+    {
         (vec![stage.inputs, stage.outputs], elements(&transposed(one)))
     } else if entry.is("Gemm") {
         (vec![stage.outputs, stage.inputs], elements(one))
@@ -201,6 +203,7 @@ fn first_part(
             node.attributes = windows(model, planned, stage).into_iter().flatten().collect();
             node
         }
+        Unfold::Rows if site.table => NewNode::new("Gather", &[weight, value], ""),
         Unfold::Columns => NewNode::new("Gemm", &[value, weight], "").attr("transA", 1),
         Unfold::Rows => NewNode::new("MatMul", &[value, weight], ""),
     }
@@ -220,6 +223,10 @@ fn last_part(
             model.remove_attr(node, name);
         }
         attributes.into_iter().flatten().for_each(|attribute| model.set_attr(node, attribute));
+    }
+    if planned.site.table {
+        model.remove_attr(node, "axis");
+        model.set_op(node, "MatMul");
     }
     if planned.site.contraction.unfold == Unfold::Columns {
         model.remove_attr(node, "transA");

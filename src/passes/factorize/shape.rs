@@ -120,6 +120,34 @@ impl Extents {
         covered.map(|(_, &extent)| extent).product()
     }
 
+    /// The largest rank of a form, for Tucker's the one for the outputs when the other one is `first`;
+    /// 0 when the layer has no such form.
+    pub fn most(&self, form: Form, first: usize) -> usize {
+        let (all, rest) = (self.places(Reach::All), self.places(Reach::Rest));
+        let windows = !self.kernel.is_empty();
+        let matrix = self.outputs.min(self.inputs.saturating_mul(all));
+        match form {
+            Form::Matrix if !windows => matrix,
+            Form::Channel if windows => matrix,
+            Form::Input if windows && all > 1 => self.inputs.min(self.outputs.saturating_mul(all)),
+            Form::Tucker if windows && all > 1 => self.outputs.min(first.saturating_mul(all)),
+            Form::Spatial if windows && rest > 1 && rest < all => {
+                let lines = self.inputs.saturating_mul(all / rest);
+                lines.min(self.outputs.saturating_mul(rest))
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether a layer can become that.
+    pub fn admits(&self, split: &Split) -> bool {
+        let [first, last] =
+            [split.ranks.first(), split.ranks.last()].map(|rank| *rank.unwrap_or(&0));
+        let mixed = split.form != Form::Tucker || first <= self.most(Form::Input, 0);
+        let fits = last <= self.most(split.form, first) && mixed;
+        split.ranks.len() == split.form.ranks() && first > 0 && last > 0 && fits
+    }
+
     /// The layers of a split.
     pub fn stages(&self, split: &Split) -> Vec<Stage> {
         let Self { inputs, outputs, .. } = *self;

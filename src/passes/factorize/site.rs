@@ -16,6 +16,8 @@ pub(super) struct Site {
     pub contraction: Contraction,
     pub extents: Extents,
     pub weight: ValueId,
+    /// A table of embeddings.
+    pub table: bool,
     pub dtype: DType,
     pub values: Vec<f64>,
 }
@@ -39,6 +41,8 @@ pub struct Layers {
     pub ops: Vec<String>,
     /// Nodes that stay as they are: patterns.
     pub keep: Vec<String>,
+    /// Tables of embeddings, too: they become smaller, and a product more is computed.
+    pub embeddings: bool,
 }
 
 impl Layers {
@@ -46,6 +50,15 @@ impl Layers {
     pub fn includes(&self, model: &Model, node: NodeId) -> bool {
         let op = self.ops.is_empty() || self.ops.iter().any(|op| op == model.node(node).op());
         op && (self.only.is_empty() || fitting(model, node, &self.only).is_some())
+    }
+
+    /// Whether a node is an embedding that is looked at, and how many numbers its table has.
+    pub fn table(&self, model: &Model, node: NodeId) -> Option<usize> {
+        let entry = model.node(node);
+        let table = entry.input(0).filter(|_| self.embeddings && entry.is("Gather"))?;
+        let tensor = constant(model, table)?;
+        let wide = tensor.dtype().is_float() && tensor.dims().len() == 2;
+        (wide && self.includes(model, node)).then(|| tensor.len())
     }
 
     /// Whether all layers are.
@@ -69,12 +82,13 @@ impl Site {
         let mut sites = Vec::new();
         for node in model.all_nodes() {
             let entry = model.node(node);
-            if !is_linear(entry) || !layers.includes(model, node) {
+            let table = layers.table(model, node).is_some();
+            if !table && (!is_linear(entry) || !layers.includes(model, node)) {
                 continue;
             }
             let found = match fitting(model, node, &layers.keep) {
                 Some(pattern) => Err(format!("kept by `{pattern}`")),
-                None => Self::of(model, shapes, node),
+                None => Self::of(model, shapes, node, table),
             };
             match found {
                 Ok(found) => sites.extend(found),
@@ -92,9 +106,15 @@ impl Site {
         sites
     }
 
-    fn of(model: &Model, shapes: &Shapes, node: NodeId) -> Result<Option<Self>, String> {
+    fn of(
+        model: &Model,
+        shapes: &Shapes,
+        node: NodeId,
+        table: bool,
+    ) -> Result<Option<Self>, String> {
         let entry = model.node(node);
-        let Some(weight) = entry.input(WEIGHT_SLOT) else { return Ok(None) };
+        let slot = if table { 0 } else { WEIGHT_SLOT };
+        let Some(weight) = entry.input(slot) else { return Ok(None) };
         let Some(tensor) = constant(model, weight) else {
             let left = entry.input(0).is_some_and(|value| constant(model, value).is_some());
             let stored = model.value(weight).producer().map(|node| model.node(node).op());
@@ -116,9 +136,10 @@ impl Site {
             return Err("its weights are shared".into());
         }
         let recurrent = RECURRENT.iter().any(|op| entry.is(op));
-        let contraction = match recurrent {
-            true => Contraction::of_recurrent(model, node, tensor.dims()),
-            false => Contraction::of(model, node, tensor.dims()),
+        let contraction = match (table, recurrent) {
+            (true, _) => Contraction::of_table(model, node, tensor.dims()),
+            (_, true) => Contraction::of_recurrent(model, node, tensor.dims()),
+            _ => Contraction::of(model, node, tensor.dims()),
         }?;
         let first_gemm_without_c = 11;
         let old = model.opset().is_none_or(|version| version < first_gemm_without_c);
@@ -136,7 +157,7 @@ impl Site {
         }
         let extents = extents(model, shapes, node, &contraction);
         let (dtype, values) = (tensor.dtype(), contraction.matrices(&values));
-        Ok(Some(Self { node, contraction, extents, weight, dtype, values }))
+        Ok(Some(Self { node, contraction, extents, weight, table, dtype, values }))
     }
 
     /// The weights of a group.
@@ -150,7 +171,9 @@ impl Site {
 fn extents(model: &Model, shapes: &Shapes, node: NodeId, contraction: &Contraction) -> Extents {
     let fixed = |value: Option<ValueId>| shapes.fixed_dims(value?);
     let entry = model.node(node);
-    let (input, output) = (fixed(entry.input(0)), fixed(entry.output(0)));
+    // What a table gives is not computed.
+    let input = fixed(entry.input(0)).filter(|_| !entry.is("Gather"));
+    let output = fixed(entry.output(0));
     let Contraction { rows, columns, groups, .. } = *contraction;
     match &contraction.unfold {
         Unfold::Windows(windows) => {
