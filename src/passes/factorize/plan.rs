@@ -10,7 +10,7 @@ use crate::ir::{Model, NodeId};
 use crate::math::Moments;
 use crate::math::lowrank::{Matrix, matrix};
 use crate::passes::factorize::parts::{Parts, Wanted};
-use crate::passes::factorize::shape::{Cost, Split};
+use crate::passes::factorize::shape::{Cost, Form, Split};
 use crate::passes::factorize::site::Site;
 use crate::passes::factorize::{Aim, Factorize, Method};
 use crate::passes::stored::{MOST_COLUMNS, in_chunks};
@@ -86,13 +86,14 @@ impl Plan {
         let mut plan = Self { sites: Vec::new(), refused: Vec::new(), warnings: Vec::new() };
         let splittable = |site: &Site| {
             let wanted = options.wanted(model, site.node);
-            let matrix = site.contraction.rows.min(site.contraction.columns);
+            let ranks = Form::ALL.iter().map(|&form| site.extents.most(form, 1));
+            let most = ranks.max().unwrap_or(0);
             match wanted {
                 None => Err("is not among the ranks that were given".to_owned()),
                 Some(Wanted::Just(split)) if !site.extents.admits(&split) => {
                     Err(format!("cannot become {split}"))
                 }
-                Some(_) if matrix < 2 => Err("its matrices have rank 1".to_owned()),
+                Some(_) if most < 2 => Err("its matrices have rank 1".to_owned()),
                 Some(wanted) => Ok(wanted),
             }
         };
@@ -104,7 +105,7 @@ impl Plan {
             }
         }
         let (left, wanted): (Vec<Site>, Vec<Wanted>) = left.into_iter().unzip();
-        let mut known: Vec<Option<(Vec<Parts>, Option<Vec<Vec<f64>>>)>> = Vec::new();
+        let mut known: Vec<Option<Decomposed>> = Vec::new();
         known.resize_with(left.len(), || None);
         let index = |node: NodeId| left.iter().position(|site| site.node == node);
         if let Some(measure) = measure {
@@ -138,11 +139,11 @@ impl Plan {
         found.into_iter().for_each(|(at, parts)| known[at] = parts);
         for ((site, wanted), known) in left.into_iter().zip(&wanted).zip(known) {
             let place = model.label(site.node);
-            let Some((parts, means)) = known else {
+            let Some(known) = known else {
                 report.refuse(place, "its weights could not be decomposed");
                 continue;
             };
-            let planned = Planned::of(site, parts, means, wanted);
+            let planned = Planned::of(site, known, wanted);
             match planned.candidates.is_empty() {
                 true => report.refuse(place, "no rank makes it smaller"),
                 false => plan.sites.push(planned),
@@ -193,6 +194,12 @@ impl Plan {
     }
 }
 
+/// The weights of a layer, decomposed, and the means of what each group reads, where they are known.
+struct Decomposed {
+    parts: Vec<Parts>,
+    means: Option<Vec<Vec<f64>>>,
+}
+
 /// A borrowed site: layers are measured in place.
 struct SiteRef<'a>(&'a Site);
 
@@ -218,7 +225,7 @@ fn decompose(
     wanted: &Wanted,
     moments: Option<&VectorMoments>,
     method: Method,
-) -> Option<(Vec<Parts>, Option<Vec<Vec<f64>>>)> {
+) -> Option<Decomposed> {
     let (columns, groups) = (site.contraction.columns, site.contraction.groups);
     let all = moments.map(|moments| {
         let merged = moments.fitting.iter().zip(&moments.held_out).map(|(a, b)| {
@@ -242,7 +249,7 @@ fn decompose(
     };
     let parts: Option<Vec<Parts>> = (0..groups).into_par_iter().map(of_group).collect();
     let means = all.map(|all| all.iter().map(Moments::mean).collect());
-    Some((parts?, means))
+    Some(Decomposed { parts: parts?, means })
 }
 
 /// Whether a constant is added to the output of a layer, or could be.
@@ -258,7 +265,8 @@ fn has_offset(model: &Model, node: NodeId) -> bool {
 }
 
 impl Planned {
-    fn of(site: Site, parts: Vec<Parts>, means: Option<Vec<Vec<f64>>>, wanted: &Wanted) -> Self {
+    fn of(site: Site, known: Decomposed, wanted: &Wanted) -> Self {
+        let Decomposed { parts, means } = known;
         let extents = &site.extents;
         let whole = extents.whole();
         let splits = match wanted {
