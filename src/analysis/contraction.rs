@@ -58,6 +58,37 @@ impl Contraction {
         Ok(Self { input, unfold, groups: 1, rows, columns, order })
     }
 
+    /// What an LSTM, GRU or RNN multiplies with its input: the gates of all units in all directions, from
+    /// weights of `dims`.
+    ///
+    /// # Errors
+    /// Why it cannot be seen so.
+    pub fn of_recurrent(model: &Model, node: NodeId, dims: &[usize]) -> Result<Self, String> {
+        let input = model.node(node).input(0).ok_or("it has no input")?;
+        let [directions, gates, columns] = *dims else {
+            return Err(format!("its weights have dims {dims:?}"));
+        };
+        let rows = directions.checked_mul(gates).ok_or("its weights are too many")?;
+        let (unfold, order) = (Unfold::Rows, Order::RowFirst);
+        Ok(Self { input, unfold, groups: 1, rows, columns, order })
+    }
+
+    /// A Gather of rows of a constant table of `dims`: the table, transposed, times vectors with a single
+    /// one. Such vectors are never cut out of anything.
+    ///
+    /// # Errors
+    /// Why it cannot be seen so.
+    pub fn of_table(model: &Model, node: NodeId, dims: &[usize]) -> Result<Self, String> {
+        let entry = model.node(node);
+        let input = entry.input(1).ok_or("it has no indices")?;
+        let [columns, rows] = *dims else { return Err(format!("its table has dims {dims:?}")) };
+        if entry.attr_int("axis").unwrap_or(0) != 0 {
+            return Err("it picks no rows".into());
+        }
+        let (unfold, order) = (Unfold::Rows, Order::ColumnFirst { places: 1 });
+        Ok(Self { input, unfold, groups: 1, rows, columns, order })
+    }
+
     fn of_conv(model: &Model, node: NodeId, conv: &Conv, dims: &[usize]) -> Option<Self> {
         let entry = model.node(node);
         let [first, second, kernel @ ..] = dims else { return None };

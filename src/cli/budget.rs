@@ -83,7 +83,7 @@ impl BudgetArgs {
 }
 
 /// `50%`, `0.5`, `120M`: shares up to 1, or numbers in powers of 1000.
-fn amount(text: &str) -> Result<Amount, String> {
+pub fn amount(text: &str) -> Result<Amount, String> {
     const UNITS: &[(char, f64)] = &[('K', 1e3), ('M', 1e6), ('G', 1e9), ('T', 1e12)];
     if let Ok(share) = share(text) {
         return Ok(Amount::Share(share));

@@ -7,6 +7,8 @@ mod compare;
 mod convert;
 mod diff;
 mod engine;
+mod factorize;
+mod factorizing;
 mod inspect;
 mod io;
 mod limits;
@@ -59,6 +61,8 @@ enum Command {
     Simplify(simplify::Simplify),
     /// Cut channels, hidden units and attention heads.
     Prune(prune::Prune),
+    /// Replace layers by products of smaller ones.
+    Factorize(factorize::Factorize),
     /// Store weights and compute with integers.
     Quantize(quantize::Quantize),
     /// Run a model over samples and write down what its values are, for `quantize --stats`.
@@ -130,6 +134,7 @@ impl Cli {
             Command::Simplify(command) => command.run(),
             Command::Quantize(command) => command.run(),
             Command::Prune(command) => command.run(),
+            Command::Factorize(command) => command.run(),
             Command::Calibrate(command) => command.run(),
             Command::Merge(command) => command.run(),
             Command::Compare(command) => command.run(),

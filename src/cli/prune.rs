@@ -132,7 +132,7 @@ fn importance() -> impl TypedValueParser<Value = Importance> {
 }
 
 /// Why nothing is compared without samples.
-const NO_SAMPLES: &str = "no samples were given (--data)";
+pub const NO_SAMPLES: &str = "no samples were given (--data)";
 
 impl Prune {
     pub fn run(self) -> Result<Ended> {

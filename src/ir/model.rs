@@ -110,14 +110,14 @@ impl Model {
         &self.functions
     }
 
-    /// False once the node was removed.
+    /// False once the node was removed, and for a node that only an edited copy has.
     pub fn is_live(&self, node: NodeId) -> bool {
-        self.node(node).alive
+        self.nodes.get(node.index()).is_some_and(|node| node.alive)
     }
 
-    /// False once the value was removed.
+    /// False once the value was removed, and for a value that only an edited copy has.
     pub fn is_live_value(&self, value: ValueId) -> bool {
-        self.value(value).alive
+        self.values.get(value.index()).is_some_and(|value| value.alive)
     }
 
     /// Imported version of the default domain; `None` when it is not imported.

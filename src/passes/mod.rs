@@ -15,6 +15,7 @@ mod eliminate_sequence;
 mod eliminate_unused_output;
 mod eliminate_zero_state;
 mod equalize_channels;
+mod factorize;
 mod fold_constant;
 mod fold_exact;
 mod fold_if;
@@ -68,6 +69,9 @@ pub use eliminate_sequence::EliminateSequence;
 pub use eliminate_unused_output::EliminateUnusedOutput;
 pub use eliminate_zero_state::EliminateZeroState;
 pub use equalize_channels::{Equalize, EqualizeChannels};
+pub use factorize::{
+    Aim, Chosen, Factorize, Form, LayerLoss, Layers, Method, Plan, Ranks, Split, Splittable,
+};
 pub use fold_constant::FoldConstant;
 pub use fold_exact::FoldExact;
 pub use fold_if::FoldIf;

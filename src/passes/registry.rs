@@ -3,12 +3,12 @@
 use crate::passes::{
     ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon,
     EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput,
-    EliminateZeroState, EqualizeChannels, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget,
-    FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat,
-    FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction,
-    FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, InlineFunctions, Pass, PruneChannels,
-    PruneWeights, QuantizeStatic, RoundWeights, StripDebugMetadata, StripInitializerInputs,
-    StripQuantization, UnrollLoop,
+    EliminateZeroState, EqualizeChannels, Factorize, FoldConstant, FoldExact, FoldIf, FoldShape,
+    FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
+    FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
+    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, InlineFunctions, Pass,
+    PruneChannels, PruneWeights, QuantizeStatic, RoundWeights, StripDebugMetadata,
+    StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// A registered pass with its default options.
@@ -55,6 +55,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(FuseAttention) },
     Entry { make: || Box::new(PruneChannels::default()) },
     Entry { make: || Box::new(PruneWeights::default()) },
+    Entry { make: || Box::new(Factorize::default()) },
     Entry { make: || Box::new(StripQuantization) },
     Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(EqualizeChannels::default()) },

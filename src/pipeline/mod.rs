@@ -2,22 +2,24 @@
 
 mod calibrated;
 mod check;
-mod cut_trials;
 mod declare;
 mod downstream;
 mod edits;
 mod equalized;
+mod factorized;
 mod fall_back;
 mod fix;
 mod inputs;
 mod layers;
 mod methods;
+mod noise;
 mod parts;
 mod probe;
 mod pruned;
 mod quantized;
 mod recipe;
 mod run;
+mod score_trials;
 mod sensitivity;
 mod settle;
 mod to_budget;
@@ -28,6 +30,7 @@ pub use calibrated::Calibrated;
 pub use check::{Check, Inputs, Outcome};
 pub use declare::declare_shapes;
 pub use equalized::{Equalized, Equalizing};
+pub use factorized::{Factorized, LayerSensitivity, factorized};
 pub use fall_back::{FallBack, FallBackOptions, Rank, Sensitivity, Wanted, fall_back};
 pub use fix::FixedAxes;
 pub use inputs::inputs;
@@ -37,8 +40,8 @@ pub use probe::probes;
 pub use pruned::{Pruned, prepared_pruned, pruned};
 pub use quantized::{Quantized, Tries, quantized, quantized_on};
 pub use recipe::{
-    PruneOptions, QuantizeOptions, Repair, SIMPLIFY_GROWTH, SimplifyOptions, prepare,
-    prepare_prune, prune, quantize, simplify,
+    FactorizeOptions, PruneOptions, QuantizeOptions, Repair, SIMPLIFY_GROWTH, SimplifyOptions,
+    factorize, prepare, prepare_factorize, prepare_prune, prune, quantize, simplify,
 };
 pub use run::{Finished, Step, run};
 pub use sensitivity::GroupSensitivity;

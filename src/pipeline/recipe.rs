@@ -3,12 +3,12 @@
 use crate::passes::{
     ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon,
     EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput,
-    EliminateZeroState, Existing, FoldConstant, FoldExact, FoldIf, FoldShape, FoldTarget,
-    FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat,
-    FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction,
-    FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth, Importance, InlineFunctions, Pass,
-    PruneChannels, QuantizeStatic, RoundWeights, Rounding, StripDebugMetadata,
-    StripInitializerInputs, StripQuantization, UnrollLoop,
+    EliminateZeroState, Existing, Factorize, FoldConstant, FoldExact, FoldIf, FoldShape,
+    FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
+    FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
+    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth, Importance,
+    InlineFunctions, Pass, PruneChannels, QuantizeStatic, RoundWeights, Rounding,
+    StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// Options of `quantize`.
@@ -158,6 +158,43 @@ pub fn repair(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
         passes.extend([Box::new(FuseBatchNorm) as Box<dyn Pass>, Box::new(FuseAffine)]);
     }
     passes.push(Box::new(EliminateCommon));
+    passes.push(Box::new(EliminateDead));
+    left(passes, &options.skip)
+}
+
+/// Options of `factorize`.
+#[derive(Debug, Clone, Default)]
+pub struct FactorizeOptions {
+    /// What is split, and how far.
+    pub factorize: Factorize,
+    /// The last part of each layer, and all layers behind it, are fitted to what layers gave before.
+    pub refit: bool,
+    /// Overridable initializers become constants.
+    pub freeze_initializers: bool,
+    /// Names of passes to leave out.
+    pub skip: Vec<String>,
+    /// How much folding constants may add.
+    pub fold: Growth,
+}
+
+/// The passes that make a model ready to be factorized, in order, as for pruning.
+pub fn prepare_factorize(options: &FactorizeOptions) -> Vec<Box<dyn Pass>> {
+    prepare_prune(&PruneOptions {
+        freeze_initializers: options.freeze_initializers,
+        skip: options.skip.clone(),
+        fold: options.fold,
+        ..PruneOptions::default()
+    })
+}
+
+/// The passes that factorize a model that is ready for it, in order. Those that refit it need the model
+/// before as [`Context::reference`](crate::passes::Context::reference).
+pub fn factorize(options: &FactorizeOptions) -> Vec<Box<dyn Pass>> {
+    let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(options.factorize.clone())];
+    if options.refit {
+        let survivors = options.factorize.survivors.clone();
+        passes.push(Box::new(CorrectWeights { survivors }));
+    }
     passes.push(Box::new(EliminateDead));
     left(passes, &options.skip)
 }

@@ -8,8 +8,8 @@ use crate::ir::Model;
 use crate::passes::{
     Allocation, Amount, Budget, Context, InputMoments, PruneChannels, Resource, Survivors,
 };
-use crate::pipeline::cut_trials::{CutTrials, Scores};
 use crate::pipeline::recipe::{PruneOptions, Repair, prune};
+use crate::pipeline::score_trials::{ScoreTrials, Scores};
 use crate::pipeline::sensitivity::{GroupSensitivity, SHARES, spread};
 use crate::pipeline::trial::held_out_inputs;
 use crate::pipeline::{Check, Pruned, prepared_pruned};
@@ -58,7 +58,7 @@ pub fn pruned_to_budget(
     let scores = Scores::of(&model);
     let most = affordable(&model, &options.pruning);
     let inputs = held_out_inputs(trying.samples, most)?;
-    let trials = CutTrials::of(trying.engine, &scores, inputs)?;
+    let trials = ScoreTrials::of(trying.engine, &scores, inputs)?;
     let (fitted, groups) = spread(&trials, &model, &options.pruning, budget, &cutter)?;
     let allocation = Allocation::Counts(fitted.counts.clone());
     let pruning = PruneChannels { allocation, ..options.pruning.clone() };

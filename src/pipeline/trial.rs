@@ -164,9 +164,9 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When a pass fails or the result cannot be run.
     pub fn sqnr_without(&self, layers: &FloatLayers) -> Result<f64> {
-        let inputs = &self.held_out.inputs[..self.held_out.inputs.len().min(self.affordable.alone)];
-        let model = self.quantized(layers)?;
-        let (part, inputs) = self.held_out.known.changed(&model, inputs)?;
+        let HeldOut { inputs, known } = &*self.held_out;
+        let inputs = &inputs[..inputs.len().min(self.affordable.alone)];
+        let (part, inputs) = known.changed(&self.quantized(layers)?, inputs)?;
         Ok(self.judge(&part, &inputs)?.0)
     }
 

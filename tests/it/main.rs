@@ -7,6 +7,7 @@ mod diff;
 mod equalize;
 mod exec;
 mod exec_guard;
+mod factorize;
 mod functions;
 mod fuzz;
 mod house;

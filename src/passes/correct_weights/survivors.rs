@@ -1,6 +1,6 @@
 //! Which indices of a model a cut has left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ir::ValueId;
@@ -11,7 +11,13 @@ type Place = (ValueId, usize);
 /// For each axis of a value that was cut, the indices that are left, as they were numbered before any
 /// cut. Clones share what they know: the pass that cuts writes it down, the pass that repairs reads it.
 #[derive(Debug, Clone, Default)]
-pub struct Survivors(Arc<Mutex<BTreeMap<Place, Vec<usize>>>>);
+pub struct Survivors(Arc<Mutex<Known>>);
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Known {
+    left: BTreeMap<Place, Vec<usize>>,
+    moved: BTreeSet<ValueId>,
+}
 
 impl PartialEq for Survivors {
     fn eq(&self, other: &Self) -> bool {
@@ -20,13 +26,18 @@ impl PartialEq for Survivors {
 }
 
 impl Survivors {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Vec<usize>>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nothing was cut.
     pub fn clear(&self) {
-        self.lock().clear();
+        *self.lock() = Known::default();
+    }
+
+    /// A value that was not there before: what reads it does not read what it read.
+    pub fn moved(&self, value: ValueId) {
+        self.lock().moved.insert(value);
     }
 
     /// What is known now, for [`restore`](Self::restore).
@@ -41,7 +52,7 @@ impl Survivors {
 
     /// An axis was cut, perhaps again: `kept` are its indices before this cut.
     pub fn keep(&self, value: ValueId, axis: usize, kept: &[usize]) {
-        let mut all = self.lock();
+        let all = &mut self.lock().left;
         let left = match all.get(&(value, axis)) {
             Some(before) => kept.iter().filter_map(|&index| before.get(index).copied()).collect(),
             None => kept.to_vec(),
@@ -51,12 +62,14 @@ impl Survivors {
 
     /// What is left of an axis; `None` when it was not cut.
     pub fn on(&self, value: ValueId, axis: usize) -> Option<Vec<usize>> {
-        self.lock().get(&(value, axis)).cloned()
+        self.lock().left.get(&(value, axis)).cloned()
     }
 
-    /// Whether any axis of a value was cut.
+    /// Whether any axis of a value was cut, or the value is new.
     pub fn cut(&self, value: ValueId) -> bool {
-        self.lock().range((value, 0)..=(value, usize::MAX)).next().is_some()
+        let known = self.lock();
+        known.moved.contains(&value)
+            || known.left.range((value, 0)..=(value, usize::MAX)).next().is_some()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What cuts do to the outputs of a model, on samples that nothing is fitted to.
+//! What cuts and splits do to the outputs of a model, on samples that nothing is fitted to.
 
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
@@ -33,15 +33,15 @@ pub(super) struct Scores {
 }
 
 /// Samples, and what a model makes of them.
-pub(super) struct CutTrials<'a> {
+pub(super) struct ScoreTrials<'a> {
     engine: &'a dyn Engine,
     inputs: Vec<Inputs>,
     scores: &'a Scores,
     known: Known<'a>,
 }
 
-impl<'a> CutTrials<'a> {
-    /// Trials of cuts of the model that has these scores.
+impl<'a> ScoreTrials<'a> {
+    /// Trials of edited clones of the model that has these scores.
     ///
     /// # Errors
     /// When it cannot be run.
@@ -50,12 +50,12 @@ impl<'a> CutTrials<'a> {
         Ok(Self { engine, inputs, scores, known })
     }
 
-    /// Smallest signal-to-noise ratio of the scores, in decibel. Only what follows the cut is run.
+    /// Smallest signal-to-noise ratio of the scores, in decibel. Only what follows the edits is run.
     ///
     /// # Errors
     /// When it cannot be run.
-    pub fn sqnr_db(&self, cut: &Model) -> Result<f64> {
-        let (part, inputs) = self.known.changed(&self.scores.part_of(cut), &self.inputs)?;
+    pub fn sqnr_db(&self, edited: &Model) -> Result<f64> {
+        let (part, inputs) = self.known.changed(&self.scores.part_of(edited), &self.inputs)?;
         let runner = Runner::new(self.engine, &part, Vec::new());
         let mut whole: Option<Comparison> = None;
         for (inputs, expected) in inputs.iter().zip(&self.known.outputs) {
@@ -88,9 +88,9 @@ impl Scores {
         Self { judged, part }
     }
 
-    /// The part of a model that was cut out of that one.
-    fn part_of(&self, cut: &Model) -> Model {
-        part(cut, &self.judged)
+    /// The part of an edited clone of that model.
+    fn part_of(&self, edited: &Model) -> Model {
+        part(edited, &self.judged)
     }
 }
 

@@ -1,0 +1,5 @@
+//! Layers become products of smaller ones.
+
+mod accuracy;
+mod command;
+mod equal;
