@@ -268,7 +268,9 @@ proptest! {
         let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
         let check = Check::on(&Tract, &samples, 2).expect("samples can be read");
         // Quantization goes last: the others must not be judged by what it left.
+        // And what factorization loses by its defaults is judged where ranks are.
         let passes = order.iter().map(|&i| (PASSES[i].make)());
+        let passes = passes.filter(|pass| pass.name() != "factorize");
         let (lossy, exact): (Vec<_>, Vec<_>) =
             passes.partition(|pass| pass.name() == "quantize-static");
         let exact = pipeline::run(model.clone(), &exact, &cx, Some(&check)).unwrap();

@@ -112,7 +112,7 @@ impl Plan {
             let narrow: Vec<SiteRef<'_>> =
                 left.iter().filter(|s| is_narrow(s)).map(SiteRef).collect();
             let mut unknown = Report::default();
-            in_chunks(&narrow, (model, measure), true, &mut unknown, |chunk, _| {
+            let measured = in_chunks(&narrow, (model, measure), true, &mut unknown, |chunk, _| {
                 let decompose = |(site, moments): &(&SiteRef<'_>, VectorMoments)| {
                     let at = index(site.0.node)?;
                     Some((
@@ -122,7 +122,11 @@ impl Plan {
                 };
                 let found: Vec<_> = chunk.par_iter().filter_map(decompose).collect();
                 found.into_iter().for_each(|(at, parts)| known[at] = Some(parts));
-            })?;
+            });
+            // What the engine cannot run is decomposed by the weights alone, and that is said.
+            if let Err(error) = measured {
+                plan.warnings.push(format!("the model does not run on the samples: {error}"));
+            }
             let blind =
                 left.iter().zip(&known).filter(|(s, known)| !s.table && known.is_none()).count();
             if blind > 0 {
