@@ -21,10 +21,10 @@ use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::pruning::{Outcome, Pruning};
 use super::quantization::Named;
-use super::quantize::{CHECK_RUNS, nothing_quantized};
+use super::quantize::CHECK_RUNS;
 use super::sparsity::{SparsityArgs, worth};
 use super::then_quantize::ThenQuantize;
-use super::warnings::{grew, taken_back};
+use super::warnings::{grew, nothing_quantized, taken_back};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
 
 /// Arguments of `prune`.

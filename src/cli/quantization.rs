@@ -6,6 +6,8 @@ use onnxpress::tensor::DType;
 use onnxpress::{Error, ErrorKind, Result};
 
 const HEADING: &str = "Quantization";
+/// Weights of few bits that share a scale, where nothing else is asked for: what runtimes have kernels for.
+const USUAL_BLOCK: usize = 32;
 
 /// Options of quantization.
 #[derive(Debug, Clone, Args)]
@@ -13,8 +15,8 @@ pub struct Quantization {
     /// The runtime that the result is made for: which operators are quantized, and the usual types.
     #[arg(long, help_heading = HEADING, value_enum, default_value = "ort")]
     target: Named<Target>,
-    /// What weights are stored as: int8, uint8, int16, uint16, int4, uint4, float8e4m3fn or
-    /// float8e5m2 [default: the target's].
+    /// What weights are stored as: int8, uint8, int16, uint16, int4, uint4, int2, uint2, float8e4m3fn
+    /// or float8e5m2 [default: the target's].
     #[arg(long, help_heading = HEADING, value_name = "TYPE", value_parser = weight_type)]
     weights: Option<DType>,
     /// What activations are: uint8, int8, uint16, int16, float8e4m3fn or float8e5m2 [default: the
@@ -37,10 +39,11 @@ pub struct Quantization {
     #[arg(long, help_heading = HEADING)]
     power_of_two: bool,
     /// How many weights share a scale: all of a tensor, an output channel, or N neighbours along the
-    /// input channels (block:N).
-    #[arg(long, help_heading = HEADING, default_value = "channel", value_parser = granularity,
+    /// input channels (block:N) [default: channel, and block:32 for `--mode weights` of less than 8
+    /// bits].
+    #[arg(long, help_heading = HEADING, value_parser = granularity,
           value_name = "tensor|channel|block:N")]
-    granularity: Granularity,
+    granularity: Option<Granularity>,
     /// Keep nodes in float whose names fit the pattern; `*` stands for any text. A node without a
     /// name goes by its first output.
     #[arg(long, help_heading = HEADING, value_name = "NODE-PATTERN")]
@@ -130,6 +133,31 @@ impl Quantization {
         }
     }
 
+    /// The pass that stores weights only, with these options.
+    ///
+    /// # Errors
+    /// When they are about more than weights.
+    pub fn of_weights(&self) -> Result<QuantizeStatic> {
+        let beyond = [
+            (self.activations.is_some(), "--activations"),
+            (self.symmetric_activations, "--symmetric-activations"),
+            (self.asymmetric_activations, "--asymmetric-activations"),
+            (self.quantize_io, "--quantize-io"),
+            (self.qoperator, "--qoperator"),
+        ];
+        if let Some((_, option)) = beyond.iter().find(|(given, _)| *given) {
+            let text = format!("--mode weights leaves activations in float; leave out {option}");
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        let options = self.options()?;
+        let usual = match options.weights().dtype.bits() {
+            ..8 => Granularity::Block(USUAL_BLOCK),
+            _ => Granularity::Channel,
+        };
+        let granularity = self.granularity.unwrap_or(usual);
+        Ok(QuantizeStatic { weights_only: true, granularity, ..options })
+    }
+
     /// The pass with these options.
     ///
     /// # Errors
@@ -157,7 +185,7 @@ impl Quantization {
                 self.symmetric_weights,
                 self.asymmetric_weights,
             ),
-            granularity: self.granularity,
+            granularity: self.granularity.unwrap_or_default(),
             keep: self.keep.clone(),
             existing: match self.existing {
                 Present::Keep => Existing::Keep,

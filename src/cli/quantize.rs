@@ -11,7 +11,8 @@ use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Note, RoundWeights, quantize_interface};
 use onnxpress::pipeline::{
-    self, Check, Equalizing, Outcome, QuantizeOptions, Quantized, QuantizedLayer, Step, Tries,
+    self, Check, Equalizing, FallBackOptions, QuantizeOptions, Quantized, QuantizedLayer, Step,
+    Tries,
 };
 use onnxpress::report::{
     CalibratedReport, ChoiceReport, CompressionReport, EqualizedReport, FallBackReport,
@@ -24,7 +25,7 @@ use super::compare::{Bounds, execute, latency, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantization::Quantization;
-use super::warnings::{grew, taken_back};
+use super::warnings::{did_anything, grew, nothing_quantized, taken_back};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress, statistics};
 
 /// Arguments of `quantize`.
@@ -50,12 +51,13 @@ pub struct Quantize {
     /// Calibration samples: x.npz, x.npy, a folder of png or jpeg images (flat, or one sub-folder
     /// for each class), ONNX test data (test_data_set_*/input_*.pb), or random:N. A few hundred real
     /// inputs are enough.
-    #[arg(long, value_name = "DATA", required_unless_present = "stats")]
+    #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// Ranges from a file that `onnxpress calibrate` wrote; --data then only checks the result.
     #[arg(long, value_name = "STATS")]
     stats: Option<PathBuf>,
-    /// How ranges are found: static ranges come from the calibration samples.
+    /// What becomes integers: weights and activations, with ranges from calibration samples (static),
+    /// or weights alone, which needs no samples and takes advice from them (weights).
     #[arg(long, value_enum, default_value_t = Mode::Static)]
     mode: Mode,
     /// How ranges are made from what was measured: `auto` takes for each activation the one with
@@ -111,6 +113,7 @@ pub struct Quantize {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Mode {
     Static,
+    Weights,
 }
 
 /// The names of all calibrators.
@@ -147,7 +150,11 @@ impl Quantize {
         }
         self.output.check(&self.model)?;
         check_names(&self.skip)?;
-        let Mode::Static = self.mode;
+        let weights_only = matches!(self.mode, Mode::Weights);
+        if weights_only && self.stats.is_some() {
+            let text = "--mode weights needs no ranges; leave out --stats";
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
         let options = self.options()?;
         let original = io::load(&self.model, &self.talk.words)?;
         let labels = self.labels.as_deref();
@@ -165,15 +172,17 @@ impl Quantize {
             progress: &progress,
         });
         let source = match (&statistics, &calibration) {
-            (Some(statistics), _) => Source::Statistics(statistics),
-            (None, Some(calibration)) => Source::Samples(calibration),
+            (Some(statistics), _) => Some(Source::Statistics(statistics)),
+            (None, Some(calibration)) => Some(Source::Samples(calibration)),
+            (None, None) if weights_only => None,
             (None, None) => {
                 return Err(Error::new(ErrorKind::Usage, "--data or --stats is needed"));
             }
         };
-        let fit = Fit::new(source, self.method());
-        let others = fit.others();
-        let cx = Context { evaluate: Some(&engine), measure: Some(&fit), ..Context::default() };
+        let fit = source.map(|source| Fit::new(source, self.method()));
+        let others = fit.as_ref().filter(|_| !weights_only).map(Fit::others).unwrap_or_default();
+        let measure = fit.as_ref().map(|fit| fit as &dyn Measure);
+        let cx = Context { evaluate: Some(&engine), measure, ..Context::default() };
         let real = samples.as_ref().or(test.as_ref());
         let check = self.check(&engine, real, &original.model)?;
         let model = original.model.clone();
@@ -184,7 +193,7 @@ impl Quantize {
             real: real.is_some(),
             samples: samples.as_ref(),
             calibrators: &calibrators,
-            fall_back: self.accuracy.options(&self.bounds, self.explain),
+            fall_back: self.fall_back(),
             // Statistics are of the model as it was.
             equalize: match &self.stats {
                 Some(_) => Equalizing::Off,
@@ -194,6 +203,9 @@ impl Quantize {
         };
         let Quantized { mut finished, fall_back, gain, calibrated, equalized, layers } =
             pipeline::quantized_on(model, &options, &cx, &tries)?;
+        if weights_only {
+            did_anything(&finished.steps, &self.model)?;
+        }
         let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let result = match &encoded.data {
@@ -225,7 +237,7 @@ impl Quantize {
         }
         let taken =
             calibrated.and_then(|taken| others.iter().find(|fit| fit.calibrator() == taken.by));
-        let choices = taken.unwrap_or(&fit).choices();
+        let choices = taken.or(fit.as_ref()).map(Fit::choices).unwrap_or_default();
         let choices: Vec<_> = choices.iter().map(ChoiceReport::new).collect();
         let layer = |(layer, here): &(QuantizedLayer, Option<f64>)| {
             QuantizedLayerReport::new(layer, *here, &fall_back, &choices, &finished.steps)
@@ -282,26 +294,6 @@ fn drift_runs(macs: u64) -> usize {
     runs.clamp(DRIFT_RUNS.0, DRIFT_RUNS.1)
 }
 
-/// That nothing was quantized, and why.
-pub fn nothing_quantized(steps: &[Step]) -> Option<String> {
-    let quantized = steps.iter().any(|step| {
-        step.name == "quantize-static"
-            && step.report.changed()
-            && !matches!(step.outcome, Some(Outcome::Broken(_)))
-    });
-    if quantized {
-        return None;
-    }
-    let refusals = steps.iter().filter(|s| s.name == "quantize-static");
-    let reason = refusals.flat_map(|s| &s.report.refused).next();
-    let tried = steps.iter().any(|step| step.name == "quantize-static");
-    Some(match reason {
-        Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
-        None if tried => "nothing was quantized: the model has no layers in float".to_owned(),
-        None => "nothing was quantized: pass quantize-static was left out".to_owned(),
-    })
-}
-
 /// What the user must not overlook.
 fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<String> {
     let mut warnings: Vec<String> = Vec::new();
@@ -347,9 +339,21 @@ impl Quantize {
         Ok(Check { engine, inputs, enough: CHECK_RUNS })
     }
 
+    /// Which layers may stay in float. Where all compute with floats, none is spared.
+    fn fall_back(&self) -> FallBackOptions {
+        let options = self.accuracy.options(&self.bounds, self.explain);
+        match self.mode {
+            Mode::Static => options,
+            Mode::Weights => FallBackOptions { spare: 0.0, ..options },
+        }
+    }
+
     fn options(&self) -> Result<QuantizeOptions> {
         Ok(QuantizeOptions {
-            quantization: self.quantization.options()?,
+            quantization: match self.mode {
+                Mode::Static => self.quantization.options()?,
+                Mode::Weights => self.quantization.of_weights()?,
+            },
             rounding: RoundWeights::named(self.accuracy.rounding),
             correct_biases: self.accuracy.correct_biases(),
             freeze_initializers: self.freeze_initializers,

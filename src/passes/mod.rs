@@ -47,6 +47,7 @@ mod pattern;
 mod prune_channels;
 mod prune_weights;
 mod quantize_static;
+mod quantize_weights;
 mod registry;
 mod round_weights;
 mod rule;
@@ -106,6 +107,7 @@ pub use prune_weights::{Criterion, PruneWeights, Scope, Zeros};
 pub use quantize_static::{
     Existing, Format, Granularity, Port, QuantizeStatic, Target, quantize_interface,
 };
+pub use quantize_weights::QuantizeWeights;
 pub use registry::{Entry, PASSES, find};
 pub use round_weights::{Decisions, RoundWeights, Rounding};
 pub use rule::{Match, Rule};

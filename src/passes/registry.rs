@@ -7,7 +7,7 @@ use crate::passes::{
     FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
     FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
     FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, InlineFunctions, Pass,
-    PruneChannels, PruneWeights, QuantizeStatic, RoundWeights, StripDebugMetadata,
+    PruneChannels, PruneWeights, QuantizeStatic, QuantizeWeights, RoundWeights, StripDebugMetadata,
     StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
@@ -60,6 +60,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(EqualizeChannels::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },
+    Entry { make: || Box::new(QuantizeWeights::default()) },
     Entry { make: || Box::new(RoundWeights::default()) },
     Entry { make: || Box::new(CorrectBias) },
     Entry { make: || Box::new(CorrectWeights::default()) },

@@ -7,7 +7,7 @@ use crate::passes::{
     FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
     FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
     FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth, Importance,
-    InlineFunctions, Pass, PruneChannels, QuantizeStatic, RoundWeights, Rounding,
+    InlineFunctions, Pass, PruneChannels, QuantizeStatic, QuantizeWeights, RoundWeights, Rounding,
     StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
@@ -80,7 +80,11 @@ pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
 /// need the model before as [`Context::reference`](crate::passes::Context::reference).
 pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     let skipped = |name: &str| options.skip.iter().any(|skipped| skipped == name);
-    let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(options.quantization.clone())];
+    let integers: Box<dyn Pass> = match options.quantization.weights_only {
+        true => Box::new(QuantizeWeights::new(options.quantization.clone())),
+        false => Box::new(options.quantization.clone()),
+    };
+    let mut passes = vec![integers];
     if options.rounding.method != Rounding::Nearest {
         let biases_follow = options.correct_biases && !skipped(CorrectBias.name());
         passes.push(Box::new(RoundWeights { biases_follow, ..options.rounding.clone() }));

@@ -339,7 +339,7 @@ fn keep_skip_and_granularity_reach_the_passes() {
     let line = format!("{QUANTIZE} --skip quantize-static -o TMP/skipped.onnx");
     let ran = shell(&line, folder.path());
     assert!(!ok(&ran).contains("\n  quantize-static"), "{}", ran.out);
-    let expected = "warning: nothing was quantized: pass quantize-static was left out";
+    let expected = "warning: nothing was quantized: the pass was left out";
     assert!(ran.out.contains(expected), "{}", ran.out);
     let line = format!("{QUANTIZE} --granularity tensor -v -o TMP/tensor.onnx");
     let ran = shell(&line, folder.path());

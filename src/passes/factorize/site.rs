@@ -224,7 +224,9 @@ fn pair(model: &Model, first: &Site) -> Vec<NodeId> {
     };
     let Ok(second) = found else { return none };
     let between = first.contraction.groups * first.contraction.rows;
-    let outer =
-        (first.contraction.groups * first.contraction.columns).min(second.groups * second.rows);
+    // Every place of a window has a matrix of its own.
+    let places = (second.groups * second.columns / between.max(1)).max(1);
+    let outer = (first.contraction.groups * first.contraction.columns)
+        .min(second.groups * second.rows * places);
     if between < outer { vec![first.node, next] } else { none }
 }

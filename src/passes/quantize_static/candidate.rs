@@ -86,10 +86,31 @@ pub(super) fn stored(
     options: &QuantizeStatic,
 ) -> Result<Option<PlannedNode>, String> {
     let rules = options.target.rules();
-    if !rules.stored.contains(&model.node(id).op()) {
+    if !options.weights_only && !rules.stored.contains(&model.node(id).op()) {
         return Err(no_kernel(rules));
     }
     only_stored(model, id, slots, options)
+}
+
+/// A layer of which the constant factor is stored as integers; products of two values and vectors stay as
+/// they are.
+pub(super) fn only_weights(
+    model: &Model,
+    id: NodeId,
+    role: Role,
+    options: &QuantizeStatic,
+) -> Result<Option<PlannedNode>, String> {
+    if role == Role::Scaling {
+        return Ok(None);
+    }
+    let is_weight = |&slot: &usize| {
+        let value = model.node(id).input(slot);
+        value.is_some_and(|value| constant(model, value).is_some())
+    };
+    match (0..2).filter(is_weight).collect::<Vec<_>>()[..] {
+        [slot] => only_stored(model, id, &[slot], options),
+        _ => Ok(None),
+    }
 }
 
 /// A layer in a body of If, Loop or Scan: values there are not measured, so it computes with floats,
@@ -166,11 +187,11 @@ pub(super) fn lookup(
         return Err("tables are not stored as 8-bit floats".into());
     }
     let rules = options.target.rules();
-    if !rules.stored.contains(&"Gather") {
+    if !options.weights_only && !rules.stored.contains(&"Gather") {
         return Err(no_kernel(rules));
     }
     if options.weights().dtype.bits() < 8 {
-        return Err("stays in float: Gather reads no integers of 4 bits".into());
+        return Err("stays in float: Gather reads no integers of less than 8 bits".into());
     }
     let entry = model.value(table);
     let gathers = entry.consumers().all(|(reader, slot)| {

@@ -21,6 +21,9 @@ pub(super) const PER_AXIS_OPSET: i64 = 13;
 /// The first operator set with 16-bit and 4-bit integers, and with blocks.
 pub(super) const WIDE_OPSET: i64 = 21;
 
+/// The first operator set with 2-bit integers.
+pub(super) const NARROW_OPSET: i64 = 25;
+
 /// The first operator set with 8-bit floats.
 pub(super) const FLOAT8_OPSET: i64 = 19;
 
@@ -41,13 +44,15 @@ impl Format {
     }
 
     /// The types that a model can be quantized to.
-    pub const TYPES: [DType; 8] = [
+    pub const TYPES: [DType; 10] = [
         DType::Int8,
         DType::Uint8,
         DType::Int16,
         DType::Uint16,
         DType::Int4,
         DType::Uint4,
+        DType::Int2,
+        DType::Uint2,
         DType::Float8E4M3FN,
         DType::Float8E5M2,
     ];
@@ -128,6 +133,7 @@ impl Format {
     pub(super) fn opset(self) -> i64 {
         match self.dtype {
             DType::Int8 | DType::Uint8 => 0,
+            DType::Int2 | DType::Uint2 => NARROW_OPSET,
             _ if self.is_float() => FLOAT8_OPSET,
             _ => WIDE_OPSET,
         }

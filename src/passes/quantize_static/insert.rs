@@ -88,9 +88,13 @@ impl Insert<'_> {
         let integers = weights::integers(elements, dims, share, self.weights, &borrowed);
         // A zero point that is left out is 0. onnxruntime has integer kernels for Gemm and MatMul
         // only when it is written out.
-        let spare = self.weights.symmetric
-            && self.weights.dtype == DType::Int8
-            && users.iter().all(|(user, _)| self.model.node(user.node).is("Conv"));
+        let dtype = self.weights.dtype;
+        let needless = |user: &PlannedNode| match user.kernel {
+            true => dtype == DType::Int8 && self.model.node(user.node).is("Conv"),
+            false => !dtype.is_float(),
+        };
+        let spare = integers.grids.iter().all(|grid| grid.zero_point == 0)
+            && users.iter().all(|(user, _)| needless(user));
         let readers: Vec<(NodeId, usize)> =
             users.iter().map(|(user, weight)| (user.node, weight.slot)).collect();
         let blocks = matches!(share, Share::Block { .. });

@@ -23,7 +23,7 @@ use crate::error::{Result, err};
 use crate::ir::Model;
 use crate::passes::{Context, Pass, Promise, Report};
 
-use format::{FLOAT8_OPSET, PER_AXIS_OPSET, WIDE_OPSET};
+use format::{FLOAT8_OPSET, NARROW_OPSET, PER_AXIS_OPSET, WIDE_OPSET};
 
 /// The first operator set that has QuantizeLinear and DequantizeLinear.
 const FIRST_OPSET: i64 = 10;
@@ -32,6 +32,9 @@ const FIRST_OPSET: i64 = 10;
 /// with integers, and stores weights as integers.
 #[derive(Debug, Clone, Default)]
 pub struct QuantizeStatic {
+    /// Only weights become integers; all arithmetic stays float, and no ranges are asked for, as
+    /// [`QuantizeWeights`](crate::passes::QuantizeWeights) wants it.
+    pub weights_only: bool,
     /// The runtime that the result is made for.
     pub target: Target,
     /// Type of activations; the target's own when not given.
@@ -91,7 +94,8 @@ impl QuantizeStatic {
     pub fn opset(&self) -> i64 {
         let blocks = matches!(self.granularity, Granularity::Block(_));
         let wide = if blocks { WIDE_OPSET } else { PER_AXIS_OPSET };
-        wide.max(self.activations().opset()).max(self.weights().opset())
+        let activations = if self.weights_only { 0 } else { self.activations().opset() };
+        wide.max(activations).max(self.weights().opset())
     }
 }
 
@@ -123,7 +127,8 @@ impl Pass for QuantizeStatic {
             }
         }
         if self.activations().dtype.bits() < 8 {
-            return Err(err!(Usage, "expected activations of 8 or 16 bits, found 4"));
+            let found = self.activations().dtype;
+            return Err(err!(Usage, "expected activations of 8 or 16 bits, found {found}"));
         }
         if self.granularity == Granularity::Block(0) {
             return Err(err!(Usage, "expected blocks of at least one element, found 0"));
@@ -160,6 +165,7 @@ impl QuantizeStatic {
         if needed > PER_AXIS_OPSET && opset < needed {
             let what = match needed {
                 FLOAT8_OPSET => "8-bit floats",
+                NARROW_OPSET => "2-bit integers",
                 _ => "16-bit and 4-bit integers and blocks",
             };
             return Some(format!("its opset is {opset}; {what} need {needed}"));

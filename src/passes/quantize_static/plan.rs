@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::analysis::{Asked, Range, Shapes, constant};
 use crate::error::{Result, err};
-use crate::ir::{Model, NodeId, ValueId};
+use crate::ir::{Model, Node, NodeId, ValueId};
 use crate::math::{Grid, UnionFind};
 use crate::passes::pattern::fitting;
 use crate::passes::quantize_static::chain::{self, Chain, Selection};
@@ -145,6 +145,9 @@ fn survey(
         let node = model.node(id);
         let Some(row) = table::of(model, node) else { continue };
         let weighty = matches!(row.role, Role::Product | Role::Scaling | Role::Recurrent);
+        if options.weights_only && !weighty && !is_table(model, node) {
+            continue;
+        }
         let computes = weighty || matches!(row.role, Role::Compute(_));
         let results = table::results(node);
         let float = |&value: &ValueId| shapes.dtype(value).is_none_or(|d| d == DType::Float);
@@ -165,11 +168,14 @@ fn survey(
             continue;
         }
         let found = match row.role {
+            Role::Product | Role::Scaling if options.weights_only => {
+                candidate::only_weights(model, id, row.role, options)
+            }
             Role::Product | Role::Scaling => {
                 candidate::product(model, id, row.role, options, shapes)
             }
             Role::Recurrent => candidate::stored(model, id, &[1, 2], options),
-            Role::Move if node.is("Gather") && is_constant(model, node.input(0)) => {
+            Role::Move if is_table(model, node) => {
                 match candidate::lookup(model, id, options, shapes) {
                     Ok(found) => plan.lookups.extend(found),
                     Err(reason) => report.refuse(model.label(id), reason),
@@ -195,6 +201,11 @@ fn survey(
         }
     }
     (plan, chained)
+}
+
+/// A Gather of rows of a constant.
+fn is_table(model: &Model, node: &Node) -> bool {
+    node.is("Gather") && is_constant(model, node.input(0))
 }
 
 fn is_constant(model: &Model, value: Option<ValueId>) -> bool {

@@ -66,12 +66,36 @@ impl Task<'_> {
         })
     }
 
+    /// The scales with which the weights themselves move least, as if what the layer reads were noise
+    /// of one power everywhere; `None` when that is as good as what is there.
+    pub fn best_by_weights(&self) -> Option<Decision> {
+        let groups = self.weights.values.len() / self.weights.per_group().max(1);
+        let alike = vec![vec![1.0; self.weights.columns]; groups];
+        let grids = rescaled(self.weights, &self.current.grids, &alike, &self.least);
+        let rounded = self.weights.nearest(&grids);
+        let moved =
+            |rounded: &Rounded| -> f64 { self.weights.change(rounded).iter().map(|x| x * x).sum() };
+        let (before, after) = (moved(&self.current), moved(&rounded));
+        let count = self.weights.values.len().max(1) as f64;
+        let signal = self.weights.values.iter().map(|x| x * x).sum::<f64>() / count;
+        (self.has_free_scales() && after < WORTH * before).then_some(Decision {
+            method: Rounding::Scale,
+            rounded,
+            errors: (before / count, after / count),
+            signal,
+        })
+    }
+
+    /// Scales that are powers of two stay such.
+    fn has_free_scales(&self) -> bool {
+        self.current.grids.iter().any(|grid| grid.scale.log2().fract() != 0.0)
+    }
+
     fn candidates(&self, second: &[Vec<f64>]) -> Vec<(Rounding, Rounded)> {
         let wanted = |method| self.method == method || self.method == Rounding::Auto;
         let mut found = Vec::new();
         let mut scales = vec![self.current.grids.clone()];
-        // Scales that are powers of two stay such.
-        let free = self.current.grids.iter().any(|grid| grid.scale.log2().fract() != 0.0);
+        let free = self.has_free_scales();
         if free {
             let step = self.weights.columns + 1;
             let diagonal = |h: &Vec<f64>| h.iter().step_by(step).copied().collect();

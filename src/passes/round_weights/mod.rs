@@ -117,13 +117,18 @@ impl Pass for RoundWeights {
 
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
-        let (Some(reference), Some(measure)) = (cx.reference, cx.measure) else {
+        let Some(reference) = cx.reference.filter(|_| self.method != Rounding::Nearest) else {
             return Ok(report);
         };
-        if self.method == Rounding::Nearest {
-            return Ok(report);
-        }
         let layers = StoredLayer::all(model, reference, self.most_bits, &mut report);
+        let Some(measure) = cx.measure else {
+            let decide = |layer: &StoredLayer| self.by_weights(layer);
+            let found: Vec<_> = layers.par_iter().map(decide).collect();
+            for (layer, decision) in layers.iter().zip(found) {
+                self.decide(model, layer, decision, &mut report);
+            }
+            return Ok(report);
+        };
         let (wide, layers): (Vec<_>, Vec<_>) =
             layers.into_iter().partition(StoredLayer::is_too_wide);
         for layer in wide {
@@ -172,6 +177,22 @@ struct Decision {
 
 impl RoundWeights {
     fn best(&self, layer: &StoredLayer, moments: &VectorMoments) -> Option<Decision> {
+        self.task(layer, |task| task.best(moments))
+    }
+
+    /// What is best without knowing what the layer reads.
+    fn by_weights(&self, layer: &StoredLayer) -> Option<Decision> {
+        match self.method {
+            Rounding::Auto | Rounding::Scale => self.task(layer, |task| task.best_by_weights()),
+            _ => None,
+        }
+    }
+
+    fn task(
+        &self,
+        layer: &StoredLayer,
+        best: impl FnOnce(&Task<'_>) -> Option<Decision>,
+    ) -> Option<Decision> {
         let integers = layer.contraction.matrices(&layer.weight.integers);
         let grid_of = layer.contraction.matrices(&layer.weight.grid_of);
         let grids = &layer.weight.grids;
@@ -185,14 +206,13 @@ impl RoundWeights {
             values: &layer.floats,
             grid_of: &grid_of,
         };
-        Task {
+        best(&Task {
             weights,
             current: Rounded { integers, grids: grids.clone() },
             least,
             centred: self.biases_follow && layer.bias.is_ok(),
             method: self.method,
-        }
-        .best(moments)
+        })
     }
 
     fn decide(
@@ -204,7 +224,7 @@ impl RoundWeights {
     ) {
         let place = model.label(layer.node);
         let Some(Decision { method, rounded, errors, signal }) = decision else {
-            return report.refuse(place, "stays as it is: nothing is better on held-out samples");
+            return report.refuse(place, "stays as it is: nothing that was tried is better");
         };
         let integers = layer.contraction.tensor(&rounded.integers);
         if let Ok((bias, before)) = &layer.bias
@@ -217,7 +237,7 @@ impl RoundWeights {
         }
         layer.weight.replace(model, &integers, &rounded.grids);
         let removed = 100.0 * (1.0 - errors.1 / errors.0);
-        report.did(&place, format!("{method}: {removed:.0} % less error on held-out samples"));
+        report.did(&place, format!("{method}: {removed:.0} % less error"));
         report.layers.push(LayerNote { place, method: method.name(), errors, signal });
     }
 }
