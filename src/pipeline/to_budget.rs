@@ -36,7 +36,7 @@ pub struct Spread {
 /// cutting each group alone does to the outputs.
 ///
 /// # Errors
-/// As [`pruned`], and when a trial fails.
+/// As [`prepared_pruned`], and when a trial fails.
 pub fn pruned_to_budget(
     model: Model,
     options: &PruneOptions,
