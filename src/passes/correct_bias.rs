@@ -27,6 +27,10 @@ impl Pass for CorrectBias {
         Promise::Lossy
     }
 
+    fn mends(&self) -> bool {
+        true
+    }
+
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         let (Some(reference), Some(measure)) = (cx.reference, cx.measure) else {

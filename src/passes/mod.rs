@@ -140,6 +140,11 @@ pub trait Pass {
         1
     }
 
+    /// Makes up for what the pass before it lost: both are judged together.
+    fn mends(&self) -> bool {
+        false
+    }
+
     /// Edits `model` and says what was done and what was refused.
     ///
     /// # Errors

@@ -48,7 +48,8 @@ impl Finished {
 }
 
 /// Runs `passes` on `model`. After each pass that changed something the model is verified and, when
-/// `check` is given, executed; a pass that breaks its promise is rolled back and the run goes on.
+/// `check` is given, executed; a pass that breaks its promise is rolled back and the run goes on. One that is
+/// followed by passes that mend what it does ([`Pass::mends`]) is judged with these.
 ///
 /// # Errors
 /// When a pass fails, or leaves an invalid model or another interface (a bug in onnxpress).
@@ -59,8 +60,10 @@ pub fn run(
     check: Option<&Check<'_>>,
 ) -> Result<Finished> {
     let mut before: Option<Result<Outputs>> = None;
-    let mut steps = Vec::with_capacity(passes.len());
-    for pass in passes {
+    let mut steps: Vec<Step> = Vec::with_capacity(passes.len());
+    let mut open: Option<Unmended> = None;
+    for (place, pass) in passes.iter().enumerate() {
+        let mended = passes.get(place + 1).is_some_and(|next| next.mends());
         let start = Instant::now();
         let mut edited = model.clone();
         let report =
@@ -78,9 +81,22 @@ pub fn run(
                 outcome = Some(verdict);
                 before = Some(next);
             }
-            if !matches!(outcome, Some(Outcome::Broken(_))) {
-                model = edited;
+            match outcome.take() {
+                Some(Outcome::Broken(reason)) if mended => {
+                    let before = std::mem::replace(&mut model, edited);
+                    open.get_or_insert(Unmended { before, place, reason });
+                }
+                Some(Outcome::Broken(reason)) => outcome = Some(Outcome::Broken(reason)),
+                kept => {
+                    (model, outcome) = (edited, kept);
+                    open = None;
+                }
             }
+        }
+        if let Some(Unmended { before, place, reason }) = open.take_if(|_| !mended) {
+            model = before;
+            let first = steps.get_mut(place).map(|step| &mut step.outcome);
+            *first.unwrap_or(&mut outcome) = Some(Outcome::Broken(reason));
         }
         steps.push(Step { name: pass.name(), promise: pass.promise(), report, outcome, time });
     }
@@ -91,6 +107,15 @@ pub fn run(
     let mut broken = steps.iter().filter(|step| matches!(step.outcome, Some(Outcome::Broken(_))));
     let first_broken = broken.next().map(|step| step.name);
     Ok(Finished { model, steps, executed, first_broken, ..Finished::default() })
+}
+
+/// A pass that broke its promise, which those behind it may mend.
+struct Unmended {
+    /// The model before it.
+    before: Model,
+    /// Its place in the list.
+    place: usize,
+    reason: String,
 }
 
 /// The verdict on an edited model, and the outputs that the next pass starts from.

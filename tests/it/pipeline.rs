@@ -102,6 +102,52 @@ fn the_same_edit_is_judged_by_what_was_promised() {
     }
 }
 
+/// A pass that makes up for the one before it.
+struct Mender(Made);
+
+impl Pass for Mender {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn summary(&self) -> &'static str {
+        self.0.summary()
+    }
+
+    fn promise(&self) -> Promise {
+        self.0.promise()
+    }
+
+    fn mends(&self) -> bool {
+        true
+    }
+
+    fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
+        self.0.run(model, cx)
+    }
+}
+
+#[test]
+fn what_is_mended_is_judged_together() {
+    let negated = || Made("negate", Promise::Lossy, |model| scale_weight(model, -1.0));
+    let mender = |edit| Mender(Made("mend", Promise::Lossy, edit));
+    let better = mender(|model| scale_weight(model, -0.9));
+    let finished = run(NET, vec![Box::new(negated()), Box::new(better)]).unwrap();
+    let [first, second] = &finished.steps[..] else { panic!("two steps") };
+    assert!(first.outcome.is_none(), "{:?}", first.outcome);
+    assert!(matches!(second.outcome, Some(Outcome::Kept(db)) if db > 15.0), "{:?}", second.outcome);
+    assert_ne!(encode(&finished.model), encode(&load(NET)));
+    // What stays broken goes as a whole, also before other passes.
+    let no_better = mender(|model| scale_weight(model, 1.1));
+    let list: Vec<Box<dyn Pass>> =
+        vec![Box::new(negated()), Box::new(no_better), Box::new(EliminateIdentity)];
+    let finished = run(NET, list).unwrap();
+    let broken = |step: &pipeline::Step| matches!(step.outcome, Some(Outcome::Broken(_)));
+    assert!(finished.steps[..2].iter().all(broken), "{:?}", finished.steps);
+    let alone = run(NET, vec![Box::new(EliminateIdentity)]).unwrap();
+    assert_eq!(encode(&finished.model), encode(&alone.model));
+}
+
 #[test]
 fn a_model_that_no_longer_runs_is_taken_back() {
     let breaks = Made("break", Promise::Exact, |model| {

@@ -5,8 +5,8 @@ use onnxpress::data::Options;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{At, Model, NewNode, NodeId, TensorType};
 use onnxpress::passes::{
-    Context, EliminateDead, Existing, Format, Granularity, Pass, QuantizeStatic, StripQuantization,
-    Target, quantize_interface,
+    Context, EliminateDead, Existing, Format, Granularity, Pass, QuantizeStatic, RoundWeights,
+    Rounding, StripQuantization, Target, quantize_interface,
 };
 use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions};
 use onnxpress::tensor::{DType, Tensor};
@@ -341,4 +341,39 @@ fn scales_of_two_powers_and_of_biases_survive_rounding() {
         seen += 1;
     }
     assert!(seen > 2);
+}
+
+#[test]
+fn weights_alone_need_no_samples_and_gain_by_them() {
+    let model = load("digits_resnet_bn.onnx");
+    let quantized = |dtype: DType, rounding: Rounding| {
+        let quantization = QuantizeStatic {
+            weights_only: true,
+            weights: Some(Format::symmetric(dtype)),
+            granularity: Granularity::Block(16),
+            ..QuantizeStatic::default()
+        };
+        let rounding = RoundWeights::named(rounding);
+        QuantizeOptions { quantization, rounding, ..QuantizeOptions::default() }
+    };
+    let alone = |dtype: DType, rounding: Rounding| {
+        let cx = Context { evaluate: Some(&Tract), ..Context::default() };
+        let options = quantized(dtype, rounding);
+        let found = pipeline::quantized(model.clone(), &options, &cx, None).expect("it runs").model;
+        let calib = samples(&model, fixture("digits_calib.npz"), &pixels());
+        let compared = validate::Options::default();
+        let drift = validate::compare(&Tract, &model, &found, &calib, &compared).expect("both run");
+        assert!(nodes(&found, "QuantizeLinear").is_empty(), "activations stay float");
+        assert!(stored(&found).contains(&dtype), "{dtype}");
+        drift.worst_sqnr_db()
+    };
+    let nearest = alone(DType::Int4, Rounding::Nearest);
+    let scaled = alone(DType::Int4, Rounding::Auto);
+    let (_, fitted) = quantize_with(&model, &quantized(DType::Int4, Rounding::Auto));
+    assert!(nearest < scaled && scaled + 3.0 < fitted, "{nearest} {scaled} {fitted}");
+    assert!(fitted > 20.0, "{fitted}");
+    // Two bits are noise until they are fitted.
+    let (_, fitted) = quantize_with(&model, &quantized(DType::Int2, Rounding::Auto));
+    assert!(fitted > alone(DType::Int2, Rounding::Auto), "{fitted}");
+    assert!(fitted > 5.0, "{fitted}");
 }

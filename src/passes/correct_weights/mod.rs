@@ -47,6 +47,10 @@ impl Pass for CorrectWeights {
         Promise::Lossy
     }
 
+    fn mends(&self) -> bool {
+        true
+    }
+
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         let (Some(reference), Some(measure)) = (cx.reference, cx.measure) else {

@@ -8,7 +8,7 @@ use crate::passes::quantize_static::plan::{Bias, Lookup, PlannedNode, Weight};
 use crate::passes::quantize_static::table::{self, Role};
 use crate::passes::quantize_static::target::Rules;
 use crate::passes::quantize_static::weights::Share;
-use crate::passes::quantize_static::{Granularity, QuantizeStatic};
+use crate::passes::quantize_static::{Format, Granularity, QuantizeStatic};
 use crate::tensor::{DType, Tensor};
 
 /// Fewest elements of a weight that is only stored as integers: below, the nodes and scales that it
@@ -190,9 +190,12 @@ pub(super) fn lookup(
     if !options.weights_only && !rules.stored.contains(&"Gather") {
         return Err(no_kernel(rules));
     }
-    if options.weights().dtype.bits() < 8 {
-        return Err("stays in float: Gather reads no integers of less than 8 bits".into());
-    }
+    let format = match options.weights() {
+        narrow if narrow.dtype.bits() >= 8 => narrow,
+        // Gather reads no narrower integers.
+        narrow if options.weights_only => Format { dtype: DType::Int8, ..narrow },
+        _ => return Err("stays in float: Gather reads no integers of less than 8 bits".into()),
+    };
     let entry = model.value(table);
     let gathers = entry.consumers().all(|(reader, slot)| {
         let reader = model.node(reader);
@@ -215,10 +218,10 @@ pub(super) fn lookup(
     let share = columns.map_or(Share::Tensor, |_| Share::Axis(rank - 1));
     let weight = Weight { slot: 0, value: table, elements, dims: tensor.dims().to_vec(), share };
     let text = match columns {
-        Some(_) => format!("{} table with a scale for each column", options.weights().dtype),
-        None => format!("{} table", options.weights().dtype),
+        Some(_) => format!("{} table with a scale for each column", format.dtype),
+        None => format!("{} table", format.dtype),
     };
-    Ok(Some(Lookup { node: id, weight, columns, text }))
+    Ok(Some(Lookup { node: id, weight, format, columns, text }))
 }
 
 /// Why a node stays in float that the target only knows in float.

@@ -102,7 +102,8 @@ impl Insert<'_> {
             self.unpacked(weight, &readers, integers.tensor, &integers.grids);
             return integers.grids;
         }
-        let parameters = self.parameters(share, dims, &integers.grids, spare);
+        let format = self.weights;
+        let parameters = self.parameters(share, dims, &integers.grids, format, spare);
         self.stored(weight.value, &readers, integers.tensor, &parameters, share);
         integers.grids
     }
@@ -135,8 +136,9 @@ impl Insert<'_> {
             let weight = &lookup.weight;
             let parameters = done.get(&key(weight)).cloned().unwrap_or_else(|| {
                 let (dims, share) = (&weight.dims, weight.share);
-                let found = weights::integers(&weight.elements, dims, share, self.weights, &[]);
-                let parameters = self.parameters(share, dims, &found.grids, false);
+                let format = lookup.format;
+                let found = weights::integers(&weight.elements, dims, share, format, &[]);
+                let parameters = self.parameters(share, dims, &found.grids, format, false);
                 let readers: Vec<(NodeId, usize)> = lookups
                     .iter()
                     .filter(|other| key(&other.weight) == key(weight))
@@ -172,7 +174,7 @@ impl Insert<'_> {
         }
         let mut info = self.model.value(rows).info().clone();
         if let Some(ValueType::Tensor(ty)) = &mut info.ty {
-            ty.dtype = self.weights.dtype;
+            ty.dtype = lookup.format.dtype;
             self.model.set_info(rows, info);
         }
     }
@@ -194,6 +196,7 @@ impl Insert<'_> {
         share: Share,
         dims: &[usize],
         grids: &[Grid],
+        format: Format,
         spare: bool,
     ) -> Vec<ValueId> {
         let dims = share.dims(dims);
@@ -201,7 +204,7 @@ impl Insert<'_> {
         let mut parameters = vec![self.constant("scale", Tensor::from_f32(&dims, &scales))];
         if !spare {
             let zeros: Vec<i32> = grids.iter().map(|grid| grid.zero_point).collect();
-            let zeros = self.weights.zeros(&dims, &zeros);
+            let zeros = format.zeros(&dims, &zeros);
             parameters.push(self.constant("zero_point", zeros));
         }
         parameters

@@ -64,6 +64,8 @@ pub(super) struct Bias {
 pub(super) struct Lookup {
     pub node: NodeId,
     pub weight: Weight,
+    /// What its numbers become.
+    pub format: Format,
     /// The axis of the result that has a scale for each slice.
     pub columns: Option<usize>,
     /// What the report says.

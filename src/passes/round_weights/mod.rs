@@ -115,6 +115,10 @@ impl Pass for RoundWeights {
         Promise::Lossy
     }
 
+    fn mends(&self) -> bool {
+        true
+    }
+
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         let Some(reference) = cx.reference.filter(|_| self.method != Rounding::Nearest) else {
