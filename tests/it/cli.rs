@@ -349,11 +349,11 @@ fn keep_skip_and_granularity_reach_the_passes() {
 #[test]
 fn weights_alone_are_quantized_or_nothing_is_written() {
     let folder = tempdir().unwrap();
-    let line = "onnxpress quantize fixtures/digits_mlp.onnx --mode weights";
+    let line = "quantize fixtures/digits_mlp.onnx --mode weights";
     let ran = shell(&format!("{line} --weights int4 -o TMP/w.onnx"), folder.path());
     assert!(ok(&ran).contains("quantize-weights"), "{}", ran.out);
     assert!(ran.out.contains("opset raised"), "{}", ran.out);
-    let ran = shell(&format!("{line} --keep '*' -o TMP/none.onnx"), folder.path());
+    let ran = shell(&format!("{line} --keep * -o TMP/none.onnx"), folder.path());
     assert_eq!(ran.code, 1, "{}", ran.out);
     assert!(ran.err.contains("no weight becomes an integer, so nothing is written"), "{}", ran.err);
     assert!(ran.err.contains("kept in float by `*`"), "{}", ran.err);
