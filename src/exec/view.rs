@@ -28,11 +28,7 @@ pub(super) fn inlined(model: &Model) -> Result<Cow<'_, Model>> {
 ///
 /// # Errors
 /// When a sparse initializer is too large to be spelled out.
-pub(super) fn of(
-    model: Cow<'_, Model>,
-    given: &[InputShape],
-    lowering: Lowering,
-) -> Result<Model> {
+pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering) -> Result<Model> {
     let mut view = model.into_owned();
     settle_defaults(&mut view, given);
     // tract does not see sparse initializers.

@@ -101,7 +101,8 @@ impl Sparse {
         let flat = indices.dims().len() == 1;
         let mut positions: Vec<usize> = Vec::new();
         for row in indices.to_i64()?.chunks(width) {
-            let within = |index: i64, size: usize| usize::try_from(index).ok().filter(|&i| i < size);
+            let within =
+                |index: i64, size: usize| usize::try_from(index).ok().filter(|&i| i < size);
             let position = match flat {
                 true => within(row[0], total),
                 false => row.iter().zip(dims).try_fold(0usize, |position, (&index, &size)| {
@@ -131,7 +132,10 @@ impl Sparse {
         let bytes = element_count(&self.dims).and_then(|count| dtype.byte_len(count));
         let Some(bytes) = bytes.filter(|&bytes| bytes <= MOST_BYTES) else {
             let dims = &self.dims;
-            return Err(err!(Limit, "{dtype} zeros of dims {dims:?} take more than {MOST_BYTES} bytes"));
+            return Err(err!(
+                Limit,
+                "{dtype} zeros of dims {dims:?} take more than {MOST_BYTES} bytes"
+            ));
         };
         let mut dense = vec![0; bytes];
         let elements = self.values.tensor.bytes().chunks_exact(width);
