@@ -32,7 +32,7 @@ pub struct BudgetArgs {
     /// Least share of the channels of each group that stays, whatever a budget asks for.
     #[arg(long, value_name = "SHARE", value_parser = share, default_value = "12.5%")]
     pub floor: f64,
-    /// Prune in N steps, each judged on --data; with --max-drop or --min-sqnr, the last model is written
+    /// Prune in N steps, each judged on --test or --data; with --max-drop or --min-sqnr, the last model is written
     /// that keeps them.
     #[arg(long, value_name = "N", requires = "data", conflicts_with = "latency", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub steps: Option<u32>,

@@ -12,7 +12,7 @@ use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Importance, PruneChannels, Target};
 use onnxpress::pipeline::{self, Check, PruneOptions, Pruned, Repair};
-use onnxpress::report::{GroupShare, PruningReport, PruningStep};
+use onnxpress::report::{GroupShare, PruningReport, PruningStep, SparsityReport, StorageReport};
 use onnxpress::{Error, ErrorKind, Result, validate};
 
 use super::budget::BudgetArgs;
@@ -90,12 +90,16 @@ pub struct Prune {
     /// Make initializers constants that callers may now override.
     #[arg(long)]
     freeze_initializers: bool,
-    /// Compare original and result on these samples: x.npz, x.npy, a folder of images, ONNX test data,
-    /// or random:N.
+    /// Choose, fit, and compare original and result on these samples: x.npz, x.npy, a folder of images,
+    /// ONNX test data, or random:N.
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
-    /// Array of the samples with the class of each; it is no input.
-    #[arg(long, value_name = "NAME", requires = "data")]
+    /// Compare original and result on these samples instead, after each of --steps, too: what nothing was
+    /// chosen by or fitted to. Bounds are for them.
+    #[arg(long, value_name = "DATA")]
+    test: Option<PathBuf>,
+    /// Array of --test, or else of --data, with the class of each sample; it is no input.
+    #[arg(long, value_name = "NAME")]
     labels: Option<String>,
     #[command(flatten)]
     bounds: Bounds,
@@ -138,8 +142,13 @@ impl Prune {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
         let bounded = self.bounds.max_drop.is_some() || self.bounds.min_sqnr.is_some();
-        if bounded && self.data.is_none() {
-            return Err(Error::new(ErrorKind::Usage, "--max-drop and --min-sqnr need --data"));
+        let judging = self.test.as_ref().or(self.data.as_ref());
+        if bounded && judging.is_none() {
+            let text = "--max-drop and --min-sqnr need --data or --test";
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        if self.labels.is_some() && judging.is_none() {
+            return Err(Error::new(ErrorKind::Usage, "--labels needs --data or --test"));
         }
         let measuring = self.importance.is_some_and(Importance::needs_samples)
             || self.repair == Some(HowToRepair::Lsq);
@@ -152,7 +161,14 @@ impl Prune {
         let original = io::load(&self.model, &self.talk.words)?;
         let labels = self.labels.as_deref();
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
-        let samples = self.data.as_ref().map(open).transpose()?;
+        let test = self.test.as_ref().map(open).transpose()?;
+        let samples = self.data.as_ref().map(|data| match &test {
+            // The labels are those of the test; the samples may have some, too.
+            Some(_) => self.preprocessing.open_unlabelled(data, labels, &original.model),
+            None => open(data),
+        });
+        let samples = samples.transpose()?;
+        let judged = test.as_ref().or(samples.as_ref());
         let engine = self.engine.start()?;
         let progress = progress::Bar::new("pruning", self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
@@ -171,6 +187,7 @@ impl Prune {
             cx,
             check: check.as_ref(),
             samples: samples.as_ref(),
+            judged,
             original: &original,
             output: &self.output,
             zeros: self.sparsity.pass(&self.keep),
@@ -187,13 +204,14 @@ impl Prune {
             pruned.finished.steps.extend(quantized.finished.steps);
             more.extend(nothing_quantized(&pruned.finished.steps));
         }
-        let encoded = self.output.encode(&pruned.finished.model, original.external)?;
+        let stored = self.sparsity.stored(&pruned.finished.model);
+        let result = stored.as_ref().map_or(&pruned.finished.model, |(model, _)| model);
+        let encoded = self.output.encode(result, original.external)?;
         let mut drift = sizes(&original, &pruned.finished.model, encoded.len() as u64);
-        match &samples {
-            Some(samples) => {
+        match judged {
+            Some(judged) => {
                 let all = validate::Options { top: vec![1], ..Default::default() };
-                let result = &pruned.finished.model;
-                execute(&engine, &mut drift, &original.model, result, samples, &all)?;
+                execute(&engine, &mut drift, &original.model, result, judged, &all)?;
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }
@@ -203,7 +221,8 @@ impl Prune {
             Some(_) => {
                 let before = self.output.encode(&original.model, original.external)?;
                 let models = [&original.model, &pruned.finished.model];
-                Some(worth(models, [&before, &encoded]))
+                let storage = stored.map(|(_, storage)| StorageReport::from(storage));
+                Some(SparsityReport { storage, ..worth(models, [&before, &encoded]) })
             }
             None => None,
         };
@@ -224,7 +243,7 @@ impl Prune {
         if self.talk.json {
             io::print(&io::json(&report)?)?;
         } else {
-            warn_random(self.data.as_deref());
+            warn_random(judging.map(PathBuf::as_path));
             io::print(&report.to_string())?;
         }
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })

@@ -22,6 +22,8 @@ pub struct Pruning<'a> {
     pub cx: Context<'a>,
     pub check: Option<&'a Check<'a>>,
     pub samples: Option<&'a Samples>,
+    /// What results are judged on.
+    pub judged: Option<&'a Samples>,
     pub original: &'a Loaded,
     pub output: &'a io::Output,
     /// Sets weights to zero instead of cutting.
@@ -130,7 +132,7 @@ impl Pruning<'_> {
     /// A pruned model beside the original.
     pub fn judge(&self, model: &Model) -> Result<ComparisonReport> {
         let mut report = sizes(self.original, model, self.bytes(model)?);
-        if let Some(samples) = self.samples {
+        if let Some(samples) = self.judged {
             let top = validate::Options { top: vec![1], ..Default::default() };
             execute(self.engine, &mut report, &self.original.model, model, samples, &top)?;
         }

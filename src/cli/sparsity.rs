@@ -10,6 +10,7 @@ use onnxpress::analysis::constant;
 use onnxpress::emit::Encoded;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Criterion, PruneWeights, Scope, Zeros};
+use onnxpress::pipeline::{self, SparseStorage};
 use onnxpress::report::{Pair, SparsityReport};
 
 use super::compare::share;
@@ -31,6 +32,23 @@ pub struct SparsityArgs {
     /// Compare weights within a layer, or, by magnitude, those of all layers.
     #[arg(long, value_name = "SCOPE", value_enum, requires = "unstructured")]
     scope: Option<ScopeName>,
+    /// How weights with zeros are written: with them (dense), or, where that takes fewer bytes, as sparse
+    /// initializers. An index takes 8 bytes, so float weights need more than two thirds of zeros. Not every
+    /// runtime reads sparse initializers, and those that do spell them out.
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_enum,
+        requires = "unstructured",
+        default_value_if("unstructured", clap::builder::ArgPredicate::IsPresent, Some("dense"))
+    )]
+    storage: Option<StorageName>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StorageName {
+    Dense,
+    Sparse,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -71,15 +89,24 @@ impl SparsityArgs {
         let criterion = self.unstructured?;
         Some(PruneWeights { criterion, zeros, scope, keep: keep.to_vec() })
     }
+
+    /// The model as it is to be written, when that is with sparse weights, and which these are.
+    pub fn stored(&self, model: &Model) -> Option<(Model, SparseStorage)> {
+        let mut stored = (self.storage == Some(StorageName::Sparse)).then(|| model.clone())?;
+        let storage = pipeline::store_sparsely(&mut stored);
+        Some((stored, storage))
+    }
 }
 
-/// What zeros are worth: how many there are, and how small the file becomes when it is compressed.
+/// What zeros are worth: how many there are in (dense) models, and how small the files become when they are
+/// compressed.
 pub fn worth(models: [&Model; 2], encoded: [&Encoded; 2]) -> SparsityReport {
     let [a, b] = models.map(zeros);
-    let [c, d] = encoded.map(deflated);
+    let [c, d] = encoded.map(compressed);
     SparsityReport {
         zeros: Pair { original: a, candidate: b },
-        deflated_bytes: Pair { original: c, candidate: d },
+        compressed_bytes: Pair { original: c, candidate: d },
+        storage: None,
     }
 }
 
@@ -96,7 +123,7 @@ fn zeros(model: &Model) -> f64 {
 }
 
 /// Bytes of the files when they are deflated, as in a package.
-fn deflated(encoded: &Encoded) -> u64 {
+fn compressed(encoded: &Encoded) -> u64 {
     let mut writer = DeflateEncoder::new(Counted(0), Compression::default());
     let data = encoded.data.iter().map(|(_, data)| data);
     for part in std::iter::once(&encoded.model).chain(data) {

@@ -83,8 +83,8 @@ pub(super) fn graph(model: &Model, id: GraphId, storage: &mut Storage<'_>) -> Ro
     }
     declarations(model, id, 13, &mut out);
     for value in model.sparse_initializers_of(id) {
-        if let Some(Constant::Sparse(encoded)) = constant(model, value) {
-            out.shared(15, encoded);
+        if let Some(Constant::Sparse(sparse)) = constant(model, value) {
+            out.message(15, tensor::sparse(sparse, model.value(value).name()));
         }
     }
     out.finish()

@@ -2,7 +2,7 @@
 
 use crate::emit::Storage;
 use crate::emit::types::entry;
-use crate::ir::{Stored, StoredAs};
+use crate::ir::{Sparse, Stored, StoredAs};
 use crate::tensor::{DType, Tensor};
 use crate::wire::{Rope, Writer};
 
@@ -32,6 +32,18 @@ pub(super) fn tensor(stored: &Stored, name: Option<&str>, storage: &mut Storage<
         StoredAs::Field => late_field(tensor, &mut out),
         StoredAs::Absent => {}
     }
+    out.finish()
+}
+
+/// The message of a sparse initializer. All of it stands in the model: not every reader looks for parts of
+/// sparse tensors in other files.
+pub(super) fn sparse(sparse: &Sparse, name: &str) -> Rope {
+    let mut out = Writer::keeping(&sparse.carried);
+    out.message(1, tensor(&sparse.values, Some(name), &mut Storage::Inline));
+    if let Some(indices) = &sparse.indices {
+        out.message(2, tensor(indices, None, &mut Storage::Inline));
+    }
+    sparse.dims.iter().for_each(|&dim| out.int(3, i64::try_from(dim).unwrap_or(i64::MAX)));
     out.finish()
 }
 

@@ -14,12 +14,6 @@ const AMBIGUOUS: &[&str] = &["Attention"];
 
 /// Checks every node of a model without functions; `is_known` tells whether the engine has an operator of this type.
 pub(super) fn check(model: &Model, is_known: impl Fn(&str) -> bool) -> Result<()> {
-    let mut sparse = model.graphs().flat_map(|graph| model.sparse_initializers_of(graph));
-    if let Some(value) = sparse.next() {
-        let name = model.value(value).name();
-        return Err(err!(Engine, "tract does not know sparse initializers")
-            .at(format_args!("initializer `{name}`")));
-    }
     for id in model.all_nodes() {
         let node = model.node(id);
         let reason = if !KNOWN_DOMAINS.contains(&node.domain())

@@ -89,7 +89,7 @@ pub(super) fn lower(
 ) -> Result<Bytes> {
     let model = view::inlined(model.model())?;
     guard::check(&model, |op| op != grid::OP && FRAMEWORK.op_register.0.contains_key(op))?;
-    let view = view::of(model, inputs, lowering);
+    let view = view::of(model, inputs, lowering)?;
     Ok(emit::onnx(view.verify().map_err(Error::from)?)?.to_bytes())
 }
 

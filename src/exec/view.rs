@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::error::{Result, err};
+use crate::error::{Error, ErrorKind, Result, err};
 use crate::exec::{InputShape, grid, integer, quantized, tract::Lowering};
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
@@ -25,9 +25,14 @@ pub(super) fn inlined(model: &Model) -> Result<Cow<'_, Model>> {
 }
 
 /// The copy for tract of a model without functions.
-pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering) -> Model {
+///
+/// # Errors
+/// When a sparse initializer is too large to be spelled out.
+pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering) -> Result<Model> {
     let mut view = model.into_owned();
     settle_defaults(&mut view, given);
+    // tract does not see sparse initializers.
+    view.make_dense().map_err(|error| Error { kind: ErrorKind::Engine, ..error })?;
     name_apart(&mut view);
     // tract looks for `uint64` and `uint32` elements in the wrong fields.
     view.store_raw();
@@ -50,7 +55,7 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering
             quantized::spell_out(&mut view, node);
         }
     }
-    view
+    Ok(view)
 }
 
 /// tract needs weights as constants: inputs that are not given keep their defaults for good. Of

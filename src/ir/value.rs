@@ -4,7 +4,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use crate::ir::{GraphId, NodeId, TensorType, ValueType};
+use crate::ir::{GraphId, NodeId, Sparse, TensorType, ValueType};
 use crate::tensor::Tensor;
 
 /// Reasons why a value is needed; most have one, which needs no memory of its own.
@@ -60,8 +60,8 @@ pub enum Def {
 pub enum Constant {
     /// An ordinary tensor.
     Dense(Stored),
-    /// The encoded `SparseTensorProto`.
-    Sparse(Bytes),
+    /// One of which only some elements are stored.
+    Sparse(Sparse),
 }
 
 /// A tensor with how the file stores it.

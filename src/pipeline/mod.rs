@@ -22,6 +22,7 @@ mod run;
 mod score_trials;
 mod sensitivity;
 mod settle;
+mod sparse_storage;
 mod to_budget;
 mod trial;
 mod witness;
@@ -46,5 +47,6 @@ pub use recipe::{
 pub use run::{Finished, Step, run};
 pub use sensitivity::GroupSensitivity;
 pub use settle::{When, settle};
+pub use sparse_storage::{SparseStorage, store_sparsely};
 pub use to_budget::{Spread, Stepped, TryGroups, pruned_to_budget, share_for_time, stepwise};
 pub use trial::{FloatLayers, Quantizer, Trial, Trials};

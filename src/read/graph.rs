@@ -98,10 +98,8 @@ impl Reader<'_> {
             self.model.graph_mut(graph).initializers.push(value);
         }
         for message in parts.sparse.messages(message) {
-            let message = message?;
-            let name = sparse::check(&message, folder)?;
-            let constant = Constant::Sparse(message.bytes().clone());
-            let value = self.constant(graph, name, constant)?;
+            let (name, sparse) = sparse::initializer(&message?, folder)?;
+            let value = self.constant(graph, name, Constant::Sparse(sparse))?;
             self.model.graph_mut(graph).sparse_initializers.push(value);
         }
         let first = self.model.values.len();

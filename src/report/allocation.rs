@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pipeline::GroupSensitivity;
+use crate::pipeline::{GroupSensitivity, SparseStorage};
 use crate::report::comparison::share;
 use crate::report::text::{bytes, finite_decibel, grouped, percent};
 use crate::report::{ComparisonReport, Pair, decibel};
@@ -36,23 +36,65 @@ pub struct Tried {
 pub struct SparsityReport {
     /// Share of zeros in all weights.
     pub zeros: Pair<f64>,
-    /// Bytes of the files when they are deflated.
-    pub deflated_bytes: Pair<u64>,
+    /// Bytes of the files as a general compressor (deflate) leaves them.
+    pub compressed_bytes: Pair<u64>,
+    /// Which weights are stored sparsely, when that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageReport>,
+}
+
+/// How weights with zeros are stored.
+#[derive(Debug, Clone, Serialize)]
+pub struct StorageReport {
+    /// Names of weights that are stored sparsely.
+    pub sparse: Vec<String>,
+    /// Names of weights that stay dense, and why.
+    pub dense: Vec<StaysDense>,
+}
+
+/// A weight that is stored with its zeros.
+#[derive(Debug, Clone, Serialize)]
+pub struct StaysDense {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl From<SparseStorage> for StorageReport {
+    fn from(storage: SparseStorage) -> Self {
+        let dense = storage.dense.into_iter();
+        let dense = dense.map(|(name, reason)| StaysDense { name, reason }).collect();
+        Self { sparse: storage.sparse, dense }
+    }
 }
 
 impl fmt::Display for SparsityReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { zeros, deflated_bytes: deflated } = self;
+        let Self { zeros, compressed_bytes: compressed, storage } = self;
         writeln!(f, "zeros       {} -> {}", percent(zeros.original), percent(zeros.candidate))?;
-        let (before, after) = (deflated.original, deflated.candidate);
+        let (before, after) = (compressed.original, compressed.candidate);
         writeln!(
             f,
-            "deflated    {} -> {} ({})",
+            "compressed  {} -> {} ({}; deflate)",
             grouped(before),
             bytes(after),
             share(before, after)
         )?;
-        writeln!(f, "the file itself is no smaller, and runtimes for dense weights no faster")
+        let Some(storage) = storage else {
+            return writeln!(
+                f,
+                "the file itself is no smaller, and runtimes for dense weights no faster"
+            );
+        };
+        writeln!(f, "sparse      {} weights, dense {}", storage.sparse.len(), storage.dense.len())?;
+        for StaysDense { name, reason } in &storage.dense {
+            writeln!(f, "  dense     `{name}`: {reason}")?;
+        }
+        writeln!(
+            f,
+            "only the file is smaller: runtimes for dense weights spell sparse ones out, and get no faster"
+        )
     }
 }
 

@@ -15,7 +15,7 @@ mod pruning;
 mod simplification;
 mod text;
 
-pub use allocation::{GroupShare, PruningStep, SparsityReport, Tried};
+pub use allocation::{GroupShare, PruningStep, SparsityReport, StaysDense, StorageReport, Tried};
 pub use calibration::ChoiceReport;
 pub use channels::{ChannelsReport, FrozenReport, GroupReport, MemberReport};
 pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};

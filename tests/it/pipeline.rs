@@ -270,7 +270,6 @@ const NOT_EXECUTED: &[&str] = &[
     "graphs/loop_body.onnx",
     "graphs/random_op.onnx",
     "graphs/sequence_ops.onnx",
-    "graphs/sparse_init.onnx",
     "graphs/typed_data.onnx",
 ];
 

@@ -32,7 +32,7 @@ pub use space::{Axis, AxisId};
 use crate::analysis::Shapes;
 use crate::analysis::channels::site::{Relations, Site};
 use crate::analysis::channels::space::Space;
-use crate::ir::{Model, Use};
+use crate::ir::{Constant, Def, Model, Use};
 
 /// What may be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,9 @@ fn boundary(model: &Model, space: &mut Space) {
     for (id, value) in model.values() {
         if value.is_input() {
             space.freeze_value(id, None, &Reason::Input);
+        }
+        if matches!(value.def(), Def::Initializer(Constant::Sparse(_))) {
+            space.freeze_value(id, None, &Reason::Sparse);
         }
         for user in value.uses() {
             match *user {

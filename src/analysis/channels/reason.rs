@@ -20,6 +20,8 @@ pub enum Reason {
     Input,
     /// It is an output of the model.
     Output,
+    /// Only some of its elements are stored.
+    Sparse,
     /// A body of a control-flow node reads it.
     Captured,
     /// Carried data mentions it, or the user keeps it.
@@ -51,6 +53,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Input => f.write_str("an input of the model"),
             Self::Output => f.write_str("an output of the model"),
+            Self::Sparse => f.write_str("stored sparsely"),
             Self::Captured => f.write_str("read in a body"),
             Self::Pinned => f.write_str("kept, or mentioned by carried data"),
             Self::Operator(op) => write!(f, "no rule for {op}"),

@@ -157,7 +157,10 @@ pub(super) fn role(value: &Value, constant: &Constant) -> String {
 pub(super) fn constant(constant: &Constant) -> String {
     match constant {
         Constant::Dense(stored) => tensor(&stored.tensor),
-        Constant::Sparse(encoded) => format!("sparse tensor of {} bytes", encoded.len()),
+        Constant::Sparse(sparse) => {
+            let (dtype, dims, count) = (sparse.dtype(), &sparse.dims, sparse.values.tensor.len());
+            format!("sparse {dtype}{dims:?} with {count} elements")
+        }
     }
 }
 

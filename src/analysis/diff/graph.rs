@@ -5,7 +5,9 @@ use super::carried::{self, Message};
 use super::describe::{self, node_name};
 use super::lookup::{self, constants_of};
 use super::{Change, Diff, DiffOptions, Distance, Item, Subject, What};
-use crate::ir::{Constant, GraphId, GraphOutput, Info, Model, Node, Stored, Value, ValueId};
+use crate::ir::{
+    Constant, GraphId, GraphOutput, Info, Model, Node, Sparse, Stored, Value, ValueId,
+};
 
 /// Two bodies that belong together, and where they are.
 pub(super) type Bodies = Vec<(GraphId, GraphId, String)>;
@@ -209,7 +211,7 @@ impl<'a> Comparison<'a> {
             }
             match (from, to) {
                 (Constant::Dense(x), Constant::Dense(y)) => found.extend(self.stored(x, y)),
-                (Constant::Sparse(x), Constant::Sparse(y)) if x != y => {
+                (Constant::Sparse(x), Constant::Sparse(y)) if !same(x, y) => {
                     found.push(What::changed(Item::Contents, None, None));
                 }
                 _ => {}
@@ -266,4 +268,10 @@ impl<'a> Comparison<'a> {
             }
         }
     }
+}
+
+/// Whether two sparse tensors are stored alike.
+fn same(a: &Sparse, b: &Sparse) -> bool {
+    let indices = |sparse: &Sparse| sparse.indices.as_ref().map(|stored| stored.tensor.clone());
+    a.dims == b.dims && a.values.tensor == b.values.tensor && indices(a) == indices(b)
 }

@@ -82,7 +82,10 @@ impl<'a> Walk<'a> {
                 Def::Initializer(Constant::Dense(Stored { tensor, .. })) => Fact::of_tensor(tensor),
                 Def::Input { .. } if value.graph() == model.main() => self.bound.input(value),
                 Def::Output { .. } | Def::Input { .. } => continue,
-                Def::Initializer(Constant::Sparse(_)) | Def::Undefined => Fact::default(),
+                Def::Initializer(Constant::Sparse(sparse)) => {
+                    Fact::fixed(sparse.dtype(), &sparse.dims)
+                }
+                Def::Undefined => Fact::default(),
             };
             self.store(id, fact);
         }

@@ -68,7 +68,7 @@ impl Plan {
             }
         }
         if body.graphs().any(|graph| body.sparse_initializers_of(graph).next().is_some()) {
-            return Err("it holds a sparse initializer, which cannot be renamed".to_owned());
+            return Err("it holds a sparse initializer".to_owned());
         }
         let known = |domain: &(String, i64)| canonical(&domain.0) == canonical("");
         if copy::aliases(body) > 0

@@ -19,6 +19,8 @@ pub(super) struct Layer {
     pub skip: Option<Vectors>,
     /// The channels of these that are left, in the order in which the layer makes them; all when `None`.
     pub kept: Option<Vec<usize>>,
+    /// Of weights and bias; both are fitted in double precision.
+    dtype: DType,
     weight: ValueId,
     weights: Vec<f64>,
     bias: Bias,
@@ -58,8 +60,9 @@ impl Layer {
             return Ok(None);
         };
         let Some(tensor) = constant(model, weight) else { return Ok(None) };
-        if tensor.dtype() != DType::Float {
-            return Err(format!("its weights are {}", tensor.dtype()));
+        let dtype = tensor.dtype();
+        if !matches!(dtype, DType::Float | DType::Float16) {
+            return Err(format!("its weights are {dtype}"));
         }
         if model.value(weight).only_consumer().is_none() {
             return Err("its weights are shared".into());
@@ -80,7 +83,7 @@ impl Layer {
         };
         let kept = axis.and_then(|axis| survivors.on(output, axis));
         let before = before(reference, node).ok_or("its weights were no constant")?;
-        let bias = Bias::of(model, node, output, channels)?;
+        let bias = Bias::of(model, node, output, (dtype, channels))?;
         let elements = tensor.to_f64().map_err(|error| error.to_string())?;
         Ok(Some(Self {
             node,
@@ -88,6 +91,7 @@ impl Layer {
             gave: contraction.outputs(output, before),
             skip: None,
             kept,
+            dtype,
             weight,
             weights: contraction.matrices(&elements),
             bias,
@@ -145,33 +149,47 @@ impl Layer {
         !matches!(self.bias, Bias::Never)
     }
 
-    /// Puts what was fitted for each group where it belongs.
-    pub fn put(&self, model: &mut Model, fitted: &[Affine]) {
+    /// Puts what was fitted for each group where it belongs, in the type of the weights. False, and nothing
+    /// changes, when a number is too large for that.
+    pub fn put(&self, model: &mut Model, fitted: &[Affine]) -> bool {
         let weights: Vec<f64> = fitted.iter().flat_map(|part| part.weights.clone()).collect();
         let offset: Vec<f64> = fitted.iter().flat_map(|part| part.offset.clone()).collect();
         let dims = constant(model, self.weight).map(|tensor| tensor.dims().to_vec());
-        let floats = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
-        let weights = floats(&self.contraction.tensor(&weights));
-        let tensor = Tensor::from_f32(&dims.unwrap_or_default(), &weights);
-        put(model, self.node, WEIGHT_SLOT, self.weight, tensor);
-        match &self.bias {
-            Bias::Stands { node, slot, value, dims, values } => {
+        let weights = self.stored(&dims.unwrap_or_default(), &self.contraction.tensor(&weights));
+        let bias = match &self.bias {
+            Bias::Stands { node, dims, values, .. } => {
                 let sum = |(new, old): (&f64, &f64)| match *node == self.node {
                     true => *new,
                     false => new + old,
                 };
                 let values: Vec<f64> = offset.iter().zip(values).map(sum).collect();
-                put(model, *node, *slot, *value, Tensor::from_f32(dims, &floats(&values)));
+                self.stored(dims, &values).map(Some)
             }
-            Bias::Missing => {
+            Bias::Missing => self.stored(&[offset.len()], &offset).map(Some),
+            Bias::Never => Some(None),
+        };
+        let (Some(weights), Some(bias)) = (weights, bias) else { return false };
+        put(model, self.node, WEIGHT_SLOT, self.weight, weights);
+        match (&self.bias, bias) {
+            (Bias::Stands { node, slot, value, .. }, Some(bias)) => {
+                put(model, *node, *slot, *value, bias);
+            }
+            (_, Some(bias)) => {
                 let graph = model.node(self.node).graph();
                 let name = format!("{}_bias", model.value(self.weight).name());
-                let tensor = Tensor::from_f32(&[offset.len()], &floats(&offset));
-                let bias = model.add_initializer(graph, &name, tensor);
+                let bias = model.add_initializer(graph, &name, bias);
                 model.set_input(self.node, BIAS_SLOT, Some(bias));
             }
-            Bias::Never => {}
+            (_, None) => {}
         }
+        true
+    }
+
+    /// Numbers in the type of the weights; `None` when one is no number there.
+    fn stored(&self, dims: &[usize], values: &[f64]) -> Option<Tensor> {
+        let floats: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+        let tensor = Tensor::from_f32_as(self.dtype, dims, &floats).ok()?;
+        tensor.to_f32().ok()?.iter().all(|x| x.is_finite()).then_some(tensor)
     }
 }
 
@@ -183,7 +201,12 @@ fn before(reference: &Model, node: NodeId) -> Option<usize> {
 }
 
 impl Bias {
-    fn of(model: &Model, layer: NodeId, output: ValueId, channels: usize) -> Result<Self, String> {
+    fn of(
+        model: &Model,
+        layer: NodeId,
+        output: ValueId,
+        (dtype, channels): (DType, usize),
+    ) -> Result<Self, String> {
         let (node, slot) = match model.node(layer).is("MatMul") {
             false => (layer, BIAS_SLOT),
             true => {
@@ -196,7 +219,7 @@ impl Bias {
         };
         let Some(value) = model.node(node).input(slot) else { return Ok(Self::Missing) };
         let tensor = constant(model, value).filter(|tensor| {
-            tensor.dtype() == DType::Float
+            tensor.dtype() == dtype
                 && tensor.len() == channels
                 && tensor.dims().last() == Some(&channels)
         });

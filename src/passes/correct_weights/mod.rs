@@ -237,7 +237,10 @@ fn fit_stage(
                 report.refuse(place, "stays as it is: nothing is better on held-out samples");
             }
             Some(Some(Fitted { affine, errors, signal })) => {
-                layer.put(model, &affine);
+                if !layer.put(model, &affine) {
+                    report.refuse(place, "stays as it is: its type cannot hold what was fitted");
+                    continue;
+                }
                 let percent = |error: f64| 100.0 * error / signal.max(f64::MIN_POSITIVE);
                 let (before, after) = (percent(errors.0), percent(errors.1));
                 report.did(

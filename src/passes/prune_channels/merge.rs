@@ -19,6 +19,7 @@ struct Along {
     axis: AxisId,
     value: ValueId,
     elements: Vec<f32>,
+    dtype: DType,
     dims: Vec<usize>,
     at: usize,
 }
@@ -26,10 +27,11 @@ struct Along {
 impl Along {
     fn of(model: &Model, channels: &Channels, axis: AxisId) -> Option<Self> {
         let found = &channels.axes[axis];
-        let tensor =
-            constant(model, found.value).filter(|tensor| tensor.dtype() == DType::Float)?;
+        let tensor = constant(model, found.value)
+            .filter(|tensor| matches!(tensor.dtype(), DType::Float | DType::Float16))?;
         let (dims, elements) = (tensor.dims().to_vec(), tensor.to_f32().ok()?);
-        Some(Self { axis, value: found.value, elements, dims, at: found.axis })
+        let dtype = tensor.dtype();
+        Some(Self { axis, value: found.value, elements, dtype, dims, at: found.axis })
     }
 
     /// The places of the elements at an index.
@@ -100,8 +102,11 @@ pub(super) fn merge(
         }
         merged += 1;
     }
-    for along in read.iter().filter(|_| merged > 0) {
-        model.set_tensor(along.value, Tensor::from_f32(&along.dims, &along.elements));
+    let stored =
+        |along: &Along| Tensor::from_f32_as(along.dtype, &along.dims, &along.elements).ok();
+    let Some(tensors) = read.iter().map(stored).collect::<Option<Vec<_>>>() else { return 0 };
+    for (along, tensor) in read.iter().zip(tensors).filter(|_| merged > 0) {
+        model.set_tensor(along.value, tensor);
     }
     merged
 }

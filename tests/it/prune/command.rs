@@ -159,6 +159,32 @@ fn steps_end_with_the_last_model_that_holds() {
 }
 
 #[test]
+fn steps_are_judged_on_a_test_when_there_is_one() {
+    let folder = TempDir::new().unwrap();
+    let line =
+        "--macs 60% --multiple 2 --steps 2 --scale 1/16 --force --data fixtures/digits_calib.npz";
+    let tested = pruned(&folder, &format!("{line} --test fixtures/digits_test.npz --labels y"));
+    let plain = pruned(&folder, line);
+    let count = |report: &Value| report["samples"].as_u64().unwrap();
+    for (with, without) in [(&tested["drift"], &plain["drift"])]
+        .into_iter()
+        .chain((0..2).map(|i| (&tested["steps"][i]["drift"], &plain["steps"][i]["drift"])))
+    {
+        assert_ne!(count(with), count(without));
+        assert!(
+            with["accuracy"].get("top1").is_some() && without["accuracy"].get("top1").is_none()
+        );
+        // The same models: what they are judged on is not what they were fitted to.
+        assert_eq!(with["parameters"], without["parameters"]);
+    }
+    let alone = "--ratio 50% --test fixtures/digits_test.npz --labels y --scale 1/16 --force";
+    assert!(pruned(&folder, alone)["drift"]["accuracy"]["top1"]["candidate"].is_number());
+    let none =
+        shell(&format!("prune {MODEL} --ratio 50% --labels y -o TMP/no.onnx"), folder.path());
+    assert!(none.code == 2 && none.err.contains("--labels needs"), "{}", none.err);
+}
+
+#[test]
 fn time_is_measured_where_it_is_asked_for() {
     let folder = TempDir::new().unwrap();
     let report = pruned(&folder, &format!("--latency 90% --multiple 1 {DATA}"));
@@ -175,9 +201,10 @@ fn zeros_are_reported_with_what_they_are_worth() {
         assert_eq!(kept(&report, "macs"), 1.0);
         let zeros = report["sparsity"]["zeros"]["candidate"].as_f64().unwrap();
         assert!((0.45..0.55).contains(&zeros), "{how}: {zeros}");
-        let deflated = &report["sparsity"]["deflated_bytes"];
-        let (before, after) = (deflated["original"].as_f64(), deflated["candidate"].as_f64());
-        assert!(after.unwrap() < 0.8 * before.unwrap(), "{how}: {deflated}");
+        let compressed = &report["sparsity"]["compressed_bytes"];
+        let (before, after) = (compressed["original"].as_f64(), compressed["candidate"].as_f64());
+        assert!(after.unwrap() < 0.8 * before.unwrap(), "{how}: {compressed}");
+        assert!(report["sparsity"].get("storage").is_none(), "{how}");
     }
     let line = format!("prune {MODEL} --unstructured wanda -o TMP/no.onnx -v");
     let ran = shell(&line, folder.path());
@@ -189,6 +216,49 @@ fn zeros_are_reported_with_what_they_are_worth() {
     );
     let both = shell(&format!("{line} --macs 50%"), folder.path());
     assert_eq!(both.code, 2, "{}", both.out);
+}
+
+#[test]
+fn weights_with_enough_zeros_are_stored_sparsely() {
+    let folder = TempDir::new().unwrap();
+    let made = |more: &str| {
+        let line = format!("--unstructured magnitude --keep *res1* {more} {DATA} --force");
+        let report = pruned(&folder, &line);
+        let file = std::fs::read(folder.path().join("out.onnx")).unwrap();
+        (report, onnxpress::read::bytes(file.into()).unwrap().model)
+    };
+    let (dense, plain) = made("--sparsity 90%");
+    let (report, mut model) = made("--sparsity 90% --storage sparse");
+    let storage = &report["sparsity"]["storage"];
+    let names = |key: &str| storage[key].as_array().unwrap().clone();
+    assert!(!names("sparse").is_empty() && !names("dense").is_empty(), "{storage}");
+    for weight in names("dense") {
+        assert!(weight["reason"].as_str().unwrap().contains("66.7 %"), "{weight}");
+    }
+    let size = |report: &Value| report["drift"]["size_bytes"]["candidate"].as_u64().unwrap();
+    assert!(size(&report) < size(&dense), "{} of {}", size(&report), size(&dense));
+    // The same numbers: the same parameters, the same distance, the same tensors.
+    for what in ["outputs", "accuracy", "macs", "parameters"] {
+        assert_eq!(report["drift"][what], dense["drift"][what], "{what}");
+    }
+    assert!(model.sparse_initializers_of(model.main()).count() == names("sparse").len());
+    model.make_dense().unwrap();
+    for (id, value) in plain.values() {
+        let Some(tensor) = value.initializer() else { continue };
+        let same = model.find_value(model.main(), value.name()).unwrap();
+        assert_eq!(model.value(same).initializer(), Some(tensor), "{id:?}");
+    }
+    let (report, model) = made("--sparsity 50% --storage sparse");
+    assert_eq!(report["sparsity"]["storage"]["sparse"].as_array().unwrap().len(), 0);
+    assert_eq!(model.sparse_initializers_of(model.main()).count(), 0);
+    let shown = shell("compare TMP/out.onnx TMP/out.onnx --data random:2", folder.path());
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    let line = format!("prune {MODEL} --unstructured magnitude --storage sparse -o TMP/b.onnx");
+    let shown = shell(&line, folder.path());
+    assert!(shown.out.contains("get no faster"), "{}", shown.out);
+    let alone =
+        shell(&format!("prune {MODEL} --ratio 1 --storage sparse -o TMP/c.onnx"), folder.path());
+    assert_eq!(alone.code, 2, "{}", alone.out);
 }
 
 #[test]
