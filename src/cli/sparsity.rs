@@ -24,13 +24,19 @@ pub struct SparsityArgs {
     #[arg(long, value_name = "HOW", value_parser = criterion(), conflicts_with_all = ["budget", "steps", "mask"])]
     pub unstructured: Option<Criterion>,
     /// Share of the weights of layers that become zero.
-    #[arg(long, value_name = "SHARE", value_parser = share, requires = "unstructured", default_value_if("unstructured", clap::builder::ArgPredicate::IsPresent, Some("50%")))]
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "unstructured", conflicts_with = "budget", default_value_if("unstructured", clap::builder::ArgPredicate::IsPresent, Some("50%")))]
     sparsity: Option<f64>,
     /// Instead of a share, keep N of each M neighbouring inputs of an output, e.g. 2:4.
-    #[arg(long, value_name = "N:M", value_parser = blocks, requires = "unstructured")]
+    #[arg(long, value_name = "N:M", value_parser = blocks, requires = "unstructured", conflicts_with = "budget")]
     n_m: Option<(usize, usize)>,
     /// Compare weights within a layer, or, by magnitude, those of all layers.
-    #[arg(long, value_name = "SCOPE", value_enum, requires = "unstructured")]
+    #[arg(
+        long,
+        value_name = "SCOPE",
+        value_enum,
+        requires = "unstructured",
+        conflicts_with = "budget"
+    )]
     scope: Option<ScopeName>,
     /// How weights with zeros are written: with them (dense), or, where that takes fewer bytes, as sparse
     /// initializers. An index takes 8 bytes, so float weights need more than two thirds of zeros. Not every
@@ -40,6 +46,7 @@ pub struct SparsityArgs {
         value_name = "HOW",
         value_enum,
         requires = "unstructured",
+        conflicts_with = "budget",
         default_value_if("unstructured", clap::builder::ArgPredicate::IsPresent, Some("dense"))
     )]
     storage: Option<StorageName>,

@@ -1,10 +1,12 @@
 //! What is looked at while a model runs. Reductions happen beside the engine: a run may compute
 //! hundreds of values that are far larger than what anybody wants to know about them.
 
+use std::borrow::Cow;
+
 use crate::analysis::Range;
 use crate::error::Result;
 use crate::math::{Histogram, Unfold};
-use crate::tensor::{Tensor, TensorView};
+use crate::tensor::{DType, Tensor, TensorView};
 
 /// A value to look at, and what to learn about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub enum Observe {
     /// The value itself.
     Value,
     /// The vectors that a layer multiplies, at most so many: an array of groups, rows and columns. Only
-    /// `float` values have them.
+    /// `float` and `float16` values have them.
     Rows(Unfold, usize),
 }
 
@@ -47,14 +49,19 @@ impl Observe {
             let copy = Tensor::new(view.dtype, view.dims.to_vec(), view.bytes.to_vec().into());
             return Ok(Some(Observation::Value(copy?)));
         }
-        let Some(elements) = view.as_f32() else { return Ok(None) };
         if let Self::Rows(unfold, most) = self {
+            let elements = match view.dtype {
+                DType::Float16 => Some(Cow::Owned(view.to_f32()?)),
+                _ => view.as_f32(),
+            };
+            let Some(elements) = elements else { return Ok(None) };
             let rows = unfold.of(view.dims, &elements, *most);
             return Ok(rows.map(|rows| {
                 let dims = [rows.groups, rows.rows, rows.columns];
                 Observation::Value(Tensor::from_f32(&dims, &rows.elements))
             }));
         }
+        let Some(elements) = view.as_f32() else { return Ok(None) };
         let Some(range) = Range::of(&elements) else { return Ok(None) };
         let finite = range.min.is_finite() && range.max.is_finite();
         Ok(Some(match self {

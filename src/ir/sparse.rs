@@ -36,7 +36,7 @@ impl Sparse {
     pub fn of(tensor: &Tensor) -> Result<Self> {
         let dtype = tensor.dtype();
         let width = dtype.bits() / 8;
-        if width == 0 || dtype.bits() % 8 != 0 || tensor.strings().is_some() {
+        if width == 0 || !dtype.bits().is_multiple_of(8) || tensor.strings().is_some() {
             return Err(err!(Unsupported, "{dtype} elements are not stored sparsely"));
         }
         let kept = || {
@@ -126,7 +126,7 @@ impl Sparse {
     pub fn dense(&self) -> Result<Tensor> {
         let dtype = self.dtype();
         let width = dtype.bits() / 8;
-        if width == 0 || dtype.bits() % 8 != 0 || self.values.tensor.strings().is_some() {
+        if width == 0 || !dtype.bits().is_multiple_of(8) || self.values.tensor.strings().is_some() {
             return Err(err!(Unsupported, "sparse {dtype} elements are not spelled out"));
         }
         let bytes = element_count(&self.dims).and_then(|count| dtype.byte_len(count));
