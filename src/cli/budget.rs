@@ -1,9 +1,13 @@
 //! What a pruned model may cost.
 
 use clap::{Args, ValueEnum};
+use onnxpress::Result;
+use onnxpress::ir::Model;
 use onnxpress::passes::{Allocation, Amount, Budget, Resource};
+use onnxpress::read::Loaded;
 
 use super::compare::share;
+use super::io;
 
 /// What is kept; exactly one of the first five.
 #[derive(Debug, Clone, Args)]
@@ -98,6 +102,19 @@ pub fn amount(text: &str) -> Result<Amount, String> {
     number
         .map(|number| Amount::Number(number as u64))
         .ok_or_else(|| format!("`{text}`; expected a share such as 50%, or a number such as 120M"))
+}
+
+/// Bytes of weights that a file of `most` bytes, of the original's, has room for: the rest of the
+/// file of the prepared model keeps its size.
+pub fn room_for_weights(
+    most: Amount,
+    original: &Loaded,
+    prepared: &Model,
+    output: &io::Output,
+) -> Result<Amount> {
+    let file = output.encode(prepared, original.external)?.len() as u64;
+    let rest = file.saturating_sub(Resource::WeightBytes.of(prepared).unwrap_or(0));
+    Ok(Amount::Number(most.of(original.byte_size).saturating_sub(rest)))
 }
 
 #[cfg(test)]

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 use onnxpress::Result;
+use onnxpress::data::Samples;
 use onnxpress::exec::{Engine, Isolated, Limits, Tract};
+use onnxpress::ir::Model;
+use onnxpress::pipeline::{self, Check};
 
 use super::limits::{HEADING, size};
+use super::quantize::CHECK_RUNS;
 
 /// Limits of checks that can do with parts of the model.
 const BRIEF: Limits = Limits { memory: 400 << 20, time: Duration::from_secs(8), threads: 1 };
@@ -49,4 +53,19 @@ impl EngineArgs {
             threads: rayon::current_num_threads(),
         })?))
     }
+}
+
+/// What passes are checked on: runs of the samples, or seeded noise when there are none. A model whose
+/// inputs are no tensors is not executed.
+pub fn check<'a>(
+    engine: &'a dyn Engine,
+    samples: Option<&Samples>,
+    model: &Model,
+    seed: u64,
+) -> Result<Option<Check<'a>>> {
+    if let Some(samples) = samples {
+        return Check::on(engine, samples, CHECK_RUNS).map(Some);
+    }
+    let inputs = pipeline::probes(model, seed);
+    Ok(inputs.ok().map(|inputs| Check { engine, inputs, enough: CHECK_RUNS }))
 }

@@ -7,10 +7,8 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::analysis::Measure;
 use onnxpress::calibrate::Calibration;
-use onnxpress::data::Samples;
-use onnxpress::ir::Model;
 use onnxpress::passes::{Aim, Amount, Context, Factorize as Pass, Growth, Layers, Method};
-use onnxpress::pipeline::{self, Check, FactorizeOptions, When};
+use onnxpress::pipeline::{self, FactorizeOptions, When};
 use onnxpress::report::{FactorizationReport, SplitReport};
 use onnxpress::{Error, ErrorKind, Result, report, validate};
 
@@ -20,7 +18,6 @@ use super::factorizing::{Factorizing, Outcome};
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::prune::NO_SAMPLES;
-use super::quantize::CHECK_RUNS;
 use super::warnings::{grew, taken_back};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
 
@@ -168,7 +165,8 @@ impl Factorize {
         });
         let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
         let cx = Context { evaluate: Some(&engine), measure, ..Context::default() };
-        let check = self.check(&engine, samples.as_ref(), &original.model)?;
+        let check =
+            engine::check(&engine, samples.as_ref(), &original.model, self.preprocessing.seed)?;
         let options = self.options(samples.is_some())?;
         let passes = pipeline::prepare_factorize(&options);
         let model = original.model.clone();
@@ -249,20 +247,6 @@ impl Factorize {
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),
         })
-    }
-
-    /// What preparing passes are checked on: samples, or seeded noise when there are none.
-    fn check<'a>(
-        &self,
-        engine: &'a dyn onnxpress::exec::Engine,
-        samples: Option<&Samples>,
-        model: &Model,
-    ) -> Result<Option<Check<'a>>> {
-        if let Some(samples) = samples {
-            return Check::on(engine, samples, CHECK_RUNS).map(Some);
-        }
-        let inputs = pipeline::probes(model, self.preprocessing.seed);
-        Ok(inputs.ok().map(|inputs| Check { engine, inputs, enough: CHECK_RUNS }))
     }
 }
 

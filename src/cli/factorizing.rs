@@ -9,6 +9,7 @@ use onnxpress::pipeline::{self, FactorizeOptions, Factorized};
 use onnxpress::read::Loaded;
 use onnxpress::report::BudgetReport;
 
+use super::budget::room_for_weights;
 use super::compare::latency;
 use super::factorize::AimArgs;
 use super::io;
@@ -90,11 +91,8 @@ impl Factorizing<'_> {
         };
         if let Some(most) = size {
             let resource = Resource::WeightBytes;
-            // The rest of a file keeps its size.
-            let file = self.output.encode(self.prepared, self.original.external)?.len() as u64;
-            let rest = file.saturating_sub(resource.of(self.prepared).unwrap_or(0));
-            let most = most.of(self.original.byte_size).saturating_sub(rest);
-            return Ok(Some(Budget { resource, most: Amount::Number(most) }));
+            let most = room_for_weights(most, self.original, self.prepared, self.output)?;
+            return Ok(Some(Budget { resource, most }));
         }
         let macs = macs.map(|most| number(Resource::Macs, most));
         Ok(macs.or(params.map(|most| number(Resource::Parameters, most))))

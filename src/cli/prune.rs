@@ -7,11 +7,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::analysis::Measure;
 use onnxpress::analysis::channels::Options;
 use onnxpress::calibrate::Calibration;
-use onnxpress::data::Samples;
-use onnxpress::exec::Engine;
-use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Importance, PruneChannels, Target};
-use onnxpress::pipeline::{self, Check, PruneOptions, Pruned, Repair};
+use onnxpress::pipeline::{self, PruneOptions, Pruned, Repair};
 use onnxpress::report::{GroupShare, PruningReport, PruningStep, SparsityReport, StorageReport};
 use onnxpress::{Error, ErrorKind, Result, validate};
 
@@ -21,7 +18,6 @@ use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::pruning::{Outcome, Pruning};
 use super::quantization::Named;
-use super::quantize::CHECK_RUNS;
 use super::sparsity::{SparsityArgs, worth};
 use super::then_quantize::ThenQuantize;
 use super::warnings::{grew, nothing_quantized, taken_back};
@@ -178,7 +174,8 @@ impl Prune {
         });
         let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
         let cx = Context { evaluate: Some(&engine), measure, ..Context::default() };
-        let check = self.check(&engine, samples.as_ref(), &original.model)?;
+        let check =
+            engine::check(&engine, samples.as_ref(), &original.model, self.preprocessing.seed)?;
         let pruning = Pruning {
             args: &self.budget,
             bounds: self.bounds,
@@ -279,21 +276,6 @@ impl Prune {
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),
         }
-    }
-
-    /// What passes and the cut are checked on: samples, or seeded noise when there are none. A model
-    /// whose inputs are no tensors is not executed.
-    fn check<'a>(
-        &self,
-        engine: &'a dyn Engine,
-        samples: Option<&Samples>,
-        model: &Model,
-    ) -> Result<Option<Check<'a>>> {
-        if let Some(samples) = samples {
-            return Check::on(engine, samples, CHECK_RUNS).map(Some);
-        }
-        let inputs = pipeline::probes(model, self.preprocessing.seed);
-        Ok(inputs.ok().map(|inputs| Check { engine, inputs, enough: CHECK_RUNS }))
     }
 }
 

@@ -9,7 +9,7 @@ use onnxpress::read::Loaded;
 use onnxpress::report::ComparisonReport;
 use onnxpress::{Result, validate};
 
-use super::budget::{BudgetArgs, How};
+use super::budget::{BudgetArgs, How, room_for_weights};
 use super::compare::{Bounds, execute, latency, sizes};
 use super::io;
 
@@ -87,12 +87,7 @@ impl Pruning<'_> {
         let Some(Budget { resource, most }) = given else { return Ok(None) };
         let most = match resource {
             Resource::Channels => most,
-            Resource::WeightBytes => {
-                // The rest of a file keeps its size.
-                let file = self.bytes(prepared)?;
-                let rest = file.saturating_sub(resource.of(prepared).unwrap_or(0));
-                Amount::Number(most.of(self.original.byte_size).saturating_sub(rest))
-            }
+            Resource::WeightBytes => room_for_weights(most, self.original, prepared, self.output)?,
             _ => Amount::Number(most.of(resource.of(&self.original.model).unwrap_or(0))),
         };
         Ok(Some(Budget { resource, most }))

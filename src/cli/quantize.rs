@@ -186,13 +186,11 @@ impl Quantize {
         let real = samples.as_ref().or(test.as_ref());
         let check = self.check(&engine, real, &original.model)?;
         let model = original.model.clone();
-        let calibrators: Vec<(Calibrator, &dyn Measure)> =
-            others.iter().map(|fit| (fit.calibrator(), fit as _)).collect();
         let tries = Tries {
             check: &check,
             real: real.is_some(),
             samples: samples.as_ref(),
-            calibrators: &calibrators,
+            calibrators: &others,
             fall_back: self.fall_back(),
             // Statistics are of the model as it was.
             equalize: match &self.stats {

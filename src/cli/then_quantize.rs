@@ -1,8 +1,7 @@
 //! Quantizes what `prune` made, with the defaults of `quantize`.
 
 use clap::Parser;
-use onnxpress::analysis::Measure;
-use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source};
+use onnxpress::calibrate::{Calibration, Fit, Method, Source};
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, RoundWeights, Target};
 use onnxpress::pipeline::{self, Check, QuantizeOptions, Quantized, Tries};
@@ -45,9 +44,6 @@ impl ThenQuantize<'_> {
             ..QuantizeOptions::default()
         };
         let fit = Fit::new(Source::Samples(self.calibration), Method::default());
-        let others = fit.others();
-        let calibrators: Vec<(Calibrator, &dyn Measure)> =
-            others.iter().map(|fit| (fit.calibrator(), fit as _)).collect();
         let cx = Context { measure: Some(&fit), ..self.cx };
         let check = Check::on(self.calibration.engine, self.calibration.samples, CHECK_RUNS)?;
         // Bounds are of the result against the original: no layer in float makes up for what was cut.
@@ -56,7 +52,7 @@ impl ThenQuantize<'_> {
             check: &check,
             real: true,
             samples: Some(self.calibration.samples),
-            calibrators: &calibrators,
+            calibrators: &fit.others(),
             fall_back: accuracy.options(&bounds, false),
             equalize: accuracy.equalize(),
             explain: false,

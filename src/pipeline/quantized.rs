@@ -1,7 +1,6 @@
 //! Prepares a model and quantizes it.
 
-use crate::analysis::Measure;
-use crate::calibrate::Calibrator;
+use crate::calibrate::{Calibrator, Fit};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::ir::Model;
@@ -42,8 +41,8 @@ pub struct Tries<'a> {
     pub real: bool,
     /// Calibration samples; nothing is tried without.
     pub samples: Option<&'a Samples>,
-    /// Other calibrators for all values, with what measures by them; none when one was asked for.
-    pub calibrators: &'a [(Calibrator, &'a dyn Measure)],
+    /// The ranges of other calibrators for all values; none when one was asked for.
+    pub calibrators: &'a [Fit<'a>],
     /// Which layers may stay in float.
     pub fall_back: FallBackOptions,
     /// Whether channels are equalized.
@@ -88,7 +87,7 @@ pub fn quantized_on(
     let pairs = QuantizeOptions { qoperator: None, ..options.clone() };
     let others = tries.calibrators.iter();
     let others: Vec<(Calibrator, Context<'_>)> =
-        others.map(|&(by, measure)| (by, Context { measure: Some(measure), ..*cx })).collect();
+        others.map(|fit| (fit.calibrator(), Context { measure: Some(fit), ..*cx })).collect();
     let found = match tries.samples {
         Some(samples) => tried(&prepared.model, &pairs, cx, &others, tries, samples),
         None => Ok(Found::default()),
