@@ -1,7 +1,9 @@
 //! What becomes integers, and of which type.
 
 use clap::{Args, ValueEnum};
-use onnxpress::passes::{ConvertQoperator, Existing, Format, Granularity, QuantizeStatic, Target};
+use onnxpress::passes::{
+    ConvertQoperator, Existing, Format, Granularity, QuantizeStatic, Storage, Target,
+};
 use onnxpress::tensor::DType;
 use onnxpress::{Error, ErrorKind, Result};
 
@@ -16,9 +18,10 @@ pub struct Quantization {
     #[arg(long, help_heading = HEADING, value_enum, default_value = "ort")]
     target: Named<Target>,
     /// What weights are stored as: int8, uint8, int16, uint16, int4, uint4, int2, uint2, float8e4m3fn
-    /// or float8e5m2 [default: the target's].
-    #[arg(long, help_heading = HEADING, value_name = "TYPE", value_parser = weight_type)]
-    weights: Option<DType>,
+    /// or float8e5m2; with `--mode weights` also float16, bfloat16, codebook:N (indices into a table of N
+    /// numbers, 2 to 256), ternary or binary (signs times a scale) [default: the target's].
+    #[arg(long, help_heading = HEADING, value_name = "TYPE", value_parser = weights)]
+    weights: Option<Weights>,
     /// What activations are: uint8, int8, uint16, int16, float8e4m3fn or float8e5m2 [default: the
     /// target's].
     #[arg(long, help_heading = HEADING, value_name = "TYPE", value_parser = activation_type)]
@@ -91,6 +94,23 @@ impl ValueEnum for Named<Target> {
     }
 }
 
+/// What weights are stored as.
+#[derive(Debug, Clone, Copy)]
+enum Weights {
+    Numbers(DType),
+    Other(Storage),
+}
+
+fn weights(text: &str) -> std::result::Result<Weights, String> {
+    match (weight_type(text), text.parse::<Storage>()) {
+        (Ok(dtype), _) => Ok(Weights::Numbers(dtype)),
+        (_, Ok(storage)) => Ok(Weights::Other(storage)),
+        (Err(numbers), Err(_)) => Err(format!(
+            "{numbers}, float16, bfloat16, codebook:N with N from 2 to 256, ternary or binary"
+        )),
+    }
+}
+
 fn weight_type(text: &str) -> std::result::Result<DType, String> {
     let dtype = DType::from_name(text).filter(|dtype| Format::TYPES.contains(dtype));
     dtype.ok_or_else(|| format!("expected one of {}", Format::TYPES.map(DType::name).join(", ")))
@@ -138,6 +158,7 @@ impl Quantization {
     /// # Errors
     /// When they are about more than weights.
     pub fn of_weights(&self) -> Result<QuantizeStatic> {
+        let integers = self.storage() == Storage::Integers;
         let beyond = [
             (self.activations.is_some(), "--activations"),
             (self.symmetric_activations, "--symmetric-activations"),
@@ -149,13 +170,35 @@ impl Quantization {
             let text = format!("--mode weights leaves activations in float; leave out {option}");
             return Err(Error::new(ErrorKind::Usage, text));
         }
-        let options = self.options()?;
-        let usual = match options.weights().dtype.bits() {
-            ..8 => Granularity::Block(USUAL_BLOCK),
+        let of_integers = [
+            (self.symmetric_weights, "--symmetric-weights"),
+            (self.asymmetric_weights, "--asymmetric-weights"),
+            (self.power_of_two, "--power-of-two"),
+        ];
+        if let (Storage::Half(_), Some(_)) = (self.storage(), self.granularity) {
+            let text = format!("--weights {} has no scales; leave out --granularity", self.storage());
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        if let Some((_, option)) = of_integers.iter().find(|(given, _)| *given && !integers) {
+            let text = format!("--weights {} has no such grid; leave out {option}", self.storage());
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        let options = self.numbers()?;
+        let usual = match (self.storage(), options.weights().dtype.bits()) {
+            (Storage::Codebook(_), _) => Granularity::Tensor,
+            (Storage::Integers, ..8) => Granularity::Block(USUAL_BLOCK),
             _ => Granularity::Channel,
         };
         let granularity = self.granularity.unwrap_or(usual);
         Ok(QuantizeStatic { weights_only: true, granularity, ..options })
+    }
+
+    /// What weights are stored as where they alone are quantized.
+    pub fn storage(&self) -> Storage {
+        match self.weights {
+            Some(Weights::Other(storage)) => storage,
+            Some(Weights::Numbers(_)) | None => Storage::Integers,
+        }
     }
 
     /// The pass with these options.
@@ -163,6 +206,18 @@ impl Quantization {
     /// # Errors
     /// When they contradict each other.
     pub fn options(&self) -> Result<QuantizeStatic> {
+        if let Some(Weights::Other(storage)) = self.weights {
+            let text = format!("--weights {storage} stores weights alone; add --mode weights");
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        self.numbers()
+    }
+
+    fn numbers(&self) -> Result<QuantizeStatic> {
+        let weights = match self.weights {
+            Some(Weights::Numbers(dtype)) => Some(dtype),
+            Some(Weights::Other(_)) | None => None,
+        };
         let usual = QuantizeStatic { target: self.target.0, ..QuantizeStatic::default() };
         let format = |usual: Format, dtype: Option<DType>, symmetric: bool, asymmetric: bool| {
             Some(Format {
@@ -181,7 +236,7 @@ impl Quantization {
             activations: format(usual.activations(), self.activations, symmetric, asymmetric),
             weights: format(
                 usual.weights(),
-                self.weights,
+                weights,
                 self.symmetric_weights,
                 self.asymmetric_weights,
             ),

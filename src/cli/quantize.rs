@@ -352,6 +352,7 @@ impl Quantize {
                 Mode::Static => self.quantization.options()?,
                 Mode::Weights => self.quantization.of_weights()?,
             },
+            storage: self.quantization.storage(),
             rounding: RoundWeights::named(self.accuracy.rounding),
             correct_biases: self.accuracy.correct_biases(),
             freeze_initializers: self.freeze_initializers,

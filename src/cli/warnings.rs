@@ -66,6 +66,6 @@ pub fn did_anything(steps: &[Step], model: &Path) -> Result<()> {
         [] => "it has no layer with constant weights".to_owned(),
         reasons => reasons.join("; "),
     };
-    let text = format!("no weight becomes an integer, so nothing is written: {reasons}");
+    let text = format!("no weight becomes smaller, so nothing is written: {reasons}");
     Err(Error::new(ErrorKind::Unsupported, text).in_file(model))
 }

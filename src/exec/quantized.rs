@@ -18,7 +18,8 @@ pub(super) fn spell_out(view: &mut Model, node: NodeId) {
         fold_weights(view, node);
     } else if entry.is("Cast") {
         let packed = entry.input(0).and_then(|value| constant(view, value));
-        let unknown = |dtype: DType| dtype.bits() < 8 || dtype.is_float() && dtype.bits() == 8;
+        let small = |dtype: DType| dtype.bits() < 8 || dtype.is_float() && dtype.bits() == 8;
+        let unknown = |dtype: DType| small(dtype) || dtype == DType::Bfloat16;
         let packed = packed.filter(|stored| unknown(stored.dtype()));
         let to_float = entry.attr_int("to") == Some(i64::from(DType::Float.to_onnx()));
         if let (Some(Ok(floats)), true) = (packed.as_ref().map(Tensor::to_f32), to_float) {

@@ -1,6 +1,7 @@
 //! Slices in, slices out: pure functions that need no ONNX to follow.
 
 pub mod calibrate;
+pub mod codebook;
 mod distance;
 mod exact_sum;
 mod fingerprint;

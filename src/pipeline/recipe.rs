@@ -8,7 +8,7 @@ use crate::passes::{
     FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
     FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth, Importance,
     InlineFunctions, Pass, PruneChannels, QuantizeStatic, QuantizeWeights, RoundWeights, Rounding,
-    StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
+    Storage, StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// Options of `quantize`.
@@ -16,6 +16,8 @@ use crate::passes::{
 pub struct QuantizeOptions {
     /// What becomes integers, and of which type.
     pub quantization: QuantizeStatic,
+    /// What weights are stored as where they alone are quantized.
+    pub storage: Storage,
     /// How integers of weights are chosen.
     pub rounding: RoundWeights,
     /// The mean error of weights is taken from biases.
@@ -34,6 +36,7 @@ impl Default for QuantizeOptions {
     fn default() -> Self {
         Self {
             quantization: QuantizeStatic::default(),
+            storage: Storage::default(),
             rounding: RoundWeights::named(Rounding::Auto),
             correct_biases: true,
             freeze_initializers: false,
@@ -48,6 +51,19 @@ impl QuantizeOptions {
     /// Integers or biases are chosen by what layers read.
     pub fn is_refined(&self) -> bool {
         self.rounding.method != Rounding::Nearest || self.correct_biases
+    }
+
+    /// The pass that stores weights alone.
+    fn weights(&self) -> QuantizeWeights {
+        QuantizeWeights::new(self.quantization.clone(), self.storage)
+    }
+
+    /// The operator set that the types ask for.
+    fn opset(&self) -> i64 {
+        match self.quantization.weights_only {
+            true => self.weights().opset(),
+            false => self.quantization.opset(),
+        }
     }
 
     /// The same without methods that choose integers by what layers read.
@@ -72,7 +88,7 @@ pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
         passes.insert(0, Box::new(StripQuantization));
     }
     passes.push(Box::new(StripDebugMetadata));
-    passes.push(Box::new(ConvertOpset { target: options.quantization.opset() }));
+    passes.push(Box::new(ConvertOpset { target: options.opset() }));
     left(passes, &options.skip)
 }
 
@@ -81,7 +97,7 @@ pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
 pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     let skipped = |name: &str| options.skip.iter().any(|skipped| skipped == name);
     let integers: Box<dyn Pass> = match options.quantization.weights_only {
-        true => Box::new(QuantizeWeights::new(options.quantization.clone())),
+        true => Box::new(options.weights()),
         false => Box::new(options.quantization.clone()),
     };
     let mut passes = vec![integers];

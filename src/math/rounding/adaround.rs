@@ -9,7 +9,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use super::{Rounded, Weights};
+use super::{Points, Rounded, Weights};
 use crate::math::Grid;
 
 /// Steps of Adam, and the share of them without the term that pushes to 0 and 1.
@@ -29,7 +29,7 @@ const BLOCK: usize = 64;
 /// Learns the rounding of the weights of all groups; `second` holds `H` of each.
 pub fn adaround(weights: Weights<'_>, grids: &[Grid], second: &[Vec<f64>]) -> Rounded {
     let (columns, group) = (weights.columns, weights.per_group().max(1));
-    let mut rounded = weights.nearest(grids);
+    let mut rounded = weights.nearest(&Points::Grids(grids.to_vec()));
     let block = (columns * BLOCK).max(1);
     let groups = rounded
         .integers

@@ -6,14 +6,14 @@
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use super::{Rounded, TOGETHER, Weights, nearest, point};
+use super::{Rounded, TOGETHER, Weights};
 
 /// Most rounds over all weights of a row; most rows end after a few, when none of theirs moves.
 const ROUNDS: usize = 16;
 
 /// Improves `start`; `second` holds `H` of each group.
 pub fn descend(weights: Weights<'_>, start: Rounded, second: &[Vec<f64>]) -> Rounded {
-    let Rounded { mut integers, grids } = start;
+    let Rounded { mut integers, points } = start;
     let (columns, group) = (weights.columns, weights.per_group().max(1));
     let block = (columns * TOGETHER).max(1);
     let groups = integers
@@ -25,7 +25,7 @@ pub fn descend(weights: Weights<'_>, start: Rounded, second: &[Vec<f64>]) -> Rou
         let blocks = integers.par_chunks_mut(block).zip(values.par_chunks(block));
         blocks.zip(grid_of.par_chunks(block)).for_each(|((integers, values), grid_of)| {
             let error: Vec<f64> = (0..values.len())
-                .map(|i| point(&grids[grid_of[i] as usize], integers[i]) - values[i])
+                .map(|i| points.point(grid_of[i], integers[i]) - values[i])
                 .collect();
             let rows = values.len() / columns;
             let view = |elements, rows| ArrayView2::from_shape((rows, columns), elements);
@@ -43,11 +43,10 @@ pub fn descend(weights: Weights<'_>, start: Rounded, second: &[Vec<f64>]) -> Rou
                         if curvature <= 0.0 {
                             continue;
                         }
-                        let grid = &grids[grid_of[j] as usize];
-                        let now = point(grid, integers[j]);
-                        let q = nearest(grid, now - slope[j] / curvature);
+                        let now = points.point(grid_of[j], integers[j]);
+                        let q = points.nearest(grid_of[j], now - slope[j] / curvature);
                         if q != integers[j] {
-                            let step = point(grid, q) - now;
+                            let step = points.point(grid_of[j], q) - now;
                             integers[j] = q;
                             moved = true;
                             let row = &second[j * columns..][..columns];
@@ -61,5 +60,5 @@ pub fn descend(weights: Weights<'_>, start: Rounded, second: &[Vec<f64>]) -> Rou
             }
         });
     }
-    Rounded { integers, grids }
+    Rounded { integers, points }
 }

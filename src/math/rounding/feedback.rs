@@ -11,8 +11,7 @@ use faer::linalg::solvers::Llt;
 use faer::{Mat, Side};
 use rayon::prelude::*;
 
-use super::{Rounded, TOGETHER, Weights, nearest, point};
-use crate::math::Grid;
+use super::{Points, Rounded, TOGETHER, Weights};
 
 /// The order of columns, and how much of the error of one goes to those that follow.
 #[derive(Debug, Clone)]
@@ -71,7 +70,7 @@ impl Feedback {
 }
 
 /// Rounds the weights of all groups, with the feedback of each.
-pub fn gptq(weights: Weights<'_>, grids: &[Grid], feedback: &[Feedback]) -> Rounded {
+pub fn gptq(weights: Weights<'_>, points: &Points, feedback: &[Feedback]) -> Rounded {
     let mut integers = vec![0; weights.values.len()];
     let columns = weights.columns;
     let block = columns * TOGETHER;
@@ -91,15 +90,15 @@ pub fn gptq(weights: Weights<'_>, grids: &[Grid], feedback: &[Feedback]) -> Roun
                 for row in 0..rows {
                     let place = row * columns + column;
                     let owed = &mut owed[row * columns..][..columns];
-                    let grid = &grids[grid_of[place] as usize];
-                    let q = nearest(grid, values[place] + owed[at]);
+                    let part = grid_of[place];
+                    let q = points.nearest(part, values[place] + owed[at]);
                     integers[place] = q;
-                    let error = values[place] - point(grid, q);
+                    let error = values[place] - points.point(part, q);
                     let rest = owed[at + 1..].iter_mut().zip(&shares[at + 1..]);
                     rest.for_each(|(owed, share)| *owed += error * share);
                 }
             }
         });
     }
-    Rounded { integers, grids: grids.to_vec() }
+    Rounded { integers, points: points.clone() }
 }

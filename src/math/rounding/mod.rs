@@ -9,11 +9,13 @@
 mod adaround;
 mod descent;
 mod feedback;
+mod points;
 mod scale;
 
 pub use adaround::adaround;
 pub use descent::descend;
 pub use feedback::{Feedback, gptq};
+pub use points::Points;
 pub use scale::rescaled;
 
 use crate::math::Grid;
@@ -31,7 +33,7 @@ pub struct Weights<'a> {
     pub columns: usize,
     /// All weights: groups, their rows, their columns.
     pub values: &'a [f64],
-    /// For each of them the index of its grid.
+    /// For each of them the index of its part: of its grid, or of its scale.
     pub grid_of: &'a [u32],
 }
 
@@ -40,8 +42,8 @@ pub struct Weights<'a> {
 pub struct Rounded {
     /// One for each weight.
     pub integers: Vec<i32>,
-    /// The grids.
-    pub grids: Vec<Grid>,
+    /// What they stand for.
+    pub points: Points,
 }
 
 impl Weights<'_> {
@@ -50,17 +52,17 @@ impl Weights<'_> {
         self.rows * self.columns
     }
 
-    /// Every weight on the nearest point of its grid.
-    pub fn nearest(&self, grids: &[Grid]) -> Rounded {
-        let round = |(&x, &grid): (&f64, &u32)| nearest(&grids[grid as usize], x);
+    /// Every weight on the nearest point of its part.
+    pub fn nearest(&self, points: &Points) -> Rounded {
+        let round = |(&x, &part): (&f64, &u32)| points.nearest(part, x);
         let integers = self.values.iter().zip(self.grid_of).map(round).collect();
-        Rounded { integers, grids: grids.to_vec() }
+        Rounded { integers, points: points.clone() }
     }
 
     /// What the integers stand for, less the weights.
     pub fn change(&self, rounded: &Rounded) -> Vec<f64> {
-        let points = rounded.integers.iter().zip(self.grid_of).zip(self.values);
-        points.map(|((&q, &grid), &x)| point(&rounded.grids[grid as usize], q) - x).collect()
+        let stored = rounded.integers.iter().zip(self.grid_of).zip(self.values);
+        stored.map(|((&q, &part), &x)| rounded.points.point(part, q) - x).collect()
     }
 
     /// The mean squared error of the outputs, added up over these: `second` holds `H` of each group.
@@ -119,7 +121,7 @@ mod tests {
 
     /// The least error of all integers within one step of the nearest.
     pub fn least(weights: Weights<'_>, second: &[Vec<f64>]) -> f64 {
-        let start = weights.nearest(&[GRID]);
+        let start = weights.nearest(&Points::Grids(vec![GRID]));
         let count = 3usize.pow(start.integers.len() as u32);
         let trial = |code: usize| {
             let mut rounded = start.clone();
@@ -138,12 +140,13 @@ mod tests {
         let (values, grid_of) = (sample(8), vec![0; 8]);
         let weights = Weights { rows: 1, columns: 8, values: &values, grid_of: &grid_of };
         let second = vec![correlated(8)];
-        let nearest = weights.nearest(&[GRID]);
+        let grids = Points::Grids(vec![GRID]);
+        let nearest = weights.nearest(&grids);
         let (first, best) = (weights.error(&nearest, &second), least(weights, &second));
         assert!(best < 0.3 * first, "{best} {first}");
         let feedback: Vec<Feedback> =
             second.iter().map(|second| Feedback::of(second, 8).unwrap()).collect();
-        let gptq = gptq(weights, &[GRID], &feedback);
+        let gptq = gptq(weights, &grids, &feedback);
         let descended = descend(weights, gptq.clone(), &second);
         let learned = adaround(weights, &[GRID], &second);
         let errors = [&gptq, &descended, &learned].map(|found| weights.error(found, &second));
@@ -157,10 +160,11 @@ mod tests {
         let (values, grid_of) = (sample(12), vec![0; 12]);
         let weights = Weights { rows: 2, columns: 3, values: &values, grid_of: &grid_of };
         let unit = vec![vec![2.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 3.0]; 2];
-        let nearest = weights.nearest(&[GRID]);
+        let grids = Points::Grids(vec![GRID]);
+        let nearest = weights.nearest(&grids);
         let feedback: Vec<Feedback> =
             unit.iter().map(|second| Feedback::of(second, 3).unwrap()).collect();
-        assert_eq!(gptq(weights, &[GRID], &feedback), nearest);
+        assert_eq!(gptq(weights, &grids, &feedback), nearest);
         assert_eq!(descend(weights, nearest.clone(), &unit), nearest);
         assert_eq!(adaround(weights, &[GRID], &unit), nearest);
     }

@@ -16,8 +16,10 @@ mod weights;
 
 pub use format::Format;
 pub use interface::{Port, quantize_interface};
+pub(in crate::passes) use plan::Storable;
 pub(in crate::passes) use table::clipped_to;
 pub use target::Target;
+pub(in crate::passes) use weights::Share;
 
 use crate::error::{Result, err};
 use crate::ir::Model;
@@ -154,6 +156,23 @@ impl Pass for QuantizeStatic {
 }
 
 impl QuantizeStatic {
+    /// The float weights of layers and tables that are stored in fewer bits where weights alone are.
+    ///
+    /// # Errors
+    /// As the pass itself.
+    pub(in crate::passes) fn storable(
+        &self,
+        model: &Model,
+        cx: &Context<'_>,
+        report: &mut Report,
+    ) -> Result<Vec<Storable>> {
+        if let Some(reason) = self.quantized_already(model) {
+            report.refuse("model", reason);
+            return Ok(Vec::new());
+        }
+        Ok(plan::plan(model, self, cx, report)?.storable())
+    }
+
     /// Why nothing can be done at all.
     fn impossible(&self, model: &Model, opset: i64) -> Option<String> {
         if opset < FIRST_OPSET {
@@ -170,6 +189,11 @@ impl QuantizeStatic {
             };
             return Some(format!("its opset is {opset}; {what} need {needed}"));
         }
+        self.quantized_already(model)
+    }
+
+    /// Why a model that holds quantization stays as it is.
+    fn quantized_already(&self, model: &Model) -> Option<String> {
         let nodes = model.all_nodes();
         let quantizes = |op: &str| nodes.iter().filter(|&&node| model.node(node).is(op)).count();
         let found = quantizes("QuantizeLinear") + quantizes("DequantizeLinear");

@@ -51,6 +51,16 @@ pub(super) struct Weight {
     pub share: Share,
 }
 
+/// A weight with all that read it as such.
+pub(in crate::passes) struct Storable {
+    pub value: ValueId,
+    pub elements: Vec<f32>,
+    pub dims: Vec<usize>,
+    pub share: Share,
+    /// Nodes and slots.
+    pub readers: Vec<(NodeId, usize)>,
+}
+
 /// A constant bias with one element for each slice of the weight.
 pub(super) struct Bias {
     /// The node that adds it.
@@ -79,6 +89,28 @@ pub(super) struct Operand {
     pub value: ValueId,
     pub elements: Vec<f32>,
     pub dims: Vec<usize>,
+}
+
+impl Plan {
+    /// Each weight once, as it is divided for the first of its readers.
+    pub fn storable(self) -> Vec<Storable> {
+        let layers = self.nodes.into_iter();
+        let layers = layers.flat_map(|layer| layer.weights.into_iter().map(move |w| (layer.node, w)));
+        let tables = self.lookups.into_iter().map(|lookup| (lookup.node, lookup.weight));
+        let mut found: Vec<Storable> = Vec::new();
+        let mut index: HashMap<ValueId, usize> = HashMap::new();
+        for (node, Weight { slot, value, elements, dims, share }) in layers.chain(tables) {
+            let at = *index.entry(value).or_insert(found.len());
+            match found.get_mut(at) {
+                Some(weight) => weight.readers.push((node, slot)),
+                None => {
+                    let readers = vec![(node, slot)];
+                    found.push(Storable { value, elements, dims, share, readers });
+                }
+            }
+        }
+        found
+    }
 }
 
 pub(super) fn plan(

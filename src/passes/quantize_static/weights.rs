@@ -11,7 +11,7 @@ const BIAS_LIMIT: f64 = (i32::MAX / 2) as f64;
 
 /// Which elements of a tensor share a grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Share {
+pub(in crate::passes) enum Share {
     /// All.
     Tensor,
     /// Those of one slice along the axis.
@@ -35,7 +35,7 @@ impl Share {
     }
 
     /// For the flat index of an element, the index of its grid.
-    fn index(self, dims: &[usize]) -> impl Fn(usize) -> usize {
+    pub fn index(self, dims: &[usize]) -> impl Fn(usize) -> usize {
         let (axis, size) = match self {
             Self::Tensor => (0, usize::MAX),
             Self::Axis(axis) => (axis, 1),

@@ -2,8 +2,9 @@
 
 use crate::analysis::VectorMoments;
 use crate::math::Moments;
+use crate::math::codebook::{self, Alphabet, Member};
 use crate::math::rounding::{
-    Feedback, Rounded, Weights, adaround, damped, descend, gptq, rescaled,
+    Feedback, Points, Rounded, Weights, adaround, damped, descend, gptq, rescaled,
 };
 use crate::passes::round_weights::{Decision, Rounding};
 
@@ -24,6 +25,8 @@ pub(super) struct Task<'a> {
     pub current: Rounded,
     /// Smallest scale of each grid.
     pub least: Vec<f32>,
+    /// Whether other numbers can be stored, and other scales.
+    pub free: (bool, bool),
     /// The mean of each output is put right afterwards.
     pub centred: bool,
     pub method: Rounding,
@@ -71,14 +74,13 @@ impl Task<'_> {
     pub fn best_by_weights(&self) -> Option<Decision> {
         let groups = self.weights.values.len() / self.weights.per_group().max(1);
         let alike = vec![vec![1.0; self.weights.columns]; groups];
-        let grids = rescaled(self.weights, &self.current.grids, &alike, &self.least);
-        let rounded = self.weights.nearest(&grids);
+        let rounded = self.weights.nearest(&self.fitted(&alike)?);
         let moved =
             |rounded: &Rounded| -> f64 { self.weights.change(rounded).iter().map(|x| x * x).sum() };
         let (before, after) = (moved(&self.current), moved(&rounded));
         let count = self.weights.values.len().max(1) as f64;
         let signal = self.weights.values.iter().map(|x| x * x).sum::<f64>() / count;
-        (self.has_free_scales() && after < WORTH * before).then_some(Decision {
+        (after < WORTH * before).then_some(Decision {
             method: Rounding::Scale,
             rounded,
             errors: (before / count, after / count),
@@ -86,35 +88,58 @@ impl Task<'_> {
         })
     }
 
-    /// Scales that are powers of two stay such.
-    fn has_free_scales(&self) -> bool {
-        self.current.grids.iter().any(|grid| grid.scale.log2().fract() != 0.0)
+    /// Points of the same kind that cost the least when the error of a weight counts with `importance`,
+    /// the `H_jj` of its column; `None` where they cannot be others.
+    fn fitted(&self, importance: &[Vec<f64>]) -> Option<Points> {
+        match &self.current.points {
+            Points::Grids(grids) => {
+                // Scales that are powers of two stay such.
+                let free = grids.iter().any(|grid| grid.scale.log2().fract() != 0.0);
+                let fitted = || rescaled(self.weights, grids, importance, &self.least);
+                free.then(|| Points::Grids(fitted()))
+            }
+            Points::Table { numbers, scales } => {
+                let alphabet = Alphabet::of(numbers);
+                let (table, scaled) = self.free;
+                let free = match alphabet {
+                    Alphabet::Free(_) => table && (scaled || scales.len() == 1),
+                    Alphabet::Ternary | Alphabet::Binary => scaled,
+                };
+                let Weights { columns, values, grid_of, .. } = self.weights;
+                let per_group = self.weights.per_group().max(1);
+                let member = |i: usize| Member {
+                    value: values[i],
+                    importance: importance[i / per_group][i % columns],
+                    part: grid_of[i],
+                };
+                let fitted = || codebook::fit(alphabet, values.len(), scales.len(), member);
+                free.then(fitted)
+            }
+        }
     }
 
     fn candidates(&self, second: &[Vec<f64>]) -> Vec<(Rounding, Rounded)> {
         let wanted = |method| self.method == method || self.method == Rounding::Auto;
         let mut found = Vec::new();
-        let mut scales = vec![self.current.grids.clone()];
-        let free = self.has_free_scales();
-        if free {
-            let step = self.weights.columns + 1;
-            let diagonal = |h: &Vec<f64>| h.iter().step_by(step).copied().collect();
-            let importance: Vec<Vec<f64>> = second.iter().map(diagonal).collect();
-            scales.push(rescaled(self.weights, &scales[0], &importance, &self.least));
+        let step = self.weights.columns + 1;
+        let diagonal = |h: &Vec<f64>| h.iter().step_by(step).copied().collect();
+        let importance: Vec<Vec<f64>> = second.iter().map(diagonal).collect();
+        let fitted = self.fitted(&importance);
+        if let Some(points) = fitted.as_ref().filter(|_| wanted(Rounding::Scale)) {
+            found.push((Rounding::Scale, self.weights.nearest(points)));
         }
-        if wanted(Rounding::Scale) && free {
-            found.push((Rounding::Scale, self.weights.nearest(&scales[1])));
-        }
+        let all: Vec<Points> = std::iter::once(self.current.points.clone()).chain(fitted).collect();
         let columns = self.weights.columns;
         let feedback: Option<Vec<Feedback>> =
             second.iter().map(|h| Feedback::of(h, columns)).collect();
-        for grids in &scales {
+        for points in &all {
             if let Some(feedback) =
                 feedback.as_deref().filter(|_| wanted(Rounding::Gptq) || wanted(Rounding::Descent))
             {
-                let rounded = gptq(self.weights, grids, feedback);
+                let rounded = gptq(self.weights, points, feedback);
                 if wanted(Rounding::Descent) {
                     let better = descend(self.weights, rounded.clone(), second);
+                    let better = codebook::tuned(self.weights, better, second, self.free);
                     found.push((Rounding::Descent, better));
                 }
                 if wanted(Rounding::Gptq) {
@@ -123,8 +148,8 @@ impl Task<'_> {
             }
         }
         let work = self.weights.values.len().saturating_mul(columns).saturating_mul(STEPS);
-        if self.method == Rounding::Adaround && work <= LEARNING {
-            let grids = scales.last().unwrap_or(&self.current.grids);
+        let grids = all.last().map(Points::grids).unwrap_or_default();
+        if self.method == Rounding::Adaround && work <= LEARNING && !grids.is_empty() {
             found.push((Rounding::Adaround, adaround(self.weights, grids, second)));
         }
         found

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::math::Fingerprint;
+use crate::math::rounding::Points;
 use crate::passes::round_weights::{Decision, RoundWeights};
 use crate::passes::stored::StoredLayer;
 
@@ -18,9 +19,17 @@ impl Decisions {
         let mut digest = Fingerprint::default();
         digest.add(format!("{:?} {} {}", layer.node, pass.method, pass.biases_follow).as_bytes());
         digest.add(bytemuck::cast_slice(&layer.weight.integers));
-        for grid in &layer.weight.grids {
-            digest.add(&grid.scale.to_le_bytes());
-            digest.add(&grid.zero_point.to_le_bytes());
+        match &layer.weight.points {
+            Points::Grids(grids) => {
+                for grid in grids {
+                    digest.add(&grid.scale.to_le_bytes());
+                    digest.add(&grid.zero_point.to_le_bytes());
+                }
+            }
+            Points::Table { numbers, scales } => {
+                digest.add(bytemuck::cast_slice(numbers));
+                digest.add(bytemuck::cast_slice(scales));
+            }
         }
         digest.add(&[u8::from(layer.bias.is_ok())]);
         digest.finish()

@@ -198,11 +198,11 @@ impl RoundWeights {
         best: impl FnOnce(&Task<'_>) -> Option<Decision>,
     ) -> Option<Decision> {
         let integers = layer.contraction.matrices(&layer.weight.integers);
-        let grid_of = layer.contraction.matrices(&layer.weight.grid_of);
-        let grids = &layer.weight.grids;
+        let grid_of = layer.contraction.matrices(&layer.weight.part_of);
+        let points = &layer.weight.points;
         let least = match &layer.bias {
-            Ok((bias, before)) => bias.least(before, grids),
-            Err(_) => vec![0.0; grids.len()],
+            Ok((bias, before)) => bias.least(before, points.grids()),
+            Err(_) => vec![0.0; points.parts()],
         };
         let weights = Weights {
             rows: layer.contraction.rows,
@@ -212,8 +212,9 @@ impl RoundWeights {
         };
         best(&Task {
             weights,
-            current: Rounded { integers, grids: grids.clone() },
+            current: Rounded { integers, points: points.clone() },
             least,
+            free: layer.weight.is_free(),
             centred: self.biases_follow && layer.bias.is_ok(),
             method: self.method,
         })
@@ -232,14 +233,15 @@ impl RoundWeights {
         };
         let integers = layer.contraction.tensor(&rounded.integers);
         if let Ok((bias, before)) = &layer.bias
-            && rounded.grids != layer.weight.grids
+            && rounded.points != layer.weight.points
         {
-            let follow = bias.following(model, layer.node, &layer.weight.grids, &rounded.grids);
+            let (old, new) = (layer.weight.points.grids(), rounded.points.grids());
+            let follow = bias.following(model, layer.node, old, new);
             if follow.is_some() {
                 bias.replace(model, before, follow);
             }
         }
-        layer.weight.replace(model, &integers, &rounded.grids);
+        layer.weight.replace(model, &integers, &rounded.points);
         let removed = 100.0 * (1.0 - errors.1 / errors.0);
         report.did(&place, format!("{method}: {removed:.0} % less error"));
         report.layers.push(LayerNote { place, method: method.name(), errors, signal });

@@ -57,10 +57,12 @@ impl Bias {
         };
         let Some(value) = model.node(node).input(slot) else {
             let input = entry.input(0).and_then(|x| input_scale(model, x));
-            let few =
-                weight.scale_dims.len() <= 1 && channels.is_multiple_of(weight.grids.len().max(1));
+            let grids = weight.points.grids();
+            let few = weight.scale_dims.len() <= 1
+                && !grids.is_empty()
+                && channels.is_multiple_of(grids.len());
             let scale = |input: f32| {
-                (0..channels).map(|c| input * weight.grids[c % weight.grids.len()].scale).collect()
+                (0..channels).map(|c| input * grids[c % grids.len()].scale).collect()
             };
             let place = BiasPlace::Missing { node, scales: input.filter(|_| few).map(scale) };
             return Ok(Self { values: vec![0.0; channels], place });
@@ -126,6 +128,9 @@ impl Bias {
         new: &[Grid],
     ) -> Option<Vec<f32>> {
         let BiasPlace::Integers { scales, .. } = &self.place else { return None };
+        if old.is_empty() || new.is_empty() {
+            return None;
+        }
         let input = layer.node(node).input(0).and_then(|x| input_scale(layer, x));
         let count = scales.len().max(old.len());
         let scale = |c: usize| {
@@ -141,6 +146,9 @@ impl Bias {
     /// For each of `grids` grids of the weights the least scale with which a bias of integers fits.
     pub fn least(&self, values: &[f64], old: &[Grid]) -> Vec<f32> {
         let mut least = vec![0f32; old.len()];
+        if old.is_empty() {
+            return least;
+        }
         if let BiasPlace::Integers { scales, .. } = &self.place {
             for (c, x) in values.iter().enumerate() {
                 let grid = c % old.len();

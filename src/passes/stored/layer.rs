@@ -53,7 +53,7 @@ impl StoredLayer {
             return Ok(None);
         };
         let Some(weight) = StoredWeight::of(model, node)? else { return Ok(None) };
-        if weight.dtype().bits() as u32 > bits {
+        if weight.bits() > bits {
             return Ok(None);
         }
         if before.dims() != weight.dims {

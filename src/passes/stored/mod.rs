@@ -1,9 +1,11 @@
 //! Quantized layers beside what they were before: for passes that make quantization more accurate.
 
 mod bias;
+mod coded;
 mod layer;
 mod weight;
 
 pub(super) use bias::Bias;
+pub(super) use coded::{Code, Layout, Writer};
 pub(super) use layer::{Linear, MOST_COLUMNS, StoredLayer, in_chunks};
 pub(super) use weight::StoredWeight;

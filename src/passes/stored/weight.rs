@@ -3,20 +3,27 @@
 use crate::analysis::{WEIGHT_SLOT, constant, scale_index};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::math::Grid;
+use crate::math::rounding::Points;
+use crate::passes::stored::coded::Coded;
 use crate::tensor::{DType, Tensor};
 
-/// Integers of a weight with the grids that they stand on.
+/// Integers of a weight with the points that they stand for.
 pub(in crate::passes) struct StoredWeight {
     pub dims: Vec<usize>,
     pub integers: Vec<i32>,
-    pub grids: Vec<Grid>,
-    /// For each integer, in the order of the tensor, the index of its grid.
-    pub grid_of: Vec<u32>,
-    value: ValueId,
-    dtype: DType,
-    /// Who reads the scales, and what they are.
-    scales: (NodeId, usize, ValueId),
+    pub points: Points,
+    /// For each integer, in the order of the tensor, the index of its part.
+    pub part_of: Vec<u32>,
     pub scale_dims: Vec<usize>,
+    place: Place,
+}
+
+/// Where integers are.
+enum Place {
+    /// On grids: the integers, and who reads the scales and what they are.
+    Grids { value: ValueId, dtype: DType, scales: (NodeId, usize, ValueId) },
+    /// Indices into a table.
+    Coded(Coded),
 }
 
 impl StoredWeight {
@@ -26,6 +33,9 @@ impl StoredWeight {
     /// Why its integers cannot be exchanged.
     pub fn of(model: &Model, layer: NodeId) -> Result<Option<Self>, String> {
         let Some(floats) = model.node(layer).input(WEIGHT_SLOT) else { return Ok(None) };
+        if let Some(coded) = Coded::of(model, floats) {
+            return Ok(Some(Self::coded(coded)));
+        }
         let Some(Unpacking { inner, integers, scales, zeros, axis, block }) =
             unpacking(model, floats)
         else {
@@ -76,37 +86,61 @@ impl StoredWeight {
         };
         let index = scale_index(&dims, &scale_dims, axis, block)
             .ok_or("its scales do not fit its integers")?;
-        let grid_of = (0..stored.len()).map(|i| index(i) as u32).collect();
+        let part_of = (0..stored.len()).map(|i| index(i) as u32).collect();
         drop(index);
         Ok(Some(Self {
             integers: stored.to_i64().map_err(odd)?.into_iter().map(|q| q as i32).collect(),
             dims,
-            grids,
-            grid_of,
-            value: integers,
-            dtype: stored.dtype(),
-            scales,
+            points: Points::Grids(grids),
+            part_of,
             scale_dims: scale.dims().to_vec(),
+            place: Place::Grids { value: integers, dtype: stored.dtype(), scales },
         }))
     }
 
-    /// The type of the integers.
-    pub fn dtype(&self) -> DType {
-        self.dtype
+    fn coded(mut coded: Coded) -> Self {
+        Self {
+            dims: coded.layout.dims.clone(),
+            integers: std::mem::take(&mut coded.indices),
+            points: coded.points.clone(),
+            part_of: coded.layout.parts(),
+            scale_dims: coded.layout.scale_dims(),
+            place: Place::Coded(coded),
+        }
+    }
+
+    /// The bits that tell the integers apart.
+    pub fn bits(&self) -> u32 {
+        match (&self.place, &self.points) {
+            (Place::Grids { dtype, .. }, _) => dtype.bits() as u32,
+            (_, Points::Table { numbers, .. }) => numbers.len().next_power_of_two().ilog2(),
+            (_, Points::Grids(_)) => u32::MAX,
+        }
+    }
+
+    /// Whether other numbers can be stored, and other scales.
+    pub fn is_free(&self) -> (bool, bool) {
+        match &self.place {
+            Place::Grids { .. } => (false, true),
+            Place::Coded(coded) => (coded.has_table(), coded.has_scales()),
+        }
     }
 
     /// The weights that the integers stand for.
     pub fn floats(&self) -> Vec<f64> {
-        let points = self.integers.iter().zip(&self.grid_of);
-        points.map(|(&q, &grid)| f64::from(self.grids[grid as usize].dequantize(q))).collect()
+        let stored = self.integers.iter().zip(&self.part_of);
+        stored.map(|(&q, &part)| self.points.point(part, q)).collect()
     }
 
-    /// Stores other integers, and other scales when they differ.
-    pub fn replace(&self, model: &mut Model, integers: &[i32], grids: &[Grid]) {
-        model.set_tensor(self.value, Tensor::from_integers(self.dtype, &self.dims, integers));
-        if grids != self.grids {
-            let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
-            let (node, slot, old) = self.scales;
+    /// Stores other integers, and other scales and numbers when they differ.
+    pub fn replace(&self, model: &mut Model, integers: &[i32], points: &Points) {
+        let (value, dtype, (node, slot, old)) = match &self.place {
+            Place::Grids { value, dtype, scales } => (*value, *dtype, *scales),
+            Place::Coded(coded) => return coded.replace(model, integers, points),
+        };
+        model.set_tensor(value, Tensor::from_integers(dtype, &self.dims, integers));
+        if *points != self.points {
+            let scales: Vec<f32> = points.grids().iter().map(|grid| grid.scale).collect();
             exchange(model, node, slot, old, Tensor::from_f32(&self.scale_dims, &scales));
         }
     }
