@@ -23,6 +23,7 @@ mod sparsity;
 mod statistics;
 mod then_quantize;
 mod warnings;
+mod widths;
 mod worker;
 
 use clap::{Args, Parser, Subcommand};

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use onnxpress::passes::{
-    ConvertQoperator, Existing, Format, Granularity, QuantizeStatic, Storage, Target,
+    ConvertQoperator, Existing, Format, Granularity, QuantizeStatic, Storage, Target, Width,
 };
 use onnxpress::tensor::DType;
 use onnxpress::{Error, ErrorKind, Result};
@@ -96,12 +96,13 @@ impl ValueEnum for Named<Target> {
 
 /// What weights are stored as.
 #[derive(Debug, Clone, Copy)]
-enum Weights {
+pub enum Weights {
     Numbers(DType),
     Other(Storage),
 }
 
-fn weights(text: &str) -> std::result::Result<Weights, String> {
+/// What `--weights` takes.
+pub fn weights(text: &str) -> std::result::Result<Weights, String> {
     match (weight_type(text), text.parse::<Storage>()) {
         (Ok(dtype), _) => Ok(Weights::Numbers(dtype)),
         (_, Ok(storage)) => Ok(Weights::Other(storage)),
@@ -176,7 +177,8 @@ impl Quantization {
             (self.power_of_two, "--power-of-two"),
         ];
         if let (Storage::Half(_), Some(_)) = (self.storage(), self.granularity) {
-            let text = format!("--weights {} has no scales; leave out --granularity", self.storage());
+            let text =
+                format!("--weights {} has no scales; leave out --granularity", self.storage());
             return Err(Error::new(ErrorKind::Usage, text));
         }
         if let Some((_, option)) = of_integers.iter().find(|(given, _)| *given && !integers) {
@@ -191,6 +193,21 @@ impl Quantization {
         };
         let granularity = self.granularity.unwrap_or(usual);
         Ok(QuantizeStatic { weights_only: true, granularity, ..options })
+    }
+
+    /// One of several ways to store weights, instead of `--weights`.
+    ///
+    /// # Errors
+    /// As [`Self::of_weights`].
+    pub fn width(&self, weights: Weights) -> Result<Width> {
+        if self.weights.is_some() {
+            let text = "--weights is for all layers; --widths says what layers may differ in";
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        let other = Self { weights: Some(weights), ..self.clone() };
+        let options = other.of_weights()?;
+        let (format, granularity) = (options.weights(), options.granularity);
+        Ok(Width { storage: other.storage(), format, granularity })
     }
 
     /// What weights are stored as where they alone are quantized.

@@ -15,8 +15,8 @@ use onnxpress::pipeline::{
     Tries,
 };
 use onnxpress::report::{
-    CalibratedReport, ChoiceReport, CompressionReport, EqualizedReport, FallBackReport,
-    IntegerPort, MethodsReport, QuantizedLayerReport, StepReport, decibel,
+    AssignmentReport, CalibratedReport, ChoiceReport, CompressionReport, EqualizedReport,
+    FallBackReport, IntegerPort, MethodsReport, QuantizedLayerReport, StepReport, decibel,
 };
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
@@ -26,6 +26,7 @@ use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantization::Quantization;
 use super::warnings::{did_anything, grew, nothing_quantized, taken_back};
+use super::widths::WidthArgs;
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress, statistics};
 
 /// Arguments of `quantize`.
@@ -75,6 +76,8 @@ pub struct Quantize {
     explain: bool,
     #[command(flatten)]
     quantization: Quantization,
+    #[command(flatten)]
+    widths: WidthArgs,
     /// Leave out a pass.
     #[arg(long, value_name = "PASS")]
     skip: Vec<String>,
@@ -155,6 +158,10 @@ impl Quantize {
             let text = "--mode weights needs no ranges; leave out --stats";
             return Err(Error::new(ErrorKind::Usage, text));
         }
+        if self.widths.is_mixed() && !weights_only {
+            let text = "--average-bits, --size and --assignment need --mode weights";
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
         let options = self.options()?;
         let original = io::load(&self.model, &self.talk.words)?;
         let labels = self.labels.as_deref();
@@ -186,6 +193,7 @@ impl Quantize {
         let real = samples.as_ref().or(test.as_ref());
         let check = self.check(&engine, real, &original.model)?;
         let model = original.model.clone();
+        let widths = self.widths.widths(&self.quantization, &original)?;
         let tries = Tries {
             check: &check,
             real: real.is_some(),
@@ -197,9 +205,10 @@ impl Quantize {
                 Some(_) => Equalizing::Off,
                 None => self.accuracy.equalize(),
             },
+            widths: widths.as_ref(),
             explain: self.explain,
         };
-        let Quantized { mut finished, fall_back, gain, calibrated, equalized, layers } =
+        let Quantized { mut finished, fall_back, assigned, gain, calibrated, equalized, layers } =
             pipeline::quantized_on(model, &options, &cx, &tries)?;
         if weights_only {
             did_anything(&finished.steps, &self.model)?;
@@ -242,6 +251,13 @@ impl Quantize {
         };
         let layers = self.explain.then(|| layers.iter().map(layer).collect());
         let mut warnings = warnings(&finished.steps, &drift);
+        let large = self.widths.exceeded(&original, encoded.len());
+        if large || assigned.as_ref().is_some_and(|assigned| !assigned.reached) {
+            warnings.push(
+                "weights do not become as small as asked for; --widths may name narrower ones"
+                    .to_owned(),
+            );
+        }
         warnings.extend(refused);
         warnings.extend(
             fall_back.failed.iter().map(|error| {
@@ -254,6 +270,7 @@ impl Quantize {
             passes: finished.steps.iter().map(StepReport::new).collect(),
             fall_back: FallBackReport::new(&fall_back)
                 .map(|report| FallBackReport { verbose: self.accuracy.sensitivity, ..report }),
+            assignment: assigned.as_ref().map(AssignmentReport::new),
             layers,
             calibrated: calibrated.map(CalibratedReport::new),
             equalized: equalized.map(EqualizedReport::new),
@@ -353,6 +370,7 @@ impl Quantize {
                 Mode::Weights => self.quantization.of_weights()?,
             },
             storage: self.quantization.storage(),
+            assigned: None,
             rounding: RoundWeights::named(self.accuracy.rounding),
             correct_biases: self.accuracy.correct_biases(),
             freeze_initializers: self.freeze_initializers,

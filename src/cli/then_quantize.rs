@@ -54,6 +54,7 @@ impl ThenQuantize<'_> {
             samples: Some(self.calibration.samples),
             calibrators: &fit.others(),
             fall_back: accuracy.options(&bounds, false),
+            widths: None,
             equalize: accuracy.equalize(),
             explain: false,
         };

@@ -1,5 +1,6 @@
 //! Slices in, slices out: pure functions that need no ONNX to follow.
 
+pub mod allocate;
 pub mod calibrate;
 pub mod codebook;
 mod distance;

@@ -107,7 +107,7 @@ pub use prune_weights::{Criterion, PruneWeights, Scope, Zeros};
 pub use quantize_static::{
     Existing, Format, Granularity, Port, QuantizeStatic, Target, quantize_interface,
 };
-pub use quantize_weights::{QuantizeWeights, Storage};
+pub use quantize_weights::{QuantizeWeights, Storage, WeightSite, Width};
 pub use registry::{Entry, PASSES, find};
 pub use round_weights::{Decisions, RoundWeights, Rounding};
 pub use rule::{Match, Rule};

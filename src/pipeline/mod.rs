@@ -1,5 +1,6 @@
 //! Decides what runs in which order, checks it, and collects what was done.
 
+mod assigned;
 mod calibrated;
 mod check;
 mod declare;
@@ -27,6 +28,7 @@ mod to_budget;
 mod trial;
 mod witness;
 
+pub use assigned::{Aim, Assigned, AssignedLayer, FLOAT, Tried, Widths, width_name};
 pub use calibrated::Calibrated;
 pub use check::{Check, Inputs, Outcome};
 pub use declare::declare_shapes;
@@ -42,7 +44,7 @@ pub use pruned::{Pruned, prepared_pruned, pruned};
 pub use quantized::{Quantized, Tries, quantized, quantized_on};
 pub use recipe::{
     FactorizeOptions, PruneOptions, QuantizeOptions, Repair, SIMPLIFY_GROWTH, SimplifyOptions,
-    factorize, prepare, prepare_factorize, prepare_prune, prune, quantize, simplify,
+    Stored, factorize, prepare, prepare_factorize, prepare_prune, prune, quantize, simplify,
 };
 pub use run::{Finished, Step, run};
 pub use sensitivity::GroupSensitivity;

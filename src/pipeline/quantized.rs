@@ -1,10 +1,13 @@
 //! Prepares a model and quantizes it.
 
+use std::collections::BTreeSet;
+
 use crate::calibrate::{Calibrator, Fit};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::ir::Model;
 use crate::passes::Context;
+use crate::pipeline::assigned::{Assigned, Widths, assign};
 use crate::pipeline::calibrated::{Calibrated, calibrate};
 use crate::pipeline::equalized::{Equalized, Equalizing, equalize};
 use crate::pipeline::layers::{QuantizedLayer, quantized_layers};
@@ -47,6 +50,8 @@ pub struct Tries<'a> {
     pub fall_back: FallBackOptions,
     /// Whether channels are equalized.
     pub equalize: Equalizing,
+    /// In which widths the weights of layers may be stored, where they differ in that.
+    pub widths: Option<&'a Widths>,
     /// Look at each layer of the result.
     pub explain: bool,
 }
@@ -57,6 +62,8 @@ pub struct Quantized {
     pub finished: Finished,
     /// Layers that compute with floats.
     pub fall_back: FallBack,
+    /// How the weights of each layer are stored, when they differ in that.
+    pub assigned: Option<Assigned>,
     /// What methods did for the whole, when they could be judged.
     pub gain: Option<Gain>,
     /// What another calibrator for all values did, when one was taken.
@@ -81,8 +88,21 @@ pub fn quantized_on(
     tries: &Tries<'_>,
 ) -> Result<Quantized> {
     let check = tries.check;
-    let mut prepared = settle(model, &prepare(options), cx, Some(check), When::AtEnd)?;
+    let mut options = options.clone();
+    if let Some(Widths { widths, .. }) = tries.widths {
+        // What any of them needs.
+        options.assigned = Some(widths.iter().map(|&width| (width, BTreeSet::new())).collect());
+    }
+    let mut prepared = settle(model, &prepare(&options), cx, Some(check), When::AtEnd)?;
     let mut steps = std::mem::take(&mut prepared.steps);
+    let assigned = tries.widths.map(|widths| {
+        let with = (check.engine, tries.samples);
+        assign(&prepared.model, &options.quantization, widths, with)
+    });
+    let assigned = assigned.transpose()?;
+    if let Some(assigned) = &assigned {
+        options.assigned = Some(assigned.stored());
+    }
     // How operators are written decides nothing.
     let pairs = QuantizeOptions { qoperator: None, ..options.clone() };
     let others = tries.calibrators.iter();
@@ -126,7 +146,7 @@ pub fn quantized_on(
         let seen = seen.unwrap_or_else(|| vec![None; found.len()]);
         layers.extend(found.into_iter().zip(seen));
     }
-    Ok(Quantized { finished, fall_back, gain, calibrated, equalized, layers })
+    Ok(Quantized { finished, fall_back, assigned, gain, calibrated, equalized, layers })
 }
 
 /// What trials found.

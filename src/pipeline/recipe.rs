@@ -1,5 +1,7 @@
 //! Which passes make up a command.
 
+use std::collections::BTreeSet;
+
 use crate::passes::{
     ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon,
     EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput,
@@ -8,8 +10,11 @@ use crate::passes::{
     FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
     FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth, Importance,
     InlineFunctions, Pass, PruneChannels, QuantizeStatic, QuantizeWeights, RoundWeights, Rounding,
-    Storage, StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
+    Storage, StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop, Width,
 };
+
+/// A width, and the names of the layers whose weights have it.
+pub type Stored = (Width, BTreeSet<String>);
 
 /// Options of `quantize`.
 #[derive(Debug, Clone)]
@@ -18,6 +23,8 @@ pub struct QuantizeOptions {
     pub quantization: QuantizeStatic,
     /// What weights are stored as where they alone are quantized.
     pub storage: Storage,
+    /// In which widths weights are stored, where layers differ in that; all others stay in float.
+    pub assigned: Option<Vec<Stored>>,
     /// How integers of weights are chosen.
     pub rounding: RoundWeights,
     /// The mean error of weights is taken from biases.
@@ -37,6 +44,7 @@ impl Default for QuantizeOptions {
         Self {
             quantization: QuantizeStatic::default(),
             storage: Storage::default(),
+            assigned: None,
             rounding: RoundWeights::named(Rounding::Auto),
             correct_biases: true,
             freeze_initializers: false,
@@ -53,15 +61,19 @@ impl QuantizeOptions {
         self.rounding.method != Rounding::Nearest || self.correct_biases
     }
 
-    /// The pass that stores weights alone.
-    fn weights(&self) -> QuantizeWeights {
-        QuantizeWeights::new(self.quantization.clone(), self.storage)
+    /// The passes that store weights alone.
+    fn weights(&self) -> Vec<QuantizeWeights> {
+        let pass = |(width, layers): &Stored| width.pass(&self.quantization, layers.clone());
+        match &self.assigned {
+            Some(assigned) => assigned.iter().map(pass).collect(),
+            None => vec![QuantizeWeights::new(self.quantization.clone(), self.storage)],
+        }
     }
 
     /// The operator set that the types ask for.
     fn opset(&self) -> i64 {
         match self.quantization.weights_only {
-            true => self.weights().opset(),
+            true => self.weights().iter().map(QuantizeWeights::opset).max().unwrap_or(0),
             false => self.quantization.opset(),
         }
     }
@@ -96,11 +108,10 @@ pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
 /// need the model before as [`Context::reference`](crate::passes::Context::reference).
 pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     let skipped = |name: &str| options.skip.iter().any(|skipped| skipped == name);
-    let integers: Box<dyn Pass> = match options.quantization.weights_only {
-        true => Box::new(options.weights()),
-        false => Box::new(options.quantization.clone()),
+    let mut passes: Vec<Box<dyn Pass>> = match options.quantization.weights_only {
+        true => options.weights().into_iter().map(|pass| Box::new(pass) as Box<dyn Pass>).collect(),
+        false => vec![Box::new(options.quantization.clone())],
     };
-    let mut passes = vec![integers];
     if options.rounding.method != Rounding::Nearest {
         let biases_follow = options.correct_biases && !skipped(CorrectBias.name());
         passes.push(Box::new(RoundWeights { biases_follow, ..options.rounding.clone() }));

@@ -9,8 +9,8 @@ use crate::pipeline::{Outcome, Step};
 use crate::report::calibration::{self, ChoiceReport};
 use crate::report::text::{decibel, finite_decibel};
 use crate::report::{
-    CalibratedReport, ComparisonReport, EqualizedReport, FallBackReport, MethodsReport,
-    QuantizedLayerReport, layers,
+    AssignmentReport, CalibratedReport, ComparisonReport, EqualizedReport, FallBackReport,
+    MethodsReport, QuantizedLayerReport, layers,
 };
 
 /// What was done to a model, and how far its outputs moved.
@@ -25,6 +25,9 @@ pub struct CompressionReport {
     /// Layers that stay in float for the accuracy of the others, and the ranking of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fall_back: Option<FallBackReport>,
+    /// The widths of weights, when layers differ in that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assignment: Option<AssignmentReport>,
     /// What was done to each layer, when that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<QuantizedLayerReport>>,
@@ -185,6 +188,9 @@ impl fmt::Display for CompressionReport {
         }
         if let Some(equalized) = &self.equalized {
             write!(f, "{equalized}")?;
+        }
+        if let Some(assignment) = &self.assignment {
+            write!(f, "{assignment}")?;
         }
         if let Some(fall_back) = &self.fall_back {
             write!(f, "{fall_back}")?;

@@ -1,6 +1,7 @@
 //! Shows what was done: each report is one structure, JSON and text are views of it.
 
 mod allocation;
+mod assignment;
 mod calibration;
 mod channels;
 mod comparison;
@@ -16,6 +17,7 @@ mod simplification;
 mod text;
 
 pub use allocation::{GroupShare, PruningStep, SparsityReport, StaysDense, StorageReport, Tried};
+pub use assignment::{AssignedLayerReport, AssignmentReport, TriedWidth};
 pub use calibration::ChoiceReport;
 pub use channels::{ChannelsReport, FrozenReport, GroupReport, MemberReport};
 pub use comparison::{ComparisonReport, Latency, OutputReport, Pair, Top};

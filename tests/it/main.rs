@@ -28,3 +28,4 @@ mod snapshots_example;
 mod statistics;
 mod support;
 mod text;
+mod widths;

@@ -1,6 +1,5 @@
 //! `factorize`: see `docs/passes/factorize.md`.
 
-mod allocate;
 mod parts;
 mod plan;
 mod rewrite;
@@ -17,7 +16,7 @@ use std::sync::Arc;
 use crate::analysis::Measure;
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
-use crate::passes::factorize::allocate::{Choice, allocate};
+use crate::math::allocate::{Choice, allocate};
 use crate::passes::factorize::parts::Wanted;
 use crate::passes::factorize::plan::{Candidate, Planned};
 use crate::passes::{Budget, Context, Pass, Promise, Report, Resource, Survivors};

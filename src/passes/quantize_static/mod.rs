@@ -21,8 +21,10 @@ pub(in crate::passes) use table::clipped_to;
 pub use target::Target;
 pub(in crate::passes) use weights::Share;
 
+use std::collections::BTreeSet;
+
 use crate::error::{Result, err};
-use crate::ir::Model;
+use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Pass, Promise, Report};
 
 use format::{FLOAT8_OPSET, NARROW_OPSET, PER_AXIS_OPSET, WIDE_OPSET};
@@ -47,6 +49,8 @@ pub struct QuantizeStatic {
     pub granularity: Granularity,
     /// Nodes that stay in float: patterns on node names, `*` stands for any text.
     pub keep: Vec<String>,
+    /// The nodes that are looked at, by name; all when not given.
+    pub only: Option<BTreeSet<String>>,
     /// Nodes that compute with floats while their weights are stored as integers, likewise.
     pub stored: Vec<String>,
     /// What becomes of quantization that is in the model already.
@@ -90,6 +94,11 @@ impl QuantizeStatic {
     /// The type of weights.
     pub fn weights(&self) -> Format {
         self.weights.unwrap_or(self.target.rules().weights)
+    }
+
+    /// Whether a node is looked at.
+    pub(in crate::passes) fn looks_at(&self, model: &Model, node: NodeId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(model.name_of(node)))
     }
 
     /// The operator set that the types and the granularity ask for.

@@ -95,7 +95,8 @@ impl Plan {
     /// Each weight once, as it is divided for the first of its readers.
     pub fn storable(self) -> Vec<Storable> {
         let layers = self.nodes.into_iter();
-        let layers = layers.flat_map(|layer| layer.weights.into_iter().map(move |w| (layer.node, w)));
+        let layers =
+            layers.flat_map(|layer| layer.weights.into_iter().map(move |w| (layer.node, w)));
         let tables = self.lookups.into_iter().map(|lookup| (lookup.node, lookup.weight));
         let mut found: Vec<Storable> = Vec::new();
         let mut index: HashMap<ValueId, usize> = HashMap::new();
@@ -178,6 +179,9 @@ fn survey(
     for id in model.all_nodes() {
         let node = model.node(id);
         let Some(row) = table::of(model, node) else { continue };
+        if !options.looks_at(model, id) {
+            continue;
+        }
         let weighty = matches!(row.role, Role::Product | Role::Scaling | Role::Recurrent);
         if options.weights_only && !weighty && !is_table(model, node) {
             continue;

@@ -1,8 +1,8 @@
 //! Weights as floats of 16 bits.
 
 use crate::ir::{At, Model, NewNode, NodeId, ValueId};
-use crate::passes::Report;
 use crate::passes::pattern::fitting;
+use crate::passes::{QuantizeStatic, Report};
 use crate::tensor::{DType, Tensor};
 
 /// Fewest elements of a constant that is stored in half of its bytes: a node takes about as many as 30
@@ -10,7 +10,12 @@ use crate::tensor::{DType, Tensor};
 const SMALLEST: usize = 64;
 
 /// Stores constants as `dtype` behind a Cast, whatever reads them.
-pub(super) fn apply(model: &mut Model, dtype: DType, keep: &[String], report: &mut Report) {
+pub(super) fn apply(
+    model: &mut Model,
+    dtype: DType,
+    options: &QuantizeStatic,
+    report: &mut Report,
+) {
     let large = model.values().filter(|(_, value)| {
         let tensor = value.initializer();
         tensor.is_some_and(|t| t.dtype() == DType::Float && t.len() >= SMALLEST)
@@ -18,7 +23,7 @@ pub(super) fn apply(model: &mut Model, dtype: DType, keep: &[String], report: &m
     let large: Vec<ValueId> = large.map(|(id, _)| id).collect();
     for value in large {
         let place = format!("weight `{}`", model.value(value).name());
-        match halved(model, value, dtype, keep) {
+        match halved(model, value, dtype, options) {
             Ok(Some((tensor, readers))) => {
                 store(model, value, tensor, &readers);
                 report.did(place, format!("{dtype}; computes with floats"));
@@ -34,7 +39,7 @@ fn halved(
     model: &Model,
     value: ValueId,
     dtype: DType,
-    keep: &[String],
+    options: &QuantizeStatic,
 ) -> Result<Option<(Tensor, Vec<(NodeId, usize)>)>, String> {
     let entry = model.value(value);
     let readers: Vec<(NodeId, usize)> = entry.consumers().collect();
@@ -42,10 +47,14 @@ fn halved(
     if readers.is_empty() || is("QuantizeLinear") || is("DequantizeLinear") {
         return Ok(None);
     }
+    if !readers.iter().all(|&(node, _)| options.looks_at(model, node)) {
+        return Ok(None);
+    }
     if readers.len() != entry.uses().len() {
         return Err("stays in float: it is an output, or named in carried data".into());
     }
-    if let Some(pattern) = readers.iter().find_map(|&(node, _)| fitting(model, node, keep)) {
+    if let Some(pattern) = readers.iter().find_map(|&(node, _)| fitting(model, node, &options.keep))
+    {
         return Err(format!("kept in float by `{pattern}`"));
     }
     let odd = |error: crate::Error| error.to_string();

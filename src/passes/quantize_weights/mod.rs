@@ -1,13 +1,18 @@
 //! `quantize-weights`: see `docs/passes/quantize-weights.md`.
 //!
 //! `storage` says what weights can be stored as; integers are made by `quantize_static`, `half` makes floats of
-//! 16 bits, and `coded` indices into tables.
+//! 16 bits, and `coded` indices into tables. `width` is one of several ways for single layers, which `sites`
+//! lists.
 
 mod coded;
 mod half;
+mod sites;
 mod storage;
+mod width;
 
+pub use sites::WeightSite;
 pub use storage::Storage;
+pub use width::Width;
 
 use crate::error::Result;
 use crate::ir::Model;
@@ -63,7 +68,7 @@ impl Pass for QuantizeWeights {
             return Ok(report);
         }
         match (self.storage, self.storage.alphabet()) {
-            (Storage::Half(dtype), _) => half::apply(model, dtype, &options.keep, &mut report),
+            (Storage::Half(dtype), _) => half::apply(model, dtype, &options, &mut report),
             (storage, Some(alphabet)) => {
                 coded::apply(model, (storage, alphabet), &options, cx, &mut report)?;
             }

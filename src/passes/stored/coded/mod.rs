@@ -9,6 +9,6 @@ mod packing;
 mod read;
 mod write;
 
-pub(super) use read::Coded;
 pub(in crate::passes) use layout::Layout;
+pub(super) use read::Coded;
 pub(in crate::passes) use write::{Code, Writer};

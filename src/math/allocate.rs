@@ -1,9 +1,11 @@
-//! How far each layer is split, so that the model costs no more than it may.
+//! What each layer becomes, so that all of them cost no more than they may.
 
 /// What a layer can become: what that costs and what it loses.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Choice {
+pub struct Choice {
+    /// In whatever unit a budget counts.
     pub cost: f64,
+    /// Losses of layers add up.
     pub loss: f64,
 }
 
@@ -13,7 +15,7 @@ pub(super) struct Choice {
 ///
 /// Layers go down the lower convex hulls of their choices, always that next which loses least for what it
 /// saves: the best choice for every budget that it meets exactly. What is left over comes back.
-pub(super) fn allocate(wholes: &[f64], choices: &[Vec<Choice>], most: f64) -> Vec<Option<usize>> {
+pub fn allocate(wholes: &[f64], choices: &[Vec<Choice>], most: f64) -> Vec<Option<usize>> {
     let mut steps: Vec<(f64, usize, usize)> = Vec::new();
     for (layer, (&whole, choices)) in wholes.iter().zip(choices).enumerate() {
         let mut at = Choice { cost: whole, loss: 0.0 };

@@ -1,0 +1,340 @@
+//! How the weights of each layer are stored, by what that does to the outputs and what it saves.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::analysis::constant;
+use crate::data::Samples;
+use crate::emit;
+use crate::error::{Result, err};
+use crate::exec::{Engine, Runner};
+use crate::ir::{Model, NodeId};
+use crate::math::allocate::{Choice, allocate};
+use crate::passes::{
+    Context, Pass, QuantizeStatic, QuantizeWeights, Report, Resource, RoundWeights, Rounding,
+    WeightSite, Width,
+};
+use crate::pipeline::recipe::Stored;
+use crate::pipeline::score_trials::{ScoreTrials, Scores};
+use crate::pipeline::trial::held_out_inputs;
+use crate::tensor::DType;
+
+/// What is asked for.
+pub enum Aim {
+    /// At most so many bits for each weight, in the mean over those that can be narrowed, without scales.
+    AverageBits(f64),
+    /// At most so many bytes of the file.
+    Bytes(u64),
+    /// For layers by name the name of a width, or `float`; all others stay in float.
+    Given(BTreeMap<String, String>),
+}
+
+/// How weights may be stored, and how much of that.
+pub struct Widths {
+    /// One of these for each layer.
+    pub widths: Vec<Width>,
+    /// Or it stays in float.
+    pub float: bool,
+    /// What is asked for.
+    pub aim: Aim,
+}
+
+/// How the weights of each layer are stored.
+#[derive(Debug, Clone, Default)]
+pub struct Assigned {
+    /// All layers with weights that could be narrowed, in order.
+    pub layers: Vec<AssignedLayer>,
+    /// Whether what was asked for is met.
+    pub reached: bool,
+}
+
+/// A layer, what storing its weights alone in each width does, and what they became.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AssignedLayer {
+    /// The layer, or the layers that share weights.
+    pub site: WeightSite,
+    /// Widths that make it smaller.
+    pub tried: Vec<Tried>,
+    /// The width that it has; `None` for float.
+    pub width: Option<Width>,
+}
+
+/// A width for one layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tried {
+    /// The width.
+    pub width: Width,
+    /// Bytes of the file that are saved.
+    pub saved: u64,
+    /// With samples, the noise in the outputs relative to the signal, on those held out; without, the squared
+    /// error of the weights by their squares.
+    pub noise: f64,
+}
+
+/// The name of a weight that stays what it is.
+pub const FLOAT: &str = "float";
+/// Bits of a weight that is not narrowed.
+const FLOAT_BITS: u32 = 32;
+/// Fewest held-out samples of a trial, and most.
+const SAMPLES: (usize, usize) = (4, 32);
+/// Multiply-accumulates of all trials together, of which about half are spared because only what follows a
+/// layer is run: about 15 s on two cores.
+const WORK: u64 = 500_000_000_000;
+
+/// The name of what a weight is stored as.
+pub fn width_name(width: Option<&Width>) -> String {
+    width.map_or_else(|| FLOAT.to_owned(), Width::to_string)
+}
+
+impl Assigned {
+    /// Bits of a weight in the mean, without scales.
+    pub fn average_bits(&self) -> f64 {
+        let elements: usize = self.layers.iter().map(|layer| layer.site.elements).sum();
+        let bits = |layer: &AssignedLayer| {
+            f64::from(bits(layer.width.as_ref())) * layer.site.elements as f64
+        };
+        self.layers.iter().map(bits).sum::<f64>() / elements.max(1) as f64
+    }
+
+    /// For layers by name, the name of their width.
+    pub fn by_name(&self) -> BTreeMap<String, String> {
+        let names = |layer: &AssignedLayer| {
+            let width = width_name(layer.width.as_ref());
+            layer
+                .site
+                .names
+                .iter()
+                .map(move |name| (name.clone(), width.clone()))
+                .collect::<Vec<_>>()
+        };
+        self.layers.iter().flat_map(names).collect()
+    }
+
+    /// What the passes are told: for each width that is used, its layers.
+    pub(super) fn stored(&self) -> Vec<Stored> {
+        let mut stored: Vec<Stored> = Vec::new();
+        for layer in &self.layers {
+            let Some(width) = layer.width else { continue };
+            let names = layer.site.names.iter().cloned();
+            match stored.iter_mut().find(|(known, _)| *known == width) {
+                Some((_, known)) => known.extend(names),
+                None => stored.push((width, names.collect())),
+            }
+        }
+        stored
+    }
+}
+
+fn bits(width: Option<&Width>) -> u32 {
+    width.map_or(FLOAT_BITS, Width::bits)
+}
+
+/// Decides how the weights of each layer of `prepared` are stored. The noise of layers is taken to add up; which
+/// gives most for what it saves is told by the lower convex hulls of what was measured for each alone.
+///
+/// # Errors
+/// When a pass fails, a trial cannot be run, or an assignment that was given names what is not there.
+pub(super) fn assign(
+    prepared: &Model,
+    options: &QuantizeStatic,
+    widths: &Widths,
+    (engine, samples): (&dyn Engine, Option<&Samples>),
+) -> Result<Assigned> {
+    let sites = QuantizeWeights::sites(options, prepared, &mut Report::default())?;
+    if let Aim::Given(given) = &widths.aim {
+        return assigned(sites, widths, given);
+    }
+    let trials = Trials { prepared, options, widths: &widths.widths, engine };
+    let layers = match samples {
+        Some(samples) => {
+            let scores = Scores::of(prepared);
+            let inputs = held_out_inputs(samples, trials.affordable(sites.len()))?;
+            let scored = ScoreTrials::of(engine, &scores, inputs)?;
+            trials.of_all(sites, &|model, _, _| Ok(10f64.powf(-scored.sqnr_db(model)? / 10.0)))?
+        }
+        None => trials.of_all(sites, &|model, site, width| trials.moved(model, site, width))?,
+    };
+    chosen(layers, prepared, widths)
+}
+
+/// What was given, for the layers that there are.
+fn assigned(
+    sites: Vec<WeightSite>,
+    widths: &Widths,
+    given: &BTreeMap<String, String>,
+) -> Result<Assigned> {
+    let known = |name: &String| sites.iter().any(|site| site.names.contains(name));
+    if let Some(name) = given.keys().find(|name| !known(name)) {
+        return Err(err!(Usage, "no layer `{name}` has weights that could be narrowed"));
+    }
+    let layer = |site: WeightSite| -> Result<AssignedLayer> {
+        let mut names = site.names.iter().filter_map(|name| given.get(name));
+        let name = names.next();
+        if names.any(|other| Some(other) != name) {
+            let text = format!(
+                "{} shares its weights with layers that were given another width",
+                site.place
+            );
+            return Err(err!(Usage, "{text}"));
+        }
+        let width = match name.map(String::as_str) {
+            None | Some(FLOAT) => None,
+            Some(name) => {
+                let width = widths.widths.iter().find(|width| width.to_string() == name);
+                let width = width.filter(|width| site.admits(width));
+                Some(*width.ok_or_else(|| err!(Usage, "{}: not stored as `{name}`", site.place))?)
+            }
+        };
+        Ok(AssignedLayer { site, tried: Vec::new(), width })
+    };
+    let layers = sites.into_iter().map(layer).collect::<Result<_>>()?;
+    Ok(Assigned { layers, reached: true })
+}
+
+/// Bytes of the file, or, where one file cannot hold it, of the weights.
+fn bytes(model: &Model) -> u64 {
+    let file = model.verify().ok().and_then(|verified| emit::onnx(verified).ok());
+    match file {
+        Some(file) => file.len() as u64,
+        None => Resource::WeightBytes.of(model).unwrap_or(0),
+    }
+}
+
+/// Widths for layers alone.
+struct Trials<'a> {
+    prepared: &'a Model,
+    options: &'a QuantizeStatic,
+    widths: &'a [Width],
+    engine: &'a dyn Engine,
+}
+
+/// What the weights of a layer lose in a model in which they alone are narrowed.
+type Noise<'a> = &'a (dyn Fn(&Model, &WeightSite, &Width) -> Result<f64> + Sync);
+
+impl Trials<'_> {
+    fn affordable(&self, sites: usize) -> usize {
+        let trials = (sites * self.widths.len()) as u64;
+        let all = Resource::Macs.of(self.prepared).unwrap_or(0).saturating_mul(trials).max(1);
+        usize::try_from(WORK / all).unwrap_or(usize::MAX).clamp(SAMPLES.0, SAMPLES.1)
+    }
+
+    fn of_all(&self, sites: Vec<WeightSite>, noise: Noise<'_>) -> Result<Vec<AssignedLayer>> {
+        let before = bytes(self.prepared);
+        let of_site = |site: WeightSite| -> Result<AssignedLayer> {
+            let mut tried = Vec::new();
+            for width in self.widths.iter().filter(|width| site.admits(width)) {
+                let Some(model) = self.narrowed(&site, width)? else { continue };
+                let after = bytes(&model);
+                if let Some(saved) = before.checked_sub(after).filter(|&saved| saved > 0) {
+                    tried.push(Tried { width: *width, saved, noise: noise(&model, &site, width)? });
+                }
+            }
+            Ok(AssignedLayer { site, tried, width: None })
+        };
+        sites.into_par_iter().map(of_site).collect()
+    }
+
+    /// The model with the weights of one layer in one width; `None` when that is not possible.
+    fn narrowed(&self, site: &WeightSite, width: &Width) -> Result<Option<Model>> {
+        let mut model = self.prepared.clone();
+        let cx = Context { reference: Some(self.prepared), ..Context::default() };
+        let report = width.pass(self.options, site.names.clone()).run(&mut model, &cx)?;
+        if report.done.is_empty() {
+            return Ok(None);
+        }
+        // Without samples: the best scales for the weights alone.
+        RoundWeights::named(Rounding::Scale).run(&mut model, &cx)?;
+        Ok(Some(model))
+    }
+
+    /// Squared error of the weights of a layer, by their squares.
+    fn moved(&self, model: &Model, site: &WeightSite, width: &Width) -> Result<f64> {
+        // Each bit halves the distance of neighbours.
+        let usual = 0.25f64.powi(width.bits() as i32);
+        let (mut error, mut all) = (0.0, 0.0);
+        for &(value, node, slot) in &site.weights {
+            let Some(before) = constant(self.prepared, value).and_then(|w| w.to_f32().ok()) else {
+                continue;
+            };
+            let Some(after) = self.floats(model, node, slot)? else {
+                return Ok(usual);
+            };
+            let pairs = before.iter().zip(&after).map(|(&a, &b)| (f64::from(a), f64::from(b)));
+            pairs.for_each(|(a, b)| {
+                error += (a - b).powi(2);
+                all += a.powi(2);
+            });
+        }
+        Ok(error / f64::max(all, f64::MIN_POSITIVE))
+    }
+
+    /// What a node reads in a slot, as numbers; nothing for the integers of a table.
+    fn floats(&self, model: &Model, node: NodeId, slot: usize) -> Result<Option<Vec<f32>>> {
+        let Some(value) = model.node(node).input(slot) else { return Ok(None) };
+        if let Some(tensor) = constant(model, value).filter(|t| t.dtype() == DType::Float) {
+            return Ok(Some(tensor.to_f32()?.to_vec()));
+        }
+        let part = model.part(&[], &[value]);
+        if !part.graph(part.main()).inputs().is_empty() || part.node_count() == 0 {
+            return Ok(None);
+        }
+        let found = Runner::new(self.engine, &part, Vec::new()).run(&[])?;
+        let first = found.outputs.first();
+        first.map(|(_, tensor)| tensor.to_f32().map(|x| x.to_vec())).transpose()
+    }
+}
+
+/// For each layer the width with which what is asked for is met.
+fn chosen(mut layers: Vec<AssignedLayer>, prepared: &Model, widths: &Widths) -> Result<Assigned> {
+    let size = size_of::<f32>() as f64;
+    let whole = |layer: &AssignedLayer| match widths.aim {
+        Aim::AverageBits(_) => f64::from(FLOAT_BITS) * layer.site.elements as f64,
+        _ => size * layer.site.elements as f64,
+    };
+    let cost = |layer: &AssignedLayer, tried: &Tried| match widths.aim {
+        Aim::AverageBits(_) => f64::from(tried.width.bits()) * layer.site.elements as f64,
+        _ => whole(layer) - tried.saved as f64,
+    };
+    // Where layers must be narrowed, all start from what costs most.
+    let first = |layer: &AssignedLayer| -> Option<usize> {
+        let costs = layer.tried.iter().map(|tried| cost(layer, tried)).enumerate();
+        let most = costs.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at);
+        most.filter(|_| !widths.float)
+    };
+    let firsts: Vec<Option<usize>> = layers.iter().map(first).collect();
+    let noise =
+        |layer: &AssignedLayer, at: Option<usize>| at.map_or(0.0, |at| layer.tried[at].noise);
+    let wholes: Vec<f64> = layers
+        .iter()
+        .zip(&firsts)
+        .map(|(layer, first)| first.map_or(whole(layer), |at| cost(layer, &layer.tried[at])))
+        .collect();
+    let choices: Vec<Vec<Choice>> = layers
+        .iter()
+        .zip(&firsts)
+        .map(|(layer, &first)| {
+            let least = noise(layer, first);
+            let choice = |tried: &Tried| Choice {
+                cost: cost(layer, tried),
+                loss: (tried.noise - least).max(0.0),
+            };
+            layer.tried.iter().map(choice).collect()
+        })
+        .collect();
+    let all: f64 = layers.iter().map(whole).sum();
+    let elements: usize = layers.iter().map(|layer| layer.site.elements).sum();
+    let most = match &widths.aim {
+        Aim::AverageBits(bits) => bits * elements as f64,
+        Aim::Bytes(most) => all - bytes(prepared).saturating_sub(*most) as f64,
+        Aim::Given(_) => all,
+    };
+    let found = allocate(&wholes, &choices, most);
+    let mut total = 0.0;
+    for (i, layer) in layers.iter_mut().enumerate() {
+        let at = found[i].or(firsts[i]);
+        total += at.map_or(wholes[i], |at| choices[i][at].cost);
+        layer.width = at.map(|at| layer.tried[at].width);
+    }
+    Ok(Assigned { layers, reached: total <= most })
+}
