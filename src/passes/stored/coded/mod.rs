@@ -11,4 +11,5 @@ mod write;
 
 pub(super) use read::Coded;
 pub(in crate::passes) use layout::Layout;
+pub(in crate::passes) use packing::shared_bytes;
 pub(in crate::passes) use write::{Code, Writer};
