@@ -75,7 +75,7 @@ pub struct Tried {
 /// The name of a weight that stays what it is.
 pub const FLOAT: &str = "float";
 /// Bits of a weight that is not narrowed.
-const FLOAT_BITS: u32 = 32;
+const FLOAT_BITS: f64 = 32.0;
 /// Fewest held-out samples of a trial, and most.
 const SAMPLES: (usize, usize) = (4, 32);
 /// Multiply-accumulates of all trials together, of which about half are spared because only what follows a
@@ -92,7 +92,7 @@ impl Assigned {
     pub fn average_bits(&self) -> f64 {
         let elements: usize = self.layers.iter().map(|layer| layer.site.elements).sum();
         let bits = |layer: &AssignedLayer| {
-            f64::from(bits(layer.width.as_ref())) * layer.site.elements as f64
+            bits(layer.width.as_ref()) * layer.site.elements as f64
         };
         self.layers.iter().map(bits).sum::<f64>() / elements.max(1) as f64
     }
@@ -126,7 +126,7 @@ impl Assigned {
     }
 }
 
-fn bits(width: Option<&Width>) -> u32 {
+fn bits(width: Option<&Width>) -> f64 {
     width.map_or(FLOAT_BITS, Width::bits)
 }
 
@@ -251,7 +251,7 @@ impl Trials<'_> {
     /// Squared error of the weights of a layer, by their squares.
     fn moved(&self, model: &Model, site: &WeightSite, width: &Width) -> Result<f64> {
         // Each bit halves the distance of neighbours.
-        let usual = 0.25f64.powi(width.bits() as i32);
+        let usual = 0.25f64.powf(width.bits());
         let (mut error, mut all) = (0.0, 0.0);
         for &(value, node, slot) in &site.weights {
             let Some(before) = constant(self.prepared, value).and_then(|w| w.to_f32().ok()) else {
@@ -289,11 +289,11 @@ impl Trials<'_> {
 fn chosen(mut layers: Vec<AssignedLayer>, prepared: &Model, widths: &Widths) -> Result<Assigned> {
     let size = size_of::<f32>() as f64;
     let whole = |layer: &AssignedLayer| match widths.aim {
-        Aim::AverageBits(_) => f64::from(FLOAT_BITS) * layer.site.elements as f64,
+        Aim::AverageBits(_) => FLOAT_BITS * layer.site.elements as f64,
         _ => size * layer.site.elements as f64,
     };
     let cost = |layer: &AssignedLayer, tried: &Tried| match widths.aim {
-        Aim::AverageBits(_) => f64::from(tried.width.bits()) * layer.site.elements as f64,
+        Aim::AverageBits(_) => tried.width.bits() * layer.site.elements as f64,
         _ => whole(layer) - tried.saved as f64,
     };
     // Where layers must be narrowed, all start from what costs most.

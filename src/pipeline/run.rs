@@ -49,7 +49,8 @@ impl Finished {
 
 /// Runs `passes` on `model`. After each pass that changed something the model is verified and, when
 /// `check` is given, executed; a pass that breaks its promise is rolled back and the run goes on. One that is
-/// followed by passes that mend what it does ([`Pass::mends`]) is judged with these.
+/// followed by passes that mend what it does ([`Pass::mends`]) is judged with these: they bring the outputs
+/// back to what they were before it.
 ///
 /// # Errors
 /// When a pass fails, or leaves an invalid model or another interface (a bug in onnxpress).
@@ -62,8 +63,14 @@ pub fn run(
     let mut before: Option<Result<Outputs>> = None;
     let mut steps: Vec<Step> = Vec::with_capacity(passes.len());
     let mut open: Option<Unmended> = None;
+    // The outputs that passes which mend are to come back to.
+    let mut aim: Option<Outputs> = None;
+    let mut executed = 0;
     for (place, pass) in passes.iter().enumerate() {
         let mended = passes.get(place + 1).is_some_and(|next| next.mends());
+        if !pass.mends() {
+            aim = None;
+        }
         let start = Instant::now();
         let mut edited = model.clone();
         let report =
@@ -77,9 +84,16 @@ pub fn run(
             same_interface(&model, &edited, pass.name())?;
             if let Some(check) = check {
                 let known = before.take().unwrap_or_else(|| check.outputs(&model));
-                let (verdict, next) = verdict(check, pass.promise(), known, &edited);
+                executed = known.as_ref().map_or(executed, ran);
+                if mended && !pass.mends() {
+                    aim = known.as_ref().ok().cloned();
+                }
+                let aimed = aim.clone().filter(|_| pass.mends()).map_or(known, Ok);
+                let (verdict, next) = verdict(check, pass.promise(), aimed, &edited);
+                // Of what is taken back the outputs are asked again: these may be older.
+                let ahead = matches!(verdict, Outcome::Kept(_)) || !pass.mends();
+                before = ahead.then_some(next);
                 outcome = Some(verdict);
-                before = Some(next);
             }
             match outcome.take() {
                 Some(Outcome::Broken(reason)) if mended => {
@@ -93,17 +107,14 @@ pub fn run(
                 }
             }
         }
-        if let Some(Unmended { before, place, reason }) = open.take_if(|_| !mended) {
-            model = before;
+        if let Some(Unmended { before: before_it, place, reason }) = open.take_if(|_| !mended) {
+            model = before_it;
+            before = None;
             let first = steps.get_mut(place).map(|step| &mut step.outcome);
             *first.unwrap_or(&mut outcome) = Some(Outcome::Broken(reason));
         }
         steps.push(Step { name: pass.name(), promise: pass.promise(), report, outcome, time });
     }
-    let executed = match &before {
-        Some(Ok(outputs)) => ran(outputs),
-        _ => 0,
-    };
     let mut broken = steps.iter().filter(|step| matches!(step.outcome, Some(Outcome::Broken(_))));
     let first_broken = broken.next().map(|step| step.name);
     Ok(Finished { model, steps, executed, first_broken, ..Finished::default() })

@@ -137,6 +137,13 @@ fn what_is_mended_is_judged_together() {
     assert!(first.outcome.is_none(), "{:?}", first.outcome);
     assert!(matches!(second.outcome, Some(Outcome::Kept(db)) if db > 15.0), "{:?}", second.outcome);
     assert_ne!(encode(&finished.model), encode(&load(NET)));
+    // What mends is compared with what the model was before, not with what it mends.
+    let poor = Made("weaken", Promise::Lossy, |model| scale_weight(model, 0.2));
+    let restored = mender(|model| scale_weight(model, 4.9));
+    let finished = run(NET, vec![Box::new(poor), Box::new(restored)]).unwrap();
+    let [first, second] = &finished.steps[..] else { panic!("two steps") };
+    assert!(matches!(first.outcome, Some(Outcome::Kept(db)) if db < 5.0), "{:?}", first.outcome);
+    assert!(matches!(second.outcome, Some(Outcome::Kept(db)) if db > 15.0), "{:?}", second.outcome);
     // What stays broken goes as a whole, also before other passes.
     let no_better = mender(|model| scale_weight(model, 1.1));
     let list: Vec<Box<dyn Pass>> =

@@ -17,6 +17,15 @@ pub enum Alphabet {
 }
 
 impl Alphabet {
+    /// How many numbers a table has at most.
+    pub fn entries(self) -> usize {
+        match self {
+            Self::Free(entries) => entries,
+            Self::Ternary => 3,
+            Self::Binary => 2,
+        }
+    }
+
     /// What holds these numbers.
     pub fn of(numbers: &[f32]) -> Self {
         match numbers {

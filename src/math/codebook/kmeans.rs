@@ -2,12 +2,17 @@
 //!
 //! On a line, clusters are intervals, so the best of all is found by dynamic programming (Wang and Song,
 //! "Ckmeans.1d.dp", 2011), here on a histogram, by divide and conquer: where the last cluster begins never
-//! falls as more numbers are covered.
+//! falls as more numbers are covered. Of many bins only some may end a cluster at first; Lloyd's rounds then
+//! move the ends among all.
 
 use std::collections::HashSet;
 
 /// Bins of the histogram: as fine as 256 clusters need when most numbers lie in a hundredth of the range.
 const BINS: usize = 1 << 14;
+/// Bins that dynamic programming looks at: its time grows with them, times the clusters.
+const PLACES: usize = 1 << 11;
+/// Most of Lloyd's rounds.
+const ROUNDS: usize = 64;
 
 /// At most `entries` numbers, in rising order, with the least sum of `weight · (x - nearest)²` over
 /// `(x, weight)`. When there are no more different numbers than that, it is these.
@@ -18,8 +23,10 @@ where
     if let Some(all) = few(numbers.clone(), entries) {
         return all;
     }
-    let sums = Sums::of(&histogram(numbers));
-    let ends = sums.clusters(entries);
+    let bins = histogram(numbers);
+    let sums = Sums::of(&bins);
+    let ends = sums.clusters(&places(&bins), entries);
+    let ends = sums.settled(&bins, ends);
     let starts = std::iter::once(0).chain(ends.iter().copied());
     starts.zip(&ends).map(|(start, &end)| sums.mean(start, end)).collect()
 }
@@ -56,6 +63,22 @@ fn histogram(numbers: impl Iterator<Item = (f64, f64)> + Clone) -> Vec<(f64, f64
     filled.map(|(weight, sum)| (weight, sum / weight)).collect()
 }
 
+/// Where clusters may end: at most so many places that bins between two of them make about the same error,
+/// for which the cube root of the weight counts (Panter and Dite, "Quantization distortion", 1951).
+fn places(bins: &[(f64, f64)]) -> Vec<usize> {
+    let total: f64 = bins.iter().map(|bin| bin.0.cbrt()).sum();
+    let mut places = vec![0];
+    let (mut sum, mut passed) = (0f64, 0f64);
+    for (i, bin) in bins.iter().enumerate() {
+        sum += bin.0.cbrt();
+        if sum >= passed + total / PLACES as f64 || bins.len() <= PLACES || i + 1 == bins.len() {
+            places.push(i + 1);
+            passed = sum;
+        }
+    }
+    places
+}
+
 /// Sums of weights, weighted numbers and weighted squares before each place.
 struct Sums(Vec<[f64; 3]>);
 
@@ -83,11 +106,12 @@ impl Sums {
         (b[2] - a[2] - sum * sum / weight.max(f64::MIN_POSITIVE)).max(0.0)
     }
 
-    /// Where each of the best clusters ends.
-    fn clusters(&self, entries: usize) -> Vec<usize> {
-        let count = self.0.len() - 1;
+    /// Where each of the best clusters ends, of those that end at `places`.
+    fn clusters(&self, places: &[usize], entries: usize) -> Vec<usize> {
+        let count = places.len() - 1;
         let entries = entries.min(count);
-        let mut least: Vec<f64> = (0..=count).map(|end| self.cost(0, end)).collect();
+        let cost = |start: usize, end: usize| self.cost(places[start], places[end]);
+        let mut least: Vec<f64> = (0..=count).map(|end| cost(0, end)).collect();
         let mut starts: Vec<Vec<u32>> = Vec::new();
         for clusters in 2..=entries {
             let mut next = least.clone();
@@ -98,7 +122,7 @@ impl Sums {
                 let end = low + (high - low) / 2;
                 let mut best = (f64::INFINITY, first);
                 for start in first..=last.min(end - 1) {
-                    let error = least[start] + self.cost(start, end);
+                    let error = least[start] + cost(start, end);
                     if error < best.0 {
                         best = (error, start);
                     }
@@ -121,6 +145,25 @@ impl Sums {
             ends.push(begins[end] as usize);
         }
         ends.reverse();
+        ends.into_iter().map(|end| places[end]).collect()
+    }
+
+    /// The same clusters with each bin in the one whose mean is nearest, until none moves.
+    fn settled(&self, bins: &[(f64, f64)], mut ends: Vec<usize>) -> Vec<usize> {
+        for _ in 0..ROUNDS {
+            let starts = std::iter::once(0).chain(ends.iter().copied());
+            let means: Vec<f64> =
+                starts.zip(&ends).map(|(start, &end)| self.mean(start, end)).collect();
+            let mut next: Vec<usize> = means
+                .windows(2)
+                .map(|pair| bins.partition_point(|bin| bin.1 < (pair[0] + pair[1]) / 2.0))
+                .collect();
+            next.push(bins.len());
+            if next == ends || next.first() == Some(&0) || next.windows(2).any(|p| p[0] >= p[1]) {
+                break;
+            }
+            ends = next;
+        }
         ends
     }
 }

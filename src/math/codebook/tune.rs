@@ -7,7 +7,7 @@ use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
 use rayon::prelude::*;
 
-use crate::math::rounding::{Points, Rounded, Weights, descend};
+use crate::math::rounding::{Freedom, Points, Rounded, Weights, descend};
 
 /// Rounds of fitting points to indices and indices to points; later ones change little.
 const ROUNDS: usize = 4;
@@ -17,13 +17,12 @@ const DAMPING: f64 = 1e-6;
 /// Rounds over the parts of a row, whose scales depend on each other.
 const SWEEPS: usize = 4;
 
-/// Improves `start` where it stands on a table; `free` says whether the table, and the scales, may be
-/// others. `second` holds `H` of each group.
+/// Improves `start` where it stands on a table, as far as it is `free`. `second` holds `H` of each group.
 pub fn tuned(
     weights: Weights<'_>,
     start: Rounded,
     second: &[Vec<f64>],
-    free: (bool, bool),
+    free: Freedom,
 ) -> Rounded {
     let mut best = start;
     let mut least = weights.error(&best, second);
@@ -44,15 +43,15 @@ fn fitted(
     weights: Weights<'_>,
     rounded: &Rounded,
     second: &[Vec<f64>],
-    (table, scaled): (bool, bool),
+    free: Freedom,
 ) -> Option<Points> {
     let Points::Table { numbers, scales } = &rounded.points else { return None };
-    let scales = match scaled.then(|| in_one_row(weights, scales.len())).flatten() {
+    let scales = match free.scales.then(|| in_one_row(weights, scales.len())).flatten() {
         Some(rows) => rescaled(weights, rounded, second, &rows),
         None => scales.clone(),
     };
     let points = Points::Table { numbers: numbers.clone(), scales };
-    if !table {
+    if !free.numbers {
         return Some(points);
     }
     renumbered(weights, &rounded.integers, &points, second).or(Some(points))
@@ -204,4 +203,56 @@ const BLOCKS: usize = 16;
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Second moments of columns with a common signal.
+    fn second(columns: usize) -> Vec<Vec<f64>> {
+        let entry = |i: usize| {
+            let (a, b) = ((i / columns) as f64, (i % columns) as f64);
+            if a == b { 2.0 + a / 8.0 } else { 1.0 + 0.1 * ((a - b).abs() % 3.0) }
+        };
+        vec![(0..columns * columns).map(entry).collect()]
+    }
+
+    #[test]
+    fn scales_that_are_off_are_found_again() {
+        let (rows, columns) = (3, 8);
+        let numbers = vec![-1.0f32, 0.0, 1.0];
+        let integers: Vec<i32> = (0..rows * columns).map(|i| (i * i % 3) as i32).collect();
+        // Two parts in each row.
+        let parts: Vec<u32> = (0..rows * columns).map(|i| (i / 4) as u32).collect();
+        let truth: Vec<f32> = (0..6).map(|i| 0.5 + 0.25 * i as f32).collect();
+        let points = Points::Table { numbers: numbers.clone(), scales: truth.clone() };
+        let values: Vec<f64> =
+            integers.iter().zip(&parts).map(|(&q, &part)| points.point(part, q)).collect();
+        let weights = Weights { rows, columns, values: &values, grid_of: &parts };
+        let scales = truth.iter().map(|s| s * 1.3).collect();
+        let start = Rounded { integers: integers.clone(), points: Points::Table { numbers, scales } };
+        let second = second(columns);
+        let before = weights.error(&start, &second);
+        let fixed = tuned(weights, start.clone(), &second, Freedom::default());
+        assert!(weights.error(&fixed, &second) <= before);
+        let found = tuned(weights, start, &second, Freedom { scales: true, ..Freedom::default() });
+        assert!(weights.error(&found, &second) < 0.02 * before, "{found:?}");
+    }
+
+    #[test]
+    fn a_table_that_is_off_is_found_again() {
+        let (rows, columns) = (4, 8);
+        let truth = Points::Table { numbers: vec![-1.5, -0.25, 0.5, 2.0], scales: vec![1.0] };
+        let integers: Vec<i32> = (0..rows * columns).map(|i| (i * i % 7 % 4) as i32).collect();
+        let parts = vec![0u32; rows * columns];
+        let values: Vec<f64> = integers.iter().map(|&q| truth.point(0, q)).collect();
+        let weights = Weights { rows, columns, values: &values, grid_of: &parts };
+        let numbers = vec![-1.2, -0.3, 0.7, 1.8];
+        let start = Rounded { integers, points: Points::Table { numbers, scales: vec![1.0] } };
+        let second = second(columns);
+        let before = weights.error(&start, &second);
+        let found = tuned(weights, start, &second, Freedom { numbers: true, ..Freedom::default() });
+        assert!(weights.error(&found, &second) < 1e-6 * before, "{found:?}");
+    }
 }

@@ -15,7 +15,7 @@ mod scale;
 pub use adaround::adaround;
 pub use descent::descend;
 pub use feedback::{Feedback, gptq};
-pub use points::Points;
+pub use points::{Freedom, Points};
 pub use scale::rescaled;
 
 use crate::math::Grid;

@@ -17,6 +17,17 @@ pub enum Points {
     },
 }
 
+/// What of points may be chosen anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Freedom {
+    /// The numbers of a table.
+    pub numbers: bool,
+    /// Scales.
+    pub scales: bool,
+    /// Zero points.
+    pub zeros: bool,
+}
+
 impl Points {
     /// Number of parts.
     pub fn parts(&self) -> usize {

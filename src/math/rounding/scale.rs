@@ -1,4 +1,5 @@
-//! Scales that cost the least: a smaller one rounds all weights finer and cuts off the largest.
+//! Scales that cost the least: a smaller one rounds all weights finer and cuts off the largest. Where zero
+//! points may move, too, grids are laid through the weights.
 
 use super::{Weights, nearest, point};
 use crate::math::Grid;
@@ -9,14 +10,19 @@ const SHARES: std::ops::RangeInclusive<u32> = 40..=100;
 /// Their distance, in percent: the error is flat around its minimum.
 const STEP: usize = 2;
 
+/// Rounds of fitting a grid to integers and integers to the grid; later ones change little.
+const ROUNDS: usize = 4;
+
 /// Grids with the scales of least error, each tried from the one that cuts off nothing downwards, but none
-/// below `least`. The error of a weight counts with `importance`, the `H_jj` of its column (one for each
+/// below `least`, and the best fitted to its integers by least squares, with its zero point when that `moves`.
+/// The error of a weight counts with `importance`, the `H_jj` of its column (one for each
 /// group and column): that of the outputs, when errors of rounding have no correlation.
 pub fn rescaled(
     weights: Weights<'_>,
     grids: &[Grid],
     importance: &[Vec<f64>],
     least: &[f32],
+    moves: bool,
 ) -> Vec<Grid> {
     let mut members: Vec<Vec<(f64, f64)>> = vec![Vec::new(); grids.len()];
     for (i, (&x, &grid)) in weights.values.iter().zip(weights.grid_of).enumerate() {
@@ -29,21 +35,75 @@ pub fn rescaled(
             let scale = (whole * f64::from(percent) / 100.0) as f32;
             Grid { scale: scale.max(least), ..*grid }
         });
-        let usable = candidates.filter(|grid| grid.scale.is_normal() && grid.scale > 0.0);
-        let error = |grid: &Grid| -> f64 {
-            let each = members.iter().map(|&(x, weight)| {
-                let moved = point(grid, nearest(grid, x)) - x;
-                weight * moved * moved
-            });
-            each.sum()
-        };
-        let judged = usable.map(|grid| (error(&grid), grid));
+        let usable = candidates.filter(is_usable);
+        let judged = usable.map(|grid| match moves {
+            true => fitted(members, (error(members, &grid), grid), least, true),
+            false => (error(members, &grid), grid),
+        });
         // The first of equals: it cuts off less.
-        let least = judged.reduce(|a, b| if b.0 < a.0 { b } else { a });
-        least.map_or(*grid, |(_, grid)| grid)
+        let best = judged.reduce(|a, b| if b.0 < a.0 { b } else { a });
+        best.map_or(*grid, |best| fitted(members, best, least, moves).1)
     };
     let each = grids.iter().zip(&members).zip(least);
     each.map(|((grid, members), &least)| best(grid, members, least)).collect()
+}
+
+fn is_usable(grid: &Grid) -> bool {
+    grid.scale.is_normal() && grid.scale > 0.0
+}
+
+fn error(members: &[(f64, f64)], grid: &Grid) -> f64 {
+    let each = members.iter().map(|&(x, weight)| {
+        let moved = point(grid, nearest(grid, x)) - x;
+        weight * moved * moved
+    });
+    each.sum()
+}
+
+/// The grid fitted to the integers that members have on it, by least squares, and again while that helps;
+/// with its error. Half-quadratic quantization (Badri and Shaji, "HQQ", 2023) moves zero points likewise, for
+/// another norm.
+fn fitted(members: &[(f64, f64)], start: (f64, Grid), least: f32, moves: bool) -> (f64, Grid) {
+    let mut best = start;
+    for _ in 0..ROUNDS {
+        let mut grid = best.1;
+        if moves {
+            grid.zero_point = through(members, &grid).unwrap_or(grid.zero_point);
+        }
+        // For the integers that there are, not those of the moved grid.
+        let (mut product, mut square) = (0f64, 0f64);
+        for &(x, weight) in members {
+            let steps = f64::from(nearest(&best.1, x) - grid.zero_point);
+            product += weight * x * steps;
+            square += weight * steps * steps;
+        }
+        if square <= 0.0 || product <= 0.0 {
+            break;
+        }
+        grid.scale = ((product / square) as f32).max(least);
+        let error = error(members, &grid);
+        if !is_usable(&grid) || error >= best.0 {
+            break;
+        }
+        best = (error, grid);
+    }
+    best
+}
+
+/// The zero point of the line through members and their integers.
+fn through(members: &[(f64, f64)], grid: &Grid) -> Option<i32> {
+    let mut sums = [0f64; 5];
+    for &(x, weight) in members {
+        let q = f64::from(nearest(grid, x));
+        let terms = [1.0, q, x, q * q, q * x];
+        sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += weight * term);
+    }
+    let [count, q, x, qq, qx] = sums;
+    // `x = slope · (q - zero)`.
+    let slope = (count * qx - q * x) / (count * qq - q * q);
+    let zero = (q - x / slope) / count;
+    let sound = slope.is_finite() && slope > 0.0 && zero.is_finite();
+    sound.then(|| (zero.round_ties_even() as i32).clamp(grid.low, grid.high))
 }
 
 /// The scale with which a grid reaches all its members.
@@ -66,19 +126,34 @@ mod tests {
         let weights = Weights { rows: 1, columns: 65, values: &values, grid_of: &[0; 65] };
         let mut importance = vec![vec![1.0; 65]];
         importance[0][64] = 0.0;
-        let found = rescaled(weights, &[GRID], &importance, &[0.0]);
+        let found = rescaled(weights, &[GRID], &importance, &[0.0], false);
         assert!(found[0].scale < 0.6 * 2.0 / 7.0, "{found:?}");
         importance[0][64] = 1e6;
-        let found = rescaled(weights, &[GRID], &importance, &[0.0]);
-        assert_eq!(found[0].scale, 2.0 / 7.0);
+        let found = rescaled(weights, &[GRID], &importance, &[0.0], false);
+        assert!((found[0].scale - 2.0 / 7.0).abs() < 1e-4, "{found:?}");
         // A bias needs a scale of its own.
         importance[0][64] = 0.0;
-        assert_eq!(rescaled(weights, &[GRID], &importance, &[0.5])[0].scale, 0.5);
+        assert_eq!(rescaled(weights, &[GRID], &importance, &[0.5], false)[0].scale, 0.5);
+    }
+
+    #[test]
+    fn a_zero_point_moves_to_where_the_weights_are() {
+        // Weights far from 0: a grid that begins there would be coarse, but 0 stays on it.
+        let values: Vec<f64> = (0..60).map(|i| f64::from(i % 12) / 12.0 - 0.3).collect();
+        let weights = Weights { rows: 1, columns: 60, values: &values, grid_of: &[0; 60] };
+        let grid = Grid { scale: 0.1, zero_point: 6, low: 0, high: 7 };
+        let moved = |moves: bool| {
+            let found = rescaled(weights, &[grid], &[vec![1.0; 60]], &[0.0], moves)[0];
+            let members: Vec<(f64, f64)> = values.iter().map(|&x| (x, 1.0)).collect();
+            (error(&members, &found), found.zero_point)
+        };
+        let (fixed, fitted) = (moved(false), moved(true));
+        assert!(fitted.0 < 0.5 * fixed.0 && fitted.1 < 4 && fixed.1 == 6, "{fixed:?} {fitted:?}");
     }
 
     #[test]
     fn zeros_keep_their_grid() {
         let weights = Weights { rows: 1, columns: 2, values: &[0.0; 2], grid_of: &[0; 2] };
-        assert_eq!(rescaled(weights, &[GRID], &[vec![1.0; 2]], &[0.0]), [GRID]);
+        assert_eq!(rescaled(weights, &[GRID], &[vec![1.0; 2]], &[0.0], true), [GRID]);
     }
 }

@@ -7,13 +7,15 @@ use crate::ir::Model;
 use crate::math::codebook::{Alphabet, Member, fit};
 use crate::math::rounding::Points;
 use crate::passes::quantize_static::{Share, Storable};
-use crate::passes::stored::{Code, Layout, Writer};
+use crate::passes::stored::{Code, Layout, Writer, shared_bytes};
 use crate::passes::{Context, QuantizeStatic, Report, Storage};
 
 /// Weights that are worked on at once; each is held as floats and as indices.
 const TOGETHER: usize = 8;
 /// Bytes of the nodes and names of a weight, about.
 const NODES: usize = 400;
+/// Why a weight is not worth it.
+const NO_GAIN: &str = "stays in float: what stores it would take what is saved";
 
 /// Stores weights of layers and tables as `storage` says, which is one with indices.
 pub(super) fn apply(
@@ -24,27 +26,38 @@ pub(super) fn apply(
     report: &mut Report,
 ) -> Result<()> {
     let weights = options.storable(model, cx, report)?;
+    let saved: usize = weights.iter().map(|weight| saved(weight, alphabet)).sum();
+    let any = saved > shared_bytes(alphabet.entries());
+    let (worth, others): (Vec<_>, Vec<_>) =
+        weights.into_iter().partition(|weight| any && self::saved(weight, alphabet) > 0);
+    for (node, _) in others.iter().flat_map(|weight| &weight.readers) {
+        report.refuse(model.label(*node), NO_GAIN);
+    }
     let mut writer = Writer::new(model);
-    for weights in weights.chunks(TOGETHER) {
+    for weights in worth.chunks(TOGETHER) {
         let codes: Vec<Code> = weights.par_iter().map(|weight| code(weight, alphabet)).collect();
         for (weight, code) in weights.iter().zip(codes) {
-            let places = weight.readers.iter().map(|&(node, _)| writer.label(node));
-            let places: Vec<String> = places.collect();
-            let before = weight.elements.len() * size_of::<f32>();
-            let worth = code.bytes() + NODES < before;
-            if worth {
-                writer.write(weight.value, &weight.readers, &code);
+            for &(node, _) in &weight.readers {
+                report.did(writer.label(node), what(storage, weight.share));
             }
-            for place in places {
-                match worth {
-                    true => report.did(place, what(storage, weight.share)),
-                    false => report
-                        .refuse(place, "stays in float: table and scales would take what is saved"),
-                }
-            }
+            writer.write(weight.value, &weight.readers, &code);
         }
     }
     Ok(())
+}
+
+/// Bytes that storing a weight so saves, at least.
+fn saved(weight: &Storable, alphabet: Alphabet) -> usize {
+    let (layout, entries) = (layout(weight), alphabet.entries());
+    let table = if matches!(alphabet, Alphabet::Free(_)) { entries } else { 0 };
+    let scales: usize = weight.share.dims(&weight.dims).iter().product();
+    let floats = (table + scales) * size_of::<f32>();
+    let before = weight.elements.len() * size_of::<f32>();
+    before.saturating_sub(layout.packed_bytes(entries) + floats + NODES)
+}
+
+fn layout(weight: &Storable) -> Layout {
+    Layout { dims: weight.dims.clone(), share: weight.share }
 }
 
 fn what(storage: Storage, share: Share) -> String {
@@ -61,7 +74,7 @@ fn what(storage: Storage, share: Share) -> String {
 }
 
 fn code(weight: &Storable, alphabet: Alphabet) -> Code {
-    let layout = Layout { dims: weight.dims.clone(), share: weight.share };
+    let layout = layout(weight);
     let part = weight.share.index(&weight.dims);
     let parts = weight.share.dims(&weight.dims).iter().product();
     let value = |i: usize| f64::from(weight.elements[i]);

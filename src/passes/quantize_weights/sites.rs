@@ -26,7 +26,7 @@ impl WeightSite {
     /// Whether the weights can have this width: tables of integers have at least 8 bits, as Gather reads no
     /// narrower ones.
     pub fn admits(&self, width: &Width) -> bool {
-        !self.table || width.storage != Storage::Integers || width.bits() >= 8
+        !self.table || width.storage != Storage::Integers || width.bits() >= 8.0
     }
 }
 

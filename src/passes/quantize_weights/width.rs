@@ -18,13 +18,15 @@ pub struct Width {
 
 impl Width {
     /// Bits of a weight, without scales and tables.
-    pub fn bits(&self) -> u32 {
+    pub fn bits(&self) -> f64 {
+        // As many numbers in base N as a byte has room for.
+        let digits = |base: usize| 8.0 / (8.0 / (base as f64).log2()).floor().max(1.0);
         match self.storage {
-            Storage::Integers => self.format.dtype.bits() as u32,
-            Storage::Half(dtype) => dtype.bits() as u32,
-            Storage::Codebook(entries) => entries.next_power_of_two().ilog2(),
-            Storage::Ternary => 2,
-            Storage::Binary => 1,
+            Storage::Integers => self.format.dtype.bits() as f64,
+            Storage::Half(dtype) => dtype.bits() as f64,
+            Storage::Codebook(entries) => digits(entries),
+            Storage::Ternary => digits(3),
+            Storage::Binary => digits(2),
         }
     }
 

@@ -4,7 +4,7 @@ use crate::analysis::VectorMoments;
 use crate::math::Moments;
 use crate::math::codebook::{self, Alphabet, Member};
 use crate::math::rounding::{
-    Feedback, Points, Rounded, Weights, adaround, damped, descend, gptq, rescaled,
+    Feedback, Freedom, Points, Rounded, Weights, adaround, damped, descend, gptq, rescaled,
 };
 use crate::passes::round_weights::{Decision, Rounding};
 
@@ -25,8 +25,8 @@ pub(super) struct Task<'a> {
     pub current: Rounded,
     /// Smallest scale of each grid.
     pub least: Vec<f32>,
-    /// Whether other numbers can be stored, and other scales.
-    pub free: (bool, bool),
+    /// What of the points can be stored anew.
+    pub free: Freedom,
     /// The mean of each output is put right afterwards.
     pub centred: bool,
     pub method: Rounding,
@@ -95,15 +95,17 @@ impl Task<'_> {
             Points::Grids(grids) => {
                 // Scales that are powers of two stay such.
                 let free = grids.iter().any(|grid| grid.scale.log2().fract() != 0.0);
-                let fitted = || rescaled(self.weights, grids, importance, &self.least);
+                let fitted =
+                    || rescaled(self.weights, grids, importance, &self.least, self.free.zeros);
                 free.then(|| Points::Grids(fitted()))
             }
             Points::Table { numbers, scales } => {
                 let alphabet = Alphabet::of(numbers);
-                let (table, scaled) = self.free;
                 let free = match alphabet {
-                    Alphabet::Free(_) => table && (scaled || scales.len() == 1),
-                    Alphabet::Ternary | Alphabet::Binary => scaled,
+                    Alphabet::Free(_) => {
+                        self.free.numbers && (self.free.scales || scales.len() == 1)
+                    }
+                    Alphabet::Ternary | Alphabet::Binary => self.free.scales,
                 };
                 let Weights { columns, values, grid_of, .. } = self.weights;
                 let per_group = self.weights.per_group().max(1);

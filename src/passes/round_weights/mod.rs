@@ -124,8 +124,10 @@ impl Pass for RoundWeights {
         let Some(reference) = cx.reference.filter(|_| self.method != Rounding::Nearest) else {
             return Ok(report);
         };
-        let layers = StoredLayer::all(model, reference, self.most_bits, &mut report);
+        let mut layers = StoredLayer::all(model, reference, self.most_bits, &mut report);
         let Some(measure) = cx.measure else {
+            // Tables and their scales were fitted to the weights when they were made.
+            layers.retain(|layer| !layer.weight.points.grids().is_empty());
             let decide = |layer: &StoredLayer| self.by_weights(layer);
             let found: Vec<_> = layers.par_iter().map(decide).collect();
             for (layer, decision) in layers.iter().zip(found) {
@@ -214,7 +216,7 @@ impl RoundWeights {
             weights,
             current: Rounded { integers, points: points.clone() },
             least,
-            free: layer.weight.is_free(),
+            free: layer.weight.freedom(),
             centred: self.biases_follow && layer.bias.is_ok(),
             method: self.method,
         })

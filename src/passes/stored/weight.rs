@@ -3,7 +3,7 @@
 use crate::analysis::{WEIGHT_SLOT, constant, scale_index};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::math::Grid;
-use crate::math::rounding::Points;
+use crate::math::rounding::{Freedom, Points};
 use crate::passes::stored::coded::Coded;
 use crate::tensor::{DType, Tensor};
 
@@ -18,10 +18,13 @@ pub(in crate::passes) struct StoredWeight {
     place: Place,
 }
 
+/// An input of a node, and what is there.
+type Parameter = (NodeId, usize, ValueId);
+
 /// Where integers are.
 enum Place {
-    /// On grids: the integers, and who reads the scales and what they are.
-    Grids { value: ValueId, dtype: DType, scales: (NodeId, usize, ValueId) },
+    /// On grids: the integers, and who reads the scales and the zero points and what they are.
+    Grids { value: ValueId, dtype: DType, scales: Parameter, zeros: Option<Parameter> },
     /// Indices into a table.
     Coded(Coded),
 }
@@ -56,7 +59,7 @@ impl StoredWeight {
         let (low, high) = stored.dtype().integer_range().ok_or("it holds no integers")?;
         let numbers = scale.to_f32().map_err(odd)?;
         let zero_points = match zeros {
-            Some(zeros) => constant(model, zeros).ok_or("its zero point is no constant")?.to_f32(),
+            Some((.., zeros)) => constant(model, zeros).ok_or("its zero point is no constant")?.to_f32(),
             None => Ok(vec![0.0; numbers.len()]),
         };
         let zero_points = zero_points.map_err(odd)?;
@@ -94,7 +97,13 @@ impl StoredWeight {
             points: Points::Grids(grids),
             part_of,
             scale_dims: scale.dims().to_vec(),
-            place: Place::Grids { value: integers, dtype: stored.dtype(), scales },
+            // Symmetric grids stay such.
+            place: Place::Grids {
+                value: integers,
+                dtype: stored.dtype(),
+                scales,
+                zeros: zeros.filter(|_| !centred),
+            },
         }))
     }
 
@@ -118,11 +127,17 @@ impl StoredWeight {
         }
     }
 
-    /// Whether other numbers can be stored, and other scales.
-    pub fn is_free(&self) -> (bool, bool) {
+    /// What of the points can be stored anew.
+    pub fn freedom(&self) -> Freedom {
         match &self.place {
-            Place::Grids { .. } => (false, true),
-            Place::Coded(coded) => (coded.has_table(), coded.has_scales()),
+            Place::Grids { zeros, .. } => {
+                Freedom { numbers: false, scales: true, zeros: zeros.is_some() }
+            }
+            Place::Coded(coded) => Freedom {
+                numbers: coded.has_table(),
+                scales: coded.has_scales(),
+                zeros: false,
+            },
         }
     }
 
@@ -132,16 +147,34 @@ impl StoredWeight {
         stored.map(|(&q, &part)| self.points.point(part, q)).collect()
     }
 
-    /// Stores other integers, and other scales and numbers when they differ.
+    /// Stores other integers, and other points as far as they are free.
     pub fn replace(&self, model: &mut Model, integers: &[i32], points: &Points) {
-        let (value, dtype, (node, slot, old)) = match &self.place {
-            Place::Grids { value, dtype, scales } => (*value, *dtype, *scales),
+        let (value, dtype, (node, slot, old), zeros) = match &self.place {
+            Place::Grids { value, dtype, scales, zeros } => (*value, *dtype, *scales, *zeros),
             Place::Coded(coded) => return coded.replace(model, integers, points),
         };
         model.set_tensor(value, Tensor::from_integers(dtype, &self.dims, integers));
-        if *points != self.points {
-            let scales: Vec<f32> = points.grids().iter().map(|grid| grid.scale).collect();
+        let (before, grids) = (self.points.grids(), points.grids());
+        let differ = |other: &dyn Fn(&Grid, &Grid) -> bool| {
+            before.iter().zip(grids).any(|(before, now)| other(before, now))
+        };
+        if differ(&|before, now| before.scale != now.scale) {
+            let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
             exchange(model, node, slot, old, Tensor::from_f32(&self.scale_dims, &scales));
+        }
+        if let Some((node, slot, old)) = zeros
+            && let Some(dtype) = constant(model, old).map(|zeros| zeros.dtype())
+            && differ(&|before, now| before.zero_point != now.zero_point)
+        {
+            let zeros: Vec<i32> = grids.iter().map(|grid| grid.zero_point).collect();
+            let zeros = match dtype {
+                DType::Float => {
+                    let zeros: Vec<f32> = zeros.iter().map(|&zero| zero as f32).collect();
+                    Tensor::from_f32(&self.scale_dims, &zeros)
+                }
+                dtype => Tensor::from_integers(dtype, &self.scale_dims, &zeros),
+            };
+            exchange(model, node, slot, old, zeros);
         }
     }
 }
@@ -171,8 +204,8 @@ struct Unpacking {
     /// What stands between.
     inner: Vec<ValueId>,
     integers: ValueId,
-    scales: (NodeId, usize, ValueId),
-    zeros: Option<ValueId>,
+    scales: Parameter,
+    zeros: Option<Parameter>,
     axis: Axis,
     block: usize,
 }
@@ -193,7 +226,7 @@ fn unpacking(model: &Model, floats: ValueId) -> Option<Unpacking> {
             inner: Vec::new(),
             integers: entry.input(0)?,
             scales: (node, 1, entry.input(1)?),
-            zeros: entry.input(2),
+            zeros: entry.input(2).map(|zeros| (node, 2, zeros)),
             axis: Axis::Attribute(entry.attr_int("axis").unwrap_or(1)),
             block: usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?,
         });
@@ -203,10 +236,11 @@ fn unpacking(model: &Model, floats: ValueId) -> Option<Unpacking> {
     }
     let scales = (node, 1, entry.input(1)?);
     let mut inner = vec![entry.input(0)?];
-    let mut step = model.node(model.value(inner[0]).producer()?);
+    let before = model.value(inner[0]).producer()?;
+    let mut step = model.node(before);
     let mut zeros = None;
     if step.is("Sub") {
-        zeros = step.input(1);
+        zeros = Some((before, 1, step.input(1)?));
         inner.push(step.input(0)?);
         step = model.node(model.value(step.input(0)?).producer()?);
     }

@@ -1,5 +1,6 @@
 //! Where the elements of a weight stand when they are stored, and what they are multiplied with.
 
+use super::packing::Packing;
 use crate::passes::quantize_static::Share;
 
 /// A weight of `dims` whose scales are shared so.
@@ -53,6 +54,12 @@ impl Layout {
         let inner: usize = self.dims.iter().skip(axis + 1).product();
         let slice = (extent * inner).max(1);
         move |i| if extent == whole { i } else { i / slice * whole * inner + i % slice }
+    }
+
+    /// Bytes of the indices into a table of so many numbers.
+    pub fn packed_bytes(&self, entries: usize) -> usize {
+        let places: usize = self.stored_dims().iter().product();
+        places.div_ceil(Packing::of(entries).digits)
     }
 
     /// For each element the index of its scale.

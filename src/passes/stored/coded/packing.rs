@@ -46,6 +46,12 @@ impl Packing {
     }
 }
 
+/// Bytes of what all weights share whose tables have so many numbers: the digits of each byte.
+pub(in crate::passes) fn shared_bytes(entries: usize) -> usize {
+    let packing = Packing::of(entries);
+    if packing.digits > 1 { packing.rows().len() * packing.digits } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

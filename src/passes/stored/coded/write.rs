@@ -25,13 +25,6 @@ impl Code {
         self.numbers == [-1.0, 1.0] || self.numbers == [-1.0, 0.0, 1.0]
     }
 
-    /// Bytes that it takes, without nodes and what is shared.
-    pub fn bytes(&self) -> usize {
-        let places: usize = self.layout.stored_dims().iter().product();
-        let floats = self.scales.len() + if self.signs() { 0 } else { self.numbers.len() };
-        places.div_ceil(Packing::of(self.numbers.len()).digits) + floats * size_of::<f32>()
-    }
-
     /// What is stored.
     fn tensor(&self) -> Tensor {
         packed(&self.layout, Packing::of(self.numbers.len()), &self.indices)
