@@ -133,11 +133,56 @@ impl Quantization {
         }
     }
 
+    /// The options of weights that compute with what each run gives.
+    ///
+    /// # Errors
+    /// When they are about more than weights, or no operator on integers reads such weights.
+    pub fn of_dynamic(&self) -> Result<QuantizeStatic> {
+        let usage = |text: String| Err(Error::new(ErrorKind::Usage, text));
+        self.only_weights("--mode dynamic takes the ranges of activations in each run")?;
+        let Named(target) = self.target;
+        if !target.is_dynamic() {
+            return usage(format!(
+                "target {} computes nothing faster with ranges that each run takes; take --mode \
+                 weights, or target ort or portable",
+                target.name()
+            ));
+        }
+        if matches!(self.granularity, Some(Granularity::Block(_))) {
+            return usage(
+                "products of integers have one scale for each channel; leave out \
+                          --granularity block:N, or take --mode weights"
+                    .to_owned(),
+            );
+        }
+        let options = self.options()?;
+        let dtype = options.weights().dtype;
+        if ![DType::Int8, DType::Uint8].contains(&dtype) {
+            return usage(format!(
+                "--mode dynamic multiplies weights of int8 or uint8, not {dtype}; \
+                                  --mode weights stores others"
+            ));
+        }
+        Ok(QuantizeStatic { weights_only: true, ..options })
+    }
+
     /// The pass that stores weights only, with these options.
     ///
     /// # Errors
     /// When they are about more than weights.
     pub fn of_weights(&self) -> Result<QuantizeStatic> {
+        self.only_weights("--mode weights leaves activations in float")?;
+        let options = self.options()?;
+        let usual = match options.weights().dtype.bits() {
+            ..8 => Granularity::Block(USUAL_BLOCK),
+            _ => Granularity::Channel,
+        };
+        let granularity = self.granularity.unwrap_or(usual);
+        Ok(QuantizeStatic { weights_only: true, granularity, ..options })
+    }
+
+    /// No option about activations is given; `why` says which mode has none.
+    fn only_weights(&self, why: &str) -> Result<()> {
         let beyond = [
             (self.activations.is_some(), "--activations"),
             (self.symmetric_activations, "--symmetric-activations"),
@@ -146,16 +191,10 @@ impl Quantization {
             (self.qoperator, "--qoperator"),
         ];
         if let Some((_, option)) = beyond.iter().find(|(given, _)| *given) {
-            let text = format!("--mode weights leaves activations in float; leave out {option}");
+            let text = format!("{why}; leave out {option}");
             return Err(Error::new(ErrorKind::Usage, text));
         }
-        let options = self.options()?;
-        let usual = match options.weights().dtype.bits() {
-            ..8 => Granularity::Block(USUAL_BLOCK),
-            _ => Granularity::Channel,
-        };
-        let granularity = self.granularity.unwrap_or(usual);
-        Ok(QuantizeStatic { weights_only: true, granularity, ..options })
+        Ok(())
     }
 
     /// The pass with these options.

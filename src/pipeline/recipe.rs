@@ -7,8 +7,9 @@ use crate::passes::{
     FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
     FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
     FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth, Importance,
-    InlineFunctions, Pass, PruneChannels, QuantizeStatic, QuantizeWeights, RoundWeights, Rounding,
-    StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
+    InlineFunctions, Pass, PruneChannels, QuantizeDynamic, QuantizeStatic, QuantizeWeights,
+    RoundWeights, Rounding, StripDebugMetadata, StripInitializerInputs, StripQuantization,
+    UnrollLoop,
 };
 
 /// Options of `quantize`.
@@ -26,6 +27,9 @@ pub struct QuantizeOptions {
     pub skip: Vec<String>,
     /// How much folding constants may add.
     pub fold: Growth,
+    /// Layers whose weights alone are stored as integers compute with integers, on ranges that each run
+    /// takes.
+    pub dynamic: bool,
     /// Writes operators on integers instead of QuantizeLinear and DequantizeLinear around float ones.
     pub qoperator: Option<ConvertQoperator>,
 }
@@ -39,6 +43,7 @@ impl Default for QuantizeOptions {
             freeze_initializers: false,
             skip: Vec::new(),
             fold: Growth::default(),
+            dynamic: false,
             qoperator: None,
         }
     }
@@ -91,6 +96,9 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     }
     if options.correct_biases {
         passes.push(Box::new(CorrectBias));
+    }
+    if options.dynamic {
+        passes.push(Box::new(QuantizeDynamic::new(options.quantization.clone())));
     }
     passes.push(Box::new(EliminateDead));
     if let Some(pass) = options.qoperator {

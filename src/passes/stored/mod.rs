@@ -6,4 +6,4 @@ mod weight;
 
 pub(super) use bias::Bias;
 pub(super) use layer::{Linear, MOST_COLUMNS, StoredLayer, in_chunks};
-pub(super) use weight::StoredWeight;
+pub(super) use weight::{StoredWeight, Unpacking};
