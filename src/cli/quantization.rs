@@ -154,23 +154,46 @@ impl Quantization {
         }
     }
 
+    /// The options of weights that compute with what each run gives.
+    ///
+    /// # Errors
+    /// When they are about more than weights, or no operator on integers reads such weights.
+    pub fn of_dynamic(&self) -> Result<QuantizeStatic> {
+        let usage = |text: String| Err(Error::new(ErrorKind::Usage, text));
+        self.only_weights("--mode dynamic takes the ranges of activations in each run")?;
+        let Named(target) = self.target;
+        if !target.is_dynamic() {
+            return usage(format!(
+                "target {} computes nothing faster with ranges that each run takes; take --mode \
+                 weights, or target ort or portable",
+                target.name()
+            ));
+        }
+        if matches!(self.granularity, Some(Granularity::Block(_))) {
+            return usage(
+                "products of integers have one scale for each channel; leave out \
+                          --granularity block:N, or take --mode weights"
+                    .to_owned(),
+            );
+        }
+        let options = self.options()?;
+        let dtype = options.weights().dtype;
+        if ![DType::Int8, DType::Uint8].contains(&dtype) {
+            return usage(format!(
+                "--mode dynamic multiplies weights of int8 or uint8, not {dtype}; \
+                                  --mode weights stores others"
+            ));
+        }
+        Ok(QuantizeStatic { weights_only: true, ..options })
+    }
+
     /// The pass that stores weights only, with these options.
     ///
     /// # Errors
     /// When they are about more than weights.
     pub fn of_weights(&self) -> Result<QuantizeStatic> {
+        self.only_weights("--mode weights leaves activations in float")?;
         let integers = self.storage() == Storage::Integers;
-        let beyond = [
-            (self.activations.is_some(), "--activations"),
-            (self.symmetric_activations, "--symmetric-activations"),
-            (self.asymmetric_activations, "--asymmetric-activations"),
-            (self.quantize_io, "--quantize-io"),
-            (self.qoperator, "--qoperator"),
-        ];
-        if let Some((_, option)) = beyond.iter().find(|(given, _)| *given) {
-            let text = format!("--mode weights leaves activations in float; leave out {option}");
-            return Err(Error::new(ErrorKind::Usage, text));
-        }
         let of_integers = [
             (self.symmetric_weights, "--symmetric-weights"),
             (self.asymmetric_weights, "--asymmetric-weights"),
@@ -193,6 +216,22 @@ impl Quantization {
         };
         let granularity = self.granularity.unwrap_or(usual);
         Ok(QuantizeStatic { weights_only: true, granularity, ..options })
+    }
+
+    /// No option about activations is given; `why` says which mode has none.
+    fn only_weights(&self, why: &str) -> Result<()> {
+        let beyond = [
+            (self.activations.is_some(), "--activations"),
+            (self.symmetric_activations, "--symmetric-activations"),
+            (self.asymmetric_activations, "--asymmetric-activations"),
+            (self.quantize_io, "--quantize-io"),
+            (self.qoperator, "--qoperator"),
+        ];
+        if let Some((_, option)) = beyond.iter().find(|(given, _)| *given) {
+            let text = format!("{why}; leave out {option}");
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        Ok(())
     }
 
     /// One of several ways to store weights, instead of `--weights`.

@@ -57,8 +57,9 @@ pub struct Quantize {
     /// Ranges from a file that `onnxpress calibrate` wrote; --data then only checks the result.
     #[arg(long, value_name = "STATS")]
     stats: Option<PathBuf>,
-    /// What becomes integers: weights and activations, with ranges from calibration samples (static),
-    /// or weights alone, which needs no samples and takes advice from them (weights).
+    /// What becomes integers: weights and activations, with ranges from calibration samples (static);
+    /// both, with ranges that each run takes from what layers read (dynamic); or weights alone
+    /// (weights). The last two need no samples and take advice from them.
     #[arg(long, value_enum, default_value_t = Mode::Static)]
     mode: Mode,
     /// How ranges are made from what was measured: `auto` takes for each activation the one with
@@ -116,7 +117,23 @@ pub struct Quantize {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Mode {
     Static,
+    Dynamic,
     Weights,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Dynamic => "dynamic",
+            Self::Weights => "weights",
+        }
+    }
+
+    /// It needs ranges that are measured before.
+    fn measures(self) -> bool {
+        matches!(self, Self::Static)
+    }
 }
 
 /// The names of all calibrators.
@@ -153,9 +170,9 @@ impl Quantize {
         }
         self.output.check(&self.model)?;
         check_names(&self.skip)?;
-        let weights_only = matches!(self.mode, Mode::Weights);
-        if weights_only && self.stats.is_some() {
-            let text = "--mode weights needs no ranges; leave out --stats";
+        let measures = self.mode.measures();
+        if !measures && self.stats.is_some() {
+            let text = format!("--mode {} needs no ranges; leave out --stats", self.mode.name());
             return Err(Error::new(ErrorKind::Usage, text));
         }
         if self.widths.is_mixed() && !weights_only {
@@ -181,13 +198,13 @@ impl Quantize {
         let source = match (&statistics, &calibration) {
             (Some(statistics), _) => Some(Source::Statistics(statistics)),
             (None, Some(calibration)) => Some(Source::Samples(calibration)),
-            (None, None) if weights_only => None,
+            (None, None) if !measures => None,
             (None, None) => {
                 return Err(Error::new(ErrorKind::Usage, "--data or --stats is needed"));
             }
         };
         let fit = source.map(|source| Fit::new(source, self.method()));
-        let others = fit.as_ref().filter(|_| !weights_only).map(Fit::others).unwrap_or_default();
+        let others = fit.as_ref().filter(|_| measures).map(Fit::others).unwrap_or_default();
         let measure = fit.as_ref().map(|fit| fit as &dyn Measure);
         let cx = Context { evaluate: Some(&engine), measure, ..Context::default() };
         let real = samples.as_ref().or(test.as_ref());
@@ -210,7 +227,7 @@ impl Quantize {
         };
         let Quantized { mut finished, fall_back, assigned, gain, calibrated, equalized, layers } =
             pipeline::quantized_on(model, &options, &cx, &tries)?;
-        if weights_only {
+        if !measures {
             did_anything(&finished.steps, &self.model)?;
         }
         let mut encoded = self.output.encode(&finished.model, original.external)?;
@@ -358,7 +375,7 @@ impl Quantize {
     fn fall_back(&self) -> FallBackOptions {
         let options = self.accuracy.options(&self.bounds, self.explain);
         match self.mode {
-            Mode::Static => options,
+            Mode::Static | Mode::Dynamic => options,
             Mode::Weights => FallBackOptions { spare: 0.0, ..options },
         }
     }
@@ -367,6 +384,7 @@ impl Quantize {
         Ok(QuantizeOptions {
             quantization: match self.mode {
                 Mode::Static => self.quantization.options()?,
+                Mode::Dynamic => self.quantization.of_dynamic()?,
                 Mode::Weights => self.quantization.of_weights()?,
             },
             storage: self.quantization.storage(),
@@ -376,6 +394,7 @@ impl Quantize {
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),
+            dynamic: matches!(self.mode, Mode::Dynamic),
             qoperator: self.quantization.qoperator()?,
         })
     }

@@ -3,7 +3,7 @@
 //! Each entry was measured against onnxruntime; see `docs/ENGINE.md`.
 
 use crate::error::{Error, ErrorKind, Result, err};
-use crate::exec::integer;
+use crate::exec::{integer, packed};
 use crate::ir::{Model, Node, NodeId};
 
 /// Domains in which tract's operators mean what the domain says; it looks only at the type.
@@ -20,7 +20,10 @@ pub(super) fn check(model: &Model, is_known: impl Fn(&str) -> bool) -> Result<()
             || (node.domain() == "com.microsoft" && AMBIGUOUS.contains(&node.op()))
         {
             Some(format!("operators of domain `{}` are unknown to tract", node.domain()))
-        } else if !is_known(node.op()) && !integer::is_spelled_out(node) {
+        } else if !is_known(node.op())
+            && !integer::is_spelled_out(node)
+            && !packed::is_spelled_out(node)
+        {
             Some(format!("tract does not implement {}", node.op()))
         } else {
             wrong(model, node)
@@ -41,7 +44,9 @@ fn wrong(model: &Model, node: &Node) -> Option<String> {
     let int = |name: &str| node.attr_int(name).unwrap_or(0);
     let given = |slot: usize| node.input(slot).is_some();
     match node.op() {
-        "LSTM" | "GRU" | "RNN" if node.attr_str("direction") == Some("reverse") => {
+        "LSTM" | "GRU" | "RNN" | "DynamicQuantizeLSTM"
+            if node.attr_str("direction") == Some("reverse") =>
+        {
             Some("tract computes direction `reverse` wrongly".into())
         }
         "BatchNormalization" if int("training_mode") != 0 => {

@@ -6,6 +6,7 @@ mod guard;
 mod integer;
 mod isolated;
 mod observe;
+mod packed;
 mod panic;
 mod quantized;
 mod runner;

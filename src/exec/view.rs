@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::error::{Error, ErrorKind, Result, err};
-use crate::exec::{InputShape, grid, integer, quantized, tract::Lowering};
+use crate::exec::{InputShape, grid, integer, packed, quantized, tract::Lowering};
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
 
@@ -44,6 +44,9 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering
     }
     for node in view.all_nodes() {
         integer::spell_out(&mut view, node);
+        if view.is_live(node) {
+            packed::spell_out(&mut view, node);
+        }
     }
     for node in view.all_nodes() {
         if lowering == Lowering::Short && view.is_live(node) {

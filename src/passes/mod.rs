@@ -46,6 +46,7 @@ mod look;
 mod pattern;
 mod prune_channels;
 mod prune_weights;
+mod quantize_dynamic;
 mod quantize_static;
 mod quantize_weights;
 mod registry;
@@ -104,6 +105,7 @@ pub use prune_channels::{
     Surveyed, separate_vectors,
 };
 pub use prune_weights::{Criterion, PruneWeights, Scope, Zeros};
+pub use quantize_dynamic::QuantizeDynamic;
 pub use quantize_static::{
     Existing, Format, Granularity, Port, QuantizeStatic, Target, quantize_interface,
 };

@@ -7,8 +7,8 @@ use crate::passes::{
     FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
     FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
     FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, InlineFunctions, Pass,
-    PruneChannels, PruneWeights, QuantizeStatic, QuantizeWeights, RoundWeights, StripDebugMetadata,
-    StripInitializerInputs, StripQuantization, UnrollLoop,
+    PruneChannels, PruneWeights, QuantizeDynamic, QuantizeStatic, QuantizeWeights, RoundWeights,
+    StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// A registered pass with its default options.
@@ -64,6 +64,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(RoundWeights::default()) },
     Entry { make: || Box::new(CorrectBias) },
     Entry { make: || Box::new(CorrectWeights::default()) },
+    Entry { make: || Box::new(QuantizeDynamic::default()) },
     Entry { make: || Box::new(EliminateDead) },
     Entry { make: || Box::new(ConvertQoperator::default()) },
 ];

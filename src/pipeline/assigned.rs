@@ -91,9 +91,7 @@ impl Assigned {
     /// Bits of a weight in the mean, without scales.
     pub fn average_bits(&self) -> f64 {
         let elements: usize = self.layers.iter().map(|layer| layer.site.elements).sum();
-        let bits = |layer: &AssignedLayer| {
-            bits(layer.width.as_ref()) * layer.site.elements as f64
-        };
+        let bits = |layer: &AssignedLayer| bits(layer.width.as_ref()) * layer.site.elements as f64;
         self.layers.iter().map(bits).sum::<f64>() / elements.max(1) as f64
     }
 

@@ -1,6 +1,6 @@
 //! The layers that quantization has changed, and how far their outputs are from what they were.
 
-use crate::analysis::is_layer;
+use crate::analysis::{constant, is_layer};
 use crate::error::Result;
 use crate::exec::{Observation, Observe, Runner, Tap};
 use crate::ir::{Model, NodeId, ValueId};
@@ -26,9 +26,6 @@ pub struct QuantizedLayer {
 
 /// The layers of `prepared` that `quantized`, made of it, has quantized, in the order of the model.
 pub fn quantized_layers(prepared: &Model, quantized: &Model) -> Vec<QuantizedLayer> {
-    let reads_integers = |model: &Model, node: NodeId| {
-        model.node(node).inputs().iter().flatten().any(|&value| dequantizer(model, value).is_some())
-    };
     let nodes = prepared.nodes_of(prepared.main());
     let layers = nodes.filter(|(id, node)| {
         is_layer(node)
@@ -45,6 +42,46 @@ pub fn quantized_layers(prepared: &Model, quantized: &Model) -> Vec<QuantizedLay
             inputs: inputs(prepared, quantized, node),
         })
         .collect()
+}
+
+/// Operators of integers whose sums become floats by a Cast and products with scales.
+const SUMMING: &[&str] = &["ConvInteger", "MatMulInteger"];
+/// Most nodes between floats and the integers that they are made of: a scale, a zero point, a Cast.
+const MOST_STEPS: usize = 3;
+
+/// Whether a node reads floats that are made of integers, or is the last step of making them of the sums of
+/// a layer.
+fn reads_integers(model: &Model, node: NodeId) -> bool {
+    let entry = model.node(node);
+    if entry.op() == "DynamicQuantizeLSTM" {
+        return true;
+    }
+    let is_last_step = ["Add", "Mul"].iter().any(|op| entry.is(op));
+    entry.inputs().iter().flatten().any(|&value| {
+        dequantizer(model, value).is_some()
+            || match cast(model, value).map(|integers| (integers, model.value(integers).producer()))
+            {
+                Some((_, Some(product))) => {
+                    is_last_step && SUMMING.iter().any(|op| model.node(product).is(op))
+                }
+                Some((stored, None)) => {
+                    constant(model, stored).is_some_and(|tensor| tensor.dtype().is_integer())
+                }
+                None => false,
+            }
+    })
+}
+
+/// The integers that a value is made of by a Cast and arithmetic with scales and zero points.
+fn cast(model: &Model, mut value: ValueId) -> Option<ValueId> {
+    for _ in 0..MOST_STEPS {
+        let node = model.node(model.value(value).producer()?);
+        if node.is("Cast") {
+            return node.input(0);
+        }
+        value = node.input(0).filter(|_| ["Mul", "Sub"].iter().any(|op| node.is(op)))?;
+    }
+    None
 }
 
 fn dequantizer(model: &Model, value: ValueId) -> Option<NodeId> {

@@ -9,8 +9,9 @@ use crate::passes::{
     FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
     FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
     FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth, Importance,
-    InlineFunctions, Pass, PruneChannels, QuantizeStatic, QuantizeWeights, RoundWeights, Rounding,
-    Storage, StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop, Width,
+    InlineFunctions, Pass, PruneChannels, QuantizeDynamic, QuantizeStatic, QuantizeWeights,
+    RoundWeights, Rounding, Storage, StripDebugMetadata, StripInitializerInputs, StripQuantization,
+    UnrollLoop, Width,
 };
 
 /// A width, and the names of the layers whose weights have it.
@@ -35,6 +36,9 @@ pub struct QuantizeOptions {
     pub skip: Vec<String>,
     /// How much folding constants may add.
     pub fold: Growth,
+    /// Layers whose weights alone are stored as integers compute with integers, on ranges that each run
+    /// takes.
+    pub dynamic: bool,
     /// Writes operators on integers instead of QuantizeLinear and DequantizeLinear around float ones.
     pub qoperator: Option<ConvertQoperator>,
 }
@@ -50,6 +54,7 @@ impl Default for QuantizeOptions {
             freeze_initializers: false,
             skip: Vec::new(),
             fold: Growth::default(),
+            dynamic: false,
             qoperator: None,
         }
     }
@@ -118,6 +123,9 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     }
     if options.correct_biases {
         passes.push(Box::new(CorrectBias));
+    }
+    if options.dynamic {
+        passes.push(Box::new(QuantizeDynamic::new(options.quantization.clone())));
     }
     passes.push(Box::new(EliminateDead));
     if let Some(pass) = options.qoperator {

@@ -19,6 +19,7 @@ mod pipeline;
 mod prune;
 mod qoperator;
 mod quantize;
+mod quantize_dynamic;
 mod quantize_storage;
 mod quantize_targets;
 mod quantize_types;

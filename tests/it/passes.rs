@@ -22,7 +22,7 @@ use onnxpress::data::{InputSpec, Options, Samples};
 use onnxpress::emit::{Elements, TextOptions, text_with};
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Def, Model};
-use onnxpress::passes::{Context, Pass, QuantizeStatic, Report, Target};
+use onnxpress::passes::{Context, Pass, QuantizeDynamic, QuantizeStatic, Report, Target};
 use onnxpress::pipeline::{Check, Outcome};
 use onnxpress::{passes, pipeline, read};
 
@@ -68,7 +68,7 @@ fn file(path: &Path) -> Vec<String> {
     let mut failures = Vec::new();
     let mut edits = Vec::new();
     for (i, section) in document.sections.iter().enumerate() {
-        let made = for_target(section);
+        let made = for_target(section, &name);
         match made.and_then(|made| case(made.as_deref().unwrap_or(&*pass), section)) {
             Ok(found) => match expectations(section, found, i) {
                 Ok(mut new) if bless() => edits.append(&mut new),
@@ -90,12 +90,16 @@ fn file(path: &Path) -> Vec<String> {
     failures
 }
 
-/// quantize-static for the target that a section names.
-fn for_target(section: &Section) -> Result<Option<Box<dyn Pass>>, String> {
+/// quantize-static or quantize-dynamic for the target that a section names.
+fn for_target(section: &Section, pass: &str) -> Result<Option<Box<dyn Pass>>, String> {
     let Some(block) = section.block(TARGET) else { return Ok(None) };
     let named = Target::ALL.into_iter().find(|target| target.name() == block.body.trim());
     let target = named.ok_or_else(|| format!("no target is called `{}`", block.body.trim()))?;
-    Ok(Some(Box::new(QuantizeStatic { target, ..QuantizeStatic::default() })))
+    let options = QuantizeStatic { target, ..QuantizeStatic::default() };
+    Ok(Some(match pass {
+        "quantize-dynamic" => Box::new(QuantizeDynamic::new(options)),
+        _ => Box::new(options),
+    }))
 }
 
 fn bless() -> bool {

@@ -101,12 +101,7 @@ fn best_of_largest(members: &mut Vec<(f32, f32)>) -> f32 {
     best.1
 }
 
-fn free(
-    entries: usize,
-    count: usize,
-    parts: usize,
-    at: impl Fn(usize) -> Member + Sync,
-) -> Points {
+fn free(entries: usize, count: usize, parts: usize, at: impl Fn(usize) -> Member + Sync) -> Points {
     let members = (0..count).map(&at);
     let single = |numbers: Vec<f64>| -> Vec<f32> {
         let mut numbers: Vec<f32> = numbers.into_iter().map(|x| x as f32).collect();
@@ -143,12 +138,7 @@ fn free(
 }
 
 /// The scales of least error when each weight keeps the number of the table that is nearest now.
-fn rescaled(
-    points: &Points,
-    count: usize,
-    parts: usize,
-    at: impl Fn(usize) -> Member,
-) -> Vec<f32> {
+fn rescaled(points: &Points, count: usize, parts: usize, at: impl Fn(usize) -> Member) -> Vec<f32> {
     let Points::Table { numbers, scales } = points else { return Vec::new() };
     let mut sums = vec![(0f64, 0f64); parts];
     for Member { value, importance, part } in (0..count).map(at) {

@@ -48,9 +48,9 @@ fn few(numbers: impl Iterator<Item = (f64, f64)>, most: usize) -> Option<Vec<f64
 
 /// Weight and mean of the numbers in each bin that holds any, in rising order.
 fn histogram(numbers: impl Iterator<Item = (f64, f64)> + Clone) -> Vec<(f64, f64)> {
-    let range = numbers.clone().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (x, _)| {
-        (low.min(x), high.max(x))
-    });
+    let range = numbers
+        .clone()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (x, _)| (low.min(x), high.max(x)));
     let width = (range.1 - range.0) / BINS as f64;
     let mut bins = vec![(0f64, 0f64); BINS];
     for (x, weight) in numbers {
@@ -173,7 +173,8 @@ mod tests {
     use super::*;
 
     fn error(numbers: &[(f64, f64)], table: &[f64]) -> f64 {
-        let nearest = |x: f64| table.iter().map(|t| (x - t) * (x - t)).fold(f64::INFINITY, f64::min);
+        let nearest =
+            |x: f64| table.iter().map(|t| (x - t) * (x - t)).fold(f64::INFINITY, f64::min);
         numbers.iter().map(|&(x, weight)| weight * nearest(x)).sum()
     }
 

@@ -50,6 +50,8 @@ pub(super) struct Rules {
     pub bias: bool,
     /// Of an addition that is fused into the Conv before it, the other summand is quantized.
     pub residual: bool,
+    /// Layers that are faster on integers than on floats when ranges are taken in each run.
+    pub dynamic: &'static [&'static str],
     /// The operators on integers that it reads; nothing for those that want QuantizeLinear and
     /// DequantizeLinear.
     pub qoperator: Option<ConvertQoperator>,
@@ -74,6 +76,26 @@ impl Target {
         self.rules().qoperator
     }
 
+    /// Whether there is anything that it computes on ranges that each run takes.
+    pub fn is_dynamic(self) -> bool {
+        !self.rules().dynamic.is_empty()
+    }
+
+    /// Nothing when layers of this operator are to compute on ranges that each run takes.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(in crate::passes) fn computes_dynamically(self, op: &str) -> Result<(), String> {
+        let rules = self.rules();
+        match rules.dynamic.contains(&op) {
+            true => Ok(()),
+            false if LAYERS.contains(&op) => {
+                Err(format!("target {} computes {op} faster with these", rules.name))
+            }
+            false => Err(format!("target {} has no {op} on integers", rules.name)),
+        }
+    }
+
     pub(super) fn rules(self) -> &'static Rules {
         RULES.iter().find(|rules| rules.target == self).unwrap_or(&RULES[0])
     }
@@ -88,6 +110,8 @@ const INT8: Format = Format::symmetric(DType::Int8);
 const FLOAT8: &[DType] = &[DType::Float8E4M3FN, DType::Float8E5M2];
 
 const LAYERS: &[&str] = &["Conv", "Gemm", "MatMul"];
+/// Its ConvInteger takes seven times as long as a Conv of floats, and longer with groups.
+const DYNAMIC_ORT: &[&str] = &["Gemm", "LSTM", "MatMul"];
 const RECURRENT: &[&str] = &["GRU", "Gather", "LSTM", "RNN"];
 /// Layers without integer kernel still give a smaller file.
 const STORED: &[&str] = &["ConvTranspose", "GRU", "Gather", "LSTM", "RNN"];
@@ -140,6 +164,7 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: true,
         residual: false,
+        dynamic: DYNAMIC_ORT,
         qoperator: Some(ConvertQoperator { microsoft: true }),
         float8_weights: FLOAT8,
         // Its optimizer makes QLinearConv of them, which has no kernel for 8-bit floats.
@@ -160,6 +185,7 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: false,
         residual: true,
+        dynamic: &[],
         qoperator: None,
         float8_weights: &[DType::Float8E4M3FN],
         float8_activations: &[DType::Float8E4M3FN],
@@ -179,6 +205,7 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: false,
         residual: false,
+        dynamic: &[],
         qoperator: None,
         float8_weights: FLOAT8,
         float8_activations: FLOAT8,
@@ -254,6 +281,7 @@ const RULES: &[Rules] = &[
         ],
         bias: true,
         residual: false,
+        dynamic: &[],
         qoperator: None,
         float8_weights: &[],
         float8_activations: &[],
@@ -273,6 +301,8 @@ const RULES: &[Rules] = &[
         moving: &[],
         bias: true,
         residual: false,
+        // Its products of integers take twice as long as those of floats.
+        dynamic: &[],
         qoperator: Some(ConvertQoperator { microsoft: false }),
         float8_weights: &[],
         float8_activations: &[],
@@ -292,6 +322,7 @@ const RULES: &[Rules] = &[
         moving: MOVES,
         bias: true,
         residual: false,
+        dynamic: LAYERS,
         qoperator: Some(ConvertQoperator { microsoft: false }),
         float8_weights: FLOAT8,
         float8_activations: FLOAT8,

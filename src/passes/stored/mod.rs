@@ -8,4 +8,4 @@ mod weight;
 pub(super) use bias::Bias;
 pub(super) use coded::{Code, Layout, Writer, shared_bytes};
 pub(super) use layer::{Linear, MOST_COLUMNS, StoredLayer, in_chunks};
-pub(super) use weight::StoredWeight;
+pub(super) use weight::{StoredWeight, Unpacking};

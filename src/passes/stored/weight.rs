@@ -39,27 +39,43 @@ impl StoredWeight {
         if let Some(coded) = Coded::of(model, floats) {
             return Ok(Some(Self::coded(coded)));
         }
-        let Some(Unpacking { inner, integers, scales, zeros, axis, block }) =
-            unpacking(model, floats)
-        else {
+        let Some(Unpacking { inner, integers, .. }) = Unpacking::of(model, floats) else {
             return Ok(None);
         };
         let alone = |value: ValueId| model.value(value).only_consumer().is_some();
         if !alone(floats) || !alone(integers) || !inner.iter().all(|&value| alone(value)) {
             return Err("its integers are read by other layers, too".into());
         }
+        match model.value(integers).initializer() {
+            Some(_) => Self::behind(model, floats),
+            None => Ok(None),
+        }
+    }
+
+    /// The integers that `floats` are made of, whoever else reads them; nothing when it is made of none.
+    ///
+    /// # Errors
+    /// Why they are no weights on grids.
+    pub fn behind(model: &Model, floats: ValueId) -> Result<Option<Self>, String> {
+        let Some(Unpacking { integers, scales, zeros, axis, block, .. }) =
+            Unpacking::of(model, floats)
+        else {
+            return Ok(None);
+        };
         let (Some(stored), Some(scale)) = (constant(model, integers), constant(model, scales.2))
         else {
             return Ok(None);
         };
-        if model.value(integers).initializer().is_none() || scale.dtype() != DType::Float {
+        if scale.dtype() != DType::Float {
             return Ok(None);
         }
         let odd = |_| "its integers or scales cannot be read".to_owned();
         let (low, high) = stored.dtype().integer_range().ok_or("it holds no integers")?;
         let numbers = scale.to_f32().map_err(odd)?;
         let zero_points = match zeros {
-            Some((.., zeros)) => constant(model, zeros).ok_or("its zero point is no constant")?.to_f32(),
+            Some((.., zeros)) => {
+                constant(model, zeros).ok_or("its zero point is no constant")?.to_f32()
+            }
             None => Ok(vec![0.0; numbers.len()]),
         };
         let zero_points = zero_points.map_err(odd)?;
@@ -133,11 +149,17 @@ impl StoredWeight {
             Place::Grids { zeros, .. } => {
                 Freedom { numbers: false, scales: true, zeros: zeros.is_some() }
             }
-            Place::Coded(coded) => Freedom {
-                numbers: coded.has_table(),
-                scales: coded.has_scales(),
-                zeros: false,
-            },
+            Place::Coded(coded) => {
+                Freedom { numbers: coded.has_table(), scales: coded.has_scales(), zeros: false }
+            }
+        }
+    }
+
+    /// The value that holds integers on grids, and their type; nothing for indices.
+    pub fn on_grids(&self) -> Option<(ValueId, DType)> {
+        match self.place {
+            Place::Grids { value, dtype, .. } => Some((value, dtype)),
+            Place::Coded(_) => None,
         }
     }
 
@@ -199,11 +221,12 @@ pub(in crate::passes) fn exchange(
     model.set_input(node, slot, Some(new));
 }
 
-/// How floats come out of integers.
-struct Unpacking {
+/// How floats come out of integers: by a DequantizeLinear, or a Cast, perhaps a Sub, and a Mul.
+pub(in crate::passes) struct Unpacking {
     /// What stands between.
     inner: Vec<ValueId>,
-    integers: ValueId,
+    /// They need not be constants.
+    pub integers: ValueId,
     scales: Parameter,
     zeros: Option<Parameter>,
     axis: Axis,
@@ -217,33 +240,35 @@ enum Axis {
     Broadcast,
 }
 
-/// A DequantizeLinear, or a Cast, perhaps a Sub, and a Mul.
-fn unpacking(model: &Model, floats: ValueId) -> Option<Unpacking> {
-    let node = model.value(floats).producer()?;
-    let entry = model.node(node);
-    if entry.is("DequantizeLinear") {
-        return Some(Unpacking {
-            inner: Vec::new(),
-            integers: entry.input(0)?,
-            scales: (node, 1, entry.input(1)?),
-            zeros: entry.input(2).map(|zeros| (node, 2, zeros)),
-            axis: Axis::Attribute(entry.attr_int("axis").unwrap_or(1)),
-            block: usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?,
-        });
+impl Unpacking {
+    /// Where `floats` come out of; nothing when they are made in another way.
+    pub fn of(model: &Model, floats: ValueId) -> Option<Self> {
+        let node = model.value(floats).producer()?;
+        let entry = model.node(node);
+        if entry.is("DequantizeLinear") {
+            return Some(Self {
+                inner: Vec::new(),
+                integers: entry.input(0)?,
+                scales: (node, 1, entry.input(1)?),
+                zeros: entry.input(2).map(|zeros| (node, 2, zeros)),
+                axis: Axis::Attribute(entry.attr_int("axis").unwrap_or(1)),
+                block: usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?,
+            });
+        }
+        if !entry.is("Mul") {
+            return None;
+        }
+        let scales = (node, 1, entry.input(1)?);
+        let mut inner = vec![entry.input(0)?];
+        let before = model.value(inner[0]).producer()?;
+        let mut step = model.node(before);
+        let mut zeros = None;
+        if step.is("Sub") {
+            zeros = Some((before, 1, step.input(1)?));
+            inner.push(step.input(0)?);
+            step = model.node(model.value(step.input(0)?).producer()?);
+        }
+        let integers = step.input(0).filter(|_| step.is("Cast"))?;
+        Some(Self { inner, integers, scales, zeros, axis: Axis::Broadcast, block: 0 })
     }
-    if !entry.is("Mul") {
-        return None;
-    }
-    let scales = (node, 1, entry.input(1)?);
-    let mut inner = vec![entry.input(0)?];
-    let before = model.value(inner[0]).producer()?;
-    let mut step = model.node(before);
-    let mut zeros = None;
-    if step.is("Sub") {
-        zeros = Some((before, 1, step.input(1)?));
-        inner.push(step.input(0)?);
-        step = model.node(model.value(step.input(0)?).producer()?);
-    }
-    let integers = step.input(0).filter(|_| step.is("Cast"))?;
-    Some(Unpacking { inner, integers, scales, zeros, axis: Axis::Broadcast, block: 0 })
 }
