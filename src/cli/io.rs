@@ -183,7 +183,8 @@ impl Output {
         emit::write(&self.output, encoded, self.overwrite())
     }
 
-    fn overwrite(&self) -> Overwrite {
+    /// Whether files may be replaced.
+    pub fn overwrite(&self) -> Overwrite {
         if self.force { Overwrite::Replace } else { Overwrite::Never }
     }
 }

@@ -12,6 +12,7 @@ mod factorizing;
 mod inspect;
 mod io;
 mod limits;
+mod page;
 mod passes;
 mod progress;
 mod prune;

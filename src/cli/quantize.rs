@@ -26,7 +26,7 @@ use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantization::Quantization;
 use super::warnings::{did_anything, grew, nothing_quantized, taken_back};
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress, statistics};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress, statistics};
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
@@ -48,6 +48,8 @@ pub struct Quantize {
     model: PathBuf,
     #[command(flatten)]
     output: io::Output,
+    #[command(flatten)]
+    page: page::ReportFile,
     /// Calibration samples: x.npz, x.npy, a folder of png or jpeg images (flat, or one sub-folder
     /// for each class), ONNX test data (test_data_set_*/input_*.pb), or random:N. A few hundred real
     /// inputs are enough.
@@ -149,6 +151,8 @@ impl Quantize {
             return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test and --labels"));
         }
         self.output.check(&self.model)?;
+        let files = [&*self.model, &*self.output.output];
+        self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
         let weights_only = matches!(self.mode, Mode::Weights);
         if weights_only && self.stats.is_some() {
@@ -197,7 +201,7 @@ impl Quantize {
                 Some(_) => Equalizing::Off,
                 None => self.accuracy.equalize(),
             },
-            explain: self.explain,
+            explain: self.explains(),
         };
         let Quantized { mut finished, fall_back, gain, calibrated, equalized, layers } =
             pipeline::quantized_on(model, &options, &cx, &tries)?;
@@ -240,7 +244,7 @@ impl Quantize {
         let layer = |(layer, here): &(QuantizedLayer, Option<f64>)| {
             QuantizedLayerReport::new(layer, *here, &fall_back, &choices, &finished.steps)
         };
-        let layers = self.explain.then(|| layers.iter().map(layer).collect());
+        let layers = self.explains().then(|| layers.iter().map(layer).collect());
         let mut warnings = warnings(&finished.steps, &drift);
         warnings.extend(refused);
         warnings.extend(
@@ -259,12 +263,13 @@ impl Quantize {
             equalized: equalized.map(EqualizedReport::new),
             methods: MethodsReport::new(&finished.steps, gain)
                 .map(|report| MethodsReport { verbose: self.explain, ..report }),
-            calibration: self.explain.then_some(choices),
+            calibration: self.explains().then_some(choices),
             warnings,
             interface,
             drift,
             test: None,
             verbose: self.verbose,
+            explain: self.explain,
         };
         if let Some(samples) = &test {
             let mut figures = sizes(&original, &result, encoded.len() as u64);
@@ -276,6 +281,7 @@ impl Quantize {
         judged.judge(self.bounds.min_sqnr, self.bounds.max_drop);
         let passed = judged.passed;
         self.output.save(&encoded)?;
+        self.page.write("quantize", &report, self.output.overwrite())?;
         if self.talk.json {
             io::print(&io::json(&report)?)?;
         } else {
@@ -311,8 +317,13 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
 
 impl Quantize {
     fn method(&self) -> Method {
-        let Self { calibrator, percentile, explain, .. } = *self;
-        Method { calibrator, percentile, explain }
+        let Self { calibrator, percentile, .. } = *self;
+        Method { calibrator, percentile, explain: self.explains() }
+    }
+
+    /// Whether ranges and layers are looked at: a page shows them.
+    fn explains(&self) -> bool {
+        self.explain || self.page.is_wanted()
     }
 
     /// The statistics, when they are of this model.
@@ -339,7 +350,7 @@ impl Quantize {
 
     /// Which layers may stay in float. Where all compute with floats, none is spared.
     fn fall_back(&self) -> FallBackOptions {
-        let options = self.accuracy.options(&self.bounds, self.explain);
+        let options = self.accuracy.options(&self.bounds, self.explains());
         match self.mode {
             Mode::Static => options,
             Mode::Weights => FallBackOptions { spare: 0.0, ..options },

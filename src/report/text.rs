@@ -2,7 +2,7 @@
 
 /// Signal-to-noise ratios beyond this many decibel are shown as this many, so that equal outputs
 /// and NaN have a number in JSON.
-const DECIBEL_LIMIT: f64 = 300.0;
+pub(super) const DECIBEL_LIMIT: f64 = 300.0;
 
 /// `1234567` as `1,234,567`.
 pub fn grouped(number: u64) -> String {

@@ -3,6 +3,7 @@
 mod calibrate;
 mod cli;
 mod cli_errors;
+mod compare;
 mod diff;
 mod equalize;
 mod exec;
