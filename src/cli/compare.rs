@@ -151,10 +151,10 @@ impl Compare {
         report.judge(self.bounds.min_sqnr, self.bounds.max_drop);
         self.page.write("compare", &report, overwrite)?;
         if self.talk.json {
-            io::print(&io::json(&report)?)?;
+            io::print(&io::report_json("compare", &report)?)?;
         } else {
             warn_random(self.data.as_deref());
-            io::print(&report.to_string())?;
+            io::show(&report)?;
         }
         Ok(if report.passed { Ended::Done } else { Ended::BoundMissed })
     }

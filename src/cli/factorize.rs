@@ -217,10 +217,10 @@ impl Factorize {
         self.output.save(&encoded)?;
         self.page.write("factorize", &report, self.output.overwrite())?;
         if self.talk.json {
-            io::print(&io::json(&report)?)?;
+            io::print(&io::report_json("factorize", &report)?)?;
         } else {
             warn_random(self.data.as_deref());
-            io::print(&report.to_string())?;
+            io::show(&report)?;
         }
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })
     }

@@ -243,10 +243,10 @@ impl Prune {
         self.output.save(&encoded)?;
         self.page.write("prune", &report, self.output.overwrite())?;
         if self.talk.json {
-            io::print(&io::json(&report)?)?;
+            io::print(&io::report_json("prune", &report)?)?;
         } else {
             warn_random(judging.map(PathBuf::as_path));
-            io::print(&report.to_string())?;
+            io::show(&report)?;
         }
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })
     }

@@ -283,10 +283,10 @@ impl Quantize {
         self.output.save(&encoded)?;
         self.page.write("quantize", &report, self.output.overwrite())?;
         if self.talk.json {
-            io::print(&io::json(&report)?)?;
+            io::print(&io::report_json("quantize", &report)?)?;
         } else {
             warn_random(self.data.as_deref());
-            io::print(&report.to_string())?;
+            io::show(&report)?;
         }
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })
     }

@@ -141,7 +141,11 @@ impl Simplify {
         };
         self.output.save(&encoded)?;
         self.page.write("simplify", &report, self.output.overwrite())?;
-        io::print(&if self.talk.json { io::json(&report)? } else { report.to_string() })?;
+        if self.talk.json {
+            io::print(&io::report_json("simplify", &report)?)?;
+        } else {
+            io::show(&report)?;
+        }
         Ok(Ended::Done)
     }
 

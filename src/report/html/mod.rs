@@ -12,7 +12,8 @@ mod words;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::{Result, err};
+use crate::error::Result;
+use crate::report::versioned;
 use markup::Markup;
 
 /// What a page says besides its report.
@@ -28,6 +29,8 @@ pub struct Page<'a> {
 
 /// Fields that stand at the top of a page, in their own form.
 const AT_TOP: [&str; 2] = ["warnings", "schema"];
+/// The field that stands at the end.
+const AT_END: &str = "passes";
 /// Level of the headings of fields.
 const FIRST_LEVEL: usize = 2;
 /// Scripts, fonts and addresses have no place in a report, whatever a model is called.
@@ -39,8 +42,7 @@ impl Page<'_> {
     /// # Errors
     /// When the report has no JSON.
     pub fn of(&self, report: &impl Serialize) -> Result<String> {
-        let report =
-            serde_json::to_value(report).map_err(|error| err!(Engine, "no JSON: {error}"))?;
+        let report = versioned(self.command, report)?;
         let mut page = Markup::default();
         let title = self.title(&report);
         page.raw("<!doctype html>\n<html lang=en><head><meta charset=utf-8>");
@@ -71,11 +73,11 @@ impl Page<'_> {
     }
 
     fn fields(&self, page: &mut Markup, report: &Value) {
-        let Value::Object(fields) = report else {
-            return value::field(page, self.command, report, FIRST_LEVEL);
-        };
-        let mut rest = fields.clone();
+        let mut rest = report.as_object().cloned().unwrap_or_default();
         rest.retain(|name, _| !AT_TOP.contains(&name.as_str()));
+        // How it was done comes after what came out.
+        let passes = rest.shift_remove(AT_END).map(|passes| (AT_END.to_owned(), passes));
+        rest.extend(passes);
         value::object(page, &rest, FIRST_LEVEL);
     }
 }
