@@ -6,21 +6,25 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use onnxpress::analysis::{Assume, Cost, Shapes};
 use onnxpress::data::Samples;
-use onnxpress::exec::{Engine, Runner};
+use onnxpress::emit::Overwrite;
+use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
+use onnxpress::passes::Context;
+use onnxpress::pipeline::{self, QuantizeOptions, When};
 use onnxpress::read::Loaded;
-use onnxpress::report::{ComparisonReport, Latency, Pair};
-use onnxpress::validate::{self, compare};
+use onnxpress::report::{ComparisonReport, Latency, LayersReport, Pair, Parallel, SampleReport};
+use onnxpress::validate::{self, LayerDrifts, compare, timing};
 use onnxpress::{Error, ErrorKind, Result};
 
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page};
 
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:
   onnxpress compare model.onnx model.int8.onnx --data test.npz --labels y --scale 1/255
   onnxpress compare model.onnx model.int8.onnx --data val/ --preprocess imagenet --max-drop 1%
-  onnxpress compare model.onnx model.int8.onnx --data random:16 --min-sqnr 30
+  onnxpress compare model.onnx model.int8.onnx --data val/ --preprocess imagenet --worst 10
+  onnxpress compare model.onnx model.int8.onnx --data random:16 --min-sqnr 30 --layers
 
 {EXIT_STATUS}"))]
 pub struct Compare {
@@ -46,9 +50,21 @@ pub struct Compare {
     scores: Option<String>,
     #[command(flatten)]
     bounds: Bounds,
-    /// Measure the time of one run, too.
+    /// Show the N samples that differ most.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10", requires = "data")]
+    worst: Option<usize>,
+    /// Compare the values inside that both models have, by name, on a few samples: which differ, and
+    /// where it begins.
+    #[arg(long, requires = "data")]
+    layers: bool,
+    /// Measure the time of one run, too, one at a time and on all threads at once, and the memory.
     #[arg(long, requires = "data")]
     latency: bool,
+    #[command(flatten)]
+    page: page::ReportFile,
+    /// Replace OUT.html when it exists.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     preprocessing: io::Preprocessing,
     #[command(flatten)]
@@ -97,9 +113,12 @@ impl Compare {
         if self.bounds.min_sqnr.is_some() && self.data.is_none() {
             return Err(Error::new(ErrorKind::Usage, "--min-sqnr needs --data"));
         }
+        let overwrite = if self.force { Overwrite::Replace } else { Overwrite::Never };
+        self.page.check(&[&self.original, &self.candidate], overwrite)?;
         let original = io::load(&self.original, &self.talk.words)?;
         let candidate = io::load(&self.candidate, &self.talk.words)?;
         let mut report = sizes(&original, &candidate.model, candidate.byte_size);
+        report.verbose = true;
         if let Some(data) = &self.data {
             let samples = self.preprocessing.open(data, self.labels.as_deref(), &original.model)?;
             if self.bounds.max_drop.is_some() && samples.labels().is_none() {
@@ -110,20 +129,32 @@ impl Compare {
             if self.bounds.max_drop.is_some() && !top.contains(&1) {
                 top.push(1);
             }
-            let options = validate::Options { top, output: self.scores.clone(), runs: None };
+            let options = validate::Options {
+                top,
+                output: self.scores.clone(),
+                runs: None,
+                worst: self.worst.unwrap_or_default(),
+            };
             let engine = self.engine.start()?;
-            execute(&engine, &mut report, &original.model, &candidate.model, &samples, &options)?;
+            let models = [&original.model, &candidate.model];
+            execute(&engine, &mut report, models[0], models[1], &samples, &options)?;
+            if self.layers && report.not_validated.is_none() {
+                let found = layers(&engine, models[0], models[1], &samples)?;
+                let lowest = report.outputs.iter().map(|output| output.sqnr_db);
+                let lowest = lowest.fold(f64::INFINITY, f64::min);
+                report.layers = Some(LayersReport::new(&found, lowest));
+            }
             if self.latency && report.not_validated.is_none() {
-                let models = [&original.model, &candidate.model];
-                report.latency_ms = Some(latency(&engine, models, &samples)?);
+                report.latency_ms = Some(both_latencies(&engine, models, &samples)?);
             }
         }
         report.judge(self.bounds.min_sqnr, self.bounds.max_drop);
+        self.page.write("compare", &report, overwrite)?;
         if self.talk.json {
-            io::print(&io::json(&report)?)?;
+            io::print(&io::report_json("compare", &report)?)?;
         } else {
             warn_random(self.data.as_deref());
-            io::print(&report.to_string())?;
+            io::show(&report)?;
         }
         Ok(if report.passed { Ended::Done } else { Ended::BoundMissed })
     }
@@ -142,9 +173,12 @@ pub fn sizes(original: &Loaded, candidate: &Model, candidate_bytes: u64) -> Comp
         parameters: Pair { original: a.parameters, candidate: b.parameters },
         macs: Pair { original: a.macs, candidate: b.macs },
         latency_ms: None,
+        worst: Vec::new(),
+        layers: None,
         not_validated: None,
         missed: Vec::new(),
         passed: true,
+        verbose: false,
     }
 }
 
@@ -159,7 +193,10 @@ pub fn execute(
 ) -> Result<()> {
     report.random = samples.is_random();
     match compare(engine, original, candidate, samples, options) {
-        Ok(comparison) => report.measured(&comparison),
+        Ok(comparison) => {
+            report.measured(&comparison);
+            report.worst = SampleReport::all(&comparison, samples);
+        }
         Err(error) if error.kind == ErrorKind::Engine => {
             report.not_validated = Some(error.to_string());
         }
@@ -175,29 +212,41 @@ pub fn warn_random(data: Option<&Path>) {
     }
 }
 
-/// Runs of each model that are timed; the median is taken.
-const TIMED_RUNS: usize = 21;
-
-/// Median times of one run of two models, taken in turn.
+/// Median times of one run of two models, one at a time.
 pub fn latency(engine: &dyn Engine, models: [&Model; 2], samples: &Samples) -> Result<Latency> {
     let inputs = samples.run(0)?.inputs;
     let plain = engine.as_written();
     let engine = plain.as_deref().unwrap_or(engine);
-    let runners = models.map(|model| Runner::new(engine, model, Vec::new()));
-    let mut times = [Vec::new(), Vec::new()];
-    // In turn, so that a drifting clock speed meets both; the first round prepares the sessions.
-    for round in 0..=TIMED_RUNS {
-        for (runner, times) in runners.iter().zip(&mut times) {
-            let time = runner.run(&inputs)?.time;
-            if round > 0 {
-                times.push(time.as_secs_f64() * 1e3);
-            }
-        }
+    Ok(Latency::new(timing::one_at_a_time(engine, models, &inputs)?, engine.name()))
+}
+
+/// The same, and as many runs at a time as there are threads.
+fn both_latencies(engine: &dyn Engine, models: [&Model; 2], samples: &Samples) -> Result<Latency> {
+    let mut latency = latency(engine, models, samples)?;
+    let threads = rayon::current_num_threads();
+    if threads > 1 {
+        let inputs = samples.run(0)?.inputs;
+        let plain = engine.as_written();
+        let engine = plain.as_deref().unwrap_or(engine);
+        let timings = timing::side_by_side(engine, models, &inputs, threads)?;
+        latency.parallel = Some(Parallel::new(timings, threads));
     }
-    let [original, candidate] = times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times[TIMED_RUNS / 2]
-    });
-    let engine = engine.name().to_owned();
-    Ok(Latency { original, candidate, ratio: candidate / original, engine })
+    Ok(latency)
+}
+
+/// Runs on which values inside are compared.
+const LAYER_RUNS: usize = 8;
+
+/// The values inside both models. Passes that fold one layer into another change what a name stands
+/// for, so the original is also looked at as these passes leave it.
+fn layers<E: Engine>(
+    engine: &E,
+    original: &Model,
+    candidate: &Model,
+    samples: &Samples,
+) -> Result<LayerDrifts> {
+    let cx = Context { evaluate: Some(engine), ..Context::default() };
+    let passes = pipeline::prepare(&QuantizeOptions::default());
+    let prepared = pipeline::settle(original.clone(), &passes, &cx, None, When::AtEnd)?.model;
+    validate::layers(engine, &[original, &prepared], candidate, samples, LAYER_RUNS)
 }

@@ -58,9 +58,9 @@ impl DiffCommand {
         let name = |path: &std::path::Path| path.display().to_string();
         let report = DiffReport::new(&name(&self.a), &name(&self.b), &diff, longest);
         if self.talk.json {
-            io::print(&io::json(&report)?)?;
+            io::print(&io::report_json("diff", &report)?)?;
         } else {
-            io::print(&report.to_string())?;
+            io::show(&report)?;
         }
         Ok(if self.exit_code && !report.equal { Ended::Different } else { Ended::Done })
     }

@@ -19,7 +19,7 @@ use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::prune::NO_SAMPLES;
 use super::warnings::{grew, taken_back};
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
 /// Arguments of `factorize`.
 #[derive(Debug, Args)]
@@ -37,6 +37,8 @@ pub struct Factorize {
     model: PathBuf,
     #[command(flatten)]
     output: io::Output,
+    #[command(flatten)]
+    page: page::ReportFile,
     #[command(flatten)]
     aim: AimArgs,
     /// What counts as near: what a layer gives on samples (whitened, the default with --data), the same
@@ -151,6 +153,8 @@ impl Factorize {
             return Err(Error::new(ErrorKind::Usage, text));
         }
         self.output.check(&self.model)?;
+        let files = [&*self.model, &*self.output.output];
+        self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
         let original = io::load(&self.model, &self.talk.words)?;
         let labels = self.labels.as_deref();
@@ -211,11 +215,12 @@ impl Factorize {
             ..FactorizationReport::new(input, output, &factorized, drift)
         };
         self.output.save(&encoded)?;
+        self.page.write("factorize", &report, self.output.overwrite())?;
         if self.talk.json {
-            io::print(&io::json(&report)?)?;
+            io::print(&io::report_json("factorize", &report)?)?;
         } else {
             warn_random(self.data.as_deref());
-            io::print(&report.to_string())?;
+            io::show(&report)?;
         }
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })
     }

@@ -7,13 +7,16 @@ use clap::Args;
 use onnxpress::Result;
 use onnxpress::analysis::channels::Options;
 use onnxpress::analysis::{Assume, Channels, Cost, Shapes};
+use onnxpress::emit::Overwrite;
 use onnxpress::ir::{Def, DimSize, Model, Node, ValueType};
 use onnxpress::passes::{Context, separate_vectors};
 use onnxpress::pipeline::{self, PruneOptions, When};
 use onnxpress::read::Loaded;
-use onnxpress::report::{ChannelsReport, InspectionReport, LayerReport, PortReport};
+use onnxpress::report::{
+    ChannelsReport, InspectionReport, LayerReport, PortReport, PossibilityReport, WeightReport,
+};
 
-use super::{EXIT_STATUS, Ended, Talk, io};
+use super::{EXIT_STATUS, Ended, Talk, io, page};
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
@@ -21,6 +24,8 @@ use super::{EXIT_STATUS, Ended, Talk, io};
   onnxpress inspect model.onnx
   onnxpress inspect model.onnx --layers
   onnxpress inspect model.onnx --channels
+  onnxpress inspect model.onnx --weights --possible
+  onnxpress inspect model.onnx --report model.html
   onnxpress inspect model.onnx --json
 
 {EXIT_STATUS}"))]
@@ -37,21 +42,44 @@ pub struct Inspect {
     /// With --channels: make initializers constants that callers may now override, as `prune` would.
     #[arg(long, requires = "channels")]
     freeze_initializers: bool,
+    /// Show how the weights of each layer are spread, and how far outliers are out.
+    #[arg(long)]
+    weights: bool,
+    /// Show what `quantize`, `prune` and `factorize` could do to each layer with their usual options, and
+    /// what is in the way. Nothing is executed.
+    #[arg(long)]
+    possible: bool,
+    #[command(flatten)]
+    page: page::ReportFile,
+    /// Replace OUT.html when it exists.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     talk: Talk,
 }
 
 impl Inspect {
     pub fn run(self) -> Result<Ended> {
+        let overwrite = if self.force { Overwrite::Replace } else { Overwrite::Never };
+        self.page.check(&[&self.model], overwrite)?;
         let loaded = io::load(&self.model, &self.talk.words)?;
         let mut report = report(&loaded, self.layers);
+        if self.weights || self.page.is_wanted() {
+            let nodes = loaded.model.all_nodes();
+            report.weights = Some(WeightReport::all(&loaded.model, nodes.into_iter()));
+        }
+        if self.possible || self.page.is_wanted() {
+            let possible = pipeline::possible(&loaded.model)?;
+            report.possible = Some(possible.iter().map(PossibilityReport::from).collect());
+        }
         if self.channels {
             report.channels = Some(channels(loaded.model.clone(), self.freeze_initializers)?);
         }
+        self.page.write("inspect", &report, overwrite)?;
         if self.talk.json {
-            io::print(&io::json(&report)?)?;
+            io::print(&io::report_json("inspect", &report)?)?;
         } else {
-            io::print(&report.to_string())?;
+            io::show(&report)?;
         }
         Ok(Ended::Done)
     }
@@ -73,6 +101,7 @@ fn channels(model: Model, freeze_initializers: bool) -> Result<ChannelsReport> {
 fn report(loaded: &Loaded, show_layers: bool) -> InspectionReport {
     let model = &loaded.model;
     let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+    let all: u64 = cost.layers.iter().filter_map(|layer| layer.macs).sum();
     let nodes = model.all_nodes();
     let mut operators = BTreeMap::new();
     for &id in &nodes {
@@ -106,8 +135,13 @@ fn report(loaded: &Loaded, show_layers: bool) -> InspectionReport {
                 macs: layer.macs,
                 parameters: layer.parameters,
                 weight_bytes: layer.weight_bytes,
+                output: layer.output.map(|dims| dims.iter().map(ToString::to_string).collect()),
+                macs_share: layer.macs.filter(|_| all > 0).map(|macs| macs as f64 / all as f64),
+                bytes_share: layer.weight_bytes as f64 / cost.weight_bytes.max(1) as f64,
             })
             .collect(),
+        weights: None,
+        possible: None,
         notes: loaded.notes.clone(),
         channels: None,
         show_layers,

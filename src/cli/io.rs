@@ -1,6 +1,6 @@
 //! Arguments that several commands share: models, samples, results.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,6 +12,7 @@ use onnxpress::emit::{self, Encoded, Overwrite};
 use onnxpress::ir::Model;
 use onnxpress::pipeline;
 use onnxpress::read::{self, Loaded};
+use onnxpress::report;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::Words;
@@ -124,7 +125,39 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// A report as JSON.
+/// Prints a report; in a terminal its lines fit.
+pub fn show(report: &impl std::fmt::Display) -> Result<()> {
+    let text = report.to_string();
+    match terminal_width() {
+        Some(width) => print(&report::fit(&text, width.max(NARROWEST))),
+        None => print(&text),
+    }
+}
+
+/// Columns below which tables are folded no further.
+const NARROWEST: usize = 40;
+/// Columns of a terminal that does not say how wide it is.
+const USUAL_WIDTH: usize = 80;
+
+/// Columns of standard output; `None` when it is no terminal.
+fn terminal_width() -> Option<usize> {
+    let out = std::io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    #[cfg(unix)]
+    let width = rustix::termios::tcgetwinsize(&out).map_or(0, |size| usize::from(size.ws_col));
+    #[cfg(not(unix))]
+    let width = 0;
+    Some(if width > 0 { width } else { USUAL_WIDTH })
+}
+
+/// The report of a command as JSON, with its schema.
+pub fn report_json(command: &str, report: &impl serde::Serialize) -> Result<String> {
+    json(&report::versioned(command, report)?)
+}
+
+/// Anything as JSON.
 pub fn json(report: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string_pretty(report)
         .map(|text| text + "\n")
@@ -183,7 +216,8 @@ impl Output {
         emit::write(&self.output, encoded, self.overwrite())
     }
 
-    fn overwrite(&self) -> Overwrite {
+    /// Whether files may be replaced.
+    pub fn overwrite(&self) -> Overwrite {
         if self.force { Overwrite::Replace } else { Overwrite::Never }
     }
 }

@@ -12,12 +12,14 @@ mod factorizing;
 mod inspect;
 mod io;
 mod limits;
+mod page;
 mod passes;
 mod progress;
 mod prune;
 mod pruning;
 mod quantization;
 mod quantize;
+mod shell;
 mod simplify;
 mod sparsity;
 mod statistics;
@@ -80,6 +82,10 @@ enum Command {
     Print(convert::Print),
     /// List the passes: name, promise, summary.
     Passes(passes::Passes),
+    /// Print what a shell needs to complete commands and options.
+    Completions(shell::Completions),
+    /// Print the page for `man`, of all commands or of one.
+    Man(shell::ManPage),
     /// Execute models for another process of onnxpress.
     #[command(name = onnxpress::exec::WORKER, hide = true)]
     Worker,
@@ -143,6 +149,8 @@ impl Cli {
             Command::Convert(command) => command.run(),
             Command::Print(command) => command.run(),
             Command::Passes(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
             Command::Worker => worker::run(),
         }
     }

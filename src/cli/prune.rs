@@ -21,7 +21,7 @@ use super::quantization::Named;
 use super::sparsity::{SparsityArgs, worth};
 use super::then_quantize::ThenQuantize;
 use super::warnings::{grew, nothing_quantized, taken_back};
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
 /// Arguments of `prune`.
 #[derive(Debug, Args)]
@@ -40,6 +40,8 @@ pub struct Prune {
     model: PathBuf,
     #[command(flatten)]
     output: io::Output,
+    #[command(flatten)]
+    page: page::ReportFile,
     #[command(flatten)]
     budget: BudgetArgs,
     #[command(flatten)]
@@ -153,6 +155,8 @@ impl Prune {
             return Err(Error::new(ErrorKind::Usage, text));
         }
         self.output.check(&self.model)?;
+        let files = [&*self.model, &*self.output.output];
+        self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
         let original = io::load(&self.model, &self.talk.words)?;
         let labels = self.labels.as_deref();
@@ -237,11 +241,12 @@ impl Prune {
             ..PruningReport::new(input, output, &pruned, drift)
         };
         self.output.save(&encoded)?;
+        self.page.write("prune", &report, self.output.overwrite())?;
         if self.talk.json {
-            io::print(&io::json(&report)?)?;
+            io::print(&io::report_json("prune", &report)?)?;
         } else {
             warn_random(judging.map(PathBuf::as_path));
-            io::print(&report.to_string())?;
+            io::show(&report)?;
         }
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })
     }

@@ -27,7 +27,7 @@ use super::passes::check_names;
 use super::quantization::Quantization;
 use super::warnings::{did_anything, grew, nothing_quantized, taken_back};
 use super::widths::WidthArgs;
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, progress, statistics};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress, statistics};
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
@@ -49,6 +49,8 @@ pub struct Quantize {
     model: PathBuf,
     #[command(flatten)]
     output: io::Output,
+    #[command(flatten)]
+    page: page::ReportFile,
     /// Calibration samples: x.npz, x.npy, a folder of png or jpeg images (flat, or one sub-folder
     /// for each class), ONNX test data (test_data_set_*/input_*.pb), or random:N. A few hundred real
     /// inputs are enough.
@@ -169,13 +171,15 @@ impl Quantize {
             return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test and --labels"));
         }
         self.output.check(&self.model)?;
+        let files = [&*self.model, &*self.output.output];
+        self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
         let measures = self.mode.measures();
         if !measures && self.stats.is_some() {
             let text = format!("--mode {} needs no ranges; leave out --stats", self.mode.name());
             return Err(Error::new(ErrorKind::Usage, text));
         }
-        if self.widths.is_mixed() && !weights_only {
+        if self.widths.is_mixed() && !matches!(self.mode, Mode::Weights) {
             let text = "--average-bits, --size and --assignment need --mode weights";
             return Err(Error::new(ErrorKind::Usage, text));
         }
@@ -223,7 +227,7 @@ impl Quantize {
                 None => self.accuracy.equalize(),
             },
             widths: widths.as_ref(),
-            explain: self.explain,
+            explain: self.explains(),
         };
         let Quantized { mut finished, fall_back, assigned, gain, calibrated, equalized, layers } =
             pipeline::quantized_on(model, &options, &cx, &tries)?;
@@ -266,7 +270,7 @@ impl Quantize {
         let layer = |(layer, here): &(QuantizedLayer, Option<f64>)| {
             QuantizedLayerReport::new(layer, *here, &fall_back, &choices, &finished.steps)
         };
-        let layers = self.explain.then(|| layers.iter().map(layer).collect());
+        let layers = self.explains().then(|| layers.iter().map(layer).collect());
         let mut warnings = warnings(&finished.steps, &drift);
         let large = self.widths.exceeded(&original, encoded.len());
         if large || assigned.as_ref().is_some_and(|assigned| !assigned.reached) {
@@ -293,12 +297,13 @@ impl Quantize {
             equalized: equalized.map(EqualizedReport::new),
             methods: MethodsReport::new(&finished.steps, gain)
                 .map(|report| MethodsReport { verbose: self.explain, ..report }),
-            calibration: self.explain.then_some(choices),
+            calibration: self.explains().then_some(choices),
             warnings,
             interface,
             drift,
             test: None,
             verbose: self.verbose,
+            explain: self.explain,
         };
         if let Some(samples) = &test {
             let mut figures = sizes(&original, &result, encoded.len() as u64);
@@ -310,11 +315,12 @@ impl Quantize {
         judged.judge(self.bounds.min_sqnr, self.bounds.max_drop);
         let passed = judged.passed;
         self.output.save(&encoded)?;
+        self.page.write("quantize", &report, self.output.overwrite())?;
         if self.talk.json {
-            io::print(&io::json(&report)?)?;
+            io::print(&io::report_json("quantize", &report)?)?;
         } else {
             warn_random(self.data.as_deref());
-            io::print(&report.to_string())?;
+            io::show(&report)?;
         }
         Ok(if passed { Ended::Done } else { Ended::BoundMissed })
     }
@@ -345,8 +351,13 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
 
 impl Quantize {
     fn method(&self) -> Method {
-        let Self { calibrator, percentile, explain, .. } = *self;
-        Method { calibrator, percentile, explain }
+        let Self { calibrator, percentile, .. } = *self;
+        Method { calibrator, percentile, explain: self.explains() }
+    }
+
+    /// Whether ranges and layers are looked at: a page shows them.
+    fn explains(&self) -> bool {
+        self.explain || self.page.is_wanted()
     }
 
     /// The statistics, when they are of this model.
@@ -373,7 +384,7 @@ impl Quantize {
 
     /// Which layers may stay in float. Where all compute with floats, none is spared.
     fn fall_back(&self) -> FallBackOptions {
-        let options = self.accuracy.options(&self.bounds, self.explain);
+        let options = self.accuracy.options(&self.bounds, self.explains());
         match self.mode {
             Mode::Static | Mode::Dynamic => options,
             Mode::Weights => FallBackOptions { spare: 0.0, ..options },

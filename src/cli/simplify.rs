@@ -15,7 +15,7 @@ use onnxpress::{Error, ErrorKind, Result};
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::warnings::{grew, taken_back};
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page};
 
 /// Arguments of `simplify`.
 #[derive(Debug, Args)]
@@ -30,6 +30,8 @@ pub struct Simplify {
     model: PathBuf,
     #[command(flatten)]
     output: io::Output,
+    #[command(flatten)]
+    page: page::ReportFile,
     /// Fix all extents of an input.
     #[arg(long, value_name = "NAME=1,3,224,224", value_parser = fixed_shape)]
     fix_shape: Vec<(String, Vec<usize>)>,
@@ -92,6 +94,8 @@ impl Simplify {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
         self.output.check(&self.model)?;
+        let files = [&*self.model, &*self.output.output];
+        self.page.check(&files, self.output.overwrite())?;
         check_names(self.skip.iter().chain(&self.only))?;
         let mut original = io::load(&self.model, &self.talk.words)?;
         let axes = FixedAxes { dims: self.fix_dim.clone(), shapes: self.fix_shape.clone() };
@@ -136,7 +140,12 @@ impl Simplify {
             ..SimplificationReport::new(&original.model, &finished)
         };
         self.output.save(&encoded)?;
-        io::print(&if self.talk.json { io::json(&report)? } else { report.to_string() })?;
+        self.page.write("simplify", &report, self.output.overwrite())?;
+        if self.talk.json {
+            io::print(&io::report_json("simplify", &report)?)?;
+        } else {
+            io::show(&report)?;
+        }
         Ok(Ended::Done)
     }
 

@@ -1,6 +1,7 @@
 //! What feeds one input: an array with its conversions, or random numbers.
 
 use std::ops::Range;
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -145,6 +146,14 @@ impl Feed {
                 below: options.random_below,
             },
         })
+    }
+
+    /// The file of a sample, when each has its own.
+    pub fn file(&self, sample: usize) -> Option<&Path> {
+        match &self.origin {
+            Origin::Files(files) => files.path(sample),
+            Origin::Array { .. } | Origin::Random { .. } => None,
+        }
     }
 
     /// The array in words, for messages.

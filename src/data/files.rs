@@ -102,13 +102,17 @@ impl Files {
         Ok(Sample { tensor, dims, affine })
     }
 
-    /// Names the file of a sample.
-    pub fn blame(&self, error: Error, row: usize) -> Error {
-        let path: Option<&Path> = match &self.kind {
+    /// The file of a sample.
+    pub fn path(&self, row: usize) -> Option<&Path> {
+        match &self.kind {
             Kind::Images(images) => images.path(row),
             Kind::Tensors(tensors) => tensors.path(row),
-        };
-        match path {
+        }
+    }
+
+    /// Names the file of a sample.
+    pub fn blame(&self, error: Error, row: usize) -> Error {
+        match self.path(row) {
             Some(path) => error.in_file(path),
             None => error,
         }

@@ -198,6 +198,11 @@ impl Samples {
         self.labels.as_deref()
     }
 
+    /// The file that holds sample `sample`, when each sample is a file of its own: images, test data.
+    pub fn file(&self, sample: usize) -> Option<&Path> {
+        self.feeds.iter().find_map(|feed| feed.file(sample))
+    }
+
     /// Were the samples drawn rather than read? Reports must say so.
     pub fn is_random(&self) -> bool {
         self.random

@@ -275,6 +275,6 @@ impl Session for Plan {
             let named = self.outputs.iter().cloned().zip(&outputs);
             named.map(|(name, value)| Ok((name, tensors::from_tract(value)?))).collect()
         });
-        Ok(Executed { outputs: outputs?, observed, time: start.elapsed() })
+        Ok(Executed { outputs: outputs?, observed, time: start.elapsed(), memory: None })
     }
 }

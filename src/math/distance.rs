@@ -9,9 +9,12 @@ pub struct Distance {
     noise: f64,
     other: f64,
     product: f64,
+    signed: f64,
     absolute: f64,
     largest: f64,
     not_finite: u64,
+    nan: [u64; 2],
+    infinite: [u64; 2],
 }
 
 impl Distance {
@@ -21,6 +24,10 @@ impl Distance {
         for (&a, &b) in reference.iter().zip(candidate) {
             let (a, b) = (f64::from(a), f64::from(b));
             sums.count += 1;
+            for (side, x) in [a, b].into_iter().enumerate() {
+                sums.nan[side] += u64::from(x.is_nan());
+                sums.infinite[side] += u64::from(x.is_infinite());
+            }
             if !a.is_finite() || !b.is_finite() {
                 // Equal infinities and shared NaNs agree.
                 if a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan()) {
@@ -33,6 +40,7 @@ impl Distance {
             sums.noise += error * error;
             sums.other += b * b;
             sums.product += a * b;
+            sums.signed += b - a;
             sums.absolute += error;
             sums.largest = sums.largest.max(error);
         }
@@ -42,15 +50,19 @@ impl Distance {
     /// The sums over both parts.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
+        let both = |a: [u64; 2], b: [u64; 2]| [a[0] + b[0], a[1] + b[1]];
         Self {
             count: self.count + other.count,
             signal: self.signal + other.signal,
             noise: self.noise + other.noise,
             other: self.other + other.other,
             product: self.product + other.product,
+            signed: self.signed + other.signed,
             absolute: self.absolute + other.absolute,
             largest: self.largest.max(other.largest),
             not_finite: self.not_finite + other.not_finite,
+            nan: both(self.nan, other.nan),
+            infinite: both(self.infinite, other.infinite),
         }
     }
 
@@ -83,6 +95,21 @@ impl Distance {
     pub fn mean_abs(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.absolute / self.count as f64 }
     }
+
+    /// Mean difference, candidate less reference: what is left of the errors when they cancel.
+    pub fn mean(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.signed / self.count as f64 }
+    }
+
+    /// How many elements are NaN: of the reference, of the candidate.
+    pub fn nan(&self) -> [u64; 2] {
+        self.nan
+    }
+
+    /// How many elements are infinite: of the reference, of the candidate.
+    pub fn infinite(&self) -> [u64; 2] {
+        self.infinite
+    }
 }
 
 #[cfg(test)]
@@ -97,5 +124,9 @@ mod tests {
         assert_eq!(Distance::between(&[1.0], &[1.0]).sqnr_db(), f64::INFINITY);
         assert_eq!(Distance::between(&[1.0], &[f32::NAN]).sqnr_db(), f64::NEG_INFINITY);
         assert_eq!(Distance::between(&[f32::NAN], &[f32::NAN]).sqnr_db(), f64::INFINITY);
+        let d = Distance::between(&[1.0, 2.0, f32::NAN], &[2.0, 1.0, f32::INFINITY]);
+        assert_eq!((d.mean(), d.mean_abs()), (0.0, 2.0 / 3.0));
+        assert_eq!((d.nan(), d.infinite()), ([1, 0], [0, 1]));
+        assert_eq!(d.merge(d).nan(), [2, 0]);
     }
 }

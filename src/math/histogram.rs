@@ -133,6 +133,22 @@ impl Histogram {
         f64::from(layout(self.min, self.max).0).exp2()
     }
 
+    /// The same in `parts` equal parts of the range, for the eye: the elements of a bin are where its
+    /// middle is.
+    pub fn coarse(&self, parts: usize) -> Vec<u64> {
+        let mut counts = vec![0u64; parts];
+        let (low, high) = (f64::from(self.min), f64::from(self.max));
+        for bin in self.bins() {
+            let share = if high > low { (bin.middle() - low) / (high - low) } else { 0.0 };
+            // A negative share becomes 0.
+            let at = ((share * parts as f64) as usize).min(parts.saturating_sub(1));
+            if let Some(sum) = counts.get_mut(at) {
+                *sum = sum.saturating_add(bin.count as u64);
+            }
+        }
+        counts
+    }
+
     /// The bins that hold elements, in order.
     pub fn bins(&self) -> impl Iterator<Item = Bin> {
         let (exponent, first, _) = layout(self.min, self.max);
@@ -185,6 +201,15 @@ impl Bin {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn coarse_counts_keep_all_elements() {
+        let elements: Vec<f32> = (0..1000).map(|i| i as f32 / 100.0 - 2.0).collect();
+        let coarse = Histogram::of(&elements, -2.0, 7.99).coarse(10);
+        assert_eq!(coarse.iter().sum::<u64>(), 1000);
+        assert!(coarse.iter().all(|&count| (98..=102).contains(&count)), "{coarse:?}");
+        assert_eq!(Histogram::of(&[3.0; 5], 3.0, 3.0).coarse(4), [5, 0, 0, 0]);
+    }
 
     fn histogram(elements: &[f32]) -> Histogram {
         let min = elements.iter().copied().fold(f32::INFINITY, f32::min);

@@ -26,6 +26,9 @@ pub struct ChoiceReport {
     pub clipped_share: Option<f64>,
     /// Expected signal-to-noise ratio of the quantized value in decibel; 300 stands for no error.
     pub expected_sqnr_db: Option<f64>,
+    /// How many elements are in each of 64 equal parts from `min` to `max`; `null` when they were not
+    /// counted.
+    pub histogram: Option<Vec<u64>>,
 }
 
 impl ChoiceReport {
@@ -41,6 +44,7 @@ impl ChoiceReport {
             calibrator: choice.calibrator.name(),
             clipped_share: choice.clipped,
             expected_sqnr_db: choice.sqnr_db.map(finite_decibel),
+            histogram: choice.spread.clone(),
         }
     }
 }

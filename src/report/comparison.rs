@@ -5,8 +5,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::report::drifts::SAMPLES;
 use crate::report::text::{bytes, decibel, finite, finite_decibel, grouped, percent};
-use crate::validate::Comparison;
+use crate::report::{Latency, LayersReport, SampleReport};
+use crate::validate::{Comparison, Divergence, OutputDrift};
 
 /// Two models side by side. The field names are the contract of `compare --json`.
 #[derive(Debug, Clone, Serialize)]
@@ -29,6 +31,12 @@ pub struct ComparisonReport {
     /// Median time of one run in the engine; only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<Latency>,
+    /// The samples that differ most, when they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub worst: Vec<SampleReport>,
+    /// The values inside both models, when they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<LayersReport>,
     /// Why the models were not run, when they were not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_validated: Option<String>,
@@ -36,6 +44,9 @@ pub struct ComparisonReport {
     pub missed: Vec<String>,
     /// True when every bound was met.
     pub passed: bool,
+    /// Show all that is known of each output in the text view.
+    #[serde(skip)]
+    pub verbose: bool,
 }
 
 /// Drift of one output.
@@ -51,6 +62,57 @@ pub struct OutputReport {
     pub max_abs: Option<f64>,
     /// Mean absolute difference.
     pub mean_abs: f64,
+    /// Mean difference, candidate less original: a bias.
+    pub mean_error: f64,
+    /// Elements that are NaN.
+    pub nan: Pair<u64>,
+    /// Elements that are infinite.
+    pub infinite: Pair<u64>,
+    /// How far the classes are apart, for outputs with class scores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassesReport>,
+}
+
+/// How far apart the classes are that two models believe in.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClassesReport {
+    /// Rows of scores that were compared.
+    pub rows: u64,
+    /// Mean Kullback-Leibler divergence of the candidate from the original, in nats.
+    pub kl_mean: f64,
+    /// The largest of a row, in nats.
+    pub kl_max: f64,
+    /// Share of the rows in which both put the same class first.
+    pub agreement: f64,
+}
+
+impl From<&Divergence> for ClassesReport {
+    fn from(divergence: &Divergence) -> Self {
+        Self {
+            rows: divergence.rows(),
+            kl_mean: divergence.mean(),
+            kl_max: divergence.largest(),
+            agreement: divergence.agreement(),
+        }
+    }
+}
+
+impl From<&OutputDrift> for OutputReport {
+    fn from(output: &OutputDrift) -> Self {
+        let distance = &output.distance;
+        let pair = |[original, candidate]: [u64; 2]| Pair { original, candidate };
+        Self {
+            name: output.name.clone(),
+            sqnr_db: finite_decibel(distance.sqnr_db()),
+            cosine: distance.cosine(),
+            max_abs: finite(distance.max_abs()),
+            mean_abs: distance.mean_abs(),
+            mean_error: distance.mean(),
+            nan: pair(distance.nan()),
+            infinite: pair(distance.infinite()),
+            classes: output.divergence.as_ref().map(ClassesReport::from),
+        }
+    }
 }
 
 /// Shares of the samples.
@@ -73,45 +135,11 @@ pub struct Pair<T> {
     pub candidate: T,
 }
 
-/// Median milliseconds of one run.
-#[derive(Debug, Clone, Serialize)]
-pub struct Latency {
-    /// Of the original.
-    pub original: f64,
-    /// Of the candidate.
-    pub candidate: f64,
-    /// Candidate by original.
-    pub ratio: f64,
-    /// The engine that was measured; other runtimes differ.
-    pub engine: String,
-}
-
-/// Ratios this close to 1 are within what measurements vary.
-const SAME_TIME: f64 = 0.05;
-
-impl Latency {
-    /// Whether the candidate is faster, and how much.
-    pub fn in_words(&self) -> String {
-        match self.ratio {
-            ratio if ratio > 1.0 + SAME_TIME => format!("SLOWER, {ratio:.2} times the time"),
-            ratio if ratio < 1.0 - SAME_TIME => format!("faster, {ratio:.2} of the time"),
-            ratio => format!("no difference, {ratio:.2} of the time"),
-        }
-    }
-}
-
 impl ComparisonReport {
     /// Fills in what execution measured.
     pub fn measured(&mut self, comparison: &Comparison) {
         self.samples = comparison.samples;
-        let outputs = comparison.outputs.iter().map(|output| OutputReport {
-            name: output.name.clone(),
-            sqnr_db: finite_decibel(output.distance.sqnr_db()),
-            cosine: output.distance.cosine(),
-            max_abs: finite(output.distance.max_abs()),
-            mean_abs: output.distance.mean_abs(),
-        });
-        self.outputs = outputs.collect();
+        self.outputs = comparison.outputs.iter().map(OutputReport::from).collect();
         for (k, counts) in &comparison.accuracy {
             let score = counts.score();
             let top = Top {
@@ -187,28 +215,53 @@ impl fmt::Display for ComparisonReport {
             )?;
         }
         for output in &self.outputs {
-            let largest = output.max_abs.map_or("not finite".into(), |x| format!("{x:.4}"));
-            writeln!(
-                f,
-                "output      `{}`: SQNR {}, cosine {:.5}, largest error {largest}, mean error {:.5}",
-                output.name,
-                decibel(output.sqnr_db),
-                output.cosine,
-                output.mean_abs
-            )?;
+            output.write(f, self.verbose)?;
+        }
+        if !self.worst.is_empty() {
+            writeln!(f, "{SAMPLES}")?;
+        }
+        for sample in &self.worst {
+            writeln!(f, "{sample}")?;
+        }
+        if let Some(layers) = &self.layers {
+            write!(f, "{layers}")?;
         }
         if let Some(latency) = &self.latency_ms {
-            writeln!(
-                f,
-                "latency     {:.3} ms -> {:.3} ms in {}: {}",
-                latency.original,
-                latency.candidate,
-                latency.engine,
-                latency.in_words()
-            )?;
+            write!(f, "{latency}")?;
         }
         for missed in &self.missed {
             writeln!(f, "MISSED      {missed}")?;
+        }
+        Ok(())
+    }
+}
+
+impl OutputReport {
+    /// One line, and with `verbose` all that is known.
+    fn write(&self, f: &mut fmt::Formatter<'_>, verbose: bool) -> fmt::Result {
+        let largest = self.max_abs.map_or("not finite".into(), |x| format!("{x:.4}"));
+        writeln!(
+            f,
+            "output      `{}`: SQNR {}, cosine {:.5}, largest error {largest}, mean error {:.5}",
+            self.name,
+            decibel(self.sqnr_db),
+            self.cosine,
+            self.mean_abs
+        )?;
+        for (what, count) in [("NaN", &self.nan), ("infinite", &self.infinite)] {
+            if count.original > 0 || count.candidate > 0 {
+                let (a, b) = (grouped(count.original), grouped(count.candidate));
+                writeln!(f, "  {what:<10}{a} elements -> {b}")?;
+            }
+        }
+        if !verbose {
+            return Ok(());
+        }
+        writeln!(f, "  bias      {:.2e}", self.mean_error)?;
+        if let Some(ClassesReport { rows, kl_mean, kl_max, agreement }) = &self.classes {
+            let agreement = percent(*agreement);
+            writeln!(f, "  classes   KL divergence {kl_mean:.2e} nats, at most {kl_max:.2e}")?;
+            writeln!(f, "            the same first in {agreement} of {rows}")?;
         }
         Ok(())
     }

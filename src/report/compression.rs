@@ -56,6 +56,9 @@ pub struct CompressionReport {
     /// Show every edit in the text view.
     #[serde(skip)]
     pub verbose: bool,
+    /// Show layers and ranges in the text view.
+    #[serde(skip)]
+    pub explain: bool,
 }
 
 /// An input or output that holds integers: a float is `scale · (q - zero_point)`.
@@ -198,10 +201,10 @@ impl fmt::Display for CompressionReport {
         if let Some(methods) = &self.methods {
             write!(f, "{methods}")?;
         }
-        if let Some(found) = &self.layers {
+        if let Some(found) = self.layers.as_ref().filter(|_| self.explain) {
             layers::write(f, found)?;
         }
-        if let Some(choices) = &self.calibration {
+        if let Some(choices) = self.calibration.as_ref().filter(|_| self.explain) {
             calibration::write(f, choices)?;
         }
         writeln!(f, "on the calibration samples")?;

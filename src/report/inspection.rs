@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::report::ChannelsReport;
-use crate::report::text::{bytes, grouped};
+use crate::report::text::{bytes, grouped, percent};
+use crate::report::{ChannelsReport, PossibilityReport, WeightReport, weights};
 
 /// What a model is made of. The field names are the contract of `inspect --json`.
 #[derive(Debug, Clone, Serialize)]
@@ -39,6 +39,12 @@ pub struct InspectionReport {
     pub functions: Vec<String>,
     /// Layers with weights.
     pub layers: Vec<LayerReport>,
+    /// The weights of the layers, when they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<WeightReport>>,
+    /// What commands could do with their usual options, when that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub possible: Option<Vec<PossibilityReport>>,
     /// What the reader noticed.
     pub notes: Vec<String>,
     /// What can be cut, when that was asked for: out of the model as `prune` would prepare it.
@@ -73,6 +79,13 @@ pub struct LayerReport {
     pub parameters: u64,
     /// Bytes that the weights take.
     pub weight_bytes: u64,
+    /// Extents of the first output for one sample: numbers, expressions or `?`; `null` when the rank is
+    /// unknown.
+    pub output: Option<Vec<String>>,
+    /// Share of the multiply-accumulates of all layers.
+    pub macs_share: Option<f64>,
+    /// Share of the bytes of all weights.
+    pub bytes_share: f64,
 }
 
 impl fmt::Display for InspectionReport {
@@ -102,12 +115,22 @@ impl fmt::Display for InspectionReport {
             writeln!(f, "function    {function}")?;
         }
         if self.show_layers {
-            writeln!(f, "layers            MACs    parameters")?;
+            writeln!(f, "layers            MACs   share    parameters   bytes  output")?;
             for layer in &self.layers {
                 let macs = layer.macs.map_or("?".to_owned(), grouped);
-                let (parameters, name) = (grouped(layer.parameters), &layer.name);
-                writeln!(f, "  {macs:>20}  {parameters:>12}  {} {name}", layer.op)?;
+                let share = layer.macs_share.map_or("?".to_owned(), percent);
+                let (parameters, bytes) = (grouped(layer.parameters), percent(layer.bytes_share));
+                let output = layer.output.as_ref().map_or("?".to_owned(), |dims| dims.join(", "));
+                let (op, name) = (&layer.op, &layer.name);
+                write!(f, "  {macs:>14}{share:>9}{parameters:>13}{bytes:>9}")?;
+                writeln!(f, "  [{output}] {op} {name}")?;
             }
+        }
+        if let Some(weights) = &self.weights {
+            weights::write(f, weights)?;
+        }
+        for possible in self.possible.iter().flatten() {
+            write!(f, "{possible}")?;
         }
         if let Some(channels) = &self.channels {
             write!(f, "{channels}")?;

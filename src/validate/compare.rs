@@ -2,13 +2,13 @@
 
 use rayon::prelude::*;
 
-use crate::data::{Run, Samples};
+use crate::data::Samples;
 use crate::error::{Result, err};
 use crate::exec::{Engine, Runner};
 use crate::ir::Model;
 use crate::math::Distance;
 use crate::tensor::Tensor;
-use crate::validate::Accuracy;
+use crate::validate::{Accuracy, Divergence, Worst, one_run};
 
 /// What to compare.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,8 @@ pub struct Options {
     pub output: Option<String>,
     /// Use only so many runs of the samples, spread over all; all by default.
     pub runs: Option<usize>,
+    /// How many of the samples that differ most are told; none by default.
+    pub worst: usize,
 }
 
 /// How far two models are apart on some samples.
@@ -31,6 +33,8 @@ pub struct Comparison {
     pub outputs: Vec<OutputDrift>,
     /// For each `k` of the options its counts; empty without labels.
     pub accuracy: Vec<(usize, Accuracy)>,
+    /// The samples that differ most.
+    pub worst: Worst,
 }
 
 /// Drift of one output.
@@ -40,6 +44,16 @@ pub struct OutputDrift {
     pub name: String,
     /// How far the candidate is from the original.
     pub distance: Distance,
+    /// How far the classes are apart, when the output is known to have class scores, or all of the
+    /// original's rows are probabilities.
+    pub divergence: Option<Divergence>,
+}
+
+impl OutputDrift {
+    /// An output without classes.
+    pub fn new(name: String, distance: Distance) -> Self {
+        Self { name, distance, divergence: None }
+    }
 }
 
 impl Comparison {
@@ -49,10 +63,13 @@ impl Comparison {
         self.samples += part.samples;
         for (known, new) in self.outputs.iter_mut().zip(part.outputs) {
             known.distance = known.distance.merge(new.distance);
+            let both = known.divergence.zip(new.divergence);
+            known.divergence = both.map(|(known, new)| known.merge(new));
         }
         for ((_, known), (_, new)) in self.accuracy.iter_mut().zip(part.accuracy) {
             *known = known.merge(new);
         }
+        self.worst = self.worst.merge(part.worst);
         self
     }
 
@@ -82,72 +99,11 @@ pub fn compare(
             let run = samples.run(i * samples.runs() / runs)?;
             let before = a.run(&run.inputs).map_err(|error| error.at("original model"))?;
             let after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
-            of_run(&run, samples, &before.outputs, &after.outputs, options)
+            one_run::compare(&run, samples, &before.outputs, &after.outputs, options)
         })
         .collect::<Result<_>>()?;
     let whole = parts.into_iter().reduce(Comparison::merge);
     whole.ok_or_else(|| err!(Data, "there are no samples to compare the models on"))
-}
-
-fn of_run(
-    run: &Run,
-    samples: &Samples,
-    before: &[(String, Tensor)],
-    after: &[(String, Tensor)],
-    options: &Options,
-) -> Result<Comparison> {
-    let batch = run.size;
-    let mut comparison = drift(before, after, |tensor| real_share(tensor, batch, run.count))?;
-    comparison.samples = run.count;
-    if let Some(labels) = samples.labels().filter(|_| !options.top.is_empty()) {
-        let slot = scores(before, run.count, options)?;
-        let (a, b) = (before[slot].1.to_f32()?, after[slot].1.to_f32()?);
-        let rows = if before[slot].1.dims().first() == Some(&batch) { batch } else { run.count };
-        let classes = a.len() / rows.max(1);
-        for &k in &options.top {
-            let mut counts = Accuracy::default();
-            for row in 0..run.count {
-                let label = labels[run.first + row];
-                if usize::try_from(label).map_or(true, |label| label >= classes) {
-                    return Err(err!(
-                        Data,
-                        "label {label} of sample {} is not one of {classes} classes",
-                        run.first + row
-                    )
-                    .help(
-                        "name the right output with --scores, or the right array with --labels",
-                    ));
-                }
-                let of = |scores: &[f32]| row * classes..((row + 1) * classes).min(scores.len());
-                counts.count(k, label, &a[of(&a)], &b[of(&b)]);
-            }
-            comparison.accuracy.push((k, counts));
-        }
-    }
-    Ok(comparison)
-}
-
-/// The part of an output that belongs to real samples: padding fills the end of the last batch.
-fn real_share(tensor: &Tensor, batch: usize, count: usize) -> usize {
-    match tensor.dims().first() {
-        Some(&first) if first == batch && batch > 0 => tensor.len() / batch * count.min(batch),
-        _ => tensor.len(),
-    }
-}
-
-/// The slot of the output with the class scores.
-fn scores(outputs: &[(String, Tensor)], samples: usize, options: &Options) -> Result<usize> {
-    let found = match &options.output {
-        Some(wanted) => outputs.iter().position(|(name, _)| name == wanted),
-        None => outputs.iter().position(|(_, tensor)| {
-            tensor.dtype().is_float() && tensor.len() >= 2 * samples.max(1)
-        }),
-    };
-    found.ok_or_else(|| {
-        let names: Vec<&str> = outputs.iter().map(|(name, _)| name.as_str()).collect();
-        let wanted = options.output.as_deref().unwrap_or("with class scores");
-        err!(Usage, "there is no output {wanted} among {}", names.join(", "))
-    })
 }
 
 /// The drift between two sets of outputs; `share` says how many elements of a tensor count.
@@ -183,7 +139,7 @@ pub fn drift(
         let count = share(a);
         let (a, b) = (a.to_f32()?, b.to_f32()?);
         let distance = Distance::between(&a[..count.min(a.len())], &b[..count.min(b.len())]);
-        outputs.push(OutputDrift { name: name.clone(), distance });
+        outputs.push(OutputDrift::new(name.clone(), distance));
     }
-    Ok(Comparison { samples: 1, outputs, accuracy: Vec::new() })
+    Ok(Comparison { samples: 1, outputs, accuracy: Vec::new(), worst: Worst::default() })
 }

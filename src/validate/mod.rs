@@ -2,6 +2,14 @@
 
 mod accuracy;
 mod compare;
+mod divergence;
+mod layers;
+mod one_run;
+pub mod timing;
+mod worst;
 
 pub use accuracy::{Accuracy, Score};
 pub use compare::{Comparison, Options, OutputDrift, compare, drift};
+pub use divergence::Divergence;
+pub use layers::{LayerDrifts, ValueDrift, layers};
+pub use worst::{SampleDrift, Worst};

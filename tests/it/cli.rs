@@ -41,6 +41,8 @@ fn help() {
         "convert",
         "print",
         "passes",
+        "completions",
+        "man",
     ];
     for command in commands {
         let mut args: Vec<&str> = vec![command, "--help"];
@@ -48,6 +50,27 @@ fn help() {
         let name = if command.is_empty() { "onnxpress" } else { command };
         insta::assert_snapshot!(format!("help_{name}"), ok(&onnxpress(&args)));
     }
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    let options = ["--min-sqnr", "--report"];
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = onnxpress(&["completions", shell]);
+        let script = ok(&script);
+        for word in ["quantize", "factorize"].into_iter().chain(options) {
+            let word = if shell == "fish" { word.trim_start_matches('-') } else { word };
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        assert!(!script.contains("worker"), "{shell}");
+    }
+    let page = onnxpress(&["man"]).out;
+    assert!(page.contains(".TH onnxpress 1") && page.contains("factorize"), "{page}");
+    let page = onnxpress(&["man", "quantize"]).out;
+    assert!(page.contains(".TH onnxpress-quantize 1"), "{page}");
+    assert!(options.iter().all(|option| page.contains(&option.replace('-', "\\-"))), "{page}");
+    assert_eq!(onnxpress(&["man", "nothing"]).code, 2);
+    assert_eq!(onnxpress(&["completions", "nothing"]).code, 2);
 }
 
 /// The options under the heading `Limits` of a command's help.
@@ -107,6 +130,8 @@ fn every_subcommand_is_in_the_help_test() {
         "convert",
         "print",
         "passes",
+        "completions",
+        "man",
         "help",
     ];
     assert_eq!(names, tested, "add the new one to `help`");

@@ -3,6 +3,7 @@
 mod calibrate;
 mod cli;
 mod cli_errors;
+mod compare;
 mod diff;
 mod equalize;
 mod exec;
@@ -24,7 +25,9 @@ mod quantize_storage;
 mod quantize_targets;
 mod quantize_types;
 mod random_graphs;
+mod report;
 mod roundtrip;
+mod sessions;
 mod simplify;
 mod snapshots_example;
 mod statistics;

@@ -68,3 +68,24 @@ pub(super) fn apply(memory: u64) -> Result<()> {
 pub(super) fn apply(_memory: u64) -> Result<()> {
     Ok(())
 }
+
+/// The most memory that the calling process has had since [`forget_peak_memory`], in bytes.
+#[cfg(target_os = "linux")]
+pub(super) fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1 << 10)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn peak_memory() -> Option<u64> {
+    None
+}
+
+/// Begins to count from what the calling process has now.
+pub(super) fn forget_peak_memory() {
+    // Resets the mark, see proc_pid_clear_refs(5). Where that is forbidden, the mark is that of all.
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}

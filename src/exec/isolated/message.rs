@@ -83,6 +83,7 @@ impl Wire for Reply {
                 frame.put(&executed.outputs);
                 frame.put(&executed.observed);
                 frame.put(&u64::try_from(executed.time.as_nanos()).unwrap_or(u64::MAX));
+                frame.put(&executed.memory);
             }
             Self::Failed(error) => {
                 frame.put(&3u64);
@@ -99,6 +100,7 @@ impl Wire for Reply {
                 outputs: frame.take()?,
                 observed: frame.take()?,
                 time: Duration::from_nanos(frame.take()?),
+                memory: frame.take()?,
             }),
             3 => Self::Failed(frame.take()?),
             _ => return Err(unreadable()),

@@ -157,7 +157,9 @@ impl Engine for Isolated {
     }
 
     fn as_written(&self) -> Option<Box<dyn Engine>> {
-        Some(Box::new(Self { lowering: Lowering::AsWritten, ..self.clone() }))
+        // Processes of its own, so that the memory of earlier models is not counted.
+        let (lowering, pool) = (Lowering::AsWritten, Arc::default());
+        Some(Box::new(Self { lowering, pool, ..self.clone() }))
     }
 }
 

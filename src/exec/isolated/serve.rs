@@ -8,7 +8,7 @@ use crate::error::{Error, Result, err};
 use crate::exec::isolated::limits;
 use crate::exec::isolated::message::{Reply, Request};
 use crate::exec::isolated::wire::{Frame, Received};
-use crate::exec::{Session, panic, tract};
+use crate::exec::{Executed, Session, panic, tract};
 
 /// Stack of a thread that calls tract, in bytes: it recurses over deep graphs.
 const STACK: usize = 64 << 20;
@@ -61,6 +61,7 @@ impl Shop {
         match request {
             Request::Start { .. } => Err(err!(Engine, "the worker has started already")),
             Request::Prepare { model, inputs, taps } => {
+                limits::forget_peak_memory();
                 let session = tract::build(model, &inputs, &taps)?;
                 self.replace(Some(session));
                 Ok(Reply::Done)
@@ -68,7 +69,8 @@ impl Shop {
             Request::Run { inputs } => {
                 let session = self.session.read().unwrap_or_else(PoisonError::into_inner).clone();
                 let session = session.ok_or_else(|| err!(Engine, "no model is ready"))?;
-                Ok(Reply::Executed(session.run(&inputs)?))
+                let executed = session.run(&inputs)?;
+                Ok(Reply::Executed(Executed { memory: limits::peak_memory(), ..executed }))
             }
             Request::Release => {
                 self.replace(None);
