@@ -176,7 +176,8 @@ impl Quantization {
             (self.power_of_two, "--power-of-two"),
         ];
         if let (Storage::Half(_), Some(_)) = (self.storage(), self.granularity) {
-            let text = format!("--weights {} has no scales; leave out --granularity", self.storage());
+            let text =
+                format!("--weights {} has no scales; leave out --granularity", self.storage());
             return Err(Error::new(ErrorKind::Usage, text));
         }
         if let Some((_, option)) = of_integers.iter().find(|(given, _)| *given && !integers) {

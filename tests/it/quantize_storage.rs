@@ -69,7 +69,10 @@ fn stored(model: &Model, storage: Storage, granularity: Granularity) -> (Model, 
     let again = QuantizeWeights::new(QuantizeStatic::default(), storage);
     let again = again.run(&mut found.clone(), &Context::default()).expect("it runs again");
     assert!(again.done.is_empty(), "{again:?}");
-    (found, report.refused.into_iter().map(|note| format!("{}: {}", note.place, note.text)).collect())
+    (
+        found,
+        report.refused.into_iter().map(|note| format!("{}: {}", note.place, note.text)).collect(),
+    )
 }
 
 /// What a model gives for the unit matrix: all weights.
@@ -92,7 +95,8 @@ fn numbers_that_a_form_holds_are_exact() {
     let three = made(&|i| ((i * i % 7) % 3) as f32 * 0.3 - 0.3);
     let signs = made(&|i| if i * i % 5 > 1 { 0.7 } else { -0.7 });
     // For each column its own scale.
-    let columns = made(&|i| ((i % 29 + 1) as f32) * if (i / 29 * 3 + i) % 7 > 2 { 0.5 } else { -0.5 });
+    let columns =
+        made(&|i| ((i % 29 + 1) as f32) * if (i / 29 * 3 + i) % 7 > 2 { 0.5 } else { -0.5 });
     let blocks = made(&|i| ((i / 29 / 8 + 1) as f32) * if i % 11 > 4 { 0.25 } else { -0.25 });
     let (tensor, channel) = (Granularity::Tensor, Granularity::Channel);
     for (model, storage, granularity) in [
@@ -177,6 +181,9 @@ fn more_numbers_are_closer_and_samples_help() {
         (Storage::Binary, channel, 2.0),
     ] {
         let found = [alone(storage, granularity), fitted(storage, granularity)];
-        assert!(found[1] > found[0] + 0.5 && found[1] > least, "{storage} {granularity:?} {found:?}");
+        assert!(
+            found[1] > found[0] + 0.5 && found[1] > least,
+            "{storage} {granularity:?} {found:?}"
+        );
     }
 }

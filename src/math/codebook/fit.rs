@@ -78,7 +78,7 @@ pub fn fit(
 }
 
 /// The scale of least error for members that are all ±1 times it.
-fn mean(members: &mut Vec<(f32, f32)>) -> f32 {
+fn mean(members: &[(f32, f32)]) -> f32 {
     let sums = members.iter().fold((0f64, 0f64), |sums, &(x, weight)| {
         (sums.0 + f64::from(x) * f64::from(weight), sums.1 + f64::from(weight))
     });
@@ -87,7 +87,7 @@ fn mean(members: &mut Vec<(f32, f32)>) -> f32 {
 
 /// The scale of least error where the smaller ones become 0: those above half of it stay. Of all sets of
 /// the largest, that one is best for which `(Σ h x)² / Σ h` is largest.
-fn best_of_largest(members: &mut Vec<(f32, f32)>) -> f32 {
+fn best_of_largest(members: &mut [(f32, f32)]) -> f32 {
     members.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let (mut sums, mut best) = ((0f64, 0f64), (0f64, 0f32));
     for &(x, weight) in &*members {
@@ -101,12 +101,7 @@ fn best_of_largest(members: &mut Vec<(f32, f32)>) -> f32 {
     best.1
 }
 
-fn free(
-    entries: usize,
-    count: usize,
-    parts: usize,
-    at: impl Fn(usize) -> Member + Sync,
-) -> Points {
+fn free(entries: usize, count: usize, parts: usize, at: impl Fn(usize) -> Member + Sync) -> Points {
     let members = (0..count).map(&at);
     let single = |numbers: Vec<f64>| -> Vec<f32> {
         let mut numbers: Vec<f32> = numbers.into_iter().map(|x| x as f32).collect();
@@ -143,12 +138,7 @@ fn free(
 }
 
 /// The scales of least error when each weight keeps the number of the table that is nearest now.
-fn rescaled(
-    points: &Points,
-    count: usize,
-    parts: usize,
-    at: impl Fn(usize) -> Member,
-) -> Vec<f32> {
+fn rescaled(points: &Points, count: usize, parts: usize, at: impl Fn(usize) -> Member) -> Vec<f32> {
     let Points::Table { numbers, scales } = points else { return Vec::new() };
     let mut sums = vec![(0f64, 0f64); parts];
     for Member { value, importance, part } in (0..count).map(at) {

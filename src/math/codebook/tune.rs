@@ -18,12 +18,7 @@ const DAMPING: f64 = 1e-6;
 const SWEEPS: usize = 4;
 
 /// Improves `start` where it stands on a table, as far as it is `free`. `second` holds `H` of each group.
-pub fn tuned(
-    weights: Weights<'_>,
-    start: Rounded,
-    second: &[Vec<f64>],
-    free: Freedom,
-) -> Rounded {
+pub fn tuned(weights: Weights<'_>, start: Rounded, second: &[Vec<f64>], free: Freedom) -> Rounded {
     let mut best = start;
     let mut least = weights.error(&best, second);
     for _ in 0..ROUNDS {
@@ -116,8 +111,11 @@ fn rescaled(
             })
             .collect();
         for _ in 0..if parts.len() == 1 { 1 } else { SWEEPS } {
-            for ((members, direction), (_, scale)) in members.iter().zip(&directions).zip(&mut found) {
-                let along = |vector: &[f64]| -> f64 { members.iter().map(|&j| unit[j] * vector[j]).sum() };
+            for ((members, direction), (_, scale)) in
+                members.iter().zip(&directions).zip(&mut found)
+            {
+                let along =
+                    |vector: &[f64]| -> f64 { members.iter().map(|&j| unit[j] * vector[j]).sum() };
                 let curvature = along(direction);
                 if curvature <= 0.0 {
                     continue;
@@ -195,7 +193,8 @@ fn renumbered(
     let solved = Llt::new(matrix.as_ref(), Side::Lower).ok()?.solve(&right);
     let found: Vec<f32> = (0..count).map(|i| solved[(i, 0)] as f32).collect();
     let rising = found.windows(2).all(|pair| pair[0] < pair[1]);
-    (rising && found.iter().all(|x| x.is_finite())).then(|| Points::Table { numbers: found, scales: scales.clone() })
+    (rising && found.iter().all(|x| x.is_finite()))
+        .then(|| Points::Table { numbers: found, scales: scales.clone() })
 }
 
 /// Parts in which sums over rows are made.
@@ -231,7 +230,8 @@ mod tests {
             integers.iter().zip(&parts).map(|(&q, &part)| points.point(part, q)).collect();
         let weights = Weights { rows, columns, values: &values, grid_of: &parts };
         let scales = truth.iter().map(|s| s * 1.3).collect();
-        let start = Rounded { integers: integers.clone(), points: Points::Table { numbers, scales } };
+        let start =
+            Rounded { integers: integers.clone(), points: Points::Table { numbers, scales } };
         let second = second(columns);
         let before = weights.error(&start, &second);
         let fixed = tuned(weights, start.clone(), &second, Freedom::default());

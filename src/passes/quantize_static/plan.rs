@@ -95,7 +95,8 @@ impl Plan {
     /// Each weight once, as it is divided for the first of its readers.
     pub fn storable(self) -> Vec<Storable> {
         let layers = self.nodes.into_iter();
-        let layers = layers.flat_map(|layer| layer.weights.into_iter().map(move |w| (layer.node, w)));
+        let layers =
+            layers.flat_map(|layer| layer.weights.into_iter().map(move |w| (layer.node, w)));
         let tables = self.lookups.into_iter().map(|lookup| (lookup.node, lookup.weight));
         let mut found: Vec<Storable> = Vec::new();
         let mut index: HashMap<ValueId, usize> = HashMap::new();

@@ -58,12 +58,8 @@ impl FromStr for Storage {
     /// # Errors
     /// When it is none, or a table is too small or too large.
     fn from_str(text: &str) -> Result<Self> {
-        let known = [
-            Self::Half(DType::Float16),
-            Self::Half(DType::Bfloat16),
-            Self::Ternary,
-            Self::Binary,
-        ];
+        let known =
+            [Self::Half(DType::Float16), Self::Half(DType::Bfloat16), Self::Ternary, Self::Binary];
         if let Some(storage) = known.into_iter().find(|storage| storage.to_string() == text) {
             return Ok(storage);
         }

@@ -61,9 +61,8 @@ impl Bias {
             let few = weight.scale_dims.len() <= 1
                 && !grids.is_empty()
                 && channels.is_multiple_of(grids.len());
-            let scale = |input: f32| {
-                (0..channels).map(|c| input * grids[c % grids.len()].scale).collect()
-            };
+            let scale =
+                |input: f32| (0..channels).map(|c| input * grids[c % grids.len()].scale).collect();
             let place = BiasPlace::Missing { node, scales: input.filter(|_| few).map(scale) };
             return Ok(Self { values: vec![0.0; channels], place });
         };

@@ -59,7 +59,9 @@ impl StoredWeight {
         let (low, high) = stored.dtype().integer_range().ok_or("it holds no integers")?;
         let numbers = scale.to_f32().map_err(odd)?;
         let zero_points = match zeros {
-            Some((.., zeros)) => constant(model, zeros).ok_or("its zero point is no constant")?.to_f32(),
+            Some((.., zeros)) => {
+                constant(model, zeros).ok_or("its zero point is no constant")?.to_f32()
+            }
             None => Ok(vec![0.0; numbers.len()]),
         };
         let zero_points = zero_points.map_err(odd)?;
@@ -133,18 +135,17 @@ impl StoredWeight {
             Place::Grids { zeros, .. } => {
                 Freedom { numbers: false, scales: true, zeros: zeros.is_some() }
             }
-            Place::Coded(coded) => Freedom {
-                numbers: coded.has_table(),
-                scales: coded.has_scales(),
-                zeros: false,
-            },
+            Place::Coded(coded) => {
+                Freedom { numbers: coded.has_table(), scales: coded.has_scales(), zeros: false }
+            }
         }
     }
 
     /// The weights that the integers stand for.
     pub fn floats(&self) -> Vec<f64> {
         let stored = self.integers.iter().zip(&self.part_of);
-        stored.map(|(&q, &part)| self.points.point(part, q)).collect()
+        // Runtimes multiply as `float`.
+        stored.map(|(&q, &part)| f64::from(self.points.point(part, q) as f32)).collect()
     }
 
     /// Stores other integers, and other points as far as they are free.

@@ -9,7 +9,7 @@ mod packing;
 mod read;
 mod write;
 
-pub(super) use read::Coded;
 pub(in crate::passes) use layout::Layout;
 pub(in crate::passes) use packing::shared_bytes;
+pub(super) use read::Coded;
 pub(in crate::passes) use write::{Code, Writer};

@@ -16,7 +16,8 @@ impl Packing {
     /// For indices into a table of `entries` numbers, of which a byte can hold one.
     pub fn of(entries: usize) -> Self {
         let base = entries.max(2);
-        let digits = (1..).take_while(|&digits| base.checked_pow(digits).is_some_and(|n| n <= BYTE));
+        let digits =
+            (1..).take_while(|&digits| base.checked_pow(digits).is_some_and(|n| n <= BYTE));
         Self { base, digits: digits.count().max(1) }
     }
 

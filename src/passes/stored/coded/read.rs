@@ -1,8 +1,8 @@
 //! Finds what the writer wrote.
 
 use super::layout::Layout;
-use super::write::packed;
 use super::packing::Packing;
+use super::write::packed;
 use crate::analysis::constant;
 use crate::ir::{Model, Node, NodeId, ValueId};
 use crate::math::rounding::Points;
@@ -56,13 +56,22 @@ impl Coded {
         };
         let rising = picked.numbers.windows(2).all(|pair| pair[0] < pair[1]);
         let sound = |x: &f32| x.is_finite() && *x >= 0.0;
-        let known = indices.iter().all(|&i| usize::try_from(i).is_ok_and(|i| i < picked.numbers.len()));
+        let known =
+            indices.iter().all(|&i| usize::try_from(i).is_ok_and(|i| i < picked.numbers.len()));
         if scales.len() != parts || !scales.iter().all(sound) || !rising || !known {
             return None;
         }
         let points = Points::Table { numbers: picked.numbers, scales };
         let (table, base) = (chain.table, picked.base);
-        Some(Self { layout, points, indices, bytes: chain.bytes, base, table, scales: chain.scales })
+        Some(Self {
+            layout,
+            points,
+            indices,
+            bytes: chain.bytes,
+            base,
+            table,
+            scales: chain.scales,
+        })
     }
 
     /// Stores other indices, and other numbers and scales where they differ. What has no place to be stored
@@ -107,7 +116,8 @@ struct Chain {
 
 impl Chain {
     fn of(model: &Model, floats: ValueId) -> Option<Self> {
-        let mut chain = Self { forms: vec![], scales: None, table: None, digits: None, bytes: floats };
+        let mut chain =
+            Self { forms: vec![], scales: None, table: None, digits: None, bytes: floats };
         let mut at = floats;
         for _ in 0..LONGEST {
             let value = model.value(at);
