@@ -59,7 +59,12 @@ pub fn did_anything(steps: &[Step], model: &Path) -> Result<()> {
     if step.is_none_or(|step| !step.report.done.is_empty()) {
         return Ok(());
     }
-    let reasons = step.map(|step| &step.report.refused).into_iter().flatten().take(REASONS);
+    // What was declined for the model as a whole may be why there are no constants.
+    let others = steps.iter().filter(|step| !is_quantizing(step));
+    let before = others.flat_map(|step| &step.report.refused);
+    let before = before.filter(|note| note.place == "model");
+    let own = step.map(|step| &step.report.refused).into_iter().flatten();
+    let reasons = own.chain(before).take(REASONS);
     let reasons: Vec<String> =
         reasons.map(|note| format!("{}: {}", note.place, note.text)).collect();
     let reasons = match &reasons[..] {

@@ -389,6 +389,32 @@ fn weights_alone_are_quantized_or_nothing_is_written() {
 }
 
 #[test]
+fn weights_have_other_forms_where_they_alone_are_stored() {
+    let folder = tempdir().unwrap();
+    let line = "quantize fixtures/digits_mlp.onnx --mode weights";
+    let ran = shell(&format!("{line} --weights binary -v -o TMP/w.onnx"), folder.path());
+    let expected = "binary weight with a scale for each channel; computes with floats";
+    assert!(ok(&ran).contains(expected), "{}", ran.out);
+    let line = format!("{line} --weights codebook:16 --granularity block:64 --force");
+    let ran = shell(&format!("{line} -v -o TMP/w.onnx"), folder.path());
+    let expected = "from a table of 16 numbers with scales for blocks of 64";
+    assert!(ok(&ran).contains(expected), "{}", ran.out);
+    for (options, expected) in [
+        ("--weights ternary", "--weights ternary stores weights alone; add --mode weights"),
+        ("--mode weights --weights codebook:1", "codebook:N with N from 2 to 256"),
+        ("--mode weights --weights codebook:257", "codebook:N with N from 2 to 256"),
+        ("--mode weights --weights float16 --granularity tensor", "leave out --granularity"),
+        ("--mode weights --weights binary --power-of-two", "leave out --power-of-two"),
+    ] {
+        let line = format!("quantize fixtures/digits_mlp.onnx {options} -o TMP/none.onnx");
+        let ran = shell(&line, folder.path());
+        assert_eq!(ran.code, 2, "{options}: {}", ran.err);
+        assert!(ran.err.contains(expected), "{options}: {}", ran.err);
+        assert!(!folder.path().join("none.onnx").exists());
+    }
+}
+
+#[test]
 fn layers_are_ranked_and_the_worst_stay_in_float() {
     let folder = tempdir().unwrap();
     let run = |options: &str| {

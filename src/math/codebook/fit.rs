@@ -78,7 +78,7 @@ pub fn fit(
 }
 
 /// The scale of least error for members that are all ±1 times it.
-fn mean(members: &mut Vec<(f32, f32)>) -> f32 {
+fn mean(members: &[(f32, f32)]) -> f32 {
     let sums = members.iter().fold((0f64, 0f64), |sums, &(x, weight)| {
         (sums.0 + f64::from(x) * f64::from(weight), sums.1 + f64::from(weight))
     });
@@ -87,7 +87,7 @@ fn mean(members: &mut Vec<(f32, f32)>) -> f32 {
 
 /// The scale of least error where the smaller ones become 0: those above half of it stay. Of all sets of
 /// the largest, that one is best for which `(Σ h x)² / Σ h` is largest.
-fn best_of_largest(members: &mut Vec<(f32, f32)>) -> f32 {
+fn best_of_largest(members: &mut [(f32, f32)]) -> f32 {
     members.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let (mut sums, mut best) = ((0f64, 0f64), (0f64, 0f32));
     for &(x, weight) in &*members {

@@ -120,13 +120,10 @@ impl Sums {
             let mut open = vec![(clusters, count, clusters - 1, count - 1)];
             while let Some((low, high, first, last)) = open.pop() {
                 let end = low + (high - low) / 2;
-                let mut best = (f64::INFINITY, first);
-                for start in first..=last.min(end - 1) {
-                    let error = least[start] + cost(start, end);
-                    if error < best.0 {
-                        best = (error, start);
-                    }
-                }
+                let judged = (first..=last.min(end - 1))
+                    .map(|start| (least[start] + cost(start, end), start));
+                let best = judged.reduce(|a, b| if b.0 < a.0 { b } else { a });
+                let best = best.unwrap_or((f64::INFINITY, first));
                 next[end] = best.0;
                 begins[end] = best.1 as u32;
                 if end > low {
@@ -186,8 +183,8 @@ mod tests {
     #[test]
     fn no_partition_into_intervals_is_better() {
         let numbers = sample(14);
-        let mut sorted = numbers.clone();
-        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut sorted: Vec<(f64, f64)> = numbers.iter().map(|&(x, weight)| (weight, x)).collect();
+        sorted.sort_by(|a, b| a.1.total_cmp(&b.1));
         let found = error(&numbers, &centroids(numbers.iter().copied(), 3));
         let sums = Sums::of(&sorted);
         for a in 1..13 {

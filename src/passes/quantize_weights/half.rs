@@ -34,15 +34,18 @@ pub(super) fn apply(
     }
 }
 
+/// Nodes and slots.
+type Readers = Vec<(NodeId, usize)>;
+
 /// The numbers in their new type, and who reads them; nothing where they are parameters of quantization.
 fn halved(
     model: &Model,
     value: ValueId,
     dtype: DType,
     options: &QuantizeStatic,
-) -> Result<Option<(Tensor, Vec<(NodeId, usize)>)>, String> {
+) -> Result<Option<(Tensor, Readers)>, String> {
     let entry = model.value(value);
-    let readers: Vec<(NodeId, usize)> = entry.consumers().collect();
+    let readers: Readers = entry.consumers().collect();
     let is = |op: &str| readers.iter().any(|&(node, _)| model.node(node).is(op));
     if readers.is_empty() || is("QuantizeLinear") || is("DequantizeLinear") {
         return Ok(None);

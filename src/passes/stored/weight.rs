@@ -166,7 +166,8 @@ impl StoredWeight {
     /// The weights that the integers stand for.
     pub fn floats(&self) -> Vec<f64> {
         let stored = self.integers.iter().zip(&self.part_of);
-        stored.map(|(&q, &part)| self.points.point(part, q)).collect()
+        // Runtimes multiply as `float`.
+        stored.map(|(&q, &part)| f64::from(self.points.point(part, q) as f32)).collect()
     }
 
     /// Stores other integers, and other points as far as they are free.
