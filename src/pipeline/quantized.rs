@@ -84,7 +84,7 @@ pub fn quantized_on(
     let mut prepared = settle(model, &prepare(options), cx, Some(check), When::AtEnd)?;
     let mut steps = std::mem::take(&mut prepared.steps);
     // How operators are written decides nothing.
-    let pairs = QuantizeOptions { qoperator: None, ..options.clone() };
+    let pairs = QuantizeOptions { qoperator: None, nbits: false, ..options.clone() };
     let others = tries.calibrators.iter();
     let others: Vec<(Calibrator, Context<'_>)> =
         others.map(|fit| (fit.calibrator(), Context { measure: Some(fit), ..*cx })).collect();
@@ -109,7 +109,7 @@ pub fn quantized_on(
         fall_back.after_db = gain.without_db;
     }
     let chosen = if kept { pairs } else { pairs.plain() };
-    let written = QuantizeOptions { qoperator: options.qoperator, ..chosen };
+    let written = QuantizeOptions { qoperator: options.qoperator, nbits: options.nbits, ..chosen };
     let passes = quantize(&without(&written, &fall_back.layers));
     let reference = Context { reference: Some(&prepared.model), ..*cx };
     let check_real = tries.real.then_some(check);

@@ -1,15 +1,15 @@
 //! Which passes make up a command.
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon,
-    EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput,
-    EliminateZeroState, Existing, Factorize, FoldConstant, FoldExact, FoldIf, FoldShape,
-    FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
-    FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
-    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth, Importance,
-    InlineFunctions, Pass, PruneChannels, QuantizeDynamic, QuantizeStatic, QuantizeWeights,
-    RoundWeights, Rounding, StripDebugMetadata, StripInitializerInputs, StripQuantization,
-    UnrollLoop,
+    ConvertConstant, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights,
+    EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence,
+    EliminateUnusedOutput, EliminateZeroState, Existing, Factorize, FoldConstant, FoldExact,
+    FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm,
+    FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm,
+    FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose,
+    Growth, Importance, InlineFunctions, Pass, PruneChannels, QuantizeDynamic, QuantizeStatic,
+    QuantizeWeights, RoundWeights, Rounding, StripDebugMetadata, StripInitializerInputs,
+    StripQuantization, UnrollLoop,
 };
 
 /// Options of `quantize`.
@@ -30,6 +30,8 @@ pub struct QuantizeOptions {
     /// Layers whose weights alone are stored as integers compute with integers, on ranges that each run
     /// takes.
     pub dynamic: bool,
+    /// Writes MatMulNBits of ONNX Runtime instead of blocked DequantizeLinear and products of floats.
+    pub nbits: bool,
     /// Writes operators on integers instead of QuantizeLinear and DequantizeLinear around float ones.
     pub qoperator: Option<ConvertQoperator>,
 }
@@ -44,6 +46,7 @@ impl Default for QuantizeOptions {
             skip: Vec::new(),
             fold: Growth::default(),
             dynamic: false,
+            nbits: false,
             qoperator: None,
         }
     }
@@ -99,6 +102,9 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     }
     if options.dynamic {
         passes.push(Box::new(QuantizeDynamic::new(options.quantization.clone())));
+    }
+    if options.nbits {
+        passes.push(Box::new(ConvertNbits));
     }
     passes.push(Box::new(EliminateDead));
     if let Some(pass) = options.qoperator {

@@ -20,6 +20,7 @@ mod prune;
 mod qoperator;
 mod quantize;
 mod quantize_dynamic;
+mod quantize_nbits;
 mod quantize_targets;
 mod quantize_types;
 mod random_graphs;

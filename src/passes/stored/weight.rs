@@ -12,6 +12,8 @@ pub(in crate::passes) struct StoredWeight {
     pub grids: Vec<Grid>,
     /// For each integer, in the order of the tensor, the index of its grid.
     pub grid_of: Vec<u32>,
+    /// How many neighbours along an axis share a scale; 0 when scales are for slices or for all.
+    pub block: usize,
     value: ValueId,
     dtype: DType,
     /// Who reads the scales, and what they are.
@@ -97,6 +99,7 @@ impl StoredWeight {
             dims,
             grids,
             grid_of,
+            block,
             value: integers,
             dtype: stored.dtype(),
             scales,
