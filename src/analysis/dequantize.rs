@@ -1,7 +1,7 @@
 //! What a DequantizeLinear of constants gives.
 
 use crate::analysis::constant;
-use crate::ir::{Model, NodeId};
+use crate::ir::{Model, Node, NodeId};
 use crate::tensor::{DType, Tensor};
 
 /// The floats of a DequantizeLinear whose inputs are all constants: one scale, one for each slice
@@ -12,9 +12,21 @@ pub fn dequantized(model: &Model, node: NodeId) -> Option<Tensor> {
     if !entry.is("DequantizeLinear") {
         return None;
     }
-    let integers = constant(model, entry.input(0)?)?;
-    let scale = constant(model, entry.input(1)?)?;
-    let zero = entry.input(2).map(|zero| constant(model, zero));
+    let block = usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?;
+    dequantized_from(model, entry, [0, 1, 2], entry.attr_int("axis").unwrap_or(1), block)
+}
+
+/// As [`dequantized`], of an operator that has integers, scales and zero points in these slots.
+pub(super) fn dequantized_from(
+    model: &Model,
+    entry: &Node,
+    [integers, scale, zero]: [usize; 3],
+    axis: i64,
+    block: usize,
+) -> Option<Tensor> {
+    let integers = constant(model, entry.input(integers)?)?;
+    let scale = constant(model, entry.input(scale)?)?;
+    let zero = entry.input(zero).map(|zero| constant(model, zero));
     if scale.dtype() != DType::Float || zero == Some(None) {
         return None;
     }
@@ -24,8 +36,7 @@ pub fn dequantized(model: &Model, node: NodeId) -> Option<Tensor> {
         None => vec![0.0; scales.len()],
     };
     let dims = integers.dims();
-    let block = usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?;
-    let index = scale_index(dims, scale.dims(), entry.attr_int("axis").unwrap_or(1), block)?;
+    let index = scale_index(dims, scale.dims(), axis, block)?;
     let elements = integers.to_f64().ok()?;
     let float = |(i, q): (usize, f64)| {
         let at = index(i);

@@ -7,6 +7,7 @@ mod contraction;
 pub mod cost;
 mod dequantize;
 pub mod diff;
+mod packed;
 mod products;
 pub mod shapes;
 
@@ -16,6 +17,7 @@ pub use contraction::{Contraction, RunRows, VectorMoments, Vectors, WEIGHT_SLOT}
 pub use cost::Cost;
 pub use dequantize::{dequantized, scale_index};
 pub use diff::Diff;
+pub use packed::{unpacked_matrix, unpacked_table};
 pub use products::is_layer;
 pub use shapes::{Assume, Shapes, Term, exact};
 

@@ -187,6 +187,11 @@ impl Quantization {
         Ok(QuantizeStatic { weights_only: true, ..options })
     }
 
+    /// Whether the target has operators on packed integers of few bits.
+    pub fn reads_nbits(&self) -> bool {
+        self.target.0.reads_nbits()
+    }
+
     /// The pass that stores weights only, with these options.
     ///
     /// # Errors

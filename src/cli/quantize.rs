@@ -9,7 +9,9 @@ use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statist
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
-use onnxpress::passes::{Context, Growth, Note, RoundWeights, quantize_interface};
+use onnxpress::passes::{
+    Context, ConvertNbits, Growth, Note, Pass, QuantizeStatic, RoundWeights, quantize_interface,
+};
 use onnxpress::pipeline::{
     self, Check, Equalizing, FallBackOptions, QuantizeOptions, Quantized, QuantizedLayer, Step,
     Tries,
@@ -392,11 +394,16 @@ impl Quantize {
     }
 
     fn options(&self) -> Result<QuantizeOptions> {
+        let nbits = matches!(self.mode, Mode::Weights)
+            && self.quantization.reads_nbits()
+            && !self.skip.iter().any(|name| name == ConvertNbits.name());
         Ok(QuantizeOptions {
             quantization: match self.mode {
                 Mode::Static => self.quantization.options()?,
                 Mode::Dynamic => self.quantization.of_dynamic()?,
-                Mode::Weights => self.quantization.of_weights()?,
+                Mode::Weights => {
+                    QuantizeStatic { packed_tables: nbits, ..self.quantization.of_weights()? }
+                }
             },
             storage: self.quantization.storage(),
             assigned: None,
@@ -406,6 +413,7 @@ impl Quantize {
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),
             dynamic: matches!(self.mode, Mode::Dynamic),
+            nbits,
             qoperator: self.quantization.qoperator()?,
         })
     }

@@ -1,20 +1,62 @@
 //! Operators of com.microsoft that read weights as integers and give floats, in terms of the float operator.
 
-use crate::analysis::constant;
+use crate::analysis::{constant, unpacked_matrix, unpacked_table};
 use crate::ir::ops::MICROSOFT;
-use crate::ir::{Model, Node, NodeId, ValueId};
+use crate::ir::{At, Attribute, Model, NewNode, Node, NodeId, ValueId};
 use crate::tensor::Tensor;
+
+const OPERATORS: &[&str] = &["DynamicQuantizeLSTM", "GatherBlockQuantized", "MatMulNBits"];
 
 /// Whether [`spell_out`] knows the operator.
 pub(super) fn is_spelled_out(node: &Node) -> bool {
-    node.domain() == MICROSOFT && node.op() == "DynamicQuantizeLSTM"
+    node.domain() == MICROSOFT && OPERATORS.contains(&node.op())
 }
 
 /// Puts the float operator in the place of one whose weights are constants.
 pub(super) fn spell_out(view: &mut Model, id: NodeId) {
     if is_spelled_out(view.node(id)) {
-        let _ = lstm(view, id);
+        let _ = match view.node(id).op() {
+            "GatherBlockQuantized" => table(view, id),
+            "MatMulNBits" => product(view, id),
+            _ => lstm(view, id),
+        };
     }
+}
+
+/// MatMulNBits has its bias there.
+const NBITS_BIAS: usize = 5;
+
+/// A MatMul, and an Add of the bias.
+fn product(view: &mut Model, id: NodeId) -> Option<()> {
+    let matrix = unpacked_matrix(view, id)?;
+    let entry = view.node(id);
+    let (x, bias, graph) = (entry.input(0)?, entry.input(NBITS_BIAS), entry.graph());
+    let read: Vec<ValueId> = entry.inputs().iter().flatten().copied().collect();
+    let matrix = view.add_initializer(view.main(), "spelled_out", matrix);
+    match bias {
+        None => view.turn_into(id, "", "MatMul", &[Some(x), Some(matrix)], Vec::new()),
+        Some(bias) => {
+            let product = NewNode::new("MatMul", &[x, matrix], "spelled_out");
+            let product = view.add_node(graph, At::Before(id), product);
+            let product = view.node(product).only_output();
+            view.turn_into(id, "", "Add", &[product, Some(bias)], Vec::new());
+        }
+    }
+    sweep(view, &read);
+    Some(())
+}
+
+/// A Gather of the table in floats.
+fn table(view: &mut Model, id: NodeId) -> Option<()> {
+    let table = unpacked_table(view, id)?;
+    let entry = view.node(id);
+    let read: Vec<ValueId> = entry.inputs().iter().flatten().copied().collect();
+    let axis = Attribute::new("axis", entry.attr_int("gather_axis").unwrap_or(0));
+    let indices = entry.input(1);
+    let table = view.add_initializer(view.main(), "spelled_out", table);
+    view.turn_into(id, "", "Gather", &[Some(table), indices], vec![axis]);
+    sweep(view, &read);
+    Some(())
 }
 
 /// DynamicQuantizeLSTM has the inputs of LSTM first.

@@ -3,6 +3,7 @@
 mod axes;
 mod bypass;
 mod convert_constant;
+mod convert_nbits;
 mod convert_opset;
 mod convert_qoperator;
 mod correct_bias;
@@ -56,9 +57,11 @@ mod stored;
 mod strip_debug_metadata;
 mod strip_initializer_inputs;
 mod strip_quantization;
+mod summand;
 mod unroll_loop;
 
 pub use convert_constant::ConvertConstant;
+pub use convert_nbits::ConvertNbits;
 pub use convert_opset::ConvertOpset;
 pub use convert_qoperator::ConvertQoperator;
 pub use correct_bias::CorrectBias;

@@ -1,14 +1,15 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon,
-    EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput,
-    EliminateZeroState, EqualizeChannels, Factorize, FoldConstant, FoldExact, FoldIf, FoldShape,
-    FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
-    FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
-    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, InlineFunctions, Pass,
-    PruneChannels, PruneWeights, QuantizeDynamic, QuantizeStatic, QuantizeWeights, RoundWeights,
-    StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop,
+    ConvertConstant, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights,
+    EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence,
+    EliminateUnusedOutput, EliminateZeroState, EqualizeChannels, Factorize, FoldConstant,
+    FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention,
+    FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm,
+    FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax,
+    FuseTranspose, InlineFunctions, Pass, PruneChannels, PruneWeights, QuantizeDynamic,
+    QuantizeStatic, QuantizeWeights, RoundWeights, StripDebugMetadata, StripInitializerInputs,
+    StripQuantization, UnrollLoop,
 };
 
 /// A registered pass with its default options.
@@ -65,6 +66,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(CorrectBias) },
     Entry { make: || Box::new(CorrectWeights::default()) },
     Entry { make: || Box::new(QuantizeDynamic::default()) },
+    Entry { make: || Box::new(ConvertNbits) },
     Entry { make: || Box::new(EliminateDead) },
     Entry { make: || Box::new(ConvertQoperator::default()) },
 ];

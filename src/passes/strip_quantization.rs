@@ -1,8 +1,8 @@
 //! `strip-quantization`: see `docs/passes/strip-quantization.md`.
 
-use crate::analysis::{constant, dequantized};
+use crate::analysis::{constant, dequantized, unpacked_matrix, unpacked_table};
 use crate::error::Result;
-use crate::ir::{At, Model, NewNode, NodeId, ValueId};
+use crate::ir::{At, Attribute, Model, NewNode, NodeId, ValueId};
 use crate::passes::{Context, Pass, Promise, Report};
 use crate::tensor::Tensor;
 
@@ -39,6 +39,12 @@ impl Pass for StripQuantization {
                     Ok(text) => report.did(place, text),
                     Err(reason) => report.refuse(place, reason),
                 }
+            } else if let Some(matrix) = unpacked_matrix(model, node) {
+                report.did(model.label(node), "became a product with floats");
+                multiply_floats(model, node, matrix);
+            } else if let Some(table) = unpacked_table(model, node) {
+                report.did(model.label(node), "became a Gather of floats");
+                gather_floats(model, node, table);
             } else if computes_with_integers(model, node) {
                 report.refuse(model.label(node), "computes with integers and stays as it is");
             }
@@ -47,12 +53,65 @@ impl Pass for StripQuantization {
     }
 }
 
+/// Where MatMulNBits has its bias.
+const NBITS_BIAS: usize = 5;
+
+/// Makes a MatMul of a MatMulNBits whose matrix is known, and an Add of its bias.
+fn multiply_floats(model: &mut Model, node: NodeId, matrix: Tensor) {
+    let entry = model.node(node);
+    let (x, packed, bias) = (entry.input(0), entry.input(1), entry.input(NBITS_BIAS));
+    let name = packed.map(|packed| model.value(packed).name().to_owned()).unwrap_or_default();
+    let read = model.reads(node);
+    let matrix = model.add_initializer(model.main(), &format!("{name}_unpacked"), matrix);
+    let inputs = [x, Some(matrix)];
+    match bias {
+        None => model.turn_into(node, "", "MatMul", &inputs, Vec::new()),
+        Some(bias) => {
+            let graph = model.node(node).graph();
+            let product = NewNode::new("MatMul", &[], "product");
+            let product = NewNode { inputs: inputs.to_vec(), name: String::new(), ..product };
+            let product = model.add_node(graph, At::Before(node), product);
+            let product = model.node(product).only_output();
+            model.turn_into(node, "", "Add", &[product, Some(bias)], Vec::new());
+        }
+    }
+    sweep(model, &read);
+}
+
+/// Makes a Gather of a GatherBlockQuantized whose table is known.
+fn gather_floats(model: &mut Model, node: NodeId, table: Tensor) {
+    let entry = model.node(node);
+    let axis = Attribute::new("axis", entry.attr_int("gather_axis").unwrap_or(0));
+    let (packed, indices) = (entry.input(0), entry.input(1));
+    let name = packed.map(|packed| model.value(packed).name().to_owned()).unwrap_or_default();
+    let read = model.reads(node);
+    let table = model.add_initializer(model.main(), &format!("{name}_unpacked"), table);
+    model.turn_into(node, "", "Gather", &[Some(table), indices], vec![axis]);
+    sweep(model, &read);
+}
+
+/// Takes constants away that nobody reads any more.
+fn sweep(model: &mut Model, values: &[ValueId]) {
+    for &value in values {
+        if model.value(value).uses().is_empty() {
+            model.remove_initializer(value);
+        }
+    }
+}
+
 /// Operators that were made by quantization, but are no pairs.
 fn computes_with_integers(model: &Model, node: NodeId) -> bool {
     let node = model.node(node);
     let op = node.op();
     op.starts_with("QLinear")
-        || op == "QGemm"
+        || [
+            "DynamicQuantizeLSTM",
+            "DynamicQuantizeMatMul",
+            "GatherBlockQuantized",
+            "MatMulNBits",
+            "QGemm",
+        ]
+        .contains(&op)
         || ["ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"].iter().any(|op| node.is(op))
 }
 

@@ -3,7 +3,7 @@
 use crate::analysis::{constant, is_layer};
 use crate::error::Result;
 use crate::exec::{Observation, Observe, Runner, Tap};
-use crate::ir::{Model, NodeId, ValueId};
+use crate::ir::{Model, Node, NodeId, ValueId};
 use crate::pipeline::trial::Trials;
 use crate::tensor::Tensor;
 use crate::validate::{Comparison, drift};
@@ -53,12 +53,15 @@ const MOST_STEPS: usize = 3;
 /// a layer.
 fn reads_integers(model: &Model, node: NodeId) -> bool {
     let entry = model.node(node);
-    if entry.op() == "DynamicQuantizeLSTM" {
+    let reads_packed = |node: &Node| ["DynamicQuantizeLSTM", "MatMulNBits"].contains(&node.op());
+    if reads_packed(entry) {
         return true;
     }
     let is_last_step = ["Add", "Mul"].iter().any(|op| entry.is(op));
     entry.inputs().iter().flatten().any(|&value| {
+        let maker = model.value(value).producer();
         dequantizer(model, value).is_some()
+            || is_last_step && maker.is_some_and(|maker| reads_packed(model.node(maker)))
             || match cast(model, value).map(|integers| (integers, model.value(integers).producer()))
             {
                 Some((_, Some(product))) => {

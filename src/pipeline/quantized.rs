@@ -104,7 +104,7 @@ pub fn quantized_on(
         options.assigned = Some(assigned.stored());
     }
     // How operators are written decides nothing.
-    let pairs = QuantizeOptions { qoperator: None, ..options.clone() };
+    let pairs = QuantizeOptions { qoperator: None, nbits: false, ..options.clone() };
     let others = tries.calibrators.iter();
     let others: Vec<(Calibrator, Context<'_>)> =
         others.map(|fit| (fit.calibrator(), Context { measure: Some(fit), ..*cx })).collect();
@@ -129,7 +129,7 @@ pub fn quantized_on(
         fall_back.after_db = gain.without_db;
     }
     let chosen = if kept { pairs } else { pairs.plain() };
-    let written = QuantizeOptions { qoperator: options.qoperator, ..chosen };
+    let written = QuantizeOptions { qoperator: options.qoperator, nbits: options.nbits, ..chosen };
     let passes = quantize(&without(&written, &fall_back.layers));
     let reference = Context { reference: Some(&prepared.model), ..*cx };
     let check_real = tries.real.then_some(check);

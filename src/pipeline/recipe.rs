@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use crate::passes::{
-    ConvertConstant, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights, EliminateCommon,
-    EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence, EliminateUnusedOutput,
-    EliminateZeroState, Existing, Factorize, FoldConstant, FoldExact, FoldIf, FoldShape,
-    FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip,
-    FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad,
-    FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose, Growth, Importance,
-    InlineFunctions, Pass, PruneChannels, QuantizeDynamic, QuantizeStatic, QuantizeWeights,
-    RoundWeights, Rounding, Storage, StripDebugMetadata, StripInitializerInputs, StripQuantization,
-    UnrollLoop, Width,
+    ConvertConstant, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights,
+    EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence,
+    EliminateUnusedOutput, EliminateZeroState, Existing, Factorize, FoldConstant, FoldExact,
+    FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm,
+    FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm,
+    FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose,
+    Growth, Importance, InlineFunctions, Pass, PruneChannels, QuantizeDynamic, QuantizeStatic,
+    QuantizeWeights, RoundWeights, Rounding, Storage, StripDebugMetadata, StripInitializerInputs,
+    StripQuantization, UnrollLoop, Width,
 };
 
 /// A width, and the names of the layers whose weights have it.
@@ -39,6 +39,8 @@ pub struct QuantizeOptions {
     /// Layers whose weights alone are stored as integers compute with integers, on ranges that each run
     /// takes.
     pub dynamic: bool,
+    /// Writes MatMulNBits of ONNX Runtime instead of blocked DequantizeLinear and products of floats.
+    pub nbits: bool,
     /// Writes operators on integers instead of QuantizeLinear and DequantizeLinear around float ones.
     pub qoperator: Option<ConvertQoperator>,
 }
@@ -55,6 +57,7 @@ impl Default for QuantizeOptions {
             skip: Vec::new(),
             fold: Growth::default(),
             dynamic: false,
+            nbits: false,
             qoperator: None,
         }
     }
@@ -126,6 +129,9 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     }
     if options.dynamic {
         passes.push(Box::new(QuantizeDynamic::new(options.quantization.clone())));
+    }
+    if options.nbits {
+        passes.push(Box::new(ConvertNbits));
     }
     passes.push(Box::new(EliminateDead));
     if let Some(pass) = options.qoperator {

@@ -1,7 +1,7 @@
-//! Packing of 2-, 4- and 6-bit elements: one stream of bits, the first element in the lowest bits of
+//! Packing of elements of up to 8 bits: one stream of bits, the first element in the lowest bits of
 //! the first byte.
 
-/// Packs the low `bits` (below 8) of each element; the last byte is padded with 0.
+/// Packs the low `bits` (at most 8) of each element; the last byte is padded with 0.
 pub fn pack(elements: &[u8], bits: usize) -> Vec<u8> {
     let mask = (1u16 << bits) - 1;
     let mut bytes = vec![0u8; (elements.len() * bits).div_ceil(8)];

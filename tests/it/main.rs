@@ -21,6 +21,7 @@ mod prune;
 mod qoperator;
 mod quantize;
 mod quantize_dynamic;
+mod quantize_nbits;
 mod quantize_storage;
 mod quantize_targets;
 mod quantize_types;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::ir::{At, Model, NewNode, NodeId, ValueId};
-use crate::passes::quantize_dynamic::layer::{Layer, Summand, Weight};
+use crate::ir::{At, Model, NewNode, ValueId};
+use crate::passes::quantize_dynamic::layer::{Layer, Weight};
 use crate::tensor::{DType, Tensor};
 
 /// What was made so far: what layers share is made once.
@@ -60,14 +60,7 @@ impl Insert {
         let of_weight = self.constant(model, "scale", layer.scale);
         let scales = [scale, of_weight];
         let scales = step(model, NewNode::new("Mul", &scales, &format!("{name}_scale")));
-        let summand = layer.summand.map(|summand| match summand {
-            Summand::Value(value) => value,
-            Summand::Constant(old, tensor) => replaced(model, old, layer.node, tensor),
-            Summand::Scaled(value, factor) => {
-                let factor = self.constant(model, "factor", Tensor::from_f32(&[], &[factor]));
-                step(model, NewNode::new("Mul", &[value, factor], &format!("{name}_bias")))
-            }
-        });
+        let summand = layer.summand.map(|summand| summand.value(model, layer.node));
         match summand {
             None => model.turn_into(layer.node, "", "Mul", &[Some(cast), Some(scales)], Vec::new()),
             Some(summand) => {
@@ -120,16 +113,4 @@ impl Insert {
             .entry(tensor.clone())
             .or_insert_with(|| model.add_initializer(main, role, tensor))
     }
-}
-
-/// A constant in the place of the one that `reader` reads; the same value when nobody else reads it.
-fn replaced(model: &mut Model, old: ValueId, reader: NodeId, tensor: Tensor) -> ValueId {
-    let entry = model.value(old);
-    let alone = entry.only_consumer().is_some_and(|(node, _)| node == reader);
-    if alone && entry.initializer().is_some() {
-        model.set_tensor(old, tensor);
-        return old;
-    }
-    let name = entry.name().to_owned();
-    model.add_initializer(model.main(), &name, tensor)
 }

@@ -5,6 +5,7 @@ use crate::ir::ops::{Conv, Gemm};
 use crate::ir::{Attribute, Model, NodeId, ValueId};
 use crate::math::Grid;
 use crate::passes::stored::StoredWeight;
+use crate::passes::summand::Summand;
 use crate::tensor::{DType, Tensor};
 
 /// A layer as a product of integers.
@@ -32,15 +33,6 @@ pub(super) struct Weight {
     pub reordered: Option<Tensor>,
     /// Nothing when all are 0.
     pub zero_point: Option<Tensor>,
-}
-
-/// What is added behind the product.
-pub(super) enum Summand {
-    Value(ValueId),
-    /// Another tensor in the place of a constant.
-    Constant(ValueId, Tensor),
-    /// A value times a factor.
-    Scaled(ValueId, f32),
 }
 
 impl Layer {
@@ -97,15 +89,7 @@ fn of_conv(model: &Model, node: NodeId, conv: &Conv) -> Result<Layer, String> {
 fn of_gemm(model: &Model, node: NodeId, gemm: &Gemm) -> Result<Layer, String> {
     let (stored, integers) = weight(model, gemm.b)?;
     let grids = by_channel(&stored, Some(gemm.output_axis()))?;
-    let summand = gemm.c.map(|c| match constant(model, c) {
-        _ if gemm.beta == 1.0 => Summand::Value(c),
-        Some(tensor) if tensor.dtype() == DType::Float => {
-            let numbers = tensor.to_f32().unwrap_or_default();
-            let numbers: Vec<f32> = numbers.iter().map(|x| x * gemm.beta).collect();
-            Summand::Constant(c, Tensor::from_f32(tensor.dims(), &numbers))
-        }
-        _ => Summand::Scaled(c, gemm.beta),
-    });
+    let summand = Summand::of_gemm(model, gemm);
     let reordered = gemm.trans_b.then(|| transposed(&stored)).flatten();
     Ok(Layer {
         node,

@@ -4,16 +4,16 @@ use crate::analysis::{Shapes, constant};
 use crate::ir::ops::{Conv, Gemm};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::passes::pattern::fitting;
-use crate::passes::quantize_static::plan::{Bias, Lookup, PlannedNode, Weight};
+use crate::passes::quantize_static::plan::{Bias, PlannedNode, Weight};
 use crate::passes::quantize_static::table::{self, Role};
 use crate::passes::quantize_static::target::Rules;
 use crate::passes::quantize_static::weights::Share;
-use crate::passes::quantize_static::{Format, Granularity, QuantizeStatic};
+use crate::passes::quantize_static::{Granularity, QuantizeStatic};
 use crate::tensor::{DType, Tensor};
 
 /// Fewest elements of a weight that is only stored as integers: below, the nodes and scales that it
 /// takes are as large as what is saved.
-const SMALLEST_STORED: usize = 512;
+pub(super) const SMALLEST_STORED: usize = 512;
 
 /// Why activations stay float there.
 const IN_BODY: &str = "it stands in a body, where values are not measured";
@@ -170,60 +170,6 @@ fn only_stored(
     Ok(Some(PlannedNode { node: id, weights, bias: None, activations, kernel: false, text }))
 }
 
-/// A table that nothing but Gather reads, rows of which become floats behind the Gather.
-pub(super) fn lookup(
-    model: &Model,
-    id: NodeId,
-    options: &QuantizeStatic,
-    shapes: &Shapes,
-) -> Result<Option<Lookup>, String> {
-    let node = model.node(id);
-    let (Some(table), Some(output)) = (node.input(0), node.output(0)) else { return Ok(None) };
-    let Some(tensor) = constant(model, table) else { return Ok(None) };
-    if tensor.dtype() != DType::Float || tensor.len() < SMALLEST_STORED {
-        return Ok(None);
-    }
-    if options.weights().is_float() {
-        return Err("tables are not stored as 8-bit floats".into());
-    }
-    let rules = options.target.rules();
-    if !options.weights_only && !rules.stored.contains(&"Gather") {
-        return Err(no_kernel(rules));
-    }
-    let format = match options.weights() {
-        narrow if narrow.dtype.bits() >= 8 => narrow,
-        // Gather reads no narrower integers.
-        narrow if options.weights_only => Format { dtype: DType::Int8, ..narrow },
-        _ => return Err("stays in float: Gather reads no integers of less than 8 bits".into()),
-    };
-    let entry = model.value(table);
-    let gathers = entry.consumers().all(|(reader, slot)| {
-        let reader = model.node(reader);
-        slot == 0 && reader.is("Gather") && reader.graph() == model.main()
-    });
-    if !gathers || entry.consumers().count() != entry.uses().len() {
-        return Err("its table is read by other nodes, too".into());
-    }
-    let elements = finite(model, table, &tensor)?;
-    let rank = tensor.dims().len();
-    let gathered = node.attr_int("axis").unwrap_or(0);
-    let last = rank as i64 - 1;
-    // Of the rows that are gathered, every column keeps its place: it is the last axis.
-    let columns = match shapes.rank(output) {
-        Some(rank) if gathered != last && gathered != -1 => rank.checked_sub(1),
-        _ => None,
-    };
-    let fine = options.granularity != Granularity::Tensor && rules.channels.contains(&"Gather");
-    let columns = columns.filter(|_| fine && rank > 1);
-    let share = columns.map_or(Share::Tensor, |_| Share::Axis(rank - 1));
-    let weight = Weight { slot: 0, value: table, elements, dims: tensor.dims().to_vec(), share };
-    let text = match columns {
-        Some(_) => format!("{} table with a scale for each column", format.dtype),
-        None => format!("{} table", format.dtype),
-    };
-    Ok(Some(Lookup { node: id, weight, format, columns, text }))
-}
-
 /// Why a node stays in float that the target only knows in float.
 pub(super) fn no_kernel(rules: &Rules) -> String {
     format!("stays in float: target {} has no integer kernel for it", rules.name)
@@ -233,7 +179,7 @@ fn quantized(model: &Model, value: ValueId) -> bool {
     model.value(value).producer().is_some_and(|node| model.node(node).is("DequantizeLinear"))
 }
 
-fn what(weight: &Weight, options: &QuantizeStatic) -> String {
+pub(super) fn what(weight: &Weight, options: &QuantizeStatic) -> String {
     let dtype = options.weights().dtype;
     match weight.share {
         Share::Tensor => format!("{dtype} weight"),
@@ -242,7 +188,7 @@ fn what(weight: &Weight, options: &QuantizeStatic) -> String {
     }
 }
 
-fn finite(model: &Model, value: ValueId, tensor: &Tensor) -> Result<Vec<f32>, String> {
+pub(super) fn finite(model: &Model, value: ValueId, tensor: &Tensor) -> Result<Vec<f32>, String> {
     let elements = tensor.to_f32().map_err(|error| error.to_string())?;
     if elements.iter().all(|x| x.is_finite()) {
         return Ok(elements);

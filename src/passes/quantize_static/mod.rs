@@ -9,6 +9,7 @@ mod chain;
 mod format;
 mod insert;
 mod interface;
+mod lookup;
 mod plan;
 mod table;
 mod target;
@@ -55,6 +56,9 @@ pub struct QuantizeStatic {
     pub stored: Vec<String>,
     /// What becomes of quantization that is in the model already.
     pub existing: Existing,
+    /// Tables of 4 bits get blocks behind a DequantizeLinear, of which
+    /// [`ConvertNbits`](crate::passes::ConvertNbits) makes one operator; others have 8 bits.
+    pub packed_tables: bool,
     /// Quantizes inputs and outputs of the model, too, so that
     /// [`quantize_interface`] can make them integers.
     pub interface: bool,

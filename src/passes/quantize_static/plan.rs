@@ -10,7 +10,7 @@ use crate::passes::pattern::fitting;
 use crate::passes::quantize_static::chain::{self, Chain, Selection};
 use crate::passes::quantize_static::table::{self, Role};
 use crate::passes::quantize_static::weights::Share;
-use crate::passes::quantize_static::{Format, QuantizeStatic, candidate};
+use crate::passes::quantize_static::{Format, QuantizeStatic, candidate, lookup};
 use crate::passes::{Context, Report};
 use crate::tensor::{DType, Tensor};
 
@@ -214,7 +214,12 @@ fn survey(
             }
             Role::Recurrent => candidate::stored(model, id, &[1, 2], options),
             Role::Move if is_table(model, node) => {
-                match candidate::lookup(model, id, options, shapes) {
+                let packed = lookup::packed(model, id, options);
+                if let Ok(Some(packed)) = packed {
+                    plan.nodes.push(packed);
+                    continue;
+                }
+                match packed.and_then(|_| lookup::lookup(model, id, options, shapes)) {
                     Ok(found) => plan.lookups.extend(found),
                     Err(reason) => report.refuse(model.label(id), reason),
                 }

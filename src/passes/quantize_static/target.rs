@@ -76,6 +76,11 @@ impl Target {
         self.rules().qoperator
     }
 
+    /// Whether it has operators of com.microsoft on packed integers of few bits.
+    pub fn reads_nbits(self) -> bool {
+        self == Self::Ort
+    }
+
     /// Whether there is anything that it computes on ranges that each run takes.
     pub fn is_dynamic(self) -> bool {
         !self.rules().dynamic.is_empty()

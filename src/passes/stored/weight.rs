@@ -14,6 +14,8 @@ pub(in crate::passes) struct StoredWeight {
     pub points: Points,
     /// For each integer, in the order of the tensor, the index of its part.
     pub part_of: Vec<u32>,
+    /// How many neighbours along an axis share a scale; 0 when scales are for slices or for all.
+    pub block: usize,
     pub scale_dims: Vec<usize>,
     place: Place,
 }
@@ -112,6 +114,7 @@ impl StoredWeight {
             dims,
             points: Points::Grids(grids),
             part_of,
+            block,
             scale_dims: scale.dims().to_vec(),
             // Symmetric grids stay such.
             place: Place::Grids {
@@ -129,6 +132,7 @@ impl StoredWeight {
             integers: std::mem::take(&mut coded.indices),
             points: coded.points.clone(),
             part_of: coded.layout.parts(),
+            block: 0,
             scale_dims: coded.layout.scale_dims(),
             place: Place::Coded(coded),
         }

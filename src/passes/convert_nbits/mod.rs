@@ -1,0 +1,75 @@
+//! `convert-nbits`: see `docs/passes/convert-nbits.md`.
+//!
+//! `product` handles matrices, `table` handles tables of Gather.
+
+mod product;
+mod table;
+
+use crate::analysis::Shapes;
+use crate::error::Result;
+use crate::ir::{Model, NodeId};
+use crate::passes::{Context, Pass, Promise, Report};
+
+use product::Product;
+use table::Table;
+
+/// Turns products and tables of few bits into MatMulNBits and GatherBlockQuantized of ONNX Runtime.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ConvertNbits;
+
+impl Pass for ConvertNbits {
+    fn name(&self) -> &'static str {
+        "convert-nbits"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Turns stored integers in blocks into MatMulNBits and GatherBlockQuantized of ONNX Runtime."
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::Lossy
+    }
+
+    fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
+        let mut report = Report::default();
+        let shapes = &*cx.shapes_of(model);
+        for id in model.all_nodes() {
+            let place = model.label(id);
+            match Found::of(model, id, shapes) {
+                Ok(None) => {}
+                Ok(Some(_)) if model.is_kept(id) => {
+                    report.refuse(place, "the file's own data mentions it");
+                }
+                Ok(Some(Found::Product(product))) => {
+                    report.did(place, product.text());
+                    product.apply(model);
+                }
+                Ok(Some(Found::Table(table))) => {
+                    report.did(place, table.text());
+                    table.apply(model);
+                }
+                Err(reason) => report.refuse(place, reason),
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// What a node becomes.
+enum Found {
+    Product(Product),
+    Table(Table),
+}
+
+impl Found {
+    fn of(model: &Model, id: NodeId, shapes: &Shapes) -> std::result::Result<Option<Self>, String> {
+        let node = model.node(id);
+        if node.is("Gather") {
+            return Ok(Table::find(model, id)?.map(Self::Table));
+        }
+        if node.is("Gemm") || node.is("MatMul") {
+            return Ok(Product::find(model, id, shapes)?.map(Self::Product));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,107 @@
+//! Tables that Gather reads.
+
+use crate::analysis::{Shapes, constant};
+use crate::ir::{Model, NodeId, ValueId};
+use crate::passes::quantize_static::candidate::{SMALLEST_STORED, finite, no_kernel, what};
+use crate::passes::quantize_static::plan::{Lookup, PlannedNode, Weight};
+use crate::passes::quantize_static::weights::Share;
+use crate::passes::quantize_static::{Format, Granularity, QuantizeStatic};
+use crate::tensor::DType;
+
+/// Bits and smallest block of GatherBlockQuantized.
+const PACKED: (usize, usize) = (4, 16);
+
+/// A table in blocks along its last axis behind a DequantizeLinear, which becomes a GatherBlockQuantized;
+/// nothing when the options ask for no such table.
+///
+/// # Errors
+/// Why it stays in float.
+pub(super) fn packed(
+    model: &Model,
+    id: NodeId,
+    options: &QuantizeStatic,
+) -> Result<Option<PlannedNode>, String> {
+    let node = model.node(id);
+    let Granularity::Block(size) = options.granularity else { return Ok(None) };
+    let Some(table) = node.input(0).filter(|_| options.packed_tables) else { return Ok(None) };
+    let Some(tensor) = constant(model, table) else { return Ok(None) };
+    let dims = tensor.dims().to_vec();
+    let (bits, least) = PACKED;
+    let gathered = node.attr_int("axis").unwrap_or(0);
+    let last = dims.len() as i64 - 1;
+    let fits = options.weights().dtype.bits() == bits
+        && size >= least
+        && size.is_power_of_two()
+        && dims.len() > 1
+        && gathered != last
+        && gathered != -1;
+    let large = tensor.dtype() == DType::Float && tensor.len() >= SMALLEST_STORED;
+    if !fits || !large || !is_table_alone(model, table) {
+        return Ok(None);
+    }
+    let share = Share::Block { axis: dims.len() - 1, size };
+    let elements = finite(model, table, &tensor)?;
+    let weight = Weight { slot: 0, value: table, elements, dims, share };
+    let text = what(&weight, options).replace("weight", "table");
+    let (weights, activations) = (vec![weight], Vec::new());
+    Ok(Some(PlannedNode { node: id, weights, bias: None, activations, kernel: false, text }))
+}
+
+/// Whether nothing but Gather in the main graph reads a table.
+fn is_table_alone(model: &Model, table: ValueId) -> bool {
+    let entry = model.value(table);
+    let gathers = entry.consumers().all(|(reader, slot)| {
+        let reader = model.node(reader);
+        slot == 0 && reader.is("Gather") && reader.graph() == model.main()
+    });
+    gathers && entry.consumers().count() == entry.uses().len()
+}
+
+/// A table that nothing but Gather reads, rows of which become floats behind the Gather.
+pub(super) fn lookup(
+    model: &Model,
+    id: NodeId,
+    options: &QuantizeStatic,
+    shapes: &Shapes,
+) -> Result<Option<Lookup>, String> {
+    let node = model.node(id);
+    let (Some(table), Some(output)) = (node.input(0), node.output(0)) else { return Ok(None) };
+    let Some(tensor) = constant(model, table) else { return Ok(None) };
+    if tensor.dtype() != DType::Float || tensor.len() < SMALLEST_STORED {
+        return Ok(None);
+    }
+    if options.weights().is_float() {
+        return Err("tables are not stored as 8-bit floats".into());
+    }
+    let rules = options.target.rules();
+    if !options.weights_only && !rules.stored.contains(&"Gather") {
+        return Err(no_kernel(rules));
+    }
+    let format = match options.weights() {
+        narrow if narrow.dtype.bits() >= 8 => narrow,
+        // Gather reads no narrower integers.
+        narrow if options.weights_only => Format { dtype: DType::Int8, ..narrow },
+        _ => return Err("stays in float: Gather reads no integers of less than 8 bits".into()),
+    };
+    if !is_table_alone(model, table) {
+        return Err("its table is read by other nodes, too".into());
+    }
+    let elements = finite(model, table, &tensor)?;
+    let rank = tensor.dims().len();
+    let gathered = node.attr_int("axis").unwrap_or(0);
+    let last = rank as i64 - 1;
+    // Of the rows that are gathered, every column keeps its place: it is the last axis.
+    let columns = match shapes.rank(output) {
+        Some(rank) if gathered != last && gathered != -1 => rank.checked_sub(1),
+        _ => None,
+    };
+    let fine = options.granularity != Granularity::Tensor && rules.channels.contains(&"Gather");
+    let columns = columns.filter(|_| fine && rank > 1);
+    let share = columns.map_or(Share::Tensor, |_| Share::Axis(rank - 1));
+    let weight = Weight { slot: 0, value: table, elements, dims: tensor.dims().to_vec(), share };
+    let text = match columns {
+        Some(_) => format!("{} table with a scale for each column", format.dtype),
+        None => format!("{} table", format.dtype),
+    };
+    Ok(Some(Lookup { node: id, weight, format, columns, text }))
+}

@@ -1,0 +1,68 @@
+//! Weights of few bits as operators of ONNX Runtime, and back.
+
+use onnxpress::exec::Tract;
+use onnxpress::ir::Model;
+use onnxpress::passes::{
+    Context, ConvertNbits, EliminateDead, Format, Granularity, Pass, QuantizeStatic,
+    StripQuantization,
+};
+use onnxpress::pipeline::QuantizeOptions;
+use onnxpress::tensor::DType;
+use onnxpress::validate;
+use tempfile::tempdir;
+
+use crate::quantize_types::{nodes, quantize_with};
+use crate::support::{fixture, load, pixels, samples, shell};
+
+#[test]
+fn packed_products_are_those_of_the_pairs() {
+    let model = load("digits_transformer.onnx");
+    let data = samples(&model, fixture("digits_calib.npz"), &pixels());
+    for (dtype, size) in [(DType::Int4, 16), (DType::Uint4, 32), (DType::Int8, 16)] {
+        for format in [Format::symmetric(dtype), Format::asymmetric(dtype)] {
+            let quantization = QuantizeStatic {
+                weights: Some(format),
+                granularity: Granularity::Block(size),
+                weights_only: true,
+                ..QuantizeStatic::default()
+            };
+            let options = QuantizeOptions { quantization, ..QuantizeOptions::default() };
+            let (pairs, _) = quantize_with(&model, &options);
+            let mut packed = pairs.clone();
+            let report = ConvertNbits.run(&mut packed, &Context::default()).unwrap();
+            assert!(report.changed(), "{dtype}: {report:?}");
+            EliminateDead.run(&mut packed, &Context::default()).unwrap();
+            packed.verify().unwrap();
+            assert_eq!(packed.opset_of("com.microsoft"), Some(1));
+            let compared = validate::Options::default();
+            let ratio = |model: &Model, other: &Model| {
+                let found = validate::compare(&Tract, model, other, &data, &compared);
+                found.unwrap().worst_sqnr_db()
+            };
+            let found = ratio(&pairs, &packed);
+            assert!(found > 110.0, "{dtype}: {found:.1} dB");
+            let report = StripQuantization.run(&mut packed, &Context::default()).unwrap();
+            assert!(report.changed(), "{report:?}");
+            let found = ratio(&pairs, &packed);
+            assert!(found > 110.0, "{dtype} in float: {found:.1} dB");
+        }
+    }
+}
+
+#[test]
+fn the_command_writes_them_for_onnx_runtime_alone() {
+    let folder = tempdir().unwrap();
+    let line = "quantize fixtures/digits_mlp.onnx --mode weights --weights int4 -v";
+    let done = shell(&format!("{line} -o TMP/ort.onnx"), folder.path());
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.out.contains("MatMulNBits of 4 bits in blocks of 32"), "{}", done.out);
+    for options in ["--target portable", "--skip convert-nbits"] {
+        let done = shell(&format!("{line} {options} --force -o TMP/other.onnx"), folder.path());
+        assert_eq!(done.code, 0, "{}", done.err);
+        assert!(!done.out.contains("MatMulNBits"), "{}", done.out);
+    }
+    let done = shell("convert TMP/ort.onnx --strip-quantization -o TMP/float.onnx", folder.path());
+    assert_eq!(done.code, 0, "{}", done.err);
+    let float = onnxpress::read::file(&folder.path().join("float.onnx")).unwrap().model;
+    assert_eq!(nodes(&float, "MatMul").len(), 3);
+}
