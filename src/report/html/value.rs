@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::report::html::charts;
 use crate::report::html::markup::Markup;
 use crate::report::html::table::{self, Table};
-use crate::report::html::words::{float, heading, scalar};
+use crate::report::html::words::{float, heading, scalar, title};
 
 /// Lists of more numbers or words are folded away.
 const INLINE: usize = 12;
@@ -22,7 +22,7 @@ pub(super) fn field(page: &mut Markup, name: &str, value: &Value, depth: usize) 
     }
     let level = depth.min(HEADINGS);
     page.raw(if depth == 2 { "<section>" } else { "<div>" });
-    page.element(&format!("h{level}"), heading(name));
+    page.element(&format!("h{level}"), title(name));
     charts::of(page, name, value);
     match value {
         Value::Object(fields) if table::is_pair(value) => {

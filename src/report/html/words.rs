@@ -51,6 +51,27 @@ fn part(field: &str) -> String {
     }
 }
 
+/// Headings of sections that say more than their field.
+const TITLES: &[(&str, &str)] = &[
+    ("drift", "original and result, on the samples"),
+    ("test", "original and result, on the test samples"),
+    ("unquantized", "original and result before it was quantized"),
+    ("fall_back", "layers in float"),
+    ("calibration", "ranges of activations"),
+    ("calibrated", "one calibrator for all"),
+    ("equalized", "channels equalized"),
+    ("methods", "what was done for the accuracy of layers"),
+    ("worst", "samples that differ most"),
+    ("values", "values inside"),
+    ("possible", "what could be done, and what is in the way"),
+];
+
+/// The heading of a section.
+pub(super) fn title(field: &str) -> String {
+    let known = TITLES.iter().find(|(name, _)| *name == field);
+    known.map_or_else(|| heading(field), |(_, title)| (*title).to_owned())
+}
+
 /// Significant digits that are shown; the element carries all.
 const DIGITS: i32 = 6;
 
