@@ -108,6 +108,11 @@ fn pages_hold_all_numbers_and_texts_and_fields_are_documented() {
                 _ => {}
             }
         }
+        for field in ["operators", "opsets", "ranks"] {
+            for name in json[field].as_object().into_iter().flat_map(|named| named.keys()) {
+                assert!(page.contains(&format!(">{name}<")), "{line}: {field} of {name}");
+            }
+        }
         for outside in ["<script", "http:", "https:", "url(", "@import"] {
             assert!(!page.contains(outside), "{line}: the page holds {outside}");
         }
@@ -124,6 +129,45 @@ fn pages_hold_all_numbers_and_texts_and_fields_are_documented() {
     fields(&diff, &mut missing);
     missing.retain(|name| !document.contains(&format!("| `{name}` |")));
     assert!(missing.is_empty(), "docs/REPORTS.md does not name {missing:?}");
+}
+
+#[test]
+fn structures_are_documented() {
+    let document = std::fs::read_to_string(root().join("docs/REPORTS.md")).unwrap();
+    let mut missing = Vec::new();
+    let mut structures = 0;
+    for entry in root().join("src/report").read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(source) = std::fs::read_to_string(&path) else { continue };
+        let (mut section, mut serialized, mut skipped) = (None, false, false);
+        for line in source.lines() {
+            if line.starts_with("#[derive(") {
+                serialized = line.contains("Serialize");
+            } else if let Some(name) = line.strip_prefix("pub struct ").filter(|_| serialized) {
+                let name = name.trim_end_matches(" {").trim_end_matches("<T>");
+                let title = format!("## {name}\n");
+                section = document.split(&title).nth(1).map(|rest| rest.split("\n## ").next());
+                structures += 1;
+                // Pairs stand at the beginning.
+                if section.is_none() && name != "Pair" {
+                    missing.push(title);
+                }
+            } else if line == "}" {
+                (section, serialized) = (None, false);
+            } else if line == "    #[serde(skip)]" {
+                skipped = true;
+            } else if let (Some(Some(text)), Some(field)) = (section, line.strip_prefix("    pub "))
+            {
+                let field = field.split(':').next().unwrap();
+                if !skipped && !text.contains(&format!("| `{field}` |")) {
+                    missing.push(format!("{field} in {}", path.display()));
+                }
+                skipped = false;
+            }
+        }
+    }
+    assert!(structures > 35, "only {structures} structures were found");
+    assert!(missing.is_empty(), "docs/REPORTS.md lacks {missing:?}");
 }
 
 #[test]

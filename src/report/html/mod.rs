@@ -86,7 +86,7 @@ impl Page<'_> {
                 rest.shift_insert(0, name.to_owned(), found);
             }
         }
-        value::object(page, &rest, FIRST_LEVEL);
+        value::object(page, &rest, words::Entries::Fields, FIRST_LEVEL);
     }
 }
 
