@@ -64,6 +64,7 @@ impl Inspect {
         self.page.check(&[&self.model], overwrite)?;
         let loaded = io::load(&self.model, &self.talk.words)?;
         let mut report = report(&loaded, self.layers);
+        (report.show_weights, report.show_possible) = (self.weights, self.possible);
         if self.weights || self.page.is_wanted() {
             let nodes = loaded.model.all_nodes();
             report.weights = Some(WeightReport::all(&loaded.model, nodes.into_iter()));
@@ -145,6 +146,8 @@ fn report(loaded: &Loaded, show_layers: bool) -> InspectionReport {
         notes: loaded.notes.clone(),
         channels: None,
         show_layers,
+        show_weights: false,
+        show_possible: false,
     }
 }
 

@@ -54,10 +54,16 @@ impl ReportFile {
 
 /// Whether two names lead to one file, or would when it exists.
 fn is_same(a: &Path, b: &Path) -> bool {
-    match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => a == b,
-    }
+    place(a) == place(b)
+}
+
+/// A path without links and dots, as far as it exists.
+fn place(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new(".")).canonicalize().unwrap_or_default();
+        parent.join(path.file_name().unwrap_or_default())
+    })
 }
 
 /// Arguments as a shell takes them.
@@ -77,6 +83,13 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_file_has_many_names() {
+        assert!(is_same(Path::new("new.onnx"), Path::new("./new.onnx")));
+        assert!(is_same(Path::new("src/../Cargo.toml"), Path::new("Cargo.toml")));
+        assert!(!is_same(Path::new("new.onnx"), Path::new("src/new.onnx")));
+    }
 
     #[test]
     fn lines_can_be_repeated() {

@@ -53,6 +53,12 @@ pub struct InspectionReport {
     /// Show the layers in the text view.
     #[serde(skip)]
     pub show_layers: bool,
+    /// Show the weights in the text view.
+    #[serde(skip)]
+    pub show_weights: bool,
+    /// Show what is possible in the text view.
+    #[serde(skip)]
+    pub show_possible: bool,
 }
 
 /// An input or output.
@@ -126,10 +132,10 @@ impl fmt::Display for InspectionReport {
                 writeln!(f, "  [{output}] {op} {name}")?;
             }
         }
-        if let Some(weights) = &self.weights {
+        if let Some(weights) = self.weights.as_ref().filter(|_| self.show_weights) {
             weights::write(f, weights)?;
         }
-        for possible in self.possible.iter().flatten() {
+        for possible in self.possible.iter().flatten().filter(|_| self.show_possible) {
             write!(f, "{possible}")?;
         }
         if let Some(channels) = &self.channels {

@@ -15,9 +15,10 @@ fn sessions(document: &str) -> Vec<(String, Vec<String>)> {
     let mut found: Vec<(String, Vec<String>)> = Vec::new();
     let mut open = false;
     let mut continued = false;
+    let mut inside = false;
     for line in document.lines() {
         if line.starts_with("```") {
-            (open, continued) = (!open, false);
+            (open, continued, inside) = (!open, false, false);
         } else if open && continued {
             let (command, _) = found.last_mut().expect("a line before");
             command.push_str(line.trim_end_matches('\\').trim_start());
@@ -25,8 +26,8 @@ fn sessions(document: &str) -> Vec<(String, Vec<String>)> {
         } else if open && line.starts_with("$ onnxpress ") {
             let command = line.trim_start_matches("$ onnxpress ").trim_end_matches('\\');
             found.push((command.to_owned(), Vec::new()));
-            continued = line.ends_with('\\');
-        } else if open && let Some((_, lines)) = found.last_mut() {
+            (continued, inside) = (line.ends_with('\\'), true);
+        } else if inside && let Some((_, lines)) = found.last_mut() {
             lines.push(line.to_owned());
         }
     }

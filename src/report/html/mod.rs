@@ -29,6 +29,8 @@ pub struct Page<'a> {
 
 /// Fields that stand at the top of a page, in their own form.
 const AT_TOP: [&str; 2] = ["warnings", "schema"];
+/// Fields that stand before others, the last one first.
+const AT_START: [&str; 2] = ["drift", "test"];
 /// The field that stands at the end.
 const AT_END: &str = "passes";
 /// Level of the headings of fields.
@@ -78,7 +80,13 @@ impl Page<'_> {
         // How it was done comes after what came out.
         let passes = rest.shift_remove(AT_END).map(|passes| (AT_END.to_owned(), passes));
         rest.extend(passes);
-        value::object(page, &rest, FIRST_LEVEL);
+        // What came out on samples of their own comes first.
+        for name in AT_START {
+            if let Some(found) = rest.shift_remove(name) {
+                rest.shift_insert(0, name.to_owned(), found);
+            }
+        }
+        value::object(page, &rest, words::Entries::Fields, FIRST_LEVEL);
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::report::html::charts;
 use crate::report::html::markup::Markup;
 use crate::report::html::table::{self, Table};
-use crate::report::html::words::{float, heading, scalar};
+use crate::report::html::words::{Entries, float, heading, scalar};
 
 /// Lists of more numbers or words are folded away.
 const INLINE: usize = 12;
@@ -14,21 +14,21 @@ const HEADINGS: usize = 6;
 /// Nesting after which the rest is shown as JSON: far more than reports have.
 const MOST_DEPTH: usize = 16;
 
-/// A field of a report with its heading; `depth` is the level of the heading.
-pub(super) fn field(page: &mut Markup, name: &str, value: &Value, depth: usize) {
+/// A field of a report below its heading; `depth` is the level of the heading.
+fn field(page: &mut Markup, title: &str, name: &str, value: &Value, depth: usize) {
     if depth > MOST_DEPTH {
         page.element("pre", value);
         return;
     }
     let level = depth.min(HEADINGS);
     page.raw(if depth == 2 { "<section>" } else { "<div>" });
-    page.element(&format!("h{level}"), heading(name));
+    page.element(&format!("h{level}"), title);
     charts::of(page, name, value);
     match value {
         Value::Object(fields) if table::is_pair(value) => {
             pair(page, name, fields);
         }
-        Value::Object(fields) => object(page, fields, depth + 1),
+        Value::Object(fields) => object(page, fields, Entries::of(name), depth + 1),
         Value::Array(items) => list(page, name, items),
         other => {
             page.raw("<p>");
@@ -40,21 +40,26 @@ pub(super) fn field(page: &mut Markup, name: &str, value: &Value, depth: usize) 
 }
 
 /// The fields of an object: first a table of what is short, then the rest with headings.
-pub(super) fn object(page: &mut Markup, fields: &Map<String, Value>, depth: usize) {
+pub(super) fn object(
+    page: &mut Markup,
+    fields: &Map<String, Value>,
+    entries: Entries,
+    depth: usize,
+) {
     let (short, long): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| is_short(value));
     if !short.is_empty() {
-        facts(page, &short);
+        facts(page, &short, entries);
     }
     for (name, value) in long {
-        field(page, name, value, depth);
+        field(page, &entries.title(name), name, value, depth);
     }
 }
 
 /// Two columns: heading and value.
-pub(super) fn facts(page: &mut Markup, fields: &[(&String, &Value)]) {
+fn facts(page: &mut Markup, fields: &[(&String, &Value)], entries: Entries) {
     page.raw("<div class=scroll><table class=facts>");
     for (name, value) in fields {
-        page.raw("<tr>").element("th scope=row", heading(name)).raw("<td>");
+        page.raw("<tr>").element("th scope=row", entries.heading(name)).raw("<td>");
         cell(page, name, value);
         page.raw("</td></tr>");
     }
@@ -79,7 +84,7 @@ pub(super) fn cell(page: &mut Markup, name: &str, value: &Value) {
         Value::Object(fields) if table::is_pair(value) => pair(page, name, fields),
         Value::Object(fields) => {
             page.raw("<details>").element("summary", "more");
-            object(page, fields, HEADINGS);
+            object(page, fields, Entries::of(name), HEADINGS);
             page.raw("</details>");
         }
         Value::Array(items) if items.is_empty() => drop(page.raw("–")),

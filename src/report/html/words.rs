@@ -51,6 +51,56 @@ fn part(field: &str) -> String {
     }
 }
 
+/// Headings of sections that say more than their field.
+const TITLES: &[(&str, &str)] = &[
+    ("drift", "original and result, on the samples"),
+    ("test", "original and result, on the test samples"),
+    ("unquantized", "original and result before it was quantized"),
+    ("fall_back", "layers in float"),
+    ("calibration", "ranges of activations"),
+    ("calibrated", "one calibrator for all"),
+    ("equalized", "channels equalized"),
+    ("methods", "what was done for the accuracy of layers"),
+    ("worst", "samples that differ most"),
+    ("values", "values inside"),
+    ("possible", "what could be done, and what is in the way"),
+];
+
+/// The heading of a section.
+fn title(field: &str) -> String {
+    let known = TITLES.iter().find(|(name, _)| *name == field);
+    known.map_or_else(|| heading(field), |(_, title)| (*title).to_owned())
+}
+
+/// Fields whose entries go by names of the model, or of operators: these stay as they are.
+const OF_NAMES: [&str; 5] = ["operators", "opsets", "ranks", "counts", "widths"];
+
+/// How the entries of a field are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entries {
+    /// By fields of reports.
+    Fields,
+    /// By names, which are shown as they are.
+    Names,
+}
+
+impl Entries {
+    /// Of a field.
+    pub fn of(field: &str) -> Self {
+        if OF_NAMES.contains(&field) { Self::Names } else { Self::Fields }
+    }
+
+    /// The heading of an entry within a line.
+    pub fn heading(self, entry: &str) -> String {
+        if self == Self::Names { entry.to_owned() } else { heading(entry) }
+    }
+
+    /// The heading of an entry that is a section.
+    pub fn title(self, entry: &str) -> String {
+        if self == Self::Names { entry.to_owned() } else { title(entry) }
+    }
+}
+
 /// Significant digits that are shown; the element carries all.
 const DIGITS: i32 = 6;
 
@@ -112,6 +162,8 @@ mod tests {
 
     #[test]
     fn headings_and_numbers() {
+        assert_eq!(Entries::of("ranks").title("/1.a/Conv_2"), "/1.a/Conv_2");
+        assert_eq!(Entries::of("drift").title("worst"), "samples that differ most");
         assert_eq!(heading("size_bytes"), "size (bytes)");
         assert_eq!(heading("input.expected_sqnr_db"), "input: expected sqnr (dB)");
         assert_eq!(heading("milliseconds"), "milliseconds");
