@@ -1,6 +1,6 @@
 //! The layers that quantization has changed, and how far their outputs are from what they were.
 
-use crate::analysis::{constant, is_layer};
+use crate::analysis::is_layer;
 use crate::error::Result;
 use crate::exec::{Observation, Observe, Runner, Tap};
 use crate::ir::{Model, Node, NodeId, ValueId};
@@ -46,11 +46,11 @@ pub fn quantized_layers(prepared: &Model, quantized: &Model) -> Vec<QuantizedLay
 
 /// Operators of integers whose sums become floats by a Cast and products with scales.
 const SUMMING: &[&str] = &["ConvInteger", "MatMulInteger"];
-/// Most nodes between floats and the integers that they are made of: a scale, a zero point, a Cast.
+/// Most nodes between floats and the integers that they are made of: scales, and a Cast.
 const MOST_STEPS: usize = 3;
 
-/// Whether a node reads floats that are made of integers, or is the last step of making them of the sums of
-/// a layer.
+/// Whether a node reads floats behind a DequantizeLinear, or packed integers, or is the last step of making
+/// floats of the sums of a layer.
 fn reads_integers(model: &Model, node: NodeId) -> bool {
     let entry = model.node(node);
     let reads_packed = |node: &Node| ["DynamicQuantizeLSTM", "MatMulNBits"].contains(&node.op());
@@ -62,29 +62,26 @@ fn reads_integers(model: &Model, node: NodeId) -> bool {
         let maker = model.value(value).producer();
         dequantizer(model, value).is_some()
             || is_last_step && maker.is_some_and(|maker| reads_packed(model.node(maker)))
-            || match cast(model, value).map(|integers| (integers, model.value(integers).producer()))
-            {
-                Some((_, Some(product))) => {
-                    is_last_step && SUMMING.iter().any(|op| model.node(product).is(op))
-                }
-                Some((stored, None)) => {
-                    constant(model, stored).is_some_and(|tensor| tensor.dtype().is_integer())
-                }
-                None => false,
-            }
+            || is_last_step && cast(model, value).is_some_and(|sum| is_sum(model, sum))
     })
 }
 
-/// The integers that a value is made of by a Cast and arithmetic with scales and zero points.
+/// The integers that a value is made of by a Cast and products with scales.
 fn cast(model: &Model, mut value: ValueId) -> Option<ValueId> {
     for _ in 0..MOST_STEPS {
         let node = model.node(model.value(value).producer()?);
         if node.is("Cast") {
             return node.input(0);
         }
-        value = node.input(0).filter(|_| ["Mul", "Sub"].iter().any(|op| node.is(op)))?;
+        value = node.input(0).filter(|_| node.is("Mul"))?;
     }
     None
+}
+
+/// Whether a value is what a layer adds up of integers.
+fn is_sum(model: &Model, value: ValueId) -> bool {
+    let maker = model.value(value).producer().map(|node| model.node(node));
+    maker.is_some_and(|maker| SUMMING.iter().any(|op| maker.is(op)))
 }
 
 fn dequantizer(model: &Model, value: ValueId) -> Option<NodeId> {

@@ -66,3 +66,30 @@ fn the_command_writes_them_for_onnx_runtime_alone() {
     let float = onnxpress::read::file(&folder.path().join("float.onnx")).unwrap().model;
     assert_eq!(nodes(&float, "MatMul").len(), 3);
 }
+
+#[test]
+fn tables_have_few_bits_too_and_scales_that_suit_them() {
+    let folder = tempdir().unwrap();
+    let line = "quantize fixtures/tokens_embedding.onnx --mode weights --weights int4 -v --force";
+    let sampled = "--data fixtures/tokens_calib.npz --labels y";
+    let done = shell(&format!("{line} {sampled} -o TMP/packed.onnx"), folder.path());
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.out.contains("GatherBlockQuantized of 4 bits in blocks of 32"), "{}", done.out);
+    let scaled = done.out.lines().any(|line| line.contains("(Gather): scale: "));
+    assert!(scaled, "{}", done.out);
+    let read = |name: &str| onnxpress::read::file(&folder.path().join(name)).unwrap().model;
+    let gathers = |model: &Model| {
+        let nodes = model.all_nodes().into_iter().map(|node| model.node(node));
+        nodes.filter(|node| node.op() == "GatherBlockQuantized").count()
+    };
+    assert_eq!(gathers(&read("packed.onnx")), 1);
+    // Gather itself reads no integers of 4 bits.
+    let done = shell(&format!("{line} --skip convert-nbits -o TMP/plain.onnx"), folder.path());
+    assert!(done.out.contains("int8 table"), "{}", done.out);
+    let strip = "convert TMP/packed.onnx --strip-quantization -o TMP/float.onnx";
+    assert_eq!(shell(strip, folder.path()).code, 0);
+    let compare = "compare TMP/packed.onnx TMP/float.onnx --data fixtures/tokens_calib.npz \
+                   --labels y --min-sqnr 100";
+    let done = shell(compare, folder.path());
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+}

@@ -57,7 +57,7 @@ impl Pass for ConvertNbits {
 
 /// What a node becomes.
 enum Found {
-    Product(Product),
+    Product(Box<Product>),
     Table(Table),
 }
 
@@ -68,7 +68,9 @@ impl Found {
             return Ok(Table::find(model, id)?.map(Self::Table));
         }
         if node.is("Gemm") || node.is("MatMul") {
-            return Ok(Product::find(model, id, shapes)?.map(Self::Product));
+            return Ok(
+                Product::find(model, id, shapes)?.map(|product| Self::Product(Box::new(product)))
+            );
         }
         Ok(None)
     }

@@ -2,6 +2,7 @@
 
 mod choose;
 mod decisions;
+mod table;
 
 pub use decisions::Decisions;
 
@@ -124,6 +125,9 @@ impl Pass for RoundWeights {
         let Some(reference) = cx.reference.filter(|_| self.method != Rounding::Nearest) else {
             return Ok(report);
         };
+        if [Rounding::Auto, Rounding::Scale].contains(&self.method) {
+            table::rescale(model, reference, self.most_bits, &mut report);
+        }
         let mut layers = StoredLayer::all(model, reference, self.most_bits, &mut report);
         let Some(measure) = cx.measure else {
             // Tables and their scales were fitted to the weights when they were made.
