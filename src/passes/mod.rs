@@ -112,7 +112,7 @@ pub use quantize_dynamic::QuantizeDynamic;
 pub use quantize_static::{
     Existing, Format, Granularity, Port, QuantizeStatic, Target, quantize_interface,
 };
-pub use quantize_weights::{QuantizeWeights, Storage, WeightSite, Width};
+pub use quantize_weights::{QuantizeWeights, Storage, WeightSite, Width, WidthCost, spread_widths};
 pub use registry::{Entry, PASSES, find};
 pub use round_weights::{Decisions, RoundWeights, Rounding};
 pub use rule::{Match, Rule};

@@ -10,10 +10,9 @@ use crate::emit;
 use crate::error::{Result, err};
 use crate::exec::{Engine, Runner};
 use crate::ir::{Model, NodeId};
-use crate::math::allocate::{Choice, allocate};
 use crate::passes::{
     Context, Pass, QuantizeStatic, QuantizeWeights, Report, Resource, RoundWeights, Rounding,
-    WeightSite, Width,
+    WeightSite, Width, WidthCost, spread_widths,
 };
 use crate::pipeline::recipe::Stored;
 use crate::pipeline::score_trials::{ScoreTrials, Scores};
@@ -153,7 +152,7 @@ pub(super) fn assign(
         }
         None => trials.of_all(sites, &|model, site, width| trials.moved(model, site, width))?,
     };
-    chosen(layers, prepared, widths)
+    Ok(chosen(layers, prepared, widths))
 }
 
 /// What was given, for the layers that there are.
@@ -284,55 +283,31 @@ impl Trials<'_> {
 }
 
 /// For each layer the width with which what is asked for is met.
-fn chosen(mut layers: Vec<AssignedLayer>, prepared: &Model, widths: &Widths) -> Result<Assigned> {
-    let size = size_of::<f32>() as f64;
+fn chosen(mut layers: Vec<AssignedLayer>, prepared: &Model, widths: &Widths) -> Assigned {
     let whole = |layer: &AssignedLayer| match widths.aim {
         Aim::AverageBits(_) => FLOAT_BITS * layer.site.elements as f64,
-        _ => size * layer.site.elements as f64,
+        _ => (size_of::<f32>() * layer.site.elements) as f64,
     };
     let cost = |layer: &AssignedLayer, tried: &Tried| match widths.aim {
         Aim::AverageBits(_) => tried.width.bits() * layer.site.elements as f64,
         _ => whole(layer) - tried.saved as f64,
     };
-    // Where layers must be narrowed, all start from what costs most.
-    let first = |layer: &AssignedLayer| -> Option<usize> {
-        let costs = layer.tried.iter().map(|tried| cost(layer, tried)).enumerate();
-        let most = costs.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at);
-        most.filter(|_| !widths.float)
+    let wholes: Vec<f64> = layers.iter().map(whole).collect();
+    let costs = |layer: &AssignedLayer| {
+        let of = |tried: &Tried| WidthCost { cost: cost(layer, tried), noise: tried.noise };
+        layer.tried.iter().map(of).collect()
     };
-    let firsts: Vec<Option<usize>> = layers.iter().map(first).collect();
-    let noise =
-        |layer: &AssignedLayer, at: Option<usize>| at.map_or(0.0, |at| layer.tried[at].noise);
-    let wholes: Vec<f64> = layers
-        .iter()
-        .zip(&firsts)
-        .map(|(layer, first)| first.map_or(whole(layer), |at| cost(layer, &layer.tried[at])))
-        .collect();
-    let choices: Vec<Vec<Choice>> = layers
-        .iter()
-        .zip(&firsts)
-        .map(|(layer, &first)| {
-            let least = noise(layer, first);
-            let choice = |tried: &Tried| Choice {
-                cost: cost(layer, tried),
-                loss: (tried.noise - least).max(0.0),
-            };
-            layer.tried.iter().map(choice).collect()
-        })
-        .collect();
-    let all: f64 = layers.iter().map(whole).sum();
+    let costs: Vec<Vec<WidthCost>> = layers.iter().map(costs).collect();
     let elements: usize = layers.iter().map(|layer| layer.site.elements).sum();
+    let all: f64 = wholes.iter().sum();
     let most = match &widths.aim {
         Aim::AverageBits(bits) => bits * elements as f64,
         Aim::Bytes(most) => all - bytes(prepared).saturating_sub(*most) as f64,
         Aim::Given(_) => all,
     };
-    let found = allocate(&wholes, &choices, most);
-    let mut total = 0.0;
-    for (i, layer) in layers.iter_mut().enumerate() {
-        let at = found[i].or(firsts[i]);
-        total += at.map_or(wholes[i], |at| choices[i][at].cost);
+    let (found, reached) = spread_widths(&wholes, &costs, widths.float, most);
+    for (layer, at) in layers.iter_mut().zip(found) {
         layer.width = at.map(|at| layer.tried[at].width);
     }
-    Ok(Assigned { layers, reached: total <= most })
+    Assigned { layers, reached }
 }

@@ -3,6 +3,10 @@
 
 /// Packs the low `bits` (at most 8) of each element; the last byte is padded with 0.
 pub fn pack(elements: &[u8], bits: usize) -> Vec<u8> {
+    if bits == 4 {
+        let byte = |pair: &[u8]| pair[0] & 0xf | pair.get(1).map_or(0, |high| high << 4);
+        return elements.chunks(2).map(byte).collect();
+    }
     let mask = (1u16 << bits) - 1;
     let mut bytes = vec![0u8; (elements.len() * bits).div_ceil(8)];
     for (i, &x) in elements.iter().enumerate() {

@@ -111,6 +111,20 @@ impl Tensor {
         Self { dtype, dims: dims.to_vec(), data: Data::Bytes(bytes.into()) }
     }
 
+    /// Integers of at most 8 bits, of which each byte of `elements` holds the low bits.
+    ///
+    /// # Panics
+    /// When the type has more bits, or their number is not the product of `dims` (a bug of the caller).
+    pub fn from_small_integers(dtype: DType, dims: &[usize], elements: &[u8]) -> Self {
+        assert!(dtype.is_integer() && dtype.bits() <= 8, "{dtype} holds no small integers");
+        assert_eq!(element_count(dims), Some(elements.len()), "elements of dims {dims:?}");
+        let bytes = match dtype.bits() {
+            8 => elements.to_vec(),
+            width => bits::pack(elements, width),
+        };
+        Self { dtype, dims: dims.to_vec(), data: Data::Bytes(bytes.into()) }
+    }
+
     /// Element type.
     pub fn dtype(&self) -> DType {
         self.dtype

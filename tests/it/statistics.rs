@@ -336,7 +336,10 @@ fn explain_shows_each_layer_and_each_activation() {
         let ratio =
             |field: &str| layer[field].as_f64().unwrap_or_else(|| panic!("{field}: {layer}"));
         assert!(ratio("alone_db") > 20.0 && ratio("accumulated_db") > 20.0, "{layer}");
-        assert!(layer["input"]["value"].is_string() && layer["methods"].is_array(), "{layer}");
+        // What computes with floats has no range.
+        let methods = layer["methods"].as_array().expect("a list");
+        let spared = methods.iter().any(|method| method == "computes with floats");
+        assert_ne!(layer["input"]["value"].is_string(), spared, "{layer}");
     }
     let accumulated = |i: usize| layers[i]["accumulated_db"].as_f64();
     assert!(accumulated(0) > accumulated(layers.len() - 1), "noise adds up: {layers:?}");

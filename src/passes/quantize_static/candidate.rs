@@ -188,10 +188,15 @@ pub(super) fn what(weight: &Weight, options: &QuantizeStatic) -> String {
     }
 }
 
-pub(super) fn finite(model: &Model, value: ValueId, tensor: &Tensor) -> Result<Vec<f32>, String> {
-    let elements = tensor.to_f32().map_err(|error| error.to_string())?;
-    if elements.iter().all(|x| x.is_finite()) {
-        return Ok(elements);
+/// Whether all elements of a `float` weight are finite, without a copy of them.
+///
+/// # Errors
+/// When they are not, with its name.
+pub(super) fn finite(model: &Model, value: ValueId, tensor: &Tensor) -> Result<(), String> {
+    let (elements, _) = tensor.bytes().as_chunks::<4>();
+    let odd = elements.iter().filter(|&&x| !f32::from_le_bytes(x).is_finite()).count();
+    if odd == 0 {
+        return Ok(());
     }
     Err(format!("weight `{}` holds NaN or infinity", model.value(value).name()))
 }
@@ -214,7 +219,7 @@ fn weight(
     if tensor.is_empty() || dims.len() < 2 && !vector {
         return Err(format!("weight `{name}` has dims {dims:?}"));
     }
-    let elements = finite(model, value, &tensor)?;
+    finite(model, value, &tensor)?;
     let axes = table::weight_axes(model, id, slot, dims.len());
     let channels = options.target.rules().channels.contains(&node.op());
     let share = match (options.granularity, axes) {
@@ -225,7 +230,7 @@ fn weight(
         (Granularity::Block(_), Some((output, _))) => Share::Axis(output),
         _ => Share::Tensor,
     };
-    Ok(Weight { slot, value, elements, dims, share })
+    Ok(Weight { slot, value, tensor, dims, share })
 }
 
 /// The bias when it can be stored as integers: a constant vector over the output channels, added

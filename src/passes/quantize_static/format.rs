@@ -100,6 +100,11 @@ impl Format {
         if self.power_of_two { grid.with_power_of_two(range.min) } else { grid }
     }
 
+    /// Integers of at most 8 bits.
+    pub(super) fn is_small(self) -> bool {
+        !self.is_float() && self.dtype.bits() <= 8
+    }
+
     /// Zero points as a tensor of the type.
     pub(super) fn zeros(self, dims: &[usize], zeros: &[i32]) -> Tensor {
         if !self.is_float() {

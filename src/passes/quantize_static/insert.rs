@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
+
 use crate::ir::{At, Model, NewNode, NodeId, ValueId, ValueType};
 use crate::math::Grid;
 use crate::passes::Report;
 use crate::passes::quantize_static::plan::{Lookup, Operand, Plan, PlannedNode, Weight};
-use crate::passes::quantize_static::weights::Share;
+use crate::passes::quantize_static::weights::{Integers, Share};
 use crate::passes::quantize_static::{Format, QuantizeStatic, table, weights};
 use crate::tensor::{DType, Tensor};
 
@@ -16,19 +18,25 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
     let (weights, activations) = (options.weights(), options.activations());
     let unpacks_at_load = options.target.rules().unpacks_at_load;
     let mut insert = Insert { model, weights, activations, unpacks_at_load, constants };
-    let mut users: HashMap<Key, Vec<(&PlannedNode, &Weight)>> = HashMap::new();
+    let mut users: HashMap<Key, Users<'_>> = HashMap::new();
     for planned in &plan.nodes {
         for weight in &planned.weights {
             users.entry(key(weight)).or_default().push((planned, weight));
         }
     }
+    // What takes long comes first, and on all cores.
+    let of_users = |(&key, users): (&Key, &Users<'_>)| (key, integers(users, weights, &grids));
+    let mut made: HashMap<Key, Integers> = users.par_iter().map(of_users).collect();
     let mut done: HashMap<Key, Vec<Grid>> = HashMap::new();
     for planned in &plan.nodes {
         for weight in &planned.weights {
-            let stored = done
-                .entry(key(weight))
-                .or_insert_with(|| insert.weight(weight, &users[&key(weight)], &grids));
-            insert.bias(planned, weight, stored, &grids);
+            if let Some(integers) = made.remove(&key(weight)) {
+                let grids = insert.weight(weight, &users[&key(weight)], integers);
+                done.insert(key(weight), grids);
+            }
+            if let Some(stored) = done.get(&key(weight)) {
+                insert.bias(planned, weight, stored, &grids);
+            }
         }
     }
     insert.tables(&plan.lookups);
@@ -58,6 +66,24 @@ fn key(weight: &Weight) -> Key {
     (weight.value, weight.share)
 }
 
+/// The nodes that read a weight as one.
+type Users<'a> = Vec<(&'a PlannedNode, &'a Weight)>;
+
+/// The integers of a weight, on scales that leave room for the biases of those that read it.
+fn integers(users: &Users<'_>, format: Format, grids: &HashMap<ValueId, Grid>) -> Integers {
+    let biases: Vec<(Vec<f32>, f32)> = users
+        .iter()
+        .filter_map(|(user, _)| {
+            let bias = user.bias.as_ref()?.tensor.to_f32().ok()?;
+            Some((bias, input_scale(user, grids)?))
+        })
+        .collect();
+    let borrowed: Vec<(&[f32], f32)> = biases.iter().map(|(b, s)| (&b[..], *s)).collect();
+    let (_, weight) = users[0];
+    let elements = weight.tensor.view().as_f32().unwrap_or_default();
+    weights::integers(&elements, &weight.dims, weight.share, format, &borrowed)
+}
+
 struct Insert<'a> {
     model: &'a mut Model,
     weights: Format,
@@ -70,22 +96,8 @@ struct Insert<'a> {
 
 impl Insert<'_> {
     /// The weight as integers behind a DequantizeLinear; returns the grids.
-    fn weight(
-        &mut self,
-        weight: &Weight,
-        users: &[(&PlannedNode, &Weight)],
-        grids: &HashMap<ValueId, Grid>,
-    ) -> Vec<Grid> {
-        let biases: Vec<(Vec<f32>, f32)> = users
-            .iter()
-            .filter_map(|(user, _)| {
-                let bias = user.bias.as_ref()?.tensor.to_f32().ok()?;
-                Some((bias, input_scale(user, grids)?))
-            })
-            .collect();
-        let borrowed: Vec<(&[f32], f32)> = biases.iter().map(|(b, s)| (&b[..], *s)).collect();
-        let (elements, dims, share) = (&weight.elements, &weight.dims, weight.share);
-        let integers = weights::integers(elements, dims, share, self.weights, &borrowed);
+    fn weight(&mut self, weight: &Weight, users: &Users<'_>, integers: Integers) -> Vec<Grid> {
+        let (dims, share) = (&weight.dims, weight.share);
         // A zero point that is left out is 0. onnxruntime has integer kernels for Gemm and MatMul
         // only when it is written out.
         let dtype = self.weights.dtype;
@@ -137,7 +149,8 @@ impl Insert<'_> {
             let parameters = done.get(&key(weight)).cloned().unwrap_or_else(|| {
                 let (dims, share) = (&weight.dims, weight.share);
                 let format = lookup.format;
-                let found = weights::integers(&weight.elements, dims, share, format, &[]);
+                let elements = weight.tensor.view().as_f32().unwrap_or_default();
+                let found = weights::integers(&elements, dims, share, format, &[]);
                 let parameters = self.parameters(share, dims, &found.grids, format, false);
                 let readers: Vec<(NodeId, usize)> = lookups
                     .iter()

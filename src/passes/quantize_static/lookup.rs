@@ -40,8 +40,8 @@ pub(super) fn packed(
         return Ok(None);
     }
     let share = Share::Block { axis: dims.len() - 1, size };
-    let elements = finite(model, table, &tensor)?;
-    let weight = Weight { slot: 0, value: table, elements, dims, share };
+    finite(model, table, &tensor)?;
+    let weight = Weight { slot: 0, value: table, tensor, dims, share };
     let text = what(&weight, options).replace("weight", "table");
     let (weights, activations) = (vec![weight], Vec::new());
     Ok(Some(PlannedNode { node: id, weights, bias: None, activations, kernel: false, text }))
@@ -86,7 +86,7 @@ pub(super) fn lookup(
     if !is_table_alone(model, table) {
         return Err("its table is read by other nodes, too".into());
     }
-    let elements = finite(model, table, &tensor)?;
+    finite(model, table, &tensor)?;
     let rank = tensor.dims().len();
     let gathered = node.attr_int("axis").unwrap_or(0);
     let last = rank as i64 - 1;
@@ -98,7 +98,8 @@ pub(super) fn lookup(
     let fine = options.granularity != Granularity::Tensor && rules.channels.contains(&"Gather");
     let columns = columns.filter(|_| fine && rank > 1);
     let share = columns.map_or(Share::Tensor, |_| Share::Axis(rank - 1));
-    let weight = Weight { slot: 0, value: table, elements, dims: tensor.dims().to_vec(), share };
+    let dims = tensor.dims().to_vec();
+    let weight = Weight { slot: 0, value: table, tensor, dims, share };
     let text = match columns {
         Some(_) => format!("{} table with a scale for each column", format.dtype),
         None => format!("{} table", format.dtype),

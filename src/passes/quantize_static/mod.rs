@@ -11,6 +11,7 @@ mod insert;
 mod interface;
 mod lookup;
 mod plan;
+mod runs;
 mod table;
 mod target;
 mod weights;

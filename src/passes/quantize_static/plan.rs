@@ -46,7 +46,8 @@ pub(super) struct PlannedNode {
 pub(super) struct Weight {
     pub slot: usize,
     pub value: ValueId,
-    pub elements: Vec<f32>,
+    /// Of type `float`, finite; weights are decoded one by one when they are stored.
+    pub tensor: Tensor,
     pub dims: Vec<usize>,
     pub share: Share,
 }
@@ -54,7 +55,7 @@ pub(super) struct Weight {
 /// A weight with all that read it as such.
 pub(in crate::passes) struct Storable {
     pub value: ValueId,
-    pub elements: Vec<f32>,
+    pub tensor: Tensor,
     pub dims: Vec<usize>,
     pub share: Share,
     /// Nodes and slots.
@@ -100,13 +101,13 @@ impl Plan {
         let tables = self.lookups.into_iter().map(|lookup| (lookup.node, lookup.weight));
         let mut found: Vec<Storable> = Vec::new();
         let mut index: HashMap<ValueId, usize> = HashMap::new();
-        for (node, Weight { slot, value, elements, dims, share }) in layers.chain(tables) {
+        for (node, Weight { slot, value, tensor, dims, share }) in layers.chain(tables) {
             let at = *index.entry(value).or_insert(found.len());
             match found.get_mut(at) {
                 Some(weight) => weight.readers.push((node, slot)),
                 None => {
                     let readers = vec![(node, slot)];
-                    found.push(Storable { value, elements, dims, share, readers });
+                    found.push(Storable { value, tensor, dims, share, readers });
                 }
             }
         }

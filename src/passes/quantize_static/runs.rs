@@ -100,7 +100,9 @@ impl Share {
             let pairs = bytes[start..start + len].iter_mut().zip(&elements[start..start + len]);
             if along {
                 let grids = scales[grid..grid + len].iter().zip(&zeros[grid..grid + len]);
-                pairs.zip(grids).for_each(|((q, &x), (&scale, &zero))| *q = integer(x, scale, zero));
+                pairs
+                    .zip(grids)
+                    .for_each(|((q, &x), (&scale, &zero))| *q = integer(x, scale, zero));
             } else {
                 let (scale, zero) = (scales[grid], zeros[grid]);
                 pairs.for_each(|(q, &x)| *q = integer(x, scale, zero));

@@ -78,13 +78,8 @@ pub(super) fn integers(
     format: Format,
     biases: &[(&[f32], f32)],
 ) -> Integers {
-    let index = share.index(dims);
     let count: usize = share.dims(dims).iter().product();
-    let mut ranges = vec![Range { min: 0.0, max: 0.0 }; count];
-    for (i, &x) in weight.iter().enumerate() {
-        let range = &mut ranges[index(i)];
-        *range = Range { min: range.min.min(x), max: range.max.max(x) };
-    }
+    let ranges = share.ranges(dims, weight, count);
     let grid = |(part, &range): (usize, &Range)| {
         let needed = biases
             .iter()
@@ -102,7 +97,12 @@ pub(super) fn integers(
         Grid { scale, ..grid }
     };
     let grids: Vec<Grid> = ranges.iter().enumerate().map(grid).collect();
-    Integers { tensor: format.stored(dims, weight, |i| grids[index(i)]), grids }
+    let index = share.index(dims);
+    let tensor = match share.small_integers(dims, weight, &grids) {
+        Some(bytes) if format.is_small() => Tensor::from_small_integers(format.dtype, dims, &bytes),
+        _ => format.stored(dims, weight, |i| grids[index(i)]),
+    };
+    Integers { tensor, grids }
 }
 
 /// The largest magnitude of a bias that is scaled with part `part` of `count`. The channels of a

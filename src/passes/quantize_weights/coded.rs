@@ -52,7 +52,7 @@ fn saved(weight: &Storable, alphabet: Alphabet) -> usize {
     let table = if matches!(alphabet, Alphabet::Free(_)) { entries } else { 0 };
     let scales: usize = weight.share.dims(&weight.dims).iter().product();
     let floats = (table + scales) * size_of::<f32>();
-    let before = weight.elements.len() * size_of::<f32>();
+    let before = weight.tensor.len() * size_of::<f32>();
     before.saturating_sub(layout.packed_bytes(entries) + floats + NODES)
 }
 
@@ -77,9 +77,10 @@ fn code(weight: &Storable, alphabet: Alphabet) -> Code {
     let layout = layout(weight);
     let part = weight.share.index(&weight.dims);
     let parts = weight.share.dims(&weight.dims).iter().product();
-    let value = |i: usize| f64::from(weight.elements[i]);
+    let elements = weight.tensor.view().as_f32().unwrap_or_default();
+    let value = |i: usize| f64::from(elements[i]);
     let at = |i: usize| Member { value: value(i), importance: 1.0, part: part(i) as u32 };
-    let count = weight.elements.len();
+    let count = elements.len();
     let points = fit(alphabet, count, parts, at);
     let indices = (0..count).map(|i| points.nearest(part(i) as u32, value(i))).collect();
     let (numbers, scales) = match points {

@@ -2,15 +2,17 @@
 //!
 //! `storage` says what weights can be stored as; integers are made by `quantize_static`, `half` makes floats of
 //! 16 bits, and `coded` indices into tables. `width` is one of several ways for single layers, which `sites`
-//! lists.
+//! lists, and `spread` chooses within a budget.
 
 mod coded;
 mod half;
 mod sites;
+mod spread;
 mod storage;
 mod width;
 
 pub use sites::WeightSite;
+pub use spread::{WidthCost, spread_widths};
 pub use storage::Storage;
 pub use width::Width;
 

@@ -20,13 +20,18 @@ pub struct WeightSite {
     pub elements: usize,
     /// Rows of them are looked up.
     pub table: bool,
+    /// Such a table can be packed in 4 bits.
+    packed: bool,
 }
 
 impl WeightSite {
     /// Whether the weights can have this width: tables of integers have at least 8 bits, as Gather reads no
-    /// narrower ones.
+    /// narrower ones, or 4 where that is packed.
     pub fn admits(&self, width: &Width) -> bool {
-        !self.table || width.storage != Storage::Integers || width.bits() >= 8.0
+        !self.table
+            || width.storage != Storage::Integers
+            || width.bits() >= 8.0
+            || self.packed && width.bits() == 4.0
     }
 }
 
@@ -59,11 +64,12 @@ impl QuantizeWeights {
                 weights: Vec::new(),
                 elements: 0,
                 table: model.node(node).is("Gather"),
+                packed: options.packed_tables,
             });
             let names = weight.readers.iter().map(|&(node, _)| model.name_of(node).to_owned());
             site.names.extend(names);
             site.weights.push((weight.value, node, slot));
-            site.elements += weight.elements.len();
+            site.elements += weight.tensor.len();
         }
         Ok(sites.into_values().collect())
     }
