@@ -238,9 +238,10 @@ impl Quantize {
         }
         let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
+        let judged = samples.is_some() || test.is_some();
         let result = match &encoded.data {
-            None => read::bytes(encoded.model.to_bytes())?.model,
-            Some(_) => std::mem::take(&mut finished.model),
+            None if judged => read::bytes(encoded.model.to_bytes())?.model,
+            _ => std::mem::take(&mut finished.model),
         };
         let (mut interface, mut refused) = (Vec::new(), Vec::new());
         if self.quantization.quantize_io {

@@ -23,6 +23,9 @@ pub fn pack(elements: &[u8], bits: usize) -> Vec<u8> {
 /// The inverse of [`pack`]: `count` elements, each in the low `bits` of a byte, not sign-extended;
 /// elements beyond the end of `bytes` are 0.
 pub fn unpack(bytes: &[u8], bits: usize, count: usize) -> Vec<u8> {
+    if bits == 4 && bytes.len() >= count.div_ceil(2) {
+        return bytes.iter().flat_map(|byte| [byte & 0xf, byte >> 4]).take(count).collect();
+    }
     let mask = (1u16 << bits) - 1;
     let at = |i: usize| u16::from(bytes.get(i).copied().unwrap_or(0));
     let element = |i: usize| {

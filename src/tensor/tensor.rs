@@ -125,6 +125,16 @@ impl Tensor {
         Self { dtype, dims: dims.to_vec(), data: Data::Bytes(bytes.into()) }
     }
 
+    /// The low bits of each element of an integer type of at most 8 bits, in a byte each, not sign-extended; `None` for
+    /// other types.
+    pub fn small_integers(&self) -> Option<Vec<u8>> {
+        let small = self.dtype.is_integer() && self.dtype.bits() <= 8;
+        small.then(|| match self.dtype.bits() {
+            8 => self.bytes().to_vec(),
+            width => bits::unpack(self.bytes(), width, self.len()),
+        })
+    }
+
     /// Element type.
     pub fn dtype(&self) -> DType {
         self.dtype

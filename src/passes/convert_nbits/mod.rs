@@ -5,6 +5,8 @@
 mod product;
 mod table;
 
+use rayon::prelude::*;
+
 use crate::analysis::Shapes;
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
@@ -33,25 +35,41 @@ impl Pass for ConvertNbits {
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         let shapes = &*cx.shapes_of(model);
-        for id in model.all_nodes() {
-            let place = model.label(id);
-            match Found::of(model, id, shapes) {
-                Ok(None) => {}
-                Ok(Some(_)) if model.is_kept(id) => {
-                    report.refuse(place, "the file's own data mentions it");
-                }
-                Ok(Some(Found::Product(product))) => {
-                    report.did(place, product.text());
-                    product.apply(model);
-                }
-                Ok(Some(Found::Table(table))) => {
-                    report.did(place, table.text());
-                    table.apply(model);
-                }
-                Err(reason) => report.refuse(place, reason),
+        for ids in model.all_nodes().chunks(TOGETHER) {
+            let found = |&id: &NodeId| (id, Found::of(model, id, shapes));
+            let found: Vec<_> = ids.par_iter().map(found).collect();
+            for (id, found) in found {
+                put(model, id, found, &mut report);
             }
         }
         Ok(report)
+    }
+}
+
+/// Nodes that are looked at before they are replaced: what is packed for them is held twice.
+const TOGETHER: usize = 64;
+
+fn put(
+    model: &mut Model,
+    id: NodeId,
+    found: std::result::Result<Option<Found>, String>,
+    report: &mut Report,
+) {
+    let place = model.label(id);
+    match found {
+        Ok(None) => {}
+        Ok(Some(_)) if model.is_kept(id) => {
+            report.refuse(place, "the file's own data mentions it");
+        }
+        Ok(Some(Found::Product(product))) => {
+            report.did(place, product.text());
+            product.apply(model);
+        }
+        Ok(Some(Found::Table(table))) => {
+            report.did(place, table.text());
+            table.apply(model);
+        }
+        Err(reason) => report.refuse(place, reason),
     }
 }
 

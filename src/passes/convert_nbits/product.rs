@@ -3,7 +3,8 @@
 use crate::analysis::Shapes;
 use crate::ir::ops::{Gemm, MICROSOFT};
 use crate::ir::{At, Attribute, Model, NewNode, NodeId, ValueId};
-use crate::passes::stored::StoredWeight;
+use crate::math::Grid;
+use crate::passes::stored::Gridded;
 use crate::passes::summand::Summand;
 use crate::tensor::{DType, Tensor, pack};
 
@@ -45,13 +46,13 @@ impl Product {
         let gemm = Gemm::of(model, node);
         let entry = model.node(node);
         let (Some(x), Some(floats)) = (entry.input(0), entry.input(1)) else { return Ok(None) };
-        let Some(stored) = StoredWeight::behind(model, floats)? else { return Ok(None) };
-        let Some((value, dtype)) = stored.on_grids() else { return Ok(None) };
+        let Some(stored) = Gridded::of(model, floats)? else { return Ok(None) };
+        let dtype = stored.tensor.dtype();
         let bits = dtype.bits();
         if bits > 8 || bits == 8 && stored.block == 0 {
             return Ok(None);
         }
-        let &[first, second] = &stored.dims[..] else {
+        let &[first, second] = stored.tensor.dims() else {
             return Err("MatMulNBits multiplies with matrices".into());
         };
         if gemm.as_ref().is_some_and(|gemm| gemm.trans_a) || shapes.rank(x) == Some(1) {
@@ -70,30 +71,30 @@ impl Product {
         if bits == 2 && !BLOCKS_OF_2_BITS.contains(&block) {
             return Err(format!("MatMulNBits is slow for 2 bits in blocks of {block}"));
         }
+        let input_axis = usize::from(by_rows);
+        let shared = stored.grids.len() == 1 || stored.block == 0 && stored.axis != input_axis;
+        if !shared && (stored.axis != input_axis || stored.block != block) {
+            return Err("its scales are not those of blocks of inputs".into());
+        }
+        let blocks = inputs.div_ceil(block);
+        let index = stored.index()?;
         let at = |input: usize, output: usize| match by_rows {
             true => output * inputs + input,
             false => input * outputs + output,
         };
-        let grids = grids(&stored, extents, block, at)?;
+        let grid = |i: usize| stored.grids[index(at(i % blocks * block, i / blocks))];
+        let grids: Vec<Grid> = (0..outputs * blocks).map(grid).collect();
         let middle = 1i32 << (bits - 1);
+        // The lowest number becomes 0: the sign bit is turned.
         let signed = [DType::Int8, DType::Int4, DType::Int2].contains(&dtype);
         let raise = if signed { middle } else { 0 };
-        let zeros: Vec<u8> = grids
-            .iter()
-            .map(|&grid| (stored.points.grids()[grid].zero_point + raise) as u8)
-            .collect();
-        let blocks = inputs.div_ceil(block);
-        let integer = |i: usize| {
-            let (output, input) = (i / (blocks * block), i % (blocks * block));
-            match input < inputs {
-                true => (stored.integers[at(input, output)] + raise) as u8,
-                false => zeros[output * blocks + input / block],
-            }
-        };
-        let integers: Vec<u8> = (0..outputs * blocks * block).map(integer).collect();
+        let zeros: Vec<u8> = grids.iter().map(|grid| (grid.zero_point + raise) as u8).collect();
+        let mut integers = stored.tensor.small_integers().ok_or("its integers cannot be read")?;
+        integers.iter_mut().for_each(|q| *q ^= raise as u8);
+        let rows = if by_rows { integers } else { transposed(&integers, inputs, outputs) };
+        let integers = padded(rows, inputs, block, &zeros);
         let alpha = gemm.as_ref().map_or(1.0, |gemm| gemm.alpha);
-        let scales: Vec<f32> =
-            grids.iter().map(|&grid| stored.points.grids()[grid].scale * alpha).collect();
+        let scales: Vec<f32> = grids.iter().map(|grid| grid.scale * alpha).collect();
         let centred = zeros.iter().all(|&zero| i32::from(zero) == middle);
         let of_rows = |row: &[u8]| pack(row, bits);
         let zeros: Vec<u8> = zeros.chunks(blocks).flat_map(of_rows).collect();
@@ -104,7 +105,7 @@ impl Product {
             extents,
             bits,
             block,
-            name: model.value(value).name().to_owned(),
+            name: model.value(stored.value).name().to_owned(),
             packed: Tensor::from_u8(&[outputs, blocks, block * bits / 8], &pack(&integers, bits)),
             scales: Tensor::from_f32(&[outputs, blocks], &scales),
             zero_points: (!centred)
@@ -160,23 +161,50 @@ impl Product {
     }
 }
 
-/// For each output and block the index of its grid.
-fn grids(
-    stored: &StoredWeight,
-    [inputs, outputs]: [usize; 2],
-    block: usize,
-    at: impl Fn(usize, usize) -> usize,
-) -> Result<Vec<usize>, String> {
-    let mut grids = Vec::with_capacity(outputs * inputs.div_ceil(block));
-    for output in 0..outputs {
-        for start in (0..inputs).step_by(block) {
-            let grid = stored.part_of[at(start, output)];
-            let end = inputs.min(start + block);
-            if (start..end).any(|input| stored.part_of[at(input, output)] != grid) {
-                return Err("its scales are not those of blocks of inputs".into());
+/// Elements of a tile that is turned at once: it stays in the nearest cache.
+const TILE: usize = 64;
+
+/// A matrix of `rows` and `columns`, column by column.
+fn transposed(elements: &[u8], rows: usize, columns: usize) -> Vec<u8> {
+    let mut turned = vec![0; elements.len()];
+    for first in (0..rows).step_by(TILE) {
+        let end = rows.min(first + TILE);
+        for start in (0..columns).step_by(TILE) {
+            for column in start..columns.min(start + TILE) {
+                let to = &mut turned[column * rows + first..column * rows + end];
+                let from = elements[first * columns + column..].iter().step_by(columns);
+                to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
             }
-            grids.push(grid as usize);
         }
     }
-    Ok(grids)
+    turned
+}
+
+/// Rows of `inputs` elements, the last block of each filled up with its zero point.
+fn padded(rows: Vec<u8>, inputs: usize, block: usize, zeros: &[u8]) -> Vec<u8> {
+    let blocks = inputs.div_ceil(block);
+    if inputs == blocks * block {
+        return rows;
+    }
+    let last = zeros.iter().skip(blocks - 1).step_by(blocks);
+    let fill = |(row, &zero): (&[u8], &u8)| {
+        let missing = blocks * block - inputs;
+        row.iter().copied().chain(std::iter::repeat_n(zero, missing)).collect::<Vec<u8>>()
+    };
+    rows.chunks(inputs).zip(last).flat_map(fill).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_are_turned_and_filled_up() {
+        let (rows, columns) = (TILE + 3, 2 * TILE + 1);
+        let elements: Vec<u8> = (0..rows * columns).map(|i| (i * 7 % 251) as u8).collect();
+        let turned = transposed(&elements, rows, columns);
+        let at = |i: usize| elements[i % rows * columns + i / rows];
+        assert_eq!(turned, (0..rows * columns).map(at).collect::<Vec<u8>>());
+        assert_eq!(padded(vec![1, 2, 3, 4, 5, 6], 3, 2, &[7, 8, 9, 10]), [1, 2, 3, 8, 4, 5, 6, 10]);
+    }
 }

@@ -1,5 +1,7 @@
 //! Looks at one node that has weights: what of it can be stored as integers.
 
+use rayon::prelude::*;
+
 use crate::analysis::{Shapes, constant};
 use crate::ir::ops::{Conv, Gemm};
 use crate::ir::{Model, NodeId, ValueId};
@@ -188,14 +190,17 @@ pub(super) fn what(weight: &Weight, options: &QuantizeStatic) -> String {
     }
 }
 
+/// Elements that are looked at by one core at a time.
+const CHUNK: usize = 1 << 18;
+
 /// Whether all elements of a `float` weight are finite, without a copy of them.
 ///
 /// # Errors
 /// When they are not, with its name.
 pub(super) fn finite(model: &Model, value: ValueId, tensor: &Tensor) -> Result<(), String> {
     let (elements, _) = tensor.bytes().as_chunks::<4>();
-    let odd = elements.iter().filter(|&&x| !f32::from_le_bytes(x).is_finite()).count();
-    if odd == 0 {
+    let odd = |x: &[u8; 4]| !f32::from_le_bytes(*x).is_finite();
+    if elements.par_chunks(CHUNK).all(|part| part.iter().filter(|x| odd(x)).count() == 0) {
         return Ok(());
     }
     Err(format!("weight `{}` holds NaN or infinity", model.value(value).name()))

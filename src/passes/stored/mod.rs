@@ -2,10 +2,12 @@
 
 mod bias;
 mod coded;
+mod gridded;
 mod layer;
 mod weight;
 
 pub(super) use bias::Bias;
 pub(super) use coded::{Code, Layout, Writer, shared_bytes};
+pub(super) use gridded::{Gridded, Unpacking};
 pub(super) use layer::{Linear, MOST_COLUMNS, StoredLayer, in_chunks};
-pub(super) use weight::{StoredWeight, Unpacking};
+pub(super) use weight::StoredWeight;

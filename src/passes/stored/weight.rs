@@ -1,10 +1,11 @@
 //! Weights that are stored as integers, whatever operators turn them into floats.
 
-use crate::analysis::{WEIGHT_SLOT, constant, scale_index};
+use crate::analysis::{WEIGHT_SLOT, constant};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::math::Grid;
 use crate::math::rounding::{Freedom, Points};
 use crate::passes::stored::coded::Coded;
+use crate::passes::stored::gridded::{Gridded, Parameter, Unpacking};
 use crate::tensor::{DType, Tensor};
 
 /// Integers of a weight with the points that they stand for.
@@ -19,9 +20,6 @@ pub(in crate::passes) struct StoredWeight {
     pub scale_dims: Vec<usize>,
     place: Place,
 }
-
-/// An input of a node, and what is there.
-type Parameter = (NodeId, usize, ValueId);
 
 /// Where integers are.
 enum Place {
@@ -59,70 +57,19 @@ impl StoredWeight {
     /// # Errors
     /// Why they are no weights on grids.
     pub fn behind(model: &Model, floats: ValueId) -> Result<Option<Self>, String> {
-        let Some(Unpacking { integers, scales, zeros, axis, block, .. }) =
-            Unpacking::of(model, floats)
-        else {
-            return Ok(None);
-        };
-        let (Some(stored), Some(scale)) = (constant(model, integers), constant(model, scales.2))
-        else {
-            return Ok(None);
-        };
-        if scale.dtype() != DType::Float {
-            return Ok(None);
-        }
-        let odd = |_| "its integers or scales cannot be read".to_owned();
-        let (low, high) = stored.dtype().integer_range().ok_or("it holds no integers")?;
-        let numbers = scale.to_f32().map_err(odd)?;
-        let zero_points = match zeros {
-            Some((.., zeros)) => {
-                constant(model, zeros).ok_or("its zero point is no constant")?.to_f32()
-            }
-            None => Ok(vec![0.0; numbers.len()]),
-        };
-        let zero_points = zero_points.map_err(odd)?;
-        if zero_points.len() != numbers.len() {
-            return Err("its zero points do not fit its scales".into());
-        }
-        // Runtimes take 8-bit integers around the middle for symmetric, and the lowest would overflow in
-        // some of their kernels. Fewer bits cannot spare a level.
-        let middle = (low + high + 1) / 2;
-        let centred = zero_points.iter().all(|&zero| f64::from(zero) == middle as f64);
-        let low = if centred && stored.dtype().bits() >= 8 { low + 1 } else { low };
-        let bounds = i32::try_from(low).ok().zip(i32::try_from(high).ok());
-        let (low, high) = bounds.ok_or("its integers are wider than 16 bits")?;
-        let grids = numbers
-            .iter()
-            .zip(&zero_points)
-            .map(|(&scale, &zero)| Grid { scale, zero_point: zero as i32, low, high })
-            .collect();
-        let dims = stored.dims().to_vec();
-        let (axis, scale_dims) = match axis {
-            Axis::Attribute(axis) => (axis, scale.dims().to_vec()),
-            Axis::Broadcast => {
-                let along = scale.dims().iter().position(|&extent| extent != 1).unwrap_or(0);
-                let whole = scale.dims().len() == dims.len() || numbers.len() == 1;
-                (along as i64, if whole { vec![numbers.len()] } else { Vec::new() })
-            }
-        };
-        let index = scale_index(&dims, &scale_dims, axis, block)
-            .ok_or("its scales do not fit its integers")?;
-        let part_of = (0..stored.len()).map(|i| index(i) as u32).collect();
-        drop(index);
+        let Some(gridded) = Gridded::of(model, floats)? else { return Ok(None) };
+        let index = gridded.index()?;
+        let Gridded { value, ref tensor, ref grids, ref scale_dims, block, scales, zeros, .. } =
+            gridded;
+        let odd = |_| "its integers cannot be read".to_owned();
         Ok(Some(Self {
-            integers: stored.to_i64().map_err(odd)?.into_iter().map(|q| q as i32).collect(),
-            dims,
-            points: Points::Grids(grids),
-            part_of,
+            integers: tensor.to_i64().map_err(odd)?.into_iter().map(|q| q as i32).collect(),
+            part_of: (0..tensor.len()).map(|i| index(i) as u32).collect(),
+            dims: tensor.dims().to_vec(),
+            points: Points::Grids(grids.clone()),
             block,
-            scale_dims: scale.dims().to_vec(),
-            // Symmetric grids stay such.
-            place: Place::Grids {
-                value: integers,
-                dtype: stored.dtype(),
-                scales,
-                zeros: zeros.filter(|_| !centred),
-            },
+            scale_dims: scale_dims.clone(),
+            place: Place::Grids { value, dtype: tensor.dtype(), scales, zeros },
         }))
     }
 
@@ -224,56 +171,4 @@ pub(in crate::passes) fn exchange(
     let graph = model.node(node).graph();
     let new = model.add_initializer(graph, &base, tensor);
     model.set_input(node, slot, Some(new));
-}
-
-/// How floats come out of integers: by a DequantizeLinear, or a Cast, perhaps a Sub, and a Mul.
-pub(in crate::passes) struct Unpacking {
-    /// What stands between.
-    inner: Vec<ValueId>,
-    /// They need not be constants.
-    pub integers: ValueId,
-    scales: Parameter,
-    zeros: Option<Parameter>,
-    axis: Axis,
-    block: usize,
-}
-
-/// Which elements a scale is for.
-enum Axis {
-    Attribute(i64),
-    /// Those that it is broadcast to.
-    Broadcast,
-}
-
-impl Unpacking {
-    /// Where `floats` come out of; nothing when they are made in another way.
-    pub fn of(model: &Model, floats: ValueId) -> Option<Self> {
-        let node = model.value(floats).producer()?;
-        let entry = model.node(node);
-        if entry.is("DequantizeLinear") {
-            return Some(Self {
-                inner: Vec::new(),
-                integers: entry.input(0)?,
-                scales: (node, 1, entry.input(1)?),
-                zeros: entry.input(2).map(|zeros| (node, 2, zeros)),
-                axis: Axis::Attribute(entry.attr_int("axis").unwrap_or(1)),
-                block: usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?,
-            });
-        }
-        if !entry.is("Mul") {
-            return None;
-        }
-        let scales = (node, 1, entry.input(1)?);
-        let mut inner = vec![entry.input(0)?];
-        let before = model.value(inner[0]).producer()?;
-        let mut step = model.node(before);
-        let mut zeros = None;
-        if step.is("Sub") {
-            zeros = Some((before, 1, step.input(1)?));
-            inner.push(step.input(0)?);
-            step = model.node(model.value(step.input(0)?).producer()?);
-        }
-        let integers = step.input(0).filter(|_| step.is("Cast"))?;
-        Some(Self { inner, integers, scales, zeros, axis: Axis::Broadcast, block: 0 })
-    }
 }

@@ -1,0 +1,157 @@
+//! Integers on grids, and the operators that turn them into floats.
+
+use crate::analysis::{constant, scale_index};
+use crate::ir::{Model, NodeId, ValueId};
+use crate::math::Grid;
+use crate::tensor::{DType, Tensor};
+
+/// An input of a node, and what is there.
+pub(super) type Parameter = (NodeId, usize, ValueId);
+
+/// Integers on grids as they are stored, and how they are divided.
+pub(in crate::passes) struct Gridded {
+    pub value: ValueId,
+    pub tensor: Tensor,
+    pub grids: Vec<Grid>,
+    /// The axis along which grids change, and how many neighbours share one there; 0 when each has its own.
+    pub axis: usize,
+    pub block: usize,
+    pub scale_dims: Vec<usize>,
+    /// The extents of the scales, without those of 1 that only broadcast.
+    divided: Vec<usize>,
+    /// Who reads the scales, and what they are.
+    pub scales: Parameter,
+    /// Zero points that may be others: symmetric grids stay such.
+    pub zeros: Option<Parameter>,
+}
+
+impl Gridded {
+    /// What `floats` are made of; nothing when it is something else.
+    ///
+    /// # Errors
+    /// Why they are no weights on grids.
+    pub fn of(model: &Model, floats: ValueId) -> Result<Option<Self>, String> {
+        let Some(Unpacking { integers, scales, zeros, axis, block, .. }) =
+            Unpacking::of(model, floats)
+        else {
+            return Ok(None);
+        };
+        let (Some(tensor), Some(scale)) = (constant(model, integers), constant(model, scales.2))
+        else {
+            return Ok(None);
+        };
+        if scale.dtype() != DType::Float {
+            return Ok(None);
+        }
+        let odd = |_| "its scales cannot be read".to_owned();
+        let (low, high) = tensor.dtype().integer_range().ok_or("it holds no integers")?;
+        let numbers = scale.to_f32().map_err(odd)?;
+        let zero_points = match zeros {
+            Some((.., zeros)) => {
+                constant(model, zeros).ok_or("its zero point is no constant")?.to_f32()
+            }
+            None => Ok(vec![0.0; numbers.len()]),
+        };
+        let zero_points = zero_points.map_err(odd)?;
+        if zero_points.len() != numbers.len() {
+            return Err("its zero points do not fit its scales".into());
+        }
+        // Runtimes take 8-bit integers around the middle for symmetric, and the lowest would overflow in
+        // some of their kernels. Fewer bits cannot spare a level.
+        let middle = (low + high + 1) / 2;
+        let centred = zero_points.iter().all(|&zero| f64::from(zero) == middle as f64);
+        let low = if centred && tensor.dtype().bits() >= 8 { low + 1 } else { low };
+        let bounds = i32::try_from(low).ok().zip(i32::try_from(high).ok());
+        let (low, high) = bounds.ok_or("its integers are wider than 16 bits")?;
+        let grids = numbers
+            .iter()
+            .zip(&zero_points)
+            .map(|(&scale, &zero)| Grid { scale, zero_point: zero as i32, low, high })
+            .collect();
+        let rank = tensor.dims().len();
+        let (axis, divided) = match axis {
+            Axis::Attribute(axis) => {
+                let axis = if axis < 0 { axis + rank as i64 } else { axis };
+                (usize::try_from(axis).unwrap_or(rank), scale.dims().to_vec())
+            }
+            Axis::Broadcast => {
+                let along = scale.dims().iter().position(|&extent| extent != 1).unwrap_or(0);
+                let whole = scale.dims().len() == rank || numbers.len() == 1;
+                (along, if whole { vec![numbers.len()] } else { Vec::new() })
+            }
+        };
+        let (scale_dims, zeros) = (scale.dims().to_vec(), zeros.filter(|_| !centred));
+        Ok(Some(Self {
+            value: integers,
+            tensor,
+            grids,
+            axis,
+            block,
+            scale_dims,
+            divided,
+            scales,
+            zeros,
+        }))
+    }
+
+    /// For the flat index of an integer, the index of its grid.
+    ///
+    /// # Errors
+    /// When the scales do not fit the integers.
+    pub fn index(&self) -> Result<impl Fn(usize) -> usize, String> {
+        scale_index(self.tensor.dims(), &self.divided, self.axis as i64, self.block)
+            .ok_or_else(|| "its scales do not fit its integers".to_owned())
+    }
+}
+
+/// How floats come out of integers: by a DequantizeLinear, or a Cast, perhaps a Sub, and a Mul.
+pub(in crate::passes) struct Unpacking {
+    /// What stands between.
+    pub inner: Vec<ValueId>,
+    /// They need not be constants.
+    pub integers: ValueId,
+    scales: Parameter,
+    zeros: Option<Parameter>,
+    axis: Axis,
+    block: usize,
+}
+
+/// Which elements a scale is for.
+enum Axis {
+    Attribute(i64),
+    /// Those that it is broadcast to.
+    Broadcast,
+}
+
+impl Unpacking {
+    /// Where `floats` come out of; nothing when they are made in another way.
+    pub fn of(model: &Model, floats: ValueId) -> Option<Self> {
+        let node = model.value(floats).producer()?;
+        let entry = model.node(node);
+        if entry.is("DequantizeLinear") {
+            return Some(Self {
+                inner: Vec::new(),
+                integers: entry.input(0)?,
+                scales: (node, 1, entry.input(1)?),
+                zeros: entry.input(2).map(|zeros| (node, 2, zeros)),
+                axis: Axis::Attribute(entry.attr_int("axis").unwrap_or(1)),
+                block: usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?,
+            });
+        }
+        if !entry.is("Mul") {
+            return None;
+        }
+        let scales = (node, 1, entry.input(1)?);
+        let mut inner = vec![entry.input(0)?];
+        let before = model.value(inner[0]).producer()?;
+        let mut step = model.node(before);
+        let mut zeros = None;
+        if step.is("Sub") {
+            zeros = Some((before, 1, step.input(1)?));
+            inner.push(step.input(0)?);
+            step = model.node(model.value(step.input(0)?).producer()?);
+        }
+        let integers = step.input(0).filter(|_| step.is("Cast"))?;
+        Some(Self { inner, integers, scales, zeros, axis: Axis::Broadcast, block: 0 })
+    }
+}
