@@ -78,8 +78,10 @@ impl Product {
         let middle = 1i32 << (bits - 1);
         let signed = [DType::Int8, DType::Int4, DType::Int2].contains(&dtype);
         let raise = if signed { middle } else { 0 };
-        let zeros: Vec<u8> =
-            grids.iter().map(|&grid| (stored.points.grids()[grid].zero_point + raise) as u8).collect();
+        let zeros: Vec<u8> = grids
+            .iter()
+            .map(|&grid| (stored.points.grids()[grid].zero_point + raise) as u8)
+            .collect();
         let blocks = inputs.div_ceil(block);
         let integer = |i: usize| {
             let (output, input) = (i / (blocks * block), i % (blocks * block));
@@ -90,7 +92,8 @@ impl Product {
         };
         let integers: Vec<u8> = (0..outputs * blocks * block).map(integer).collect();
         let alpha = gemm.as_ref().map_or(1.0, |gemm| gemm.alpha);
-        let scales: Vec<f32> = grids.iter().map(|&grid| stored.points.grids()[grid].scale * alpha).collect();
+        let scales: Vec<f32> =
+            grids.iter().map(|&grid| stored.points.grids()[grid].scale * alpha).collect();
         let centred = zeros.iter().all(|&zero| i32::from(zero) == middle);
         let of_rows = |row: &[u8]| pack(row, bits);
         let zeros: Vec<u8> = zeros.chunks(blocks).flat_map(of_rows).collect();
