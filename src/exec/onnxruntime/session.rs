@@ -22,13 +22,13 @@ pub(super) fn engine<R>(error: ort::Error<R>) -> Error {
 /// Makes what was lowered ready to run; the library is loaded.
 pub(super) fn build(lowered: &Lowered, taps: &[Tap]) -> Result<Arc<dyn Session>> {
     panic::caught(|| {
-        let level = match lowered.engine.optimization {
-            Optimization::Basic => GraphOptimizationLevel::Level1,
-            Optimization::All => GraphOptimizationLevel::All,
+        let (level, same) = match lowered.engine.optimization {
+            Optimization::Basic => (GraphOptimizationLevel::Level1, true),
+            Optimization::All => (GraphOptimizationLevel::All, false),
         };
         let builder = OrtSession::builder().map_err(engine)?;
         let builder = builder.with_optimization_level(level).map_err(engine)?;
-        let builder = builder.with_deterministic_compute(true).map_err(engine)?;
+        let builder = builder.with_deterministic_compute(same).map_err(engine)?;
         let mut builder = builder.with_intra_threads(lowered.engine.threads).map_err(engine)?;
         let session = builder.commit_from_memory(&lowered.model).map_err(engine)?;
         let name = |outlet: &ort::value::Outlet| outlet.name().to_owned();
