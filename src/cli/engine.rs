@@ -1,13 +1,14 @@
 //! Where models are executed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use onnxpress::Result;
+use clap::{Args, ValueEnum};
 use onnxpress::data::Samples;
-use onnxpress::exec::{Engine, Isolated, Limits, Tract};
+use onnxpress::exec::{self, Engine, Isolated, Limits, OnnxRuntime, Tract};
 use onnxpress::ir::Model;
 use onnxpress::pipeline::{self, Check};
+use onnxpress::{Error, ErrorKind, Result};
 
 use super::limits::{HEADING, size};
 use super::quantize::CHECK_RUNS;
@@ -15,9 +16,28 @@ use super::quantize::CHECK_RUNS;
 /// Limits of checks that can do with parts of the model.
 const BRIEF: Limits = Limits { memory: 400 << 20, time: Duration::from_secs(8), threads: 1 };
 
-/// Limits of the engine.
-#[derive(Debug, Clone, Copy, Args)]
+/// Heading of the choice of an engine in a command's help.
+const ENGINE: &str = "Engine";
+
+/// What executes models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// Built in
+    Tract,
+    /// ONNX Runtime, from a shared library
+    Ort,
+}
+
+/// The engine and its limits.
+#[derive(Debug, Clone, Args)]
 pub struct EngineArgs {
+    /// What executes models.
+    #[arg(long, help_heading = ENGINE, value_enum, value_name = "ENGINE", default_value = "tract")]
+    engine: Which,
+    /// The shared library of ONNX Runtime for `--engine ort`, or the folder that it is in; by
+    /// default what ORT_DYLIB_PATH says, or one found in the usual folders.
+    #[arg(long, help_heading = ENGINE, value_name = "PATH")]
+    ort_library: Option<PathBuf>,
     /// Most memory that a process of the engine may use, e.g. 8G or 512M; by default half of the
     /// machine's, and 400M for `simplify`. What needs more is reported as not validated.
     #[arg(long, help_heading = HEADING, value_name = "SIZE", value_parser = size)]
@@ -44,14 +64,36 @@ impl EngineArgs {
 
     /// The engine, `usual` where the user does not say.
     fn start_within(&self, usual: Limits) -> Result<Box<dyn Engine>> {
-        if self.engine_in_process {
-            return Ok(Box::new(Tract));
-        }
-        Ok(Box::new(Isolated::this_program(Limits {
+        let threads = rayon::current_num_threads();
+        let onnxruntime = self.onnxruntime(threads)?;
+        let limits = Limits {
             memory: self.engine_memory.unwrap_or(usual.memory),
             time: self.engine_seconds.map_or(usual.time, Duration::from_secs),
-            threads: rayon::current_num_threads(),
-        })?))
+            threads,
+        };
+        let (inside, known) = (self.engine_in_process, onnxruntime.is_some());
+        let engine: Box<dyn Engine> = match onnxruntime {
+            None if inside => Box::new(Tract),
+            None => Box::new(Isolated::this_program(limits)?),
+            Some(onnxruntime) if inside => Box::new(onnxruntime),
+            Some(onnxruntime) => Box::new(Isolated::this_program(limits)?.onnxruntime(onnxruntime)),
+        };
+        if known {
+            // A library that does not work is not a result that could not be validated.
+            exec::trial(&*engine)?;
+        }
+        Ok(engine)
+    }
+
+    /// ONNX Runtime, when it is asked for.
+    fn onnxruntime(&self, threads: usize) -> Result<Option<OnnxRuntime>> {
+        match (self.engine, &self.ort_library) {
+            (Which::Ort, library) => OnnxRuntime::find(library.as_deref(), threads).map(Some),
+            (Which::Tract, None) => Ok(None),
+            (Which::Tract, Some(_)) => {
+                Err(Error::new(ErrorKind::Usage, "--ort-library needs --engine ort"))
+            }
+        }
     }
 }
 

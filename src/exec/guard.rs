@@ -52,10 +52,6 @@ fn wrong(model: &Model, node: &Node) -> Option<String> {
         "BatchNormalization" if int("training_mode") != 0 => {
             Some("tract does not implement training mode".into())
         }
-        "Dropout" if given(2) => {
-            let training = model.value(node.input(2)?).initializer().map(|t| t.bytes().to_vec());
-            (training != Some(vec![0])).then(|| "training mode is random".into())
-        }
         "SpaceToDepth" if node.attr_str("mode") == Some("CRD") => {
             Some("tract ignores mode `CRD`".into())
         }
@@ -63,8 +59,25 @@ fn wrong(model: &Model, node: &Node) -> Option<String> {
             Some("tract computes caches and soft caps of Attention wrongly".into())
         }
         "BitShift" => Some("tract computes shifts beyond the width wrongly".into()),
+        _ => random(model, node).map(Into::into),
+    }
+}
+
+/// Refuses nodes whose output is another one in each run: a comparison would say nothing.
+pub(super) fn check_random(model: &Model) -> Result<()> {
+    let random = |id| Some(unsupported(model, id, random(model, model.node(id))?));
+    model.all_nodes().into_iter().find_map(random).map_or(Ok(()), Err)
+}
+
+/// Why two runs of this node differ.
+fn random(model: &Model, node: &Node) -> Option<&'static str> {
+    match node.op() {
+        "Dropout" => {
+            let training = model.value(node.input(2)?).initializer().map(|t| t.bytes().to_vec());
+            (training != Some(vec![0])).then_some("training mode is random")
+        }
         "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike"
-        | "Multinomial" | "Bernoulli" => Some("its output is random".into()),
+        | "Multinomial" | "Bernoulli" => Some("its output is random"),
         _ => None,
     }
 }

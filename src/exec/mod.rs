@@ -1,23 +1,28 @@
-//! Runs bytes that `emit` made; the only room that knows tract.
+//! Runs bytes that `emit` made; the only room that knows tract and ONNX Runtime.
 
+mod backend;
 mod evaluate;
 mod grid;
 mod guard;
 mod integer;
 mod isolated;
 mod observe;
+mod onnxruntime;
 mod packed;
 mod panic;
 mod quantized;
 mod runner;
 mod tensors;
 mod tract;
+mod trial;
 mod view;
 
 pub use isolated::{Isolated, Limits, WORKER, serve};
 pub use observe::{Observation, Observe, Tap};
+pub use onnxruntime::OnnxRuntime;
 pub use runner::Runner;
 pub use tract::Tract;
+pub use trial::trial;
 
 use std::sync::Arc;
 use std::time::Duration;

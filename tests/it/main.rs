@@ -15,6 +15,7 @@ mod house;
 mod isolated;
 mod markdown;
 mod model_diff;
+mod onnxruntime;
 mod passes;
 mod pipeline;
 mod prune;

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::analysis::Range;
 use crate::error::{Error, ErrorKind, Place, Result};
+use crate::exec::backend::Lowered;
 use crate::exec::isolated::wire::{Frame, Received, Wire, unreadable};
-use crate::exec::{Executed, InputShape, Observation, Observe, Tap};
+use crate::exec::{Executed, InputShape, Observation, Observe, OnnxRuntime, Tap, onnxruntime};
 use crate::math::{BINS, Histogram, Padding, Unfold, Windows};
 use crate::tensor::{DType, Tensor};
 
@@ -16,8 +17,8 @@ use crate::tensor::{DType, Tensor};
 pub(super) enum Request {
     /// Comes first: take these limits upon yourself.
     Start { memory: u64, threads: usize },
-    /// Make the model, encoded by [`lower`](crate::exec::tract::lower), ready.
-    Prepare { model: Bytes, inputs: Vec<InputShape>, taps: Vec<Tap> },
+    /// Make the model ready.
+    Prepare { model: Lowered, inputs: Vec<InputShape>, taps: Vec<Tap> },
     /// Run the model that is ready.
     Run { inputs: Vec<(String, Tensor)> },
     /// Forget the model.
@@ -65,6 +66,39 @@ impl Wire for Request {
             1 => Self::Prepare { model: frame.take()?, inputs: frame.take()?, taps: frame.take()? },
             2 => Self::Run { inputs: frame.take()? },
             3 => Self::Release,
+            _ => return Err(unreadable()),
+        })
+    }
+}
+
+impl Wire for Lowered {
+    fn put(&self, frame: &mut Frame) {
+        match self {
+            Self::Tract(model) => {
+                frame.put(&0u64);
+                frame.put(model);
+            }
+            Self::OnnxRuntime(onnxruntime::Lowered { engine, model, outputs }) => {
+                let (library, threads, all) = engine.parts();
+                frame.put(&1u64);
+                frame.put(library);
+                frame.put(&threads);
+                frame.put(&u64::from(all));
+                frame.put(model);
+                frame.put(outputs);
+            }
+        }
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        Ok(match u64::take(frame)? {
+            0 => Self::Tract(frame.take()?),
+            1 => {
+                let (library, threads) = (frame.take()?, frame.take()?);
+                let engine = OnnxRuntime::from_parts(library, threads, u64::take(frame)? != 0);
+                let (model, outputs) = (frame.take()?, frame.take()?);
+                Self::OnnxRuntime(onnxruntime::Lowered { engine, model, outputs })
+            }
             _ => return Err(unreadable()),
         })
     }

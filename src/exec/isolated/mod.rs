@@ -1,4 +1,4 @@
-//! tract in a process of its own, so that whatever it does to that process is an error here.
+//! An engine in a process of its own, so that whatever it does to that process is an error here.
 //!
 //! `process` is the parent's side, `serve` the worker's; `message` is what passes between them,
 //! `wire` how it is spelled, and `limits` what the worker may use. See `docs/ISOLATION.md`.
@@ -18,10 +18,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result, err};
+use crate::exec::backend::Backend;
 use crate::exec::isolated::message::{Reply, Request};
 use crate::exec::isolated::process::Worker;
-use crate::exec::tract::{self, Lowering};
-use crate::exec::{Engine, Executed, InputShape, Session, Tap};
+use crate::exec::tract::Lowering;
+use crate::exec::{Engine, Executed, InputShape, OnnxRuntime, Session, Tap};
 use crate::ir::Verified;
 use crate::tensor::Tensor;
 
@@ -35,16 +36,16 @@ const KEPT_IDLE: usize = 2;
 /// with thousands of nodes that hang must not take thousands of limits.
 const PATIENCE: u32 = 2;
 
-/// Runs models with tract in worker processes: each session has one to itself, with limits on
+/// Runs models with tract, or with ONNX Runtime, in worker processes: each session has one to itself, with limits on
 /// memory and time. When it crashes, hangs or asks for too much, the session's calls end with an
 /// [`Engine`](ErrorKind::Engine) error that says what happened, and the caller goes on.
 ///
-/// Results are those of [`Tract`](crate::exec::Tract), bit for bit.
+/// Results are those of [`Tract`](crate::exec::Tract) or [`OnnxRuntime`], bit for bit.
 #[derive(Debug, Clone)]
 pub struct Isolated {
     program: PathBuf,
     limits: Limits,
-    lowering: Lowering,
+    backend: Backend,
     pool: Arc<Pool>,
 }
 
@@ -59,8 +60,14 @@ impl Isolated {
     /// Workers are started as `program worker`; that program must call [`serve`] when
     /// [`WORKER`] is its only argument, as the command `onnxpress` does.
     pub fn new(program: impl Into<PathBuf>, limits: Limits) -> Self {
-        let lowering = Lowering::default();
-        Self { program: program.into(), limits, lowering, pool: Arc::default() }
+        let backend = Backend::Tract(Lowering::default());
+        Self { program: program.into(), limits, backend, pool: Arc::default() }
+    }
+
+    /// Workers that load ONNX Runtime. One that the library ends by being loaded is an error, too.
+    pub fn onnxruntime(self, engine: OnnxRuntime) -> Self {
+        let backend = Backend::OnnxRuntime(engine);
+        Self { backend, pool: Arc::default(), ..self }
     }
 
     /// Workers are started from the running program, see [`Self::new`].
@@ -80,7 +87,7 @@ impl Isolated {
 
     fn start(&self) -> Result<Worker> {
         let start = Instant::now();
-        let worker = Worker::start(&self.program, &self.limits);
+        let worker = Worker::start(&self.program, &self.limits, self.backend.name());
         if worker.is_err() {
             self.pool.lose(start.elapsed());
         }
@@ -128,7 +135,7 @@ impl Pool {
 
 impl Engine for Isolated {
     fn name(&self) -> &'static str {
-        "tract"
+        self.backend.name()
     }
 
     fn prepare(
@@ -141,15 +148,17 @@ impl Engine for Isolated {
         if lost >= self.limits.time.saturating_mul(PATIENCE) {
             return Err(err!(
                 Engine,
-                "tract is not started again: {} s were lost in crashes and hangs",
+                "{} is not started again: {} s were lost in crashes and hangs",
+                self.name(),
                 lost.as_secs()
             ));
         }
-        let model = tract::lower(model, inputs, self.lowering)?;
+        let model = self.backend.lower(model, inputs, taps)?;
         let request = Request::Prepare { model, inputs: inputs.to_vec(), taps: taps.to_vec() };
         let worker = self.worker()?;
         // From here on, so that a refusal gives the worker back.
-        let session = Remote { worker: Some(worker), pool: self.pool.clone() };
+        let engine = self.name();
+        let session = Remote { engine, worker: Some(worker), pool: self.pool.clone() };
         match session.call(&request)? {
             Reply::Done => Ok(Arc::new(session)),
             other => Err(unexpected(&other)),
@@ -158,13 +167,14 @@ impl Engine for Isolated {
 
     fn as_written(&self) -> Option<Box<dyn Engine>> {
         // Processes of its own, so that the memory of earlier models is not counted.
-        let (lowering, pool) = (Lowering::AsWritten, Arc::default());
-        Some(Box::new(Self { lowering, pool, ..self.clone() }))
+        let (backend, pool) = (self.backend.as_written(), Arc::default());
+        Some(Box::new(Self { backend, pool, ..self.clone() }))
     }
 }
 
 /// A session that lives in a worker.
 struct Remote {
+    engine: &'static str,
     /// Taken when dropped.
     worker: Option<Worker>,
     pool: Arc<Pool>,
@@ -182,7 +192,7 @@ impl Remote {
 impl Session for Remote {
     fn run(&self, inputs: &[(String, Tensor)]) -> Result<Executed> {
         if let Some((name, tensor)) = inputs.iter().find(|(_, t)| t.strings().is_some()) {
-            let message = format!("tract has no {} tensors", tensor.dtype());
+            let message = format!("{} gets no {} tensors", self.engine, tensor.dtype());
             return Err(Error::new(ErrorKind::Engine, message).at(format_args!("input `{name}`")));
         }
         match self.call(&Request::Run { inputs: inputs.to_vec() })? {

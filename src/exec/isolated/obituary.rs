@@ -12,38 +12,45 @@ const MORE_TIME: &str = "give it longer with `--engine-seconds`";
 const MORE_MEMORY: &str = "allow more with `--engine-memory`";
 
 /// A call took longer than allowed, and the worker was killed.
-pub(super) fn overdue(time: Duration) -> Error {
+pub(super) fn overdue(engine: &str, time: Duration) -> Error {
     let seconds = time.as_secs_f64();
-    err!(Engine, "tract took longer than {seconds} s and was stopped").help(MORE_TIME)
+    err!(Engine, "{engine} took longer than {seconds} s and was stopped").help(MORE_TIME)
 }
 
-/// What tract says, as a panic, when it gets no memory for a tensor.
-const NO_MEMORY: &str = "failed to allocate Layout";
+/// What engines say when they get no memory for a tensor: tract in a panic, ONNX Runtime in an error.
+const NO_MEMORY: &[&str] =
+    &["failed to allocate Layout", "bad_alloc", "Failed to allocate memory for requested buffer"];
 
 /// The error of a worker that lives on, in the parent's words.
-pub(super) fn told(error: Error, limits: &Limits) -> Error {
-    if error.message.contains(NO_MEMORY) { out_of_memory(limits) } else { error }
+pub(super) fn told(error: Error, engine: &str, limits: &Limits) -> Error {
+    let starved = NO_MEMORY.iter().any(|words| error.message.contains(words));
+    if starved { out_of_memory(engine, limits) } else { error }
 }
 
-fn out_of_memory(limits: &Limits) -> Error {
+fn out_of_memory(engine: &str, limits: &Limits) -> Error {
     let limit = size(limits.memory);
-    err!(Engine, "tract asked for more memory than the {limit} it may use").help(MORE_MEMORY)
+    err!(Engine, "{engine} asked for more memory than the {limit} it may use").help(MORE_MEMORY)
 }
 
 /// The worker ended by itself. `said` is the end of what it wrote to standard error.
-pub(super) fn ended(status: Option<ExitStatus>, said: &str, limits: &Limits) -> Error {
-    // These are the words of Rust's runtime, see `std::alloc` and `std::thread`.
-    if said.contains("memory allocation of") {
-        return out_of_memory(limits);
+pub(super) fn ended(
+    status: Option<ExitStatus>,
+    said: &str,
+    engine: &str,
+    limits: &Limits,
+) -> Error {
+    // These are the words of Rust's runtime, see `std::alloc` and `std::thread`, and of C++'s.
+    if said.contains("memory allocation of") || said.contains("std::bad_alloc") {
+        return out_of_memory(engine, limits);
     }
     let how = status.map_or_else(|| "no status".to_owned(), how);
     if said.contains("overflowed its stack") {
-        return err!(Engine, "tract crashed: it overflowed its stack ({how})");
+        return err!(Engine, "{engine} crashed: it overflowed its stack ({how})");
     }
     // A crash is a signal; a process that chose to end has a code.
     let what = match status.and_then(|status| status.code()) {
-        Some(_) => "the engine's process ended",
-        None => "tract crashed",
+        Some(_) => "the engine's process ended".to_owned(),
+        None => format!("{engine} crashed"),
     };
     let last = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
     match last {

@@ -30,6 +30,7 @@ const SAID: usize = 4 << 10;
 /// A worker process. Any number of threads may call it; dropping it ends the process.
 #[derive(Debug)]
 pub(super) struct Worker {
+    engine: &'static str,
     limits: Limits,
     child: Mutex<Child>,
     outbox: Sender<Frame>,
@@ -52,7 +53,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Worker {
-    pub(super) fn start(program: &Path, limits: &Limits) -> Result<Self> {
+    /// `engine` is its name in messages.
+    pub(super) fn start(program: &Path, limits: &Limits, engine: &'static str) -> Result<Self> {
         if std::env::var_os(MARK).is_some() {
             return Err(err!(Engine, "a worker starts no workers")
                 .help("call `exec::serve` when `exec::WORKER` is the program's only argument"));
@@ -74,6 +76,7 @@ impl Worker {
         let (outbox, frames) = mpsc::channel();
         let (last_words, said) = mpsc::channel();
         let worker = Self {
+            engine,
             limits: *limits,
             child: Mutex::new(child),
             outbox,
@@ -136,12 +139,14 @@ impl Worker {
         let _ = self.outbox.send(frame);
         match answer.recv_timeout(time) {
             Ok(mut received) => match received.take()? {
-                Reply::Failed(error) => Ok(Reply::Failed(obituary::told(error, &self.limits))),
+                Reply::Failed(error) => {
+                    Ok(Reply::Failed(obituary::told(error, self.engine, &self.limits)))
+                }
                 reply => Ok(reply),
             },
             Err(RecvTimeoutError::Disconnected) => Err(self.autopsy()),
             Err(RecvTimeoutError::Timeout) => {
-                let error = self.death.get_or_init(|| obituary::overdue(time)).clone();
+                let error = self.death.get_or_init(|| obituary::overdue(self.engine, time)).clone();
                 self.end(Duration::ZERO);
                 Err(error)
             }
@@ -154,7 +159,8 @@ impl Worker {
             let status = self.end(END);
             let said = lock(&self.said).take();
             let said = said.and_then(|said| said.recv_timeout(END).ok()).unwrap_or_default();
-            obituary::ended(status, &String::from_utf8_lossy(&said), &self.limits)
+            let said = String::from_utf8_lossy(&said);
+            obituary::ended(status, &said, self.engine, &self.limits)
         };
         self.death.get_or_init(find_out).clone()
     }

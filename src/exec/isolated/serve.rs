@@ -8,9 +8,9 @@ use crate::error::{Error, Result, err};
 use crate::exec::isolated::limits;
 use crate::exec::isolated::message::{Reply, Request};
 use crate::exec::isolated::wire::{Frame, Received};
-use crate::exec::{Executed, Session, panic, tract};
+use crate::exec::{Executed, Session, panic};
 
-/// Stack of a thread that calls tract, in bytes: it recurses over deep graphs.
+/// Stack of a thread that calls the engine, in bytes: tract recurses over deep graphs.
 const STACK: usize = 64 << 20;
 
 /// Serves as a worker of [`Isolated`](crate::exec::Isolated): takes requests from standard input
@@ -62,7 +62,7 @@ impl Shop {
             Request::Start { .. } => Err(err!(Engine, "the worker has started already")),
             Request::Prepare { model, inputs, taps } => {
                 limits::forget_peak_memory();
-                let session = tract::build(model, &inputs, &taps)?;
+                let session = model.build(&inputs, &taps)?;
                 self.replace(Some(session));
                 Ok(Reply::Done)
             }

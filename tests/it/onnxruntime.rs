@@ -1,0 +1,103 @@
+//! `--engine ort` where ONNX Runtime is missing, or is something else. What it does where it is there is
+//! checked by `tests/peers/check_engine_ort.py`.
+
+use std::path::Path;
+use std::process::Command;
+
+use onnxpress::ErrorKind;
+use onnxpress::exec::{Isolated, Limits, OnnxRuntime, trial};
+use tempfile::tempdir;
+
+use crate::support::fixture;
+
+/// Exit code and standard error of a comparison with ONNX Runtime in a process of its own.
+fn compare(arguments: &[&str], variable: &str) -> (i32, String) {
+    let model = fixture("digits_mlp.onnx");
+    let ran = Command::new(env!("CARGO_BIN_EXE_onnxpress"))
+        .arg("compare")
+        .args([&model, &model])
+        .args(["--data", "random:1"])
+        .args(arguments)
+        .env("ORT_DYLIB_PATH", variable)
+        .output()
+        .unwrap();
+    assert!(ran.stdout.is_empty(), "a failure prints no report");
+    (ran.status.code().unwrap(), String::from_utf8(ran.stderr).unwrap())
+}
+
+#[test]
+fn no_library() {
+    for arguments in [&["--engine", "ort"][..], &["--engine", "ort", "--engine-in-process"]] {
+        let (code, said) = compare(arguments, "/nowhere/libonnxruntime.so");
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("/nowhere/libonnxruntime.so"), "{said}");
+        assert!(said.contains("there is no such shared library of ONNX Runtime"), "{said}");
+        assert!(said.contains("as ORT_DYLIB_PATH says"), "{said}");
+        assert!(said.contains("name the library with --ort-library"), "{said}");
+    }
+    // What the user names is meant, whatever the environment says.
+    let (code, said) = compare(&["--engine", "ort", "--ort-library", "/elsewhere.so"], "/nowhere");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("/elsewhere.so") && !said.contains("ORT_DYLIB_PATH says"), "{said}");
+    let folder = tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let (code, said) = compare(&["--engine", "ort", "--ort-library", folder], "");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("the folder holds no shared library of ONNX Runtime"), "{said}");
+}
+
+#[test]
+fn the_library_belongs_to_the_engine() {
+    let (code, said) = compare(&["--ort-library", "libonnxruntime.so"], "");
+    assert_eq!((code, said.as_str()), (2, "error: --ort-library needs --engine ort\n"));
+}
+
+/// What a library that is there is refused with, in a process of its own and in this one.
+fn refused(library: &Path) -> [String; 2] {
+    let engine = OnnxRuntime::find(Some(library), 1).unwrap();
+    let program = env!("CARGO_BIN_EXE_onnxpress");
+    let isolated = Isolated::new(program, Limits::default()).onnxruntime(engine.clone());
+    [trial(&isolated), trial(&engine)].map(|result| {
+        let error = result.expect_err("this is no ONNX Runtime");
+        assert_eq!(error.kind, ErrorKind::Engine, "{error}");
+        error.to_string()
+    })
+}
+
+#[cfg(feature = "ort")]
+#[test]
+fn a_file_that_is_no_library() {
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("libonnxruntime.so");
+    std::fs::write(&file, "not a library").unwrap();
+    for said in refused(&file) {
+        assert!(said.contains("libonnxruntime.so"), "{said}");
+        assert!(said.contains("the system cannot load this shared library"), "{said}");
+    }
+}
+
+/// The library of C that this test runs with.
+#[cfg(all(feature = "ort", target_os = "linux"))]
+#[test]
+fn another_library() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let mapped = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
+    let Some(library) = mapped.into_iter().find(|path| path.contains("/libc.")) else {
+        // A program that is linked statically has none.
+        return;
+    };
+    for said in refused(Path::new(library)) {
+        assert!(said.contains("this shared library is no ONNX Runtime"), "{said}");
+    }
+}
+
+#[cfg(not(feature = "ort"))]
+#[test]
+fn a_build_without_the_feature() {
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("libonnxruntime.so");
+    std::fs::write(&file, "not a library").unwrap();
+    for said in refused(&file) {
+        assert!(said.contains("build it with the cargo feature `ort`"), "{said}");
+    }
+}
