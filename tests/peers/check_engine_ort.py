@@ -6,7 +6,8 @@
 - `compare` of a float and a quantized model gives the figures of tract, and of onnxruntime in Python.
 - `calibrate`, `prune`, `factorize` and `simplify` run, and the results load.
 - A model that tract cannot run is quantized and compared.
-- `compare --latency` finds the ratio that Python finds; the best of TRIES counts, for other programs disturb.
+- `compare --latency` finds the ratio that Python finds; the best of TRIES counts, for other programs disturb. Python
+  counts the time of its one thread: a loop that never waits is interrupted more than runs that are asked for.
 - A library that is missing, none at all, another one or too old is an error in words; one that aborts or hangs ends
   its process and not the command.
 """
@@ -190,9 +191,9 @@ def latency(folder):
             times = [[], []]
             for round in range(22):
                 for run, taken in zip(runs, times):
-                    start = time.perf_counter()
+                    start = time.thread_time()
                     run.run(None, given)
-                    taken.append(time.perf_counter() - start)
+                    taken.append(time.thread_time() - start)
             there = [statistics.median(taken[1:]) for taken in times]
             ratios = here["candidate"] / here["original"], there[1] / there[0]
             found.append(abs(ratios[0] / ratios[1] - 1))
