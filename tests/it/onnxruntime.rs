@@ -21,9 +21,10 @@ fn compare(arguments: &[&str], variable: &str) -> (i32, String) {
         .args(arguments)
         .env("ORT_DYLIB_PATH", variable)
         .output()
-        .unwrap();
+        .expect("the command starts");
     assert!(ran.stdout.is_empty(), "a failure prints no report");
-    (ran.status.code().unwrap(), String::from_utf8(ran.stderr).unwrap())
+    let said = String::from_utf8(ran.stderr).expect("text");
+    (ran.status.code().expect("a code"), said)
 }
 
 #[test]
