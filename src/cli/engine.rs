@@ -22,16 +22,14 @@ const ENGINE: &str = "Engine";
 /// What executes models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Which {
-    /// Built in
     Tract,
-    /// ONNX Runtime, from a shared library
     Ort,
 }
 
 /// The engine and its limits.
 #[derive(Debug, Clone, Args)]
 pub struct EngineArgs {
-    /// What executes models.
+    /// What executes models: tract is built in, ort is ONNX Runtime from a shared library.
     #[arg(long, help_heading = ENGINE, value_enum, value_name = "ENGINE", default_value = "tract")]
     engine: Which,
     /// The shared library of ONNX Runtime for `--engine ort`, or the folder that it is in; by

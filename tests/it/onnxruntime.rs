@@ -1,11 +1,12 @@
 //! `--engine ort` where ONNX Runtime is missing, or is something else. What it does where it is there is
 //! checked by `tests/peers/check_engine_ort.py`.
 
+#[cfg(all(feature = "ort", target_os = "linux"))]
 use std::path::Path;
 use std::process::Command;
 
 use onnxpress::ErrorKind;
-use onnxpress::exec::{Isolated, Limits, OnnxRuntime, trial};
+use onnxpress::exec::{Engine, Isolated, Limits, OnnxRuntime, trial};
 use tempfile::tempdir;
 
 use crate::support::fixture;
@@ -20,9 +21,10 @@ fn compare(arguments: &[&str], variable: &str) -> (i32, String) {
         .args(arguments)
         .env("ORT_DYLIB_PATH", variable)
         .output()
-        .unwrap();
+        .expect("the command starts");
     assert!(ran.stdout.is_empty(), "a failure prints no report");
-    (ran.status.code().unwrap(), String::from_utf8(ran.stderr).unwrap())
+    let said = String::from_utf8(ran.stderr).expect("text");
+    (ran.status.code().expect("a code"), said)
 }
 
 #[test]
@@ -52,16 +54,17 @@ fn the_library_belongs_to_the_engine() {
     assert_eq!((code, said.as_str()), (2, "error: --ort-library needs --engine ort\n"));
 }
 
-/// What a library that is there is refused with, in a process of its own and in this one.
-fn refused(library: &Path) -> [String; 2] {
-    let engine = OnnxRuntime::find(Some(library), 1).unwrap();
+/// What an engine says that cannot work.
+fn refused(engine: &dyn Engine) -> String {
+    let error = trial(engine).expect_err("this is no ONNX Runtime");
+    assert_eq!(error.kind, ErrorKind::Engine, "{error}");
+    error.to_string()
+}
+
+/// ONNX Runtime in a process of its own.
+fn isolated(engine: &OnnxRuntime) -> Isolated {
     let program = env!("CARGO_BIN_EXE_onnxpress");
-    let isolated = Isolated::new(program, Limits::default()).onnxruntime(engine.clone());
-    [trial(&isolated), trial(&engine)].map(|result| {
-        let error = result.expect_err("this is no ONNX Runtime");
-        assert_eq!(error.kind, ErrorKind::Engine, "{error}");
-        error.to_string()
-    })
+    Isolated::new(program, Limits::default()).onnxruntime(engine.clone())
 }
 
 #[cfg(feature = "ort")]
@@ -70,10 +73,16 @@ fn a_file_that_is_no_library() {
     let folder = tempdir().unwrap();
     let file = folder.path().join("libonnxruntime.so");
     std::fs::write(&file, "not a library").unwrap();
-    for said in refused(&file) {
+    let engine = OnnxRuntime::find(Some(&file), 1).unwrap();
+    // Asked twice: a process tries once.
+    for said in [refused(&isolated(&engine)), refused(&engine), refused(&engine)] {
         assert!(said.contains("libonnxruntime.so"), "{said}");
         assert!(said.contains("the system cannot load this shared library"), "{said}");
     }
+    let another = folder.path().join("another.so");
+    std::fs::write(&another, "not a library").unwrap();
+    let said = refused(&OnnxRuntime::find(Some(&another), 1).unwrap());
+    assert!(said.contains("this process has tried another shared library already"), "{said}");
 }
 
 /// The library of C that this test runs with.
@@ -86,9 +95,9 @@ fn another_library() {
         // A program that is linked statically has none.
         return;
     };
-    for said in refused(Path::new(library)) {
-        assert!(said.contains("this shared library is no ONNX Runtime"), "{said}");
-    }
+    let engine = OnnxRuntime::find(Some(Path::new(library)), 1).unwrap();
+    let said = refused(&isolated(&engine));
+    assert!(said.contains("this shared library is no ONNX Runtime"), "{said}");
 }
 
 #[cfg(not(feature = "ort"))]
@@ -97,7 +106,8 @@ fn a_build_without_the_feature() {
     let folder = tempdir().unwrap();
     let file = folder.path().join("libonnxruntime.so");
     std::fs::write(&file, "not a library").unwrap();
-    for said in refused(&file) {
+    let engine = OnnxRuntime::find(Some(&file), 1).unwrap();
+    for said in [refused(&isolated(&engine)), refused(&engine)] {
         assert!(said.contains("build it with the cargo feature `ort`"), "{said}");
     }
 }

@@ -1,33 +1,34 @@
 //! Loads the shared library into this process.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
 
 use ort::LoadDynamicError;
 
 use crate::error::{Error, Result, err};
+use crate::exec::panic;
 
-/// What is loaded; a library is never unloaded.
-static LOADED: Mutex<Option<PathBuf>> = Mutex::new(None);
+/// What this process has tried to load, and how it ended. There is no second try: `ort` must not be
+/// asked again after it has failed.
+static LOADED: OnceLock<(PathBuf, Result<()>)> = OnceLock::new();
 
 /// Loads the library at `path`, unless that is done.
 ///
 /// # Errors
-/// When it cannot be loaded, is no ONNX Runtime, or too old; and when the process has loaded another.
+/// When it cannot be loaded, is no ONNX Runtime, or too old; and when the process has tried another.
 pub(super) fn load(path: &Path) -> Result<()> {
-    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    match &*loaded {
-        Some(known) if known == path => return Ok(()),
-        Some(known) => {
-            let message = "this process runs another ONNX Runtime already";
-            return Err(err!(Engine, "{message}: `{}`", known.display()).in_file(path));
-        }
-        None => {}
+    let (tried, outcome) = LOADED.get_or_init(|| (path.to_owned(), panic::caught(|| first(path))));
+    if tried != path {
+        let message = "this process has tried another shared library already";
+        return Err(err!(Engine, "{message}: `{}`", tried.display()).in_file(path));
     }
+    outcome.clone()
+}
+
+fn first(path: &Path) -> Result<()> {
     let environment = ort::init_from(path).map_err(|error| refused(path, error))?;
     // Libraries as Microsoft builds them report what they run.
     environment.with_telemetry(false).with_name(env!("CARGO_PKG_NAME")).commit();
-    *loaded = Some(path.to_owned());
     Ok(())
 }
 

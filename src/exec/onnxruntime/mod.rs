@@ -24,7 +24,7 @@ use crate::ir::Verified;
 
 /// Runs models with ONNX Runtime inside the calling process: whatever the library does to it is the
 /// caller's. [`Isolated::onnxruntime`](crate::exec::Isolated::onnxruntime) puts it into a process of
-/// its own. A process loads one library.
+/// its own. A process tries to load one library, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnnxRuntime {
     /// Text, because it passes from process to process.
