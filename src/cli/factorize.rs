@@ -257,14 +257,10 @@ impl Factorize {
 
 /// The ranks in a file: those of a report, or alone.
 fn read_ranks(path: &Path) -> Result<onnxpress::passes::Ranks> {
-    let wrong = |text: String| Error::new(ErrorKind::Usage, format!("{}: {text}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let json: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let ranks = json.get("ranks").unwrap_or(&json).clone();
-    let given: BTreeMap<String, SplitReport> = serde_json::from_value(ranks)
-        .map_err(|error| wrong(format!("expected ranks as the report gives them: {error}")))?;
+    let given: BTreeMap<String, SplitReport> = io::part_of_report(path, &["ranks"], "ranks")?;
     report::ranks(&given).map_err(|name| {
-        wrong(format!("`{name}`: expected a form and its ranks, from 1, as the report gives them"))
+        let text =
+            format!("`{name}`: expected a form and its ranks, from 1, as the report gives them");
+        io::in_report(path, text)
     })
 }

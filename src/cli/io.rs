@@ -221,3 +221,26 @@ impl Output {
         if self.force { Overwrite::Replace } else { Overwrite::Never }
     }
 }
+
+/// What stands in a JSON file under `keys`, one within the other: a report, or that part of it alone.
+///
+/// # Errors
+/// When the file cannot be read, or holds something else than was `expected`.
+pub fn part_of_report<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    keys: &[&str],
+    expected: &str,
+) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(|error| in_report(path, error))?;
+    let json: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| in_report(path, error))?;
+    let found = keys.iter().fold(&json, |found, key| found.get(key).unwrap_or(found));
+    serde_json::from_value(found.clone()).map_err(|error| {
+        in_report(path, format!("expected {expected} as the report gives them: {error}"))
+    })
+}
+
+/// What is wrong with a report that was given back.
+pub fn in_report(path: &Path, text: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Usage, format!("{}: {text}", path.display()))
+}

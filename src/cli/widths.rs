@@ -1,7 +1,6 @@
 //! Weights of layers in different widths.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use onnxpress::passes::{Amount, Width};
@@ -10,6 +9,7 @@ use onnxpress::read::Loaded;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::budget::amount;
+use super::io;
 use super::quantization::{Quantization, Weights, weights};
 
 const HEADING: &str = "Mixed precision, of --mode weights";
@@ -70,7 +70,11 @@ impl WidthArgs {
         let aim = match (self.average_bits, self.size, &self.assignment) {
             (Some(bits), ..) => Aim::AverageBits(bits),
             (None, Some(most), _) => Aim::Bytes(most.of(original.byte_size)),
-            (None, None, Some(path)) => Aim::Given(read(path)?),
+            (None, None, Some(path)) => Aim::Given(io::part_of_report(
+                path,
+                &["assignment", "widths"],
+                "widths of layers by name",
+            )?),
             (None, None, None) => return Ok(None),
         };
         let narrow = self.average_bits.is_some_and(|bits| bits < NARROW);
@@ -101,17 +105,4 @@ impl WidthArgs {
         let float = widths.len() < kinds.len();
         Ok(Some(Widths { widths, float, aim }))
     }
-}
-
-/// The widths in a file: those of a report, or alone.
-fn read(path: &Path) -> Result<BTreeMap<String, String>> {
-    let wrong = |text: String| Error::new(ErrorKind::Usage, format!("{}: {text}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let json: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let found = json.get("assignment").unwrap_or(&json);
-    let found = found.get("widths").unwrap_or(found).clone();
-    serde_json::from_value(found).map_err(|error| {
-        wrong(format!("expected widths of layers by name as the report gives them: {error}"))
-    })
 }

@@ -53,6 +53,7 @@ mod quantize_weights;
 mod registry;
 mod round_weights;
 mod rule;
+mod shared_constants;
 mod stored;
 mod strip_debug_metadata;
 mod strip_initializer_inputs;

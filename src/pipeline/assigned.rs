@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::analysis::constant;
+use crate::analysis::{Assume, Shapes, constant};
 use crate::data::Samples;
 use crate::emit;
 use crate::error::{Result, err};
@@ -15,7 +15,7 @@ use crate::passes::{
     WeightSite, Width, WidthCost, spread_widths,
 };
 use crate::pipeline::recipe::Stored;
-use crate::pipeline::score_trials::{ScoreTrials, Scores};
+use crate::pipeline::score_trials::{self, ScoreTrials, Scores};
 use crate::pipeline::trial::held_out_inputs;
 use crate::tensor::DType;
 
@@ -142,11 +142,16 @@ pub(super) fn assign(
     if let Aim::Given(given) = &widths.aim {
         return assigned(sites, widths, given);
     }
-    let trials = Trials { prepared, options, widths: &widths.widths, engine };
+    // Edits never change type or extents of an existing value.
+    let shapes = Shapes::infer(prepared, &Assume::default());
+    let trials = Trials { prepared, shapes: &shapes, options, widths: &widths.widths, engine };
     let layers = match samples {
         Some(samples) => {
             let scores = Scores::of(prepared);
-            let inputs = held_out_inputs(samples, trials.affordable(sites.len()))?;
+            let inputs = {
+                let count = sites.len() * widths.widths.len();
+                held_out_inputs(samples, score_trials::affordable(prepared, count, WORK, SAMPLES))?
+            };
             let scored = ScoreTrials::of(engine, &scores, inputs)?;
             trials.of_all(sites, &|model, _, _| Ok(10f64.powf(-scored.sqnr_db(model)? / 10.0)))?
         }
@@ -201,6 +206,7 @@ fn bytes(model: &Model) -> u64 {
 /// Widths for layers alone.
 struct Trials<'a> {
     prepared: &'a Model,
+    shapes: &'a Shapes,
     options: &'a QuantizeStatic,
     widths: &'a [Width],
     engine: &'a dyn Engine,
@@ -210,12 +216,6 @@ struct Trials<'a> {
 type Noise<'a> = &'a (dyn Fn(&Model, &WeightSite, &Width) -> Result<f64> + Sync);
 
 impl Trials<'_> {
-    fn affordable(&self, sites: usize) -> usize {
-        let trials = (sites * self.widths.len()) as u64;
-        let all = Resource::Macs.of(self.prepared).unwrap_or(0).saturating_mul(trials).max(1);
-        usize::try_from(WORK / all).unwrap_or(usize::MAX).clamp(SAMPLES.0, SAMPLES.1)
-    }
-
     fn of_all(&self, sites: Vec<WeightSite>, noise: Noise<'_>) -> Result<Vec<AssignedLayer>> {
         let before = bytes(self.prepared);
         let of_site = |site: WeightSite| -> Result<AssignedLayer> {
@@ -235,7 +235,8 @@ impl Trials<'_> {
     /// The model with the weights of one layer in one width; `None` when that is not possible.
     fn narrowed(&self, site: &WeightSite, width: &Width) -> Result<Option<Model>> {
         let mut model = self.prepared.clone();
-        let cx = Context { reference: Some(self.prepared), ..Context::default() };
+        let shapes = Some(self.shapes);
+        let cx = Context { reference: Some(self.prepared), shapes, ..Context::default() };
         let report = width.pass(self.options, site.names.clone()).run(&mut model, &cx)?;
         if report.done.is_empty() {
             return Ok(None);

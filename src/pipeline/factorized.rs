@@ -8,14 +8,12 @@ use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
-use crate::passes::{
-    Aim, Chosen, Context, Factorize, Plan, Report, Resource, Splittable, Survivors,
-};
+use crate::passes::{Aim, Chosen, Context, Factorize, Plan, Report, Splittable, Survivors};
 use crate::pipeline::noise::{Powers, noise};
 use crate::pipeline::recipe::{FactorizeOptions, factorize};
 use crate::pipeline::score_trials::{ScoreTrials, Scores};
 use crate::pipeline::trial::held_out_inputs;
-use crate::pipeline::{Finished, run};
+use crate::pipeline::{Finished, run, score_trials};
 
 /// A factorized model, and how it went.
 #[derive(Debug, Clone, Default)]
@@ -91,8 +89,7 @@ pub fn factorized(
 /// Samples on which all layers can be tried in seconds rather than minutes.
 fn affordable(model: &Model, layers: &[LayerSensitivity]) -> usize {
     let trials: usize = layers.iter().map(|layer| layer.to_try().len()).sum();
-    let all = Resource::Macs.of(model).unwrap_or(0).saturating_mul(trials as u64).max(1);
-    usize::try_from(WORK / all).unwrap_or(usize::MAX).clamp(SAMPLES.0, SAMPLES.1)
+    score_trials::affordable(model, trials, WORK, SAMPLES)
 }
 
 /// Splits each layer alone, several times, and measures what that does.

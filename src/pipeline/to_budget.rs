@@ -5,14 +5,12 @@ use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
-use crate::passes::{
-    Allocation, Amount, Budget, Context, InputMoments, PruneChannels, Resource, Survivors,
-};
+use crate::passes::{Allocation, Amount, Budget, Context, InputMoments, PruneChannels, Survivors};
 use crate::pipeline::recipe::{PruneOptions, Repair, prune};
 use crate::pipeline::score_trials::{ScoreTrials, Scores};
 use crate::pipeline::sensitivity::{GroupSensitivity, SHARES, spread};
 use crate::pipeline::trial::held_out_inputs;
-use crate::pipeline::{Check, Pruned, prepared_pruned};
+use crate::pipeline::{Check, Pruned, prepared_pruned, score_trials};
 
 /// What groups are tried on when a budget is spread by what cutting each does to the outputs.
 #[derive(Clone, Copy)]
@@ -76,9 +74,7 @@ const SAMPLES: (usize, usize) = (4, 64);
 fn affordable(model: &Model, pruning: &PruneChannels) -> usize {
     let groups = pruning.survey(model, &SHARES);
     let trials: usize = groups.iter().map(|group| group.counts.len()).sum();
-    let macs = Resource::Macs.of(model).unwrap_or(0);
-    let all = macs.saturating_mul(trials as u64).max(1);
-    usize::try_from(WORK / all).unwrap_or(usize::MAX).clamp(SAMPLES.0, SAMPLES.1)
+    score_trials::affordable(model, trials, WORK, SAMPLES)
 }
 
 /// How models are cut for a trial.

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::pipeline::{Assigned, AssignedLayer, width_name};
-use crate::report::text::{decibel, finite_decibel, grouped};
+use crate::report::text::{decibel, finite_decibel, grouped, shortened};
 
 /// How the weights of each layer are stored, and what other widths would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -81,16 +81,7 @@ impl fmt::Display for AssignmentReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<36}{:>11}  {:<10}alone", "weights stored in", "weights", "")?;
         for layer in &self.layers {
-            let length = layer.place.chars().count();
-            let place: String = match length > WIDEST {
-                true => {
-                    format!(
-                        "…{}",
-                        layer.place.chars().skip(length - WIDEST + 1).collect::<String>()
-                    )
-                }
-                false => layer.place.clone(),
-            };
+            let place = shortened(&layer.place, WIDEST);
             let alone = layer.tried.iter().find(|tried| tried.width == layer.width);
             let alone = alone.map_or(String::new(), |tried| decibel(tried.sqnr_db));
             let weights = grouped(layer.weights as u64);

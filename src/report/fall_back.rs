@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::pipeline::{FallBack, FloatLayers};
-use crate::report::text::{decibel, finite_decibel};
+use crate::report::text::{decibel, finite_decibel, shortened};
 
 /// Which layers stay in float for the accuracy of the others.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -83,7 +83,7 @@ impl FallBackReport {
             writeln!(
                 f,
                 "  {:<38}{:<14}{:>9}{:>7.1}%{:>7.1}%{kept}",
-                shortened(&layer.name),
+                shortened(&layer.name, WIDEST),
                 layer.op,
                 decibel(layer.sqnr_db),
                 100.0 * layer.macs,
@@ -96,15 +96,6 @@ impl FallBackReport {
 
 /// Most characters of a name in a table.
 const WIDEST: usize = 37;
-
-/// The end of a long name, which tells more than its beginning.
-fn shortened(name: &str) -> String {
-    let length = name.chars().count();
-    match length > WIDEST {
-        true => format!("…{}", name.chars().skip(length - WIDEST + 1).collect::<String>()),
-        false => name.to_owned(),
-    }
-}
 
 impl fmt::Display for FallBackReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

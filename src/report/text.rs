@@ -17,6 +17,15 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// The end of a name of more than `most` characters, which tells more than its beginning.
+pub(super) fn shortened(name: &str, most: usize) -> String {
+    let length = name.chars().count();
+    match length > most {
+        true => format!("…{}", name.chars().skip(length - most + 1).collect::<String>()),
+        false => name.to_owned(),
+    }
+}
+
 /// A number of bytes, e.g. `1,250,405 bytes`.
 pub fn bytes(number: u64) -> String {
     format!("{} bytes", grouped(number))

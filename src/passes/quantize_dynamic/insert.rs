@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::ir::{At, Model, NewNode, ValueId};
 use crate::passes::quantize_dynamic::layer::{Layer, Weight};
+use crate::passes::shared_constants::SharedConstants;
 use crate::tensor::{DType, Tensor};
 
 /// What was made so far: what layers share is made once.
@@ -14,7 +15,7 @@ pub(super) struct Insert {
     /// Integers by the stored ones that were in another order.
     reordered: HashMap<ValueId, ValueId>,
     /// Scales and zero points.
-    constants: HashMap<Tensor, ValueId>,
+    constants: SharedConstants,
 }
 
 /// The outputs of a DynamicQuantizeLinear.
@@ -107,10 +108,6 @@ impl Insert {
 
     /// An initializer named after its role; equal ones are stored once.
     fn constant(&mut self, model: &mut Model, role: &str, tensor: Tensor) -> ValueId {
-        let main = model.main();
-        *self
-            .constants
-            .entry(tensor.clone())
-            .or_insert_with(|| model.add_initializer(main, role, tensor))
+        self.constants.value(model, role, tensor)
     }
 }

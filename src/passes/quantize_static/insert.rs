@@ -10,11 +10,12 @@ use crate::passes::Report;
 use crate::passes::quantize_static::plan::{Lookup, Operand, Plan, PlannedNode, Weight};
 use crate::passes::quantize_static::weights::{Integers, Share};
 use crate::passes::quantize_static::{Format, QuantizeStatic, table, weights};
+use crate::passes::shared_constants::SharedConstants;
 use crate::tensor::{DType, Tensor};
 
 pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, report: &mut Report) {
     let grids: HashMap<ValueId, Grid> = plan.activations.iter().copied().collect();
-    let constants = HashMap::new();
+    let constants = SharedConstants::default();
     let (weights, activations) = (options.weights(), options.activations());
     let unpacks_at_load = options.target.rules().unpacks_at_load;
     let mut insert = Insert { model, weights, activations, unpacks_at_load, constants };
@@ -91,7 +92,7 @@ struct Insert<'a> {
     /// See [`Rules`](super::target::Rules).
     unpacks_at_load: bool,
     /// Scales and zero points already stored: equal ones are stored once.
-    constants: HashMap<Tensor, ValueId>,
+    constants: SharedConstants,
 }
 
 impl Insert<'_> {
@@ -371,12 +372,7 @@ impl Insert<'_> {
 
     /// An initializer named after its role; equal scales and zero points are stored once.
     fn constant(&mut self, role: &str, tensor: Tensor) -> ValueId {
-        if let Some(&value) = self.constants.get(&tensor) {
-            return value;
-        }
-        let value = self.model.add_initializer(self.model.main(), role, tensor.clone());
-        self.constants.insert(tensor, value);
-        value
+        self.constants.value(self.model, role, tensor)
     }
 
     fn output(&self, node: NodeId) -> ValueId {

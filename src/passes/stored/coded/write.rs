@@ -1,11 +1,10 @@
 //! Indices, and the operators that make floats of them.
 
-use std::collections::HashMap;
-
 use super::layout::Layout;
 use super::packing::Packing;
 use crate::ir::{At, Model, NewNode, NodeId, ValueId};
 use crate::passes::quantize_static::Share;
+use crate::passes::shared_constants::SharedConstants;
 use crate::tensor::{DType, Tensor};
 
 /// A weight as indices into a table, and scales.
@@ -51,12 +50,12 @@ pub(super) fn packed(layout: &Layout, packing: Packing, indices: &[i32]) -> Tens
 /// Writes weights; what several of them need stands in the model once.
 pub(in crate::passes) struct Writer<'a> {
     model: &'a mut Model,
-    constants: HashMap<Tensor, ValueId>,
+    constants: SharedConstants,
 }
 
 impl<'a> Writer<'a> {
     pub fn new(model: &'a mut Model) -> Self {
-        Self { model, constants: HashMap::new() }
+        Self { model, constants: SharedConstants::default() }
     }
 
     /// How messages name a node of the model.
@@ -92,12 +91,7 @@ impl<'a> Writer<'a> {
     }
 
     fn constant(&mut self, role: &str, tensor: Tensor) -> ValueId {
-        if let Some(&value) = self.constants.get(&tensor) {
-            return value;
-        }
-        let value = self.model.add_initializer(self.model.main(), role, tensor.clone());
-        self.constants.insert(tensor, value);
-        value
+        self.constants.value(self.model, role, tensor)
     }
 
     fn list(&mut self, role: &str, numbers: &[usize]) -> ValueId {
