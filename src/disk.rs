@@ -85,6 +85,26 @@ pub(crate) fn map(file: File, path: &Path) -> Result<Bytes> {
     Ok(Bytes::from_owner(Owner(mapped)))
 }
 
+/// Gives back the memory that the pages of a large window of a mapped file take; they are read again when
+/// they are touched. Other bytes stay where they are.
+pub(crate) fn release(bytes: &[u8]) {
+    let Some((mapped, start)) = large_source(bytes) else { return };
+    release_window(&mapped.map, start, bytes.len());
+}
+
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "what was mapped and read once need not stay in memory")]
+fn release_window(map: &Mmap, start: usize, length: usize) {
+    // SAFETY: the map is of a file and never written to, so that the pages hold again what they held.
+    // It is an optimization: a system that refuses changes nothing.
+    let _ = unsafe {
+        map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length)
+    };
+}
+
+#[cfg(not(unix))]
+fn release_window(_: &Mmap, _: usize, _: usize) {}
+
 /// Windows of mapped files from this size on go from file to file; smaller ones through memory.
 /// 1 MiB.
 const LARGE: usize = 1 << 20;
@@ -195,6 +215,8 @@ mod tests {
         buffered.flush().unwrap();
         let wanted = [b"before", &window[..], b"between", &window[..], b"after"].concat();
         assert!(std::fs::read(target.path()).unwrap() == wanted);
+        release(&window);
+        assert!(window[..] == content[5..content.len() - 3]);
         let mut read = Vec::new();
         chunks(&window, |chunk| {
             read.extend_from_slice(chunk);

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
 use crate::exec::{Engine, Executed, InputShape, Session, Tap};
 use crate::ir::Model;
@@ -37,6 +39,17 @@ impl<'a> Runner<'a> {
     /// When the model is invalid, or the engine cannot prepare or run it.
     pub fn run(&self, inputs: &[(String, Tensor)]) -> Result<Executed> {
         self.session(inputs)?.run(inputs)
+    }
+
+    /// Runs the model on each of these inputs, several at a time, and gives what `then` makes of each run, in
+    /// their order; `then` is told the place.
+    pub fn each<T: Send>(
+        &self,
+        inputs: &[Vec<(String, Tensor)>],
+        then: impl Fn(usize, Executed) -> Result<T> + Sync,
+    ) -> Vec<Result<T>> {
+        let one = |(place, inputs): (usize, &Vec<_>)| then(place, self.run(inputs)?);
+        inputs.par_iter().enumerate().map(one).collect()
     }
 
     fn session(&self, inputs: &[(String, Tensor)]) -> Prepared {

@@ -34,11 +34,11 @@ pub(super) fn calibrate<'b>(
     if others.is_empty() || !trials.is_quick(others.len()) {
         return Ok(None);
     }
-    let before_db = trials.whole()?.sqnr_db;
+    let before_db = trials.whole()?.score_db;
     let mut best: Option<(Trials<'_>, Calibrated)> = None;
     for (by, cx) in others {
         let trials = trials.measured_by(cx);
-        let after_db = trials.whole()?.sqnr_db;
+        let after_db = trials.whole()?.score_db;
         let least = best.as_ref().map_or(before_db + GAIN_DB, |(_, best)| best.after_db);
         if after_db > least {
             best = Some((trials, Calibrated { by: *by, before_db, after_db }));

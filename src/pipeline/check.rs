@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use rayon::prelude::*;
+
 use crate::analysis::Assume;
 use crate::data::Samples;
 use crate::error::Result;
@@ -74,17 +76,13 @@ impl<'a> Check<'a> {
     pub(super) fn outputs(&self, model: &Model) -> Result<Outputs> {
         let runner = Runner::new(self.engine, model, Vec::new());
         let mut outputs = Outputs::new();
-        let mut left = self.enough;
-        for inputs in &self.inputs {
-            if left == 0 {
-                break;
-            }
-            let run = runner.run(inputs).map(|executed| executed.outputs);
-            left -= usize::from(run.is_ok());
-            outputs.push(run);
+        while outputs.len() < self.inputs.len() && ran(&outputs) < self.enough {
+            let rest = &self.inputs[outputs.len()..];
+            let now = rest.len().min(self.enough - ran(&outputs));
+            outputs.extend(runner.each(&rest[..now], |_, executed| Ok(executed.outputs)));
         }
         match outputs.first() {
-            Some(Err(error)) if left == self.enough => Err(error.clone()),
+            Some(Err(error)) if ran(&outputs) == 0 => Err(error.clone()),
             _ => Ok(outputs),
         }
     }
@@ -96,7 +94,7 @@ impl<'a> Check<'a> {
             Ok(_) => runner.run(inputs).map(|executed| executed.outputs),
             Err(error) => Err(error.clone()),
         };
-        self.inputs.iter().zip(before).map(run).collect()
+        self.inputs.par_iter().zip(before).map(run).collect()
     }
 }
 

@@ -14,37 +14,44 @@ use crate::tensor::Tensor;
 /// Most bytes of values that are kept for one run of the model.
 const MOST_BYTES: usize = 32 << 20;
 /// Most bytes of values that are kept for all runs.
-const ALL_BYTES: usize = 1 << 30;
+const ALL_BYTES: usize = 64 << 20;
 
 /// What a model computes on samples: its outputs, and the inputs of its layers.
-pub(super) struct Known<'a> {
-    model: &'a Model,
+pub(super) struct Known {
+    model: Model,
     /// For each run, the outputs.
     pub outputs: Vec<Vec<(String, Tensor)>>,
     /// For each value, its tensors in each run.
     values: HashMap<ValueId, Vec<Tensor>>,
 }
 
-impl<'a> Known<'a> {
+impl Known {
     /// Runs `model` on `inputs`.
     ///
     /// # Errors
     /// When it cannot be run.
-    pub fn of(engine: &dyn Engine, model: &'a Model, inputs: &[Inputs]) -> Result<Self> {
-        let values = layer_inputs(model);
+    pub fn of(engine: &dyn Engine, model: Model, inputs: &[Inputs]) -> Result<Self> {
+        let values = layer_inputs(&model);
         let tap =
             |&id: &ValueId| Tap { value: model.value(id).name().into(), observe: Observe::Value };
-        let runner = Runner::new(engine, model, values.iter().map(tap).collect());
-        let mut known = Self { model, outputs: Vec::new(), values: HashMap::new() };
-        for inputs in inputs {
-            let executed = runner.run(inputs)?;
-            known.outputs.push(executed.outputs);
+        let runner = Runner::new(engine, &model, values.iter().map(tap).collect());
+        let runs = runner.each(inputs, |_, executed| {
             let mut left = MOST_BYTES.min(ALL_BYTES / inputs.len());
+            let mut kept = Vec::new();
             // The last ones save most.
             for (&value, seen) in values.iter().zip(executed.observed).rev() {
                 let Some(Observation::Value(tensor)) = seen else { continue };
                 let Some(rest) = left.checked_sub(tensor.bytes().len()) else { continue };
                 left = rest;
+                kept.push((value, tensor));
+            }
+            Ok((executed.outputs, kept))
+        });
+        let mut known = Self { model, outputs: Vec::new(), values: HashMap::new() };
+        for run in runs {
+            let (outputs, kept) = run?;
+            known.outputs.push(outputs);
+            for (value, tensor) in kept {
                 known.values.entry(value).or_default().push(tensor);
             }
         }
@@ -86,7 +93,7 @@ impl<'a> Known<'a> {
 
     /// The values, among those that are known and unchanged, from which the outputs are computed.
     fn cuts(&self, edited: &Model) -> BTreeSet<ValueId> {
-        let changed = changed(self.model, edited);
+        let changed = changed(&self.model, edited);
         let outputs = edited.graph(edited.main()).outputs().iter();
         let mut pending: Vec<ValueId> = outputs.map(|output| output.value).collect();
         let (mut seen, mut cuts) = (HashSet::new(), BTreeSet::new());

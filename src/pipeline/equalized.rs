@@ -54,7 +54,7 @@ pub(super) fn equalize(
     if when == Equalizing::Off || !trials.affordable() {
         return Ok(None);
     }
-    let before_db = trials.whole()?.sqnr_db;
+    let before_db = trials.whole()?.score_db;
     if when == Equalizing::Auto && before_db >= GOOD_DB {
         return Ok(None);
     }
@@ -65,11 +65,11 @@ pub(super) fn equalize(
         };
         let possible = all.names.len();
         let mut helpful = Vec::new();
-        let alone = if trials.is_quick(possible) { &all.names[..] } else { &[] };
+        let alone = if trials.is_quick_anew(possible) { &all.names[..] } else { &[] };
         for name in alone {
             let only = Some(vec![name.clone()]);
             let alone = Candidate::of(trials, EqualizeChannels { by, only })?;
-            if alone.is_some_and(|alone| alone.sqnr_db > before_db) {
+            if alone.is_some_and(|alone| alone.score_db > before_db) {
                 helpful.push(name.clone());
             }
         }
@@ -78,16 +78,16 @@ pub(super) fn equalize(
             false => None,
         };
         for candidate in [Some(all), some].into_iter().flatten() {
-            if best.as_ref().is_none_or(|best| candidate.sqnr_db > best.sqnr_db) {
+            if best.as_ref().is_none_or(|best| candidate.score_db > best.score_db) {
                 best = Some(Candidate { possible, ..candidate });
             }
         }
     }
-    let Some(best) = best.filter(|best| best.sqnr_db >= before_db + GAIN_DB) else {
+    let Some(best) = best.filter(|best| best.score_db >= before_db + GAIN_DB) else {
         return Ok(None);
     };
     // It must compute the same before anything is quantized.
-    let same_db = trials.ratio_of(&best.model)?;
+    let same_db = trials.judged(best.model.clone())?.sqnr_db;
     if same_db < ROUNDING_DB {
         return Ok(None);
     }
@@ -95,7 +95,7 @@ pub(super) fn equalize(
     let found = Equalized {
         by: best.by,
         before_db,
-        after_db: best.sqnr_db,
+        after_db: best.score_db,
         kept: best.names.len(),
         possible: best.possible,
     };
@@ -109,7 +109,7 @@ struct Candidate {
     step: Step,
     /// The layers whose channels were divided.
     names: Vec<String>,
-    sqnr_db: f64,
+    score_db: f64,
     possible: usize,
 }
 
@@ -122,9 +122,9 @@ impl Candidate {
         if names.is_empty() {
             return Ok(None);
         }
-        let sqnr_db = trials.sqnr_of(&model)?;
+        let score_db = trials.score_db_of(&model)?;
         let (name, promise) = (pass.name(), pass.promise());
         let step = Step { name, promise, report, outcome: None, time: start.elapsed() };
-        Ok(Some(Self { by: pass.by, model, step, possible: names.len(), names, sqnr_db }))
+        Ok(Some(Self { by: pass.by, model, step, possible: names.len(), names, score_db }))
     }
 }

@@ -62,6 +62,13 @@ pub struct FallBackOptions {
     pub rank: Rank,
 }
 
+impl FallBackOptions {
+    /// A bound decides which layers stay in float.
+    pub(super) fn is_bound(&self) -> bool {
+        self.wanted != Wanted::default()
+    }
+}
+
 /// Whether layers are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rank {
@@ -108,8 +115,8 @@ const GAIN_DB: f64 = 0.3;
 pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallBack> {
     let whole = trials.whole()?;
     let mut found = FallBack {
-        before_db: whole.sqnr_db,
-        after_db: whole.sqnr_db,
+        before_db: whole.score_db,
+        after_db: whole.score_db,
         reached: options.wanted.holds(whole),
         ..FallBack::default()
     };
@@ -140,11 +147,11 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
     if !stored.is_empty() {
         let sparing = FloatLayers { stored, ..layers.clone() };
         let trial = trials.without(&sparing)?;
-        if trial.sqnr_db >= found.before_db + GAIN_DB {
+        if trial.score_db >= found.before_db + GAIN_DB {
             (layers, best) = (sparing, trial);
         }
     }
-    let asked = options.wanted != Wanted::default();
+    let asked = options.is_bound();
     let wanted = match asked {
         true => options.wanted,
         false => Wanted { sqnr_db: poor.then_some(POOR_DB), drop: None },
@@ -173,7 +180,7 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
     }
     let (layers, best) = sufficient.unwrap_or((layers, best));
     found.reached = options.wanted.holds(&best);
-    found.after_db = best.sqnr_db;
+    found.after_db = best.score_db;
     found.layers = layers;
     Ok(found)
 }
@@ -197,6 +204,7 @@ fn spared(ranking: &[Sensitivity], share: f64) -> Vec<String> {
 fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
     let layers = quantized_layers(trials.prepared(), quantized);
     let shares = shares(trials.prepared(), &layers);
+    let of_little = trials.of_little()?;
     let alone = |i: usize| -> Result<Sensitivity> {
         let others = layers.iter().enumerate().filter(|(j, _)| *j != i);
         let kept = others.map(|(_, layer)| layer.name.clone()).collect();
@@ -204,7 +212,7 @@ fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
         Ok(Sensitivity {
             layer: layers[i].name.clone(),
             op: layers[i].op.clone(),
-            sqnr_db: trials.sqnr_without(&others)?,
+            sqnr_db: of_little.score_db_without(&others)?,
             macs: shares[i].0,
             parameters: shares[i].1,
         })

@@ -112,7 +112,7 @@ pub fn quantized_on(
         Some(samples) => tried(&prepared.model, &pairs, cx, &others, tries, samples),
         None => Ok(Found::default()),
     };
-    let Found { calibrated, equalized, mut fall_back, gain } = found.unwrap_or_else(|error| {
+    let Found { calibrated, equalized, fall_back, gain } = found.unwrap_or_else(|error| {
         // Whatever is wrong, the run below says it better.
         let fall_back = FallBack { failed: Some(error.to_string()), ..FallBack::default() };
         Found { fall_back, ..Found::default() }
@@ -125,9 +125,6 @@ pub fn quantized_on(
         found
     });
     let kept = gain.is_none_or(Gain::is_kept);
-    if let Some(gain) = gain.filter(|_| !kept) {
-        fall_back.after_db = gain.without_db;
-    }
     let chosen = if kept { pairs } else { pairs.plain() };
     let written = QuantizeOptions { qoperator: options.qoperator, nbits: options.nbits, ..chosen };
     let passes = quantize(&without(&written, &fall_back.layers));
@@ -183,12 +180,20 @@ fn tried(
         }
         None => trials,
     };
+    let refined = trials.by(&by_options);
+    // Methods that choose integers decide little about which layers suffer, and take their time; whether a bound
+    // holds they may decide.
+    let by_refined = options.is_refined() && tries.fall_back.is_bound();
+    let mut fall_back = fall_back(if by_refined { &refined } else { trials }, &tries.fall_back)?;
     if !options.is_refined() {
-        let fall_back = fall_back(trials, &tries.fall_back)?;
         return Ok(Found { calibrated, equalized, fall_back, gain: None });
     }
-    let fall_back = fall_back(&trials.by(&by_options), &tries.fall_back)?;
-    let gain = Gain::of(trials, &fall_back.layers, fall_back.after_db)?;
+    let here_db = fall_back.after_db;
+    let other = if by_refined { trials } else { &refined };
+    let other_db = other.without(&fall_back.layers)?.score_db;
+    let (without_db, with_db) = if by_refined { (other_db, here_db) } else { (here_db, other_db) };
+    let gain = Gain { without_db, with_db };
+    fall_back.after_db = if gain.is_kept() { with_db } else { without_db };
     Ok(Found { calibrated, equalized, fall_back, gain: Some(gain) })
 }
 

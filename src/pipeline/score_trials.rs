@@ -13,6 +13,8 @@ use crate::validate::{Comparison, drift};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Judged {
     value: ValueId,
+    /// It is no output itself.
+    is_hidden: bool,
     /// What is added to all elements that differ in these axes alone makes no difference: first and end.
     shift: Option<Axes>,
 }
@@ -33,12 +35,15 @@ pub(super) struct Scores {
     part: Model,
 }
 
+/// Tensors by name.
+type Named = Vec<(String, Tensor)>;
+
 /// Samples, and what a model makes of them.
 pub(super) struct ScoreTrials<'a> {
     engine: &'a dyn Engine,
     inputs: Vec<Inputs>,
     scores: &'a Scores,
-    known: Known<'a>,
+    known: Known,
 }
 
 /// Samples, within `bounds`, on which so many `trials` of a model take at most `work` multiply-accumulates.
@@ -53,7 +58,7 @@ impl<'a> ScoreTrials<'a> {
     /// # Errors
     /// When it cannot be run.
     pub fn of(engine: &'a dyn Engine, scores: &'a Scores, inputs: Vec<Inputs>) -> Result<Self> {
-        let known = Known::of(engine, &scores.part, &inputs)?;
+        let known = Known::of(engine, scores.part.clone(), &inputs)?;
         Ok(Self { engine, inputs, scores, known })
     }
 
@@ -64,24 +69,12 @@ impl<'a> ScoreTrials<'a> {
     pub fn sqnr_db(&self, edited: &Model) -> Result<f64> {
         let (part, inputs) = self.known.changed(&self.scores.part_of(edited), &self.inputs)?;
         let runner = Runner::new(self.engine, &part, Vec::new());
-        let mut whole: Option<Comparison> = None;
-        for (inputs, expected) in inputs.iter().zip(&self.known.outputs) {
-            let found = runner.run(inputs)?.outputs;
-            let part = drift(&self.centred(expected)?, &self.centred(&found)?, Tensor::len)?;
-            whole = Some(match whole {
-                Some(whole) => whole.merge(part),
-                None => part,
-            });
-        }
+        let drifts = runner.each(&inputs, |run, executed| {
+            self.scores.drift(&self.known.outputs[run], &executed.outputs)
+        });
+        let drifts = drifts.into_iter().collect::<Result<Vec<_>>>()?;
+        let whole = drifts.into_iter().reduce(Comparison::merge);
         Ok(whole.map_or(f64::INFINITY, |whole| whole.worst_sqnr_db()))
-    }
-
-    /// The scores by number, as parts of models have other names for them.
-    fn centred(&self, outputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
-        let judged = self.scores.judged.iter().zip(outputs).enumerate();
-        judged
-            .map(|(i, (judged, (_, tensor)))| Ok((i.to_string(), judged.centred(tensor)?)))
-            .collect()
     }
 }
 
@@ -89,10 +82,48 @@ impl Scores {
     pub fn of(model: &Model) -> Self {
         let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
         let judged = outputs
-            .map(|value| before_activation(model, value).unwrap_or(Judged { value, shift: None }));
+            .map(|value| before_activation(model, value).unwrap_or(Judged { value, is_hidden: false, shift: None }));
         let judged: Vec<Judged> = judged.collect();
         let part = part(model, &judged);
         Self { judged, part }
+    }
+
+    /// That model or an edited clone of it, with the scores that are no outputs as outputs behind its own.
+    pub fn behind_outputs(&self, model: &Model) -> Model {
+        let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
+        let scores = self.judged.iter().filter(|judged| judged.is_hidden).map(|judged| judged.value);
+        model.part(&[], &outputs.chain(scores).collect::<Vec<ValueId>>())
+    }
+
+    /// The outputs and the scores of what [`Self::behind_outputs`] gave.
+    pub fn split(&self, mut outputs: Named) -> (Named, Named) {
+        let mut hidden = outputs.split_off(self.judged.len().min(outputs.len())).into_iter();
+        let score = |(judged, output): (&Judged, &(String, Tensor))| match judged.is_hidden {
+            true => hidden.next(),
+            false => Some(output.clone()),
+        };
+        let scores = self.judged.iter().zip(&outputs).filter_map(score).collect();
+        (outputs, scores)
+    }
+
+    /// How far scores are from what they were, where each stands for an output.
+    ///
+    /// # Errors
+    /// When shapes or types differ.
+    pub fn drift(
+        &self,
+        expected: &[(String, Tensor)],
+        found: &[(String, Tensor)],
+    ) -> Result<Comparison> {
+        drift(&self.centred(expected)?, &self.centred(found)?, Tensor::len)
+    }
+
+    /// The scores by number, as parts of models have other names for them.
+    fn centred(&self, scores: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        let judged = self.judged.iter().zip(scores).enumerate();
+        judged
+            .map(|(i, (judged, (_, tensor)))| Ok((i.to_string(), judged.centred(tensor)?)))
+            .collect()
     }
 
     /// The part of an edited clone of that model.
@@ -144,12 +175,13 @@ fn before_activation(model: &Model, output: ValueId) -> Option<Judged> {
         let entry = model.node(model.value(value).producer()?);
         value = entry.input(0)?;
         if entry.is("Sigmoid") {
-            return Some(Judged { value, shift: None });
+            return Some(Judged { value, is_hidden: true, shift: None });
         }
         if ["Softmax", "LogSoftmax"].iter().any(|op| entry.is(op)) {
             let rest = model.opset_of("").is_some_and(|version| version < ONE_AXIS);
             let first = entry.attr_int("axis").unwrap_or(if rest { 1 } else { -1 });
-            return Some(Judged { value, shift: Some(Axes { first, rest }) });
+            let shift = Some(Axes { first, rest });
+            return Some(Judged { value, is_hidden: true, shift });
         }
         if !PASSING.iter().any(|op| entry.is(op)) {
             return None;

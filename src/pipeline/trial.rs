@@ -11,6 +11,7 @@ use crate::ir::Model;
 use crate::passes::{Context, Pass};
 use crate::pipeline::check::Inputs;
 use crate::pipeline::downstream::Known;
+use crate::pipeline::score_trials::Scores;
 use crate::tensor::Tensor;
 use crate::validate::{Comparison, drift};
 
@@ -46,16 +47,20 @@ pub struct Trials<'a> {
     prepared: &'a Model,
     quantizer: Quantizer<'a>,
     cx: &'a Context<'a>,
-    held_out: Arc<HeldOut<'a>>,
+    held_out: Arc<HeldOut>,
     affordable: Affordable,
+    /// Runs of all samples.
+    runs: usize,
     /// All layers quantized, once that was tried.
     whole: OnceLock<Trial>,
 }
 
 /// What nothing is fitted to.
-struct HeldOut<'a> {
+struct HeldOut {
     inputs: Vec<Inputs>,
-    known: Known<'a>,
+    scores: Scores,
+    /// In each run, of the prepared model with its scores behind its outputs.
+    outputs: Vec<Vec<(String, Tensor)>>,
 }
 
 /// What the size of the model leaves room for.
@@ -78,8 +83,18 @@ pub struct Trial {
     pub model: Model,
     /// Smallest signal-to-noise ratio of its outputs, in decibel.
     pub sqnr_db: f64,
+    /// The same of its scores: of what a final Softmax, LogSoftmax or Sigmoid reads instead of what it gives.
+    /// It says more about samples that are not held out: behind these a few of them make all of the error.
+    pub score_db: f64,
     /// Share of held-out samples in which no output of at least two elements names another class.
     pub agreement: f64,
+}
+
+/// What a run on held-out samples says about a model; see [`Trial`].
+struct Judged {
+    sqnr_db: f64,
+    score_db: f64,
+    agreement: f64,
 }
 
 impl<'a> Trials<'a> {
@@ -97,10 +112,14 @@ impl<'a> Trials<'a> {
     ) -> Result<Self> {
         let affordable = Affordable::of(prepared);
         let inputs = held_out_inputs(samples, affordable.whole)?;
-        let known = Known::of(engine, prepared, &inputs)?;
-        let held_out = Arc::new(HeldOut { inputs, known });
-        let whole = OnceLock::new();
-        Ok(Self { engine, prepared, quantizer, cx, held_out, affordable, whole })
+        let scores = Scores::of(prepared);
+        let watched = scores.behind_outputs(prepared);
+        let runner = Runner::new(engine, &watched, Vec::new());
+        let outputs = runner.each(&inputs, |_, executed| Ok(executed.outputs));
+        let outputs = outputs.into_iter().collect::<Result<_>>()?;
+        let held_out = Arc::new(HeldOut { inputs, scores, outputs });
+        let (runs, whole) = (samples.runs(), OnceLock::new());
+        Ok(Self { engine, prepared, quantizer, cx, held_out, affordable, runs, whole })
     }
 
     /// Trials on the same samples of what another quantizer makes.
@@ -120,9 +139,9 @@ impl<'a> Trials<'a> {
     }
 
     fn again(&self) -> Self {
-        let Self { engine, prepared, quantizer, cx, affordable, .. } = *self;
+        let Self { engine, prepared, quantizer, cx, affordable, runs, .. } = *self;
         let (held_out, whole) = (self.held_out.clone(), OnceLock::new());
-        Self { engine, prepared, quantizer, cx, held_out, affordable, whole }
+        Self { engine, prepared, quantizer, cx, held_out, affordable, runs, whole }
     }
 
     /// Quantizes all layers, and runs the result; remembered.
@@ -153,40 +172,30 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When it cannot be run.
     pub fn judged(&self, model: Model) -> Result<Trial> {
-        let (sqnr_db, agreement) = self.judge(&model, &self.held_out.inputs)?;
-        Ok(Trial { model, sqnr_db, agreement })
+        let HeldOut { inputs, scores, .. } = &*self.held_out;
+        let Judged { sqnr_db, score_db, agreement } =
+            self.judge(&scores.behind_outputs(&model), inputs)?;
+        Ok(Trial { model, sqnr_db, score_db, agreement })
     }
 
-    /// Smallest signal-to-noise ratio of the outputs in decibel, with these layers in float, on as
-    /// many held-out samples as the size of the model allows. For when little is quantized: only what
-    /// follows is run.
+    /// Trials of little that is quantized.
     ///
     /// # Errors
-    /// When a pass fails or the result cannot be run.
-    pub fn sqnr_without(&self, layers: &FloatLayers) -> Result<f64> {
-        let HeldOut { inputs, known } = &*self.held_out;
+    /// When the model cannot be run on the samples.
+    pub fn of_little(&self) -> Result<OfLittle<'_>> {
+        let HeldOut { inputs, scores, .. } = &*self.held_out;
         let inputs = &inputs[..inputs.len().min(self.affordable.alone)];
-        let (part, inputs) = known.changed(&self.quantized(layers)?, inputs)?;
-        Ok(self.judge(&part, &inputs)?.0)
+        let known = Known::of(self.engine, scores.behind_outputs(self.prepared), inputs)?;
+        Ok(OfLittle { trials: self, known, inputs })
     }
 
-    /// Smallest signal-to-noise ratio of the outputs of another model that computes the same, with all
-    /// layers quantized, in decibel.
+    /// [`Trial::score_db`] of another model that computes the same, with all layers quantized.
     ///
     /// # Errors
     /// When a pass fails or the result cannot be run.
-    pub(super) fn sqnr_of(&self, model: &Model) -> Result<f64> {
+    pub(super) fn score_db_of(&self, model: &Model) -> Result<f64> {
         let passes = (self.quantizer)(&FloatLayers::default());
-        let quantized = applied(model, passes, self.cx)?;
-        Ok(self.judge(&quantized, &self.held_out.inputs)?.0)
-    }
-
-    /// The same without quantizing it.
-    ///
-    /// # Errors
-    /// When it cannot be run.
-    pub(super) fn ratio_of(&self, model: &Model) -> Result<f64> {
-        Ok(self.judge(model, &self.held_out.inputs)?.0)
+        Ok(self.judged(applied(model, passes, self.cx)?)?.score_db)
     }
 
     /// Quantizes all layers but some.
@@ -194,26 +203,32 @@ impl<'a> Trials<'a> {
         applied(self.prepared, (self.quantizer)(layers), self.cx)
     }
 
-    /// The ratio and the agreement of a model, or of a part of it with all outputs, with what the
-    /// prepared model computed in the same runs.
-    fn judge(&self, model: &Model, inputs: &[Inputs]) -> Result<(f64, f64)> {
+    /// A model that gives its scores behind its outputs, or a part of it that does, beside what the prepared
+    /// model computed in the same runs.
+    fn judge(&self, model: &Model, inputs: &[Inputs]) -> Result<Judged> {
+        let HeldOut { scores, outputs, .. } = &*self.held_out;
         let runner = Runner::new(self.engine, model, Vec::new());
-        let mut whole: Option<Comparison> = None;
-        let mut agreeing = 0usize;
-        for (inputs, expected) in inputs.iter().zip(&self.held_out.known.outputs) {
-            let found = runner.run(inputs)?.outputs;
+        let judged = runner.each(inputs, |run, executed| {
+            let ((expected, scored), (found, found_scores)) =
+                (scores.split(outputs[run].clone()), scores.split(executed.outputs));
             // Parts have other names for them.
             let names = expected.iter().map(|(name, _)| name.clone());
             let found: Vec<_> = names.zip(found.into_iter().map(|(_, tensor)| tensor)).collect();
-            let part = drift(expected, &found, Tensor::len)?;
-            whole = Some(match whole {
-                Some(whole) => whole.merge(part),
-                None => part,
-            });
-            agreeing += usize::from(same_classes(expected, &found));
-        }
-        let sqnr_db = whole.map_or(f64::INFINITY, |whole| whole.worst_sqnr_db());
-        Ok((sqnr_db, agreeing as f64 / inputs.len().max(1) as f64))
+            let drifts = [
+                drift(&expected, &found, Tensor::len)?,
+                scores.drift(&scored, &found_scores)?,
+            ];
+            Ok((drifts, same_classes(&expected, &found)))
+        });
+        let judged = judged.into_iter().collect::<Result<Vec<_>>>()?;
+        let agreeing = judged.iter().filter(|(_, same)| *same).count();
+        let agreement = agreeing as f64 / inputs.len().max(1) as f64;
+        let drifts = judged.into_iter().map(|(drifts, _)| drifts);
+        let whole = drifts.reduce(|[a, b], [c, d]| [a.merge(c), b.merge(d)]);
+        let ratio = |drift: &Comparison| drift.worst_sqnr_db();
+        let [sqnr_db, score_db] =
+            whole.map_or([f64::INFINITY; 2], |whole| whole.each_ref().map(ratio));
+        Ok(Judged { sqnr_db, score_db, agreement })
     }
 
     /// Whether trying each layer by itself takes seconds rather than minutes.
@@ -223,7 +238,16 @@ impl<'a> Trials<'a> {
 
     /// Whether so many trials of whole models take seconds rather than minutes.
     pub(super) fn is_quick(&self, trials: usize) -> bool {
-        let runs = (trials as u64).saturating_mul(self.held_out.inputs.len() as u64);
+        self.is_within(trials, self.held_out.inputs.len())
+    }
+
+    /// The same of trials that need ranges of their own, for which all samples are run.
+    pub(super) fn is_quick_anew(&self, trials: usize) -> bool {
+        self.is_within(trials, self.held_out.inputs.len() + self.runs)
+    }
+
+    fn is_within(&self, trials: usize, runs: usize) -> bool {
+        let runs = (trials as u64).saturating_mul(runs as u64);
         self.affordable.macs.saturating_mul(runs) <= WORK / 2
     }
 
@@ -245,6 +269,27 @@ impl<'a> Trials<'a> {
     /// The inputs of the runs.
     pub(super) fn inputs(&self) -> &[Inputs] {
         &self.held_out.inputs
+    }
+}
+
+/// Trials in which little is quantized: only what follows is run, on as many held-out samples as the size of
+/// the model allows.
+pub struct OfLittle<'a> {
+    trials: &'a Trials<'a>,
+    known: Known,
+    inputs: &'a [Inputs],
+}
+
+impl OfLittle<'_> {
+    /// [`Trial::score_db`] with these layers in float.
+    ///
+    /// # Errors
+    /// When a pass fails or the result cannot be run.
+    pub fn score_db_without(&self, layers: &FloatLayers) -> Result<f64> {
+        let trials = self.trials;
+        let quantized = trials.held_out.scores.behind_outputs(&trials.quantized(layers)?);
+        let (part, inputs) = self.known.changed(&quantized, self.inputs)?;
+        Ok(trials.judge(&part, &inputs)?.score_db)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::disk;
 use crate::error::{Result, err};
 use crate::tensor::{DType, TensorView, bits};
 
@@ -178,6 +179,12 @@ impl Tensor {
             Data::Bytes(bytes) => bytes.len(),
             Data::Strings(strings) => strings.iter().map(Bytes::len).sum(),
         }
+    }
+
+    /// Gives back the memory that a window of a mapped file takes: for when the elements will hardly be
+    /// looked at again. They are read from the file when they are.
+    pub fn release(&self) {
+        disk::release(self.bytes());
     }
 
     /// The same elements under other dims.

@@ -9,7 +9,8 @@ use onnxpress::passes::PASSES;
 /// Who may use whom. `error` is free for all, a room may always use itself, and `cli`, `lib.rs` and
 /// `main.rs` may use everything.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("tensor", &[]),
+    // What a tensor takes of a mapped file can be given back.
+    ("tensor", &["disk"]),
     ("math", &[]),
     ("proto", &[]),
     ("wire", &[]),

@@ -82,7 +82,9 @@ fn integers(users: &Users<'_>, format: Format, grids: &HashMap<ValueId, Grid>) -
     let borrowed: Vec<(&[f32], f32)> = biases.iter().map(|(b, s)| (&b[..], *s)).collect();
     let (_, weight) = users[0];
     let elements = weight.tensor.view().as_f32().unwrap_or_default();
-    weights::integers(&elements, &weight.dims, weight.share, format, &borrowed)
+    let made = weights::integers(&elements, &weight.dims, weight.share, format, &borrowed);
+    weight.tensor.release();
+    made
 }
 
 struct Insert<'a> {
