@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{Error, Result};
-use crate::exec::{Engine, Executed, InputShape, Session, Tap};
+use crate::error::{Error, Result, err};
+use crate::exec::{Engine, Executed, InputShape, OperatorTimes, Session, Tap};
 use crate::ir::Model;
 use crate::tensor::Tensor;
 
@@ -37,6 +37,16 @@ impl<'a> Runner<'a> {
     /// When the model is invalid, or the engine cannot prepare or run it.
     pub fn run(&self, inputs: &[(String, Tensor)]) -> Result<Executed> {
         self.session(inputs)?.run(inputs)
+    }
+
+    /// What operators took in the session that ran last; see [`Session::operators`].
+    ///
+    /// # Errors
+    /// When the engine cannot tell, or nothing has run.
+    pub fn operators(&self) -> Result<Vec<OperatorTimes>> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = sessions.back().map(|(_, session)| session.clone());
+        last.ok_or_else(|| err!(Engine, "no model has run"))??.operators()
     }
 
     fn session(&self, inputs: &[(String, Tensor)]) -> Prepared {
