@@ -27,6 +27,7 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page};
   onnxpress compare model.onnx model.int8.onnx --data val/ --preprocess imagenet --max-drop 1%
   onnxpress compare model.onnx model.int8.onnx --data val/ --preprocess imagenet --worst 10
   onnxpress compare model.onnx model.int8.onnx --data random:16 --min-sqnr 30 --layers
+  onnxpress compare model.onnx model.int8.onnx --data test.npz --latency --profile --engine ort
 
 {EXIT_STATUS}"))]
 pub struct Compare {

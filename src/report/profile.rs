@@ -1,7 +1,7 @@
 //! Which operators take the time of two models.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::Serialize;
 
@@ -187,16 +187,16 @@ fn line(
     shares: Option<&Pair<f64>>,
 ) -> fmt::Result {
     let name = shortened(name, NAME);
-    write!(f, "  {name:<NAME$}")?;
+    let mut line = format!("  {name:<NAME$}");
     let shares = shares.map_or([None; 2], |pair| [Some(pair.original), Some(pair.candidate)]);
     for (time, share) in [times.original, times.candidate].into_iter().zip(shares) {
         match share {
-            Some(share) if time > 0.0 => write!(f, "{time:>11.3}{:>8.1} %", 100.0 * share)?,
-            None if time > 0.0 => write!(f, "{time:>11.3}{:>10}", "")?,
-            _ => write!(f, "{:>11}{:>10}", "-", "")?,
+            Some(share) if time > 0.0 => write!(line, "{time:>11.3}{:>8.1} %", 100.0 * share)?,
+            None if time > 0.0 => write!(line, "{time:>11.3}{:>10}", "")?,
+            _ => write!(line, "{:>11}{:>10}", "-", "")?,
         }
     }
-    writeln!(f)
+    writeln!(f, "{}", line.trim_end())
 }
 
 impl fmt::Display for ProfileReport {
@@ -214,7 +214,9 @@ impl fmt::Display for ProfileReport {
         line(f, "all", milliseconds, None)?;
         writeln!(f, "  nodes")?;
         for row in self.by_node.iter().take(SHOWN_NODES) {
-            line(f, &format!("{} {}", row.op, row.name), &row.milliseconds, Some(&row.time_share))?;
+            let own = row.op == row.name;
+            let name = if own { row.op.clone() } else { format!("{} {}", row.op, row.name) };
+            line(f, &name, &row.milliseconds, Some(&row.time_share))?;
         }
         rest(f, "nodes", self.by_node.len(), SHOWN_NODES)?;
         self.in_words.iter().try_for_each(|said| writeln!(f, "  {said}"))

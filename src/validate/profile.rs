@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Result, err};
 use crate::exec::{Engine, OperatorTimes, Runner};
-use crate::ir::Model;
+use crate::ir::{Model, NodeId};
 use crate::tensor::Tensor;
 use crate::validate::timing::TIMED_RUNS;
 
@@ -70,8 +70,14 @@ impl Profile {
             known.entry(name.clone()).or_insert(nodes.len());
             nodes.push(NodeTime::new(name, model.node(id).op().to_owned()));
         }
+        let ids = model.all_nodes();
+        let positions: HashMap<NodeId, usize> = ids.iter().copied().zip(0..).collect();
         for operator in operators {
-            let at = source(&operator.name, &known).unwrap_or_else(|| {
+            let found = source(&operator.name, &known).map(|at| {
+                let layer = ids.get(at).and_then(|&id| fused_layer(model, id, &operator.op));
+                layer.and_then(|layer| positions.get(&layer).copied()).unwrap_or(at)
+            });
+            let at = found.unwrap_or_else(|| {
                 known.insert(operator.name.clone(), nodes.len());
                 nodes.push(NodeTime::new(operator.name.clone(), operator.op.clone()));
                 nodes.len() - 1
@@ -83,6 +89,40 @@ impl Profile {
         nodes.retain(|node| !node.kernels.is_empty());
         Self { nodes }
     }
+}
+
+/// Operators that hold the work of a model: those that a kernel is named by, whatever it takes in.
+const PRODUCTS: [&str; 3] = ["Conv", "Gemm", "MatMul"];
+/// Operators that engines put into the kernel of a product before them.
+const FOLLOWERS: [&str; 10] = [
+    "Add",
+    "BatchNormalization",
+    "Clip",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Mul",
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+];
+/// Most of these behind one product.
+const MOST_FOLLOWERS: usize = 4;
+
+/// The layer that is in the kernel of a node behind it: ONNX Runtime calls a fused kernel after its last node.
+fn fused_layer(model: &Model, node: NodeId, kernel: &str) -> Option<NodeId> {
+    let product = PRODUCTS.iter().find(|product| kernel.contains(*product))?;
+    let mut nodes = vec![node];
+    for _ in 0..=MOST_FOLLOWERS {
+        let layer = nodes.iter().find(|&&node| model.node(node).op().contains(product));
+        if layer.is_some() {
+            return layer.copied();
+        }
+        nodes.retain(|&node| FOLLOWERS.contains(&model.node(node).op()));
+        let read = nodes.iter().flat_map(|&node| model.node(node).inputs()).flatten();
+        nodes = read.filter_map(|&value| model.value(value).producer()).collect();
+    }
+    None
 }
 
 impl NodeTime {
@@ -113,6 +153,24 @@ fn median(times: &[Duration]) -> f64 {
 mod tests {
     use super::*;
     use crate::ir::{At, NewNode};
+
+    #[test]
+    fn a_fused_kernel_counts_for_its_layer() {
+        let mut model = Model::new(7, 13);
+        let graph = model.main();
+        let mut value = model.add_initializer(graph, "x", Tensor::from_f32(&[1, 1], &[1.0]));
+        let mut ids = Vec::new();
+        for (op, name) in [("MatMul", "m"), ("Add", "a"), ("Relu", "r"), ("Softmax", "s")] {
+            let inputs = if op == "Relu" { vec![value] } else { vec![value, value] };
+            let node = model.add_node(graph, At::End, NewNode::new(op, &inputs, name));
+            value = model.node(node).output(0).expect("an output");
+            ids.push(node);
+        }
+        assert_eq!(fused_layer(&model, ids[2], "FusedMatMul"), Some(ids[0]));
+        assert_eq!(fused_layer(&model, ids[2], "Conv"), None);
+        assert_eq!(fused_layer(&model, ids[2], "Relu"), None);
+        assert_eq!(fused_layer(&model, ids[3], "MatMul"), None);
+    }
 
     #[test]
     fn what_a_node_becomes_counts_for_it() {
