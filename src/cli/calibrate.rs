@@ -77,7 +77,7 @@ impl Calibrate {
         let labels = self.labels.as_deref();
         let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original)?;
         let engine = self.engine.start()?;
-        let progress = progress::Bar::new(&self.words);
+        let progress = progress::Bar::new(self.words.quiet);
         let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };
         let shard = self.shard.unwrap_or_default();
         let collect = Collect::new(&calibration, shard, digest(&original));

@@ -161,7 +161,7 @@ impl Factorize {
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
         let samples = self.data.as_ref().map(open).transpose()?;
         let engine = self.engine.start()?;
-        let progress = progress::Bar::new(&self.talk.words);
+        let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,
             samples,

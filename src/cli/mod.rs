@@ -107,9 +107,6 @@ struct Words {
     /// Print nothing but the result, errors and warnings.
     #[arg(short, long)]
     quiet: bool,
-    /// Say on standard error what takes long, and how long it took.
-    #[arg(short, long, conflicts_with = "quiet")]
-    verbose: bool,
 }
 
 /// How a command computes.

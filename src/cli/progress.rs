@@ -1,17 +1,13 @@
-//! Progress on standard error: a bar in a terminal; elsewhere nothing, or lines when they are asked for.
+//! Progress on standard error: a bar in a terminal, nothing elsewhere.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use onnxpress::analysis::Progress;
 
-use super::Words;
-
 /// A progress bar that hides itself when standard error is no terminal.
 pub struct Bar {
     bar: ProgressBar,
-    verbose: bool,
     /// The jobs that are going on, each within the one before.
     jobs: Mutex<Vec<Job>>,
 }
@@ -21,17 +17,16 @@ struct Job {
     work: &'static str,
     steps: u64,
     done: u64,
-    start: Instant,
 }
 
 impl Bar {
-    /// A bar, hidden when nothing is to be said.
-    pub fn new(words: &Words) -> Self {
-        let bar = if words.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    /// A bar; `quiet` hides it.
+    pub fn new(quiet: bool) -> Self {
+        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
         if let Ok(style) = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {eta}") {
             bar.set_style(style);
         }
-        Self { bar, verbose: words.verbose, jobs: Mutex::default() }
+        Self { bar, jobs: Mutex::default() }
     }
 
     /// Shows a job from where it is.
@@ -50,7 +45,7 @@ impl Progress for Bar {
         if let Some(outer) = jobs.last_mut() {
             outer.done = self.bar.position();
         }
-        let job = Job { work, steps: steps as u64, done: 0, start: Instant::now() };
+        let job = Job { work, steps: steps as u64, done: 0 };
         self.show(&job);
         jobs.push(job);
     }
@@ -61,11 +56,7 @@ impl Progress for Bar {
 
     fn finish(&self) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = jobs.pop();
-        if let (Some(Job { work, steps, start, .. }), true) = (ended, self.verbose) {
-            let seconds = start.elapsed().as_secs_f64();
-            self.bar.suspend(|| eprintln!("{work}: {steps} in {seconds:.1} s"));
-        }
+        jobs.pop();
         match jobs.last() {
             Some(outer) => self.show(outer),
             None => self.bar.finish_and_clear(),
@@ -79,7 +70,7 @@ mod tests {
 
     #[test]
     fn jobs_within_jobs() {
-        let bar = Bar::new(&Words { quiet: true, verbose: false });
+        let bar = Bar::new(true);
         bar.start("outer", 5);
         bar.step();
         bar.step();

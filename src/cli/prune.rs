@@ -170,7 +170,7 @@ impl Prune {
         let samples = samples.transpose()?;
         let judged = test.as_ref().or(samples.as_ref());
         let engine = self.engine.start()?;
-        let progress = progress::Bar::new(&self.talk.words);
+        let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,
             samples,

@@ -195,7 +195,7 @@ impl Quantize {
         let test =
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
         let engine = self.engine.start()?;
-        let progress = progress::Bar::new(&self.talk.words);
+        let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,
             samples,

@@ -256,7 +256,25 @@ mod tests {
             (&long, "DequantizeLinear", 0.5),
         ];
         let report = ProfileReport::new(&[a, profile(&quantized)], "tract");
-        insta::assert_snapshot!(report, @"");
+        insta::assert_snapshot!(report, @r"
+        profile     of the graphs as tract optimizes them
+          milliseconds, medians of 21 runs
+          operators                             original            candidate
+          2 × Conv                                 9.000    90.0 %      3.000    60.0 %
+          QuantizeLinear                               -                1.500    30.0 %
+          Relu                                     1.000    10.0 %          -
+          DequantizeLinear                             -                0.500    10.0 %
+          all                                     10.000                5.000
+          nodes
+          Conv c1                                  6.000    60.0 %      2.000    40.0 %
+          Conv c2                                  3.000    30.0 %      1.000    20.0 %
+          QuantizeLinear x_q                           -                1.500    30.0 %
+          Relu r                                   1.000    10.0 %          -
+          …xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx          -                0.500    10.0 %
+          SLOWER: more time for QuantizeLinear 1.500 ms, DequantizeLinear 0.500 ms
+          faster: less time for Conv 6.000 ms, Relu 1.000 ms
+          QuantizeLinear and DequantizeLinear take 40 % of the candidate
+        ");
         assert!(report.to_string().lines().all(|line| line.chars().count() <= 80));
         let conv = &report.by_operator[0];
         assert_eq!((conv.nodes.original, conv.time_share.candidate), (2, 0.6));

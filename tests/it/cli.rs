@@ -486,18 +486,3 @@ fn functions_are_inlined_when_asked() {
     let line = "compare fixtures/graphs/function_call.onnx TMP/out.onnx --data random:3";
     assert!(ok(&shell(line, folder.path())).contains("SQNR equal"));
 }
-
-#[test]
-fn what_takes_long_is_said_when_asked() {
-    let folder = tempdir().unwrap();
-    let line = "quantize fixtures/digits_mlp.onnx --data fixtures/digits_calib.npz --scale 1/16 \
-                --samples 16 -o TMP/out.onnx --force --sensitivity";
-    let silent = shell(line, folder.path());
-    assert_eq!((silent.code, silent.err.as_str()), (0, ""));
-    let told = shell(&format!("{line} -v"), folder.path());
-    assert_eq!(told.code, 0, "{}", told.err);
-    for work in ["measuring: 16 in ", "trying layers: 3 in "] {
-        assert!(told.err.lines().any(|line| line.starts_with(work)), "{}", told.err);
-    }
-    assert_eq!(shell(&format!("{line} -v -q"), folder.path()).code, 2);
-}
