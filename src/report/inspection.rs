@@ -121,7 +121,7 @@ impl fmt::Display for InspectionReport {
             writeln!(f, "function    {function}")?;
         }
         if self.show_layers {
-            writeln!(f, "layers      MACs    share  parameters    bytes  output")?;
+            writeln!(f, "layers    MACs    share  parameters    bytes  output")?;
             for layer in &self.layers {
                 let macs = layer.macs.map_or("?".to_owned(), grouped);
                 let share = layer.macs_share.map_or("?".to_owned(), percent);

@@ -81,7 +81,7 @@ impl WeightReport {
 
 /// The rows of a table, with a heading.
 pub(super) fn write(f: &mut fmt::Formatter<'_>, weights: &[WeightReport]) -> fmt::Result {
-    writeln!(f, "weights elements     min      max    sigma outlier kurtosis    zeros")?;
+    writeln!(f, "weights count      min      max    sigma outlier kurtosis    zeros")?;
     let figure = |x: Option<f64>, digits: usize| x.map_or("-".into(), |x| format!("{x:.digits$}"));
     for weight in weights {
         let (count, zeros) = (grouped(weight.elements as u64), weight.zeros.map(percent));
