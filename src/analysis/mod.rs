@@ -9,6 +9,7 @@ mod dequantize;
 pub mod diff;
 mod packed;
 mod products;
+mod progress;
 pub mod shapes;
 
 pub use channels::Channels;
@@ -19,6 +20,7 @@ pub use dequantize::{dequantized, scale_index};
 pub use diff::Diff;
 pub use packed::{unpacked_matrix, unpacked_table};
 pub use products::is_layer;
+pub use progress::Progress;
 pub use shapes::{Assume, Shapes, Term, exact};
 
 use crate::error::Result;

@@ -74,7 +74,7 @@ impl Calibration<'_> {
         let values: Vec<Mutex<Option<ValueStatistics>>> =
             asked.iter().map(|_| Mutex::default()).collect();
         let totals = Mutex::new(Seen::default());
-        self.progress.start(runs.len());
+        self.progress.start("measuring", runs.len());
         let ran = runs.into_par_iter().try_for_each(|i| -> Result<()> {
             let run = self.samples.run(i)?;
             let digest = fingerprint(&run);

@@ -32,7 +32,7 @@ impl Calibration<'_> {
         let runner = Runner::new(self.engine, model, seen.iter().map(tap).collect());
         let found: Vec<Mutex<Channels>> = seen.iter().map(|_| Mutex::new(Some(vec![]))).collect();
         let runs = self.samples.runs().min(MOST_RUNS);
-        self.progress.start(runs);
+        self.progress.start("measuring", runs);
         let ran = (0..runs).into_par_iter().try_for_each(|i| -> Result<()> {
             let run = self.samples.run(i * self.samples.runs() / runs)?;
             let observed = runner.run(&run.inputs)?.observed;

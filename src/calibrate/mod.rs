@@ -9,14 +9,14 @@ mod file;
 mod fit;
 mod magnitudes;
 mod moments;
-mod progress;
 mod statistics;
 
 pub use choose::{Calibrator, Choice, Method};
 pub use collect::{Collect, Shard, digest, held_out};
 pub use fit::{Fit, Source};
-pub use progress::Progress;
 pub use statistics::{Statistics, ValueStatistics};
+
+pub use crate::analysis::Progress;
 
 use crate::analysis::{Asked, Measure, Range, RunRows, VectorMoments, Vectors};
 use crate::data::Samples;

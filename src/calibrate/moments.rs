@@ -75,7 +75,7 @@ impl Calibration<'_> {
         if held_out.iter().all(|&held| held == held_out[0]) {
             held_out = (0..runs).map(|i| i as u64 % HELD_OUT == HELD_OUT - 1).collect();
         }
-        self.progress.start(runs);
+        self.progress.start("measuring", runs);
         for start in (0..runs).step_by(RUNS) {
             let shown: Vec<RunRows> = (start..runs.min(start + RUNS))
                 .into_par_iter()

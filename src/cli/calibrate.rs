@@ -77,7 +77,7 @@ impl Calibrate {
         let labels = self.labels.as_deref();
         let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original)?;
         let engine = self.engine.start()?;
-        let progress = progress::Bar::new("calibrating", self.words.quiet);
+        let progress = progress::Bar::new(self.words.quiet);
         let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };
         let shard = self.shard.unwrap_or_default();
         let collect = Collect::new(&calibration, shard, digest(&original));
@@ -95,7 +95,7 @@ impl Calibrate {
         let statistics = collect.finish()?;
         self.output.save(&statistics)?;
         warn_random(Some(&self.data));
-        io::print(&summary(&statistics))?;
+        io::show(&summary(&statistics))?;
         Ok(Ended::Done)
     }
 }
@@ -135,7 +135,7 @@ impl Merge {
         }
         if let Some(whole) = whole {
             self.output.save(&whole)?;
-            io::print(&summary(&whole))?;
+            io::show(&summary(&whole))?;
         }
         Ok(Ended::Done)
     }

@@ -12,7 +12,9 @@ use onnxpress::ir::Model;
 use onnxpress::passes::Context;
 use onnxpress::pipeline::{self, QuantizeOptions, When};
 use onnxpress::read::Loaded;
-use onnxpress::report::{ComparisonReport, Latency, LayersReport, Pair, Parallel, SampleReport};
+use onnxpress::report::{
+    ComparisonReport, Latency, LayersReport, Pair, Parallel, ProfileReport, SampleReport,
+};
 use onnxpress::validate::{self, LayerDrifts, compare, timing};
 use onnxpress::{Error, ErrorKind, Result};
 
@@ -25,6 +27,7 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page};
   onnxpress compare model.onnx model.int8.onnx --data val/ --preprocess imagenet --max-drop 1%
   onnxpress compare model.onnx model.int8.onnx --data val/ --preprocess imagenet --worst 10
   onnxpress compare model.onnx model.int8.onnx --data random:16 --min-sqnr 30 --layers
+  onnxpress compare model.onnx model.int8.onnx --data test.npz --latency --profile --engine ort
 
 {EXIT_STATUS}"))]
 pub struct Compare {
@@ -60,6 +63,9 @@ pub struct Compare {
     /// Measure the time of one run, too, one at a time and on all threads at once, and the memory.
     #[arg(long, requires = "data")]
     latency: bool,
+    /// Measure which operators take the time, in both models.
+    #[arg(long, requires = "data")]
+    profile: bool,
     #[command(flatten)]
     page: page::ReportFile,
     /// Replace OUT.html when it exists.
@@ -147,6 +153,11 @@ impl Compare {
             if self.latency && report.not_validated.is_none() {
                 report.latency_ms = Some(both_latencies(&engine, models, &samples)?);
             }
+            if self.profile && report.not_validated.is_none() {
+                let inputs = samples.run(0)?.inputs;
+                let profiles = validate::profile(&engine, models, &inputs)?;
+                report.profile = Some(ProfileReport::new(&profiles, engine.name()));
+            }
         }
         report.judge(self.bounds.min_sqnr, self.bounds.max_drop);
         self.page.write("compare", &report, overwrite)?;
@@ -173,6 +184,7 @@ pub fn sizes(original: &Loaded, candidate: &Model, candidate_bytes: u64) -> Comp
         parameters: Pair { original: a.parameters, candidate: b.parameters },
         macs: Pair { original: a.macs, candidate: b.macs },
         latency_ms: None,
+        profile: None,
         worst: Vec::new(),
         layers: None,
         not_validated: None,

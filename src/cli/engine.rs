@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use onnxpress::data::Samples;
-use onnxpress::exec::{self, Engine, Isolated, Limits, OnnxRuntime, Tract};
+use onnxpress::exec::{self, Engine, Isolated, Limits, OnnxRuntime, Optimization, Tract};
 use onnxpress::ir::Model;
 use onnxpress::pipeline::{self, Check};
 use onnxpress::{Error, ErrorKind, Result};
@@ -26,6 +26,22 @@ enum Which {
     Ort,
 }
 
+/// How far models are rewritten by the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Level {
+    Basic,
+    All,
+}
+
+impl From<Level> for Optimization {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Basic => Self::Basic,
+            Level::All => Self::All,
+        }
+    }
+}
+
 /// The engine and its limits.
 #[derive(Debug, Clone, Args)]
 pub struct EngineArgs {
@@ -36,6 +52,11 @@ pub struct EngineArgs {
     /// default what ORT_DYLIB_PATH says, or one found in the usual folders.
     #[arg(long, help_heading = ENGINE, value_name = "PATH")]
     ort_library: Option<PathBuf>,
+    /// How far ONNX Runtime rewrites the models that it runs, for `--engine ort`; by default, outputs are
+    /// those of the operators as they stand in the model (basic), and times those of the model as it is
+    /// deployed, with fused and integer kernels (all).
+    #[arg(long, help_heading = ENGINE, value_enum, value_name = "LEVEL")]
+    optimization: Option<Level>,
     /// Most memory that a process of the engine may use, e.g. 8G or 512M; by default half of the
     /// machine's, and 400M for `simplify`. What needs more is reported as not validated.
     #[arg(long, help_heading = HEADING, value_name = "SIZE", value_parser = size)]
@@ -85,12 +106,19 @@ impl EngineArgs {
 
     /// ONNX Runtime, when it is asked for.
     fn onnxruntime(&self, threads: usize) -> Result<Option<OnnxRuntime>> {
-        match (self.engine, &self.ort_library) {
-            (Which::Ort, library) => OnnxRuntime::find(library.as_deref(), threads).map(Some),
-            (Which::Tract, None) => Ok(None),
-            (Which::Tract, Some(_)) => {
-                Err(Error::new(ErrorKind::Usage, "--ort-library needs --engine ort"))
+        let needs =
+            |option| Err(Error::new(ErrorKind::Usage, format!("{option} needs --engine ort")));
+        match (self.engine, &self.ort_library, self.optimization) {
+            (Which::Ort, library, level) => {
+                let engine = OnnxRuntime::find(library.as_deref(), threads)?;
+                Ok(Some(match level {
+                    Some(level) => engine.optimized(level.into()),
+                    None => engine,
+                }))
             }
+            (Which::Tract, None, None) => Ok(None),
+            (Which::Tract, Some(_), _) => needs("--ort-library"),
+            (Which::Tract, None, Some(_)) => needs("--optimization"),
         }
     }
 }

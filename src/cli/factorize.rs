@@ -161,14 +161,19 @@ impl Factorize {
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
         let samples = self.data.as_ref().map(open).transpose()?;
         let engine = self.engine.start()?;
-        let progress = progress::Bar::new("factorizing", self.talk.words.quiet);
+        let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,
             samples,
             progress: &progress,
         });
         let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
-        let cx = Context { evaluate: Some(&engine), measure, ..Context::default() };
+        let cx = Context {
+            evaluate: Some(&engine),
+            measure,
+            progress: Some(&progress),
+            ..Context::default()
+        };
         let check =
             engine::check(&engine, samples.as_ref(), &original.model, self.preprocessing.seed)?;
         let options = self.options(samples.is_some())?;

@@ -34,7 +34,7 @@ impl Passes {
                 format!("{:<26}{promise:<10}{}\n", pass.name(), pass.summary())
             };
             let lines: String = passes.iter().map(|pass| line(pass.as_ref())).collect();
-            io::print(&lines)?;
+            io::show(&lines)?;
         }
         Ok(Ended::Done)
     }

@@ -170,14 +170,19 @@ impl Prune {
         let samples = samples.transpose()?;
         let judged = test.as_ref().or(samples.as_ref());
         let engine = self.engine.start()?;
-        let progress = progress::Bar::new("pruning", self.talk.words.quiet);
+        let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,
             samples,
             progress: &progress,
         });
         let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
-        let cx = Context { evaluate: Some(&engine), measure, ..Context::default() };
+        let cx = Context {
+            evaluate: Some(&engine),
+            measure,
+            progress: Some(&progress),
+            ..Context::default()
+        };
         let check =
             engine::check(&engine, samples.as_ref(), &original.model, self.preprocessing.seed)?;
         let pruning = Pruning {

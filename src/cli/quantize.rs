@@ -195,7 +195,7 @@ impl Quantize {
         let test =
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
         let engine = self.engine.start()?;
-        let progress = progress::Bar::new("calibrating", self.talk.words.quiet);
+        let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,
             samples,
@@ -212,7 +212,12 @@ impl Quantize {
         let fit = source.map(|source| Fit::new(source, self.method()));
         let others = fit.as_ref().filter(|_| measures).map(Fit::others).unwrap_or_default();
         let measure = fit.as_ref().map(|fit| fit as &dyn Measure);
-        let cx = Context { evaluate: Some(&engine), measure, ..Context::default() };
+        let cx = Context {
+            evaluate: Some(&engine),
+            measure,
+            progress: Some(&progress),
+            ..Context::default()
+        };
         let real = samples.as_ref().or(test.as_ref());
         let check = self.check(&engine, real, &original.model)?;
         let model = original.model.clone();

@@ -1,6 +1,7 @@
 //! Runs bytes that `emit` made; the only room that knows tract and ONNX Runtime.
 
 mod backend;
+mod clock;
 mod evaluate;
 mod grid;
 mod guard;
@@ -17,9 +18,10 @@ mod tract;
 mod trial;
 mod view;
 
+pub use clock::OperatorTimes;
 pub use isolated::{Isolated, Limits, WORKER, serve};
 pub use observe::{Observation, Observe, Tap};
-pub use onnxruntime::OnnxRuntime;
+pub use onnxruntime::{OnnxRuntime, Optimization};
 pub use runner::Runner;
 pub use tract::Tract;
 pub use trial::trial;
@@ -54,6 +56,11 @@ pub trait Engine: Send + Sync {
     fn as_written(&self) -> Option<Box<dyn Engine>> {
         None
     }
+
+    /// The same, with sessions that time their operators, see [`Session::operators`]. `None` when it cannot.
+    fn profiling(&self) -> Option<Box<dyn Engine>> {
+        None
+    }
 }
 
 impl Engine for Box<dyn Engine> {
@@ -73,6 +80,10 @@ impl Engine for Box<dyn Engine> {
     fn as_written(&self) -> Option<Box<dyn Engine>> {
         (**self).as_written()
     }
+
+    fn profiling(&self) -> Option<Box<dyn Engine>> {
+        (**self).profiling()
+    }
 }
 
 /// A model that is ready to run. Runs do not influence each other.
@@ -82,6 +93,15 @@ pub trait Session: Send + Sync {
     /// # Errors
     /// When an input is missing or execution fails.
     fn run(&self, inputs: &[(String, Tensor)]) -> Result<Executed>;
+
+    /// What each operator took in the runs so far, when the engine is one of [`Engine::profiling`]; else
+    /// nothing. Ask after the last run: with ONNX Runtime that ends the measurement.
+    ///
+    /// # Errors
+    /// When the engine cannot tell.
+    fn operators(&self) -> Result<Vec<OperatorTimes>> {
+        Ok(Vec::new())
+    }
 }
 
 /// What one run gave.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
-use crate::exec::{Engine, Executed, InputShape, Session, Tap};
+use crate::error::{Error, Result, err};
+use crate::exec::{Engine, Executed, InputShape, OperatorTimes, Session, Tap};
 use crate::ir::Model;
 use crate::tensor::Tensor;
 
@@ -50,6 +50,16 @@ impl<'a> Runner<'a> {
     ) -> Vec<Result<T>> {
         let one = |(place, inputs): (usize, &Vec<_>)| then(place, self.run(inputs)?);
         inputs.par_iter().enumerate().map(one).collect()
+    }
+
+    /// What operators took in the session that ran last; see [`Session::operators`].
+    ///
+    /// # Errors
+    /// When the engine cannot tell, or nothing has run.
+    pub fn operators(&self) -> Result<Vec<OperatorTimes>> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = sessions.back().map(|(_, session)| session.clone());
+        last.ok_or_else(|| err!(Engine, "no model has run"))??.operators()
     }
 
     fn session(&self, inputs: &[(String, Tensor)]) -> Prepared {

@@ -14,9 +14,10 @@ use tract_onnx::tract_core::plan::{EvalContext, eval};
 
 use crate::emit;
 use crate::error::{Error, Result, err};
+use crate::exec::clock::{Clock, Stopwatch};
 use crate::exec::{
-    Engine, Executed, InputShape, Session, Tap, grid, guard, observe::Observation, panic, tensors,
-    view,
+    Engine, Executed, InputShape, OperatorTimes, Session, Tap, grid, guard, observe::Observation,
+    panic, tensors, view,
 };
 use crate::ir::Verified;
 use crate::tensor::Tensor as OurTensor;
@@ -55,16 +56,20 @@ impl Engine for Tract {
         inputs: &[InputShape],
         taps: &[Tap],
     ) -> Result<Arc<dyn Session>> {
-        build(lower(model, inputs, Lowering::Short)?, inputs, taps)
+        build(lower(model, inputs, Lowering::Short)?, inputs, taps, Clock::Runs)
     }
 
     fn as_written(&self) -> Option<Box<dyn Engine>> {
-        Some(Box::new(AsWritten))
+        Some(Box::new(AsWritten(Clock::Runs)))
+    }
+
+    fn profiling(&self) -> Option<Box<dyn Engine>> {
+        Some(Box::new(AsWritten(Clock::Operators)))
     }
 }
 
 /// [`Tract`] without short cuts.
-struct AsWritten;
+struct AsWritten(Clock);
 
 impl Engine for AsWritten {
     fn name(&self) -> &'static str {
@@ -77,7 +82,7 @@ impl Engine for AsWritten {
         inputs: &[InputShape],
         taps: &[Tap],
     ) -> Result<Arc<dyn Session>> {
-        build(lower(model, inputs, Lowering::AsWritten)?, inputs, taps)
+        build(lower(model, inputs, Lowering::AsWritten)?, inputs, taps, self.0)
     }
 }
 
@@ -98,6 +103,7 @@ pub(super) fn build(
     lowered: Bytes,
     inputs: &[InputShape],
     taps: &[Tap],
+    clock: Clock,
 ) -> Result<Arc<dyn Session>> {
     panic::caught(|| {
         let proto = pb::ModelProto::decode(lowered)
@@ -106,7 +112,9 @@ pub(super) fn build(
         let optimized = Plan::build(&proto, inputs, taps, true);
         let plan =
             optimized.or_else(|first| Plan::build(&proto, inputs, taps, false).map_err(|_| first));
-        Ok(Arc::new(plan?) as Arc<dyn Session>)
+        let mut plan = plan?;
+        plan.time(clock);
+        Ok(Arc::new(plan) as Arc<dyn Session>)
     })
 }
 
@@ -122,6 +130,8 @@ struct Plan {
     input_taps: Vec<(usize, String)>,
     /// Outlets kept alive only to be observed; their data is freed at once.
     observed_only: HashSet<OutletId>,
+    /// By the ids of nodes, when they are timed.
+    stopwatch: Option<Stopwatch>,
 }
 
 /// tract's error chain on one line.
@@ -195,7 +205,15 @@ impl Plan {
         typed.select_output_outlets(&kept).map_err(engine)?;
         let plan = typed.into_runnable().map_err(engine)?;
         let taps = taps.to_vec();
-        Ok(Self { plan, inputs, outputs, taps, seen_at: at, input_taps, observed_only })
+        let (seen_at, stopwatch) = (at, None);
+        Ok(Self { plan, inputs, outputs, taps, seen_at, input_taps, observed_only, stopwatch })
+    }
+
+    /// Times nodes when that is asked for.
+    fn time(&mut self, clock: Clock) {
+        let nodes = self.plan.model().nodes().iter();
+        let named = nodes.map(|node| (node.name.clone(), node.op().name().into_owned()));
+        self.stopwatch = (clock == Clock::Operators).then(|| Stopwatch::new(named.collect()));
     }
 }
 
@@ -247,6 +265,7 @@ impl Session for Plan {
             .iter()
             .map(|name| Ok(tensors::to_tract(find(name)?)?.into_tvalue()))
             .collect::<Result<TVec<TValue>>>()?;
+        let mut lap = self.stopwatch.as_ref().map(Stopwatch::lap);
         let outputs = panic::caught(|| {
             let mut state = self.plan.spawn().map_err(engine)?;
             let outputs = state
@@ -257,7 +276,11 @@ impl Session for Plan {
                      node: &TypedNode,
                      input: TVec<TValue>|
                      -> TractResult<TVec<TValue>> {
+                        let begin = Instant::now();
                         let mut outputs = eval(context, op_state, node, input)?;
+                        if let Some(lap) = &mut lap {
+                            lap.add(node.id, begin);
+                        }
                         for (slot, value) in outputs.iter_mut().enumerate() {
                             let outlet = OutletId::new(node.id, slot);
                             for &tap in self.seen_at.get(&outlet).into_iter().flatten() {
@@ -275,6 +298,15 @@ impl Session for Plan {
             let named = self.outputs.iter().cloned().zip(&outputs);
             named.map(|(name, value)| Ok((name, tensors::from_tract(value)?))).collect()
         });
-        Ok(Executed { outputs: outputs?, observed, time: start.elapsed(), memory: None })
+        let executed =
+            Executed { outputs: outputs?, observed, time: start.elapsed(), memory: None };
+        if let (Some(stopwatch), Some(lap)) = (&self.stopwatch, lap) {
+            stopwatch.keep(lap);
+        }
+        Ok(executed)
+    }
+
+    fn operators(&self) -> Result<Vec<OperatorTimes>> {
+        Ok(self.stopwatch.as_ref().map(Stopwatch::times).unwrap_or_default())
     }
 }

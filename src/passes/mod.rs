@@ -126,7 +126,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use crate::analysis::{Assume, Evaluate, Measure, Shapes};
+use crate::analysis::{Assume, Evaluate, Measure, Progress, Shapes};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 
@@ -195,9 +195,16 @@ pub struct Context<'a> {
     pub reference: Option<&'a Model>,
     /// Where something may have changed since the pass last ran; everywhere when it is not given.
     pub near: Option<&'a [NodeId]>,
+    /// Told about work that takes long.
+    pub progress: Option<&'a dyn Progress>,
 }
 
 impl<'a> Context<'a> {
+    /// What is told about work that takes long, or what does nothing.
+    pub fn progress(&self) -> &'a dyn Progress {
+        self.progress.unwrap_or(&())
+    }
+
     /// The shapes that were given, or those that follow from `model` alone.
     pub fn shapes_of(&self, model: &Model) -> Cow<'a, Shapes> {
         match self.shapes {

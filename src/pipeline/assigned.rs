@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::analysis::{Assume, Shapes, constant};
+use crate::analysis::{Assume, Progress, Shapes, constant};
 use crate::data::Samples;
 use crate::emit;
 use crate::error::{Result, err};
@@ -137,6 +137,7 @@ pub(super) fn assign(
     options: &QuantizeStatic,
     widths: &Widths,
     (engine, samples): (&dyn Engine, Option<&Samples>),
+    progress: &dyn Progress,
 ) -> Result<Assigned> {
     let sites = QuantizeWeights::sites(options, prepared, &mut Report::default())?;
     if let Aim::Given(given) = &widths.aim {
@@ -144,7 +145,8 @@ pub(super) fn assign(
     }
     // Edits never change type or extents of an existing value.
     let shapes = Shapes::infer(prepared, &Assume::default());
-    let trials = Trials { prepared, shapes: &shapes, options, widths: &widths.widths, engine };
+    let trials =
+        Trials { prepared, shapes: &shapes, options, widths: &widths.widths, engine, progress };
     let layers = match samples {
         Some(samples) => {
             let scores = Scores::of(prepared);
@@ -210,6 +212,7 @@ struct Trials<'a> {
     options: &'a QuantizeStatic,
     widths: &'a [Width],
     engine: &'a dyn Engine,
+    progress: &'a dyn Progress,
 }
 
 /// What the weights of a layer lose in a model in which they alone are narrowed.
@@ -218,6 +221,7 @@ type Noise<'a> = &'a (dyn Fn(&Model, &WeightSite, &Width) -> Result<f64> + Sync)
 impl Trials<'_> {
     fn of_all(&self, sites: Vec<WeightSite>, noise: Noise<'_>) -> Result<Vec<AssignedLayer>> {
         let before = bytes(self.prepared);
+        self.progress.start("trying widths", sites.len());
         let of_site = |site: WeightSite| -> Result<AssignedLayer> {
             let mut tried = Vec::new();
             for width in self.widths.iter().filter(|width| site.admits(width)) {
@@ -227,9 +231,12 @@ impl Trials<'_> {
                     tried.push(Tried { width: *width, saved, noise: noise(&model, &site, width)? });
                 }
             }
+            self.progress.step();
             Ok(AssignedLayer { site, tried, width: None })
         };
-        sites.into_par_iter().map(of_site).collect()
+        let found = sites.into_par_iter().map(of_site).collect();
+        self.progress.finish();
+        found
     }
 
     /// The model with the weights of one layer in one width; `None` when that is not possible.

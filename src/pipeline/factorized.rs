@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::analysis::Progress;
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
@@ -72,7 +73,11 @@ pub fn factorized(
             let scores = Scores::of(&model);
             let inputs = held_out_inputs(samples, affordable(&model, &layers))?;
             let trials = ScoreTrials::of(engine, &scores, inputs)?;
-            try_layers(&trials, &model, pass, &plan, &mut layers)?;
+            let progress = cx.progress();
+            progress.start("trying layers", layers.len());
+            let tried = try_layers((&trials, progress), &model, pass, &plan, &mut layers);
+            progress.finish();
+            tried?;
             let loss = |layer: usize, lost: f64| layers[layer].noise(lost);
             pass.choose(&plan, &model, Some(&loss))
         }
@@ -94,7 +99,7 @@ fn affordable(model: &Model, layers: &[LayerSensitivity]) -> usize {
 
 /// Splits each layer alone, several times, and measures what that does.
 fn try_layers(
-    trials: &ScoreTrials<'_>,
+    (trials, progress): (&ScoreTrials<'_>, &dyn Progress),
     model: &Model,
     pass: &Factorize,
     plan: &Plan,
@@ -111,6 +116,7 @@ fn try_layers(
             let ratio = trials.sqnr_db(&model)?;
             layer.tried.push((layer.layer.candidates[at].2, 10f64.powf(-ratio / 10.0)));
         }
+        progress.step();
         Ok(())
     })
 }

@@ -205,20 +205,25 @@ fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
     let layers = quantized_layers(trials.prepared(), quantized);
     let shares = shares(trials.prepared(), &layers);
     let of_little = trials.of_little()?;
+    let progress = trials.context().progress();
     let alone = |i: usize| -> Result<Sensitivity> {
         let others = layers.iter().enumerate().filter(|(j, _)| *j != i);
         let kept = others.map(|(_, layer)| layer.name.clone()).collect();
         let others = FloatLayers { kept, ..FloatLayers::default() };
+        let sqnr_db = of_little.score_db_without(&others)?;
+        progress.step();
         Ok(Sensitivity {
             layer: layers[i].name.clone(),
             op: layers[i].op.clone(),
-            sqnr_db: of_little.score_db_without(&others)?,
+            sqnr_db,
             macs: shares[i].0,
             parameters: shares[i].1,
         })
     };
-    let mut ranking =
-        (0..layers.len()).into_par_iter().map(alone).collect::<Result<Vec<Sensitivity>>>()?;
+    progress.start("trying layers", layers.len());
+    let ranking = (0..layers.len()).into_par_iter().map(alone).collect::<Result<Vec<_>>>();
+    progress.finish();
+    let mut ranking = ranking?;
     ranking.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
     Ok(ranking)
 }

@@ -97,7 +97,7 @@ pub fn quantized_on(
     let mut steps = std::mem::take(&mut prepared.steps);
     let assigned = tries.widths.map(|widths| {
         let with = (check.engine, tries.samples);
-        assign(&prepared.model, &options.quantization, widths, with)
+        assign(&prepared.model, &options.quantization, widths, with, cx.progress())
     });
     let assigned = assigned.transpose()?;
     if let Some(assigned) = &assigned {

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::analysis::Progress;
 use crate::error::Result;
 use crate::ir::Model;
 use crate::passes::{Allocation, Budget, Fitted, PruneChannels, Surveyed};
@@ -34,7 +35,7 @@ pub struct GroupSensitivity {
 /// # Errors
 /// When a cut fails or its result cannot be run.
 pub(super) fn spread(
-    trials: &ScoreTrials<'_>,
+    (trials, progress): (&ScoreTrials<'_>, &dyn Progress),
     model: &Model,
     pruning: &PruneChannels,
     budget: Budget,
@@ -51,15 +52,19 @@ pub(super) fn spread(
     };
     let of_group = |(i, group): (usize, &Surveyed)| -> Result<GroupSensitivity> {
         let tried = group.counts.iter().map(|&left| Ok((left, alone(i, left)?)));
+        let tried = tried.collect::<Result<_>>()?;
+        progress.step();
         Ok(GroupSensitivity {
             place: group.place.clone(),
             orbits: group.orbits,
-            tried: tried.collect::<Result<_>>()?,
+            tried,
             left: group.orbits,
         })
     };
-    let mut groups: Vec<GroupSensitivity> =
-        surveyed.par_iter().enumerate().map(of_group).collect::<Result<_>>()?;
+    progress.start("trying groups", surveyed.len());
+    let groups = surveyed.par_iter().enumerate().map(of_group).collect::<Result<Vec<_>>>();
+    progress.finish();
+    let mut groups = groups?;
     let loss = |group: usize, left: usize| groups[group].noise(left);
     let fitted = pruning.fit(model, budget, Some(&loss))?;
     groups.iter_mut().zip(&fitted.counts).for_each(|(group, &left)| group.left = left);

@@ -57,7 +57,8 @@ pub fn pruned_to_budget(
     let most = affordable(&model, &options.pruning);
     let inputs = held_out_inputs(trying.samples, most)?;
     let trials = ScoreTrials::of(trying.engine, &scores, inputs)?;
-    let (fitted, groups) = spread(&trials, &model, &options.pruning, budget, &cutter)?;
+    let trials = (&trials, cx.progress());
+    let (fitted, groups) = spread(trials, &model, &options.pruning, budget, &cutter)?;
     let allocation = Allocation::Counts(fitted.counts.clone());
     let pruning = PruneChannels { allocation, ..options.pruning.clone() };
     let options = PruneOptions { pruning, ..options.clone() };

@@ -319,7 +319,8 @@ pub(super) fn held_out_inputs(samples: &Samples, most: usize) -> Result<Vec<Inpu
 /// What passes make of a prepared model.
 fn applied(prepared: &Model, passes: Vec<Box<dyn Pass>>, cx: &Context<'_>) -> Result<Model> {
     let mut model = prepared.clone();
-    let cx = Context { reference: Some(prepared), ..*cx };
+    // Trials are steps themselves.
+    let cx = Context { reference: Some(prepared), progress: None, ..*cx };
     for pass in passes {
         pass.run(&mut model, &cx)?;
     }

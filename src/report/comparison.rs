@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::report::drifts::SAMPLES;
 use crate::report::text::{bytes, decibel, finite, finite_decibel, grouped, percent};
-use crate::report::{Latency, LayersReport, SampleReport};
+use crate::report::{Latency, LayersReport, ProfileReport, SampleReport};
 use crate::validate::{Comparison, Divergence, OutputDrift};
 
 /// Two models side by side. The field names are the contract of `compare --json`.
@@ -31,6 +31,9 @@ pub struct ComparisonReport {
     /// Median time of one run in the engine; only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<Latency>,
+    /// Which operators take the time, when that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileReport>,
     /// The samples that differ most, when they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub worst: Vec<SampleReport>,
@@ -228,6 +231,9 @@ impl fmt::Display for ComparisonReport {
         }
         if let Some(latency) = &self.latency_ms {
             write!(f, "{latency}")?;
+        }
+        if let Some(profile) = &self.profile {
+            write!(f, "{profile}")?;
         }
         for missed in &self.missed {
             writeln!(f, "MISSED      {missed}")?;

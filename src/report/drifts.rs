@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::data::Samples;
-use crate::report::text::{decibel, finite, finite_decibel};
+use crate::report::text::{decibel, finite, finite_decibel, row};
 use crate::validate::{Comparison, LayerDrifts};
 
 /// A sample on which two models differ much.
@@ -135,17 +135,14 @@ impl fmt::Display for LayersReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { samples, drops_at, largest_fall, values, unlike } = self;
         writeln!(f, "values inside, on {samples} samples")?;
-        writeln!(f, "        SQNR       fall  largest error")?;
+        writeln!(f, "        SQNR      fall largest error")?;
         for value in values {
             let fall = value.fall_db.map_or(String::new(), |fall| format!("{fall:.1} dB"));
             let largest = value.max_abs.map_or("not finite".to_owned(), |x| format!("{x:.4}"));
             let (ratio, op, name) = (decibel(value.sqnr_db), &value.op, &value.name);
-            write!(f, "  {ratio:>10}{fall:>11}{largest:>15}  {op} `{name}`")?;
-            writeln!(
-                f,
-                "{}",
-                if Some(name) == drops_at.as_ref() { "  <- drops here" } else { "" }
-            )?;
+            let figures = format!("  {ratio:>10}{fall:>10}{largest:>14}  {op} `");
+            let drops = if Some(name) == drops_at.as_ref() { "` <- drops" } else { "`" };
+            writeln!(f, "{}", row(&figures, name, drops))?;
         }
         if let Some(name) = drops_at {
             writeln!(f, "from `{name}` on the error is that of the outputs")?;

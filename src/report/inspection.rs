@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::report::text::{bytes, grouped, percent};
+use crate::report::text::{bytes, grouped, percent, row};
 use crate::report::{ChannelsReport, PossibilityReport, WeightReport, weights};
 
 /// What a model is made of. The field names are the contract of `inspect --json`.
@@ -121,15 +121,15 @@ impl fmt::Display for InspectionReport {
             writeln!(f, "function    {function}")?;
         }
         if self.show_layers {
-            writeln!(f, "layers            MACs   share    parameters   bytes  output")?;
+            writeln!(f, "layers    MACs    share  parameters    bytes  output")?;
             for layer in &self.layers {
                 let macs = layer.macs.map_or("?".to_owned(), grouped);
                 let share = layer.macs_share.map_or("?".to_owned(), percent);
                 let (parameters, bytes) = (grouped(layer.parameters), percent(layer.bytes_share));
                 let output = layer.output.as_ref().map_or("?".to_owned(), |dims| dims.join(", "));
                 let (op, name) = (&layer.op, &layer.name);
-                write!(f, "  {macs:>14}{share:>9}{parameters:>13}{bytes:>9}")?;
-                writeln!(f, "  [{output}] {op} {name}")?;
+                let figures = format!("{macs:>14}{share:>9}{parameters:>12}{bytes:>9}");
+                writeln!(f, "{}", row(&format!("{figures}  [{output}] {op} "), name, ""))?;
             }
         }
         if let Some(weights) = self.weights.as_ref().filter(|_| self.show_weights) {

@@ -47,7 +47,7 @@ pub struct Parallel {
 }
 
 /// Ratios this close to 1 are within what measurements vary.
-const SAME_TIME: f64 = 0.05;
+pub(super) const SAME_TIME: f64 = 0.05;
 
 /// Whether a candidate that takes `ratio` of the time is faster, and how much.
 fn in_words(ratio: f64) -> String {

@@ -62,7 +62,7 @@ impl QuantizedLayerReport {
 pub(super) fn write(f: &mut fmt::Formatter<'_>, layers: &[QuantizedLayerReport]) -> fmt::Result {
     let columns = ["range of the input", "calibrator", "clipped", "alone", "here"];
     let [range, by, clipped, alone, here] = columns;
-    writeln!(f, "layers\n  {range:<24}{by:<14}{clipped:>9}{alone:>10}{here:>10}")?;
+    writeln!(f, "layers\n    {range:<24}{by:<14}{clipped:>9}{alone:>10}{here:>10}")?;
     let ratio = |db: Option<f64>| db.map_or("-".to_owned(), decibel);
     for layer in layers {
         let input = layer.input.as_ref();
@@ -70,12 +70,12 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, layers: &[QuantizedLayerReport])
         let by = input.map_or("-", |input| input.calibrator);
         let clipped = input.and_then(|input| input.clipped_share).map_or("-".to_owned(), percent);
         let (alone, here) = (ratio(layer.alone_db), ratio(layer.accumulated_db));
-        write!(f, "  {range:<24}{by:<14}{clipped:>9}{alone:>10}{here:>10}")?;
         write!(f, "  {} `{}`", layer.op, layer.name)?;
         match layer.methods.is_empty() {
             true => writeln!(f)?,
             false => writeln!(f, ": {}", layer.methods.join(", "))?,
         }
+        writeln!(f, "    {range:<24}{by:<14}{clipped:>9}{alone:>10}{here:>10}")?;
     }
     Ok(())
 }

@@ -26,6 +26,18 @@ pub(super) fn shortened(name: &str, most: usize) -> String {
     }
 }
 
+/// Columns of the narrowest terminal that tables are made for.
+const COLUMNS: usize = 80;
+/// Characters of a name that a table shows in any case.
+const LEAST_NAME: usize = 12;
+
+/// A row of a table with the end of a name in what is left of the line, and what follows the name.
+pub(super) fn row(before: &str, name: &str, behind: &str) -> String {
+    let taken = before.chars().count() + behind.chars().count();
+    let name = shortened(name, COLUMNS.saturating_sub(taken).max(LEAST_NAME));
+    format!("{before}{name}{behind}")
+}
+
 /// A number of bytes, e.g. `1,250,405 bytes`.
 pub fn bytes(number: u64) -> String {
     format!("{} bytes", grouped(number))
@@ -102,6 +114,14 @@ mod tests {
         let long = "x".repeat(30);
         assert_eq!(fit(&format!("  {long} y"), 10), format!("  {long}\n     y\n"));
         assert_eq!(fit("äöü äöü äöü", 8), "äöü äöü\n    äöü\n");
+    }
+
+    #[test]
+    fn rows_have_eighty_columns() {
+        assert_eq!(row("  1  ", "a/b", " <-"), "  1  a/b <-");
+        let long = "x/".repeat(50);
+        assert_eq!(row("  1  ", &long, " <-").chars().count(), COLUMNS);
+        assert!(row("  1  ", &long, "").contains('…'));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::analysis::{constant, is_layer};
 use crate::ir::{Model, NodeId};
 use crate::math::Spread;
-use crate::report::text::{finite, grouped, percent};
+use crate::report::text::{finite, grouped, percent, row};
 
 /// A constant that a layer reads.
 #[derive(Debug, Clone, Serialize)]
@@ -81,15 +81,16 @@ impl WeightReport {
 
 /// The rows of a table, with a heading.
 pub(super) fn write(f: &mut fmt::Formatter<'_>, weights: &[WeightReport]) -> fmt::Result {
-    writeln!(f, "weights  elements       min       max     sigma  outlier  kurtosis    zeros")?;
+    writeln!(f, "weights count      min      max    sigma outlier kurtosis    zeros")?;
     let figure = |x: Option<f64>, digits: usize| x.map_or("-".into(), |x| format!("{x:.digits$}"));
     for weight in weights {
         let (count, zeros) = (grouped(weight.elements as u64), weight.zeros.map(percent));
         let (min, max) = (figure(weight.min, 4), figure(weight.max, 4));
         let (sigma, out) = (figure(weight.deviation, 4), figure(weight.outlier, 1));
         let (kurtosis, zeros) = (figure(weight.kurtosis, 1), zeros.unwrap_or_else(|| "-".into()));
-        write!(f, "  {count:>15}{min:>10}{max:>10}{sigma:>10}{out:>9}{kurtosis:>10}{zeros:>9}")?;
-        writeln!(f, "  `{}`", weight.name)?;
+        let range = format!("{count:>13}{min:>9}{max:>9}{sigma:>9}");
+        let figures = format!("{range}{out:>8}{kurtosis:>9}{zeros:>9}  ");
+        writeln!(f, "{}", row(&figures, &weight.name, ""))?;
     }
     Ok(())
 }

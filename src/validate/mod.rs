@@ -5,6 +5,7 @@ mod compare;
 mod divergence;
 mod layers;
 mod one_run;
+mod profile;
 pub mod timing;
 mod worst;
 
@@ -12,4 +13,5 @@ pub use accuracy::{Accuracy, Score};
 pub use compare::{Comparison, Options, OutputDrift, compare, drift};
 pub use divergence::Divergence;
 pub use layers::{LayerDrifts, ValueDrift, layers};
+pub use profile::{NodeTime, Profile, profile};
 pub use worst::{SampleDrift, Worst};

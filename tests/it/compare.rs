@@ -67,6 +67,49 @@ fn layers_are_compared_through_passes_that_fold() {
     }
 }
 
+/// The sum over the rows of a profile.
+fn sum(rows: &Value, field: &str, side: &str) -> f64 {
+    let rows = rows.as_array().unwrap().iter();
+    rows.map(|row| row[field][side].as_f64().unwrap()).sum()
+}
+
+#[test]
+fn a_profile_says_where_the_time_goes() {
+    let folder = tempdir().unwrap();
+    let line = "quantize fixtures/digits_mlp.onnx --data fixtures/digits_calib.npz --scale 1/16 \
+                --samples 16 -o TMP/other.onnx -q";
+    assert_eq!(shell(line, folder.path()).code, 0);
+    for isolation in ["", "--engine-in-process"] {
+        let options = format!("{DIGITS} --samples 4 --profile {isolation}");
+        let report = compare(&options, folder.path());
+        let profile = &report["profile"];
+        assert_eq!((&profile["engine"], &profile["runs"]), (&"tract".into(), &21.into()));
+        let (operators, nodes) = (&profile["by_operator"], &profile["by_node"]);
+        for side in ["original", "candidate"] {
+            let total = profile["milliseconds"][side].as_f64().unwrap();
+            assert!(total > 0.0);
+            for rows in [operators, nodes] {
+                assert!((sum(rows, "milliseconds", side) / total - 1.0).abs() < 1e-6, "{rows:#}");
+                assert!((sum(rows, "time_share", side) - 1.0).abs() < 1e-6, "{rows:#}");
+            }
+        }
+        let row = |rows: &Value, field: &str, name: &str| {
+            let found = rows.as_array().unwrap().iter().find(|row| row[field] == name).cloned();
+            found.unwrap_or_else(|| panic!("no `{name}` in {rows:#}"))
+        };
+        // Layers are the same nodes in both models; what converts is only in one of them.
+        let layer = row(nodes, "name", "/fc1/Gemm");
+        assert_eq!(layer["op"], "Gemm");
+        for side in ["original", "candidate"] {
+            assert!(layer["milliseconds"][side].as_f64().unwrap() > 0.0, "{layer:#}");
+            assert!(!layer["kernels"][side].as_array().unwrap().is_empty(), "{layer:#}");
+        }
+        let conversion = row(operators, "op", "QuantizeLinear");
+        assert_eq!(conversion["nodes"]["original"], 0);
+        assert!(conversion["milliseconds"]["candidate"].as_f64().unwrap() > 0.0);
+    }
+}
+
 #[test]
 fn the_worst_samples_are_those_that_move_most() {
     let folder = tempdir().unwrap();

@@ -34,5 +34,6 @@ mod simplify;
 mod snapshots_example;
 mod statistics;
 mod support;
+mod tables;
 mod text;
 mod widths;

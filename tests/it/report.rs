@@ -24,7 +24,7 @@ fn lines() -> Vec<String> {
         format!("simplify {model} -o TMP/s.onnx --bisect"),
         format!(
             "compare {model} TMP/q.onnx --data fixtures/digits_test.npz --scale 1/16 --labels y \
-             --samples 40 --worst 5 --layers --latency --min-sqnr 10"
+             --samples 40 --worst 5 --layers --latency --profile --min-sqnr 10"
         ),
         format!("inspect {model} --layers --channels"),
     ]

@@ -1,4 +1,4 @@
-//! The sessions of docs/GUIDE.md are run again: a guide that has gone stale fails.
+//! The sessions of README.md and docs/GUIDE.md are run again: a document that has gone stale fails.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,25 +10,47 @@ use crate::support::{listing, root};
 /// Stands for any lines that are left out.
 const LEFT_OUT: &str = "…";
 
-/// The commands of a document, each with the lines that it is said to print.
-fn sessions(document: &str) -> Vec<(String, Vec<String>)> {
-    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+/// What the command is called in documents: as it is installed, or in a checkout.
+const CALLS: [&str; 2] = ["$ onnxpress ", "$ cargo run --release -- "];
+/// Asks for the status of the command before; the next line is the answer.
+const STATUS: &str = "$ echo $?";
+
+/// A command of a document.
+#[derive(Debug, Default, PartialEq)]
+struct Session {
+    command: String,
+    /// What it is said to print.
+    lines: Vec<String>,
+    /// How it is said to end.
+    status: i32,
+}
+
+/// The commands of a document, in their order.
+fn sessions(document: &str) -> Vec<Session> {
+    let mut found: Vec<Session> = Vec::new();
     let mut open = false;
     let mut continued = false;
     let mut inside = false;
-    for line in document.lines() {
+    let mut lines = document.lines();
+    while let Some(line) = lines.next() {
+        let call = CALLS.iter().find_map(|call| line.strip_prefix(call));
         if line.starts_with("```") {
             (open, continued, inside) = (!open, false, false);
         } else if open && continued {
-            let (command, _) = found.last_mut().expect("a line before");
-            command.push_str(line.trim_end_matches('\\').trim_start());
+            let session = found.last_mut().expect("a line before");
+            session.command.push_str(line.trim_end_matches('\\').trim_start());
             continued = line.ends_with('\\');
-        } else if open && line.starts_with("$ onnxpress ") {
-            let command = line.trim_start_matches("$ onnxpress ").trim_end_matches('\\');
-            found.push((command.to_owned(), Vec::new()));
+        } else if let Some(call) = call.filter(|_| open) {
+            let command = call.trim_end_matches('\\').to_owned();
+            found.push(Session { command, ..Session::default() });
             (continued, inside) = (line.ends_with('\\'), true);
-        } else if inside && let Some((_, lines)) = found.last_mut() {
-            lines.push(line.to_owned());
+        } else if inside && let Some(session) = found.last_mut() {
+            match line == STATUS {
+                true => {
+                    session.status = lines.next().and_then(|n| n.parse().ok()).expect("a status")
+                }
+                false => session.lines.push(line.to_owned()),
+            }
         }
     }
     found
@@ -69,17 +91,17 @@ fn check(command: &str, told: &[String], out: &str) {
         }
         skipping = false;
     }
-    assert!(skipping || rest.next().is_none(), "{command}: more than the guide tells:\n{out}");
+    assert!(skipping || rest.next().is_none(), "{command}: more than is told:\n{out}");
 }
 
-#[test]
-fn the_guide_is_true() {
-    let guide = std::fs::read_to_string(root().join("docs/GUIDE.md")).expect("the guide");
-    let found = sessions(&guide);
-    assert_eq!(found.len(), 5, "five commands");
+/// Runs the sessions of a document in an empty folder with the fixtures; the pages that they leave.
+fn repeat(document: &str, count: usize) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(document)).expect("the document");
+    let found = sessions(&text);
+    assert_eq!(found.len(), count, "commands of {document}");
     let folder = tempdir().unwrap();
     link(&root().join("fixtures"), &folder.path().join("fixtures"));
-    for (command, told) in &found {
+    for Session { command, lines, status } in &found {
         let output = Command::new(env!("CARGO_BIN_EXE_onnxpress"))
             .args(command.split_whitespace())
             .current_dir(folder.path())
@@ -87,29 +109,42 @@ fn the_guide_is_true() {
             .output()
             .expect("the command starts");
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command}: {error}");
-        check(command, told, &String::from_utf8(output.stdout).expect("UTF-8"));
+        assert_eq!(output.status.code(), Some(*status), "{command}: {error}");
+        check(command, lines, &String::from_utf8(output.stdout).expect("UTF-8"));
     }
-    let pages = listing(folder.path()).into_iter().filter(|name| name.ends_with(".html"));
-    assert_eq!(pages.collect::<Vec<_>>(), ["digits.html", "model.html"]);
+    listing(folder.path()).into_iter().filter(|name| name.ends_with(".html")).collect()
 }
 
-/// The fixtures where the guide expects them.
+#[test]
+fn the_guide_is_true() {
+    assert_eq!(repeat("docs/GUIDE.md", 5), ["digits.html", "model.html"]);
+}
+
+#[test]
+fn the_readme_is_true() {
+    assert!(repeat("README.md", 8).is_empty());
+}
+
+/// The fixtures where documents expect them, with those of folders.
 fn link(from: &Path, to: &Path) {
     std::fs::create_dir(to).expect("a folder");
     for entry in from.read_dir().expect("a folder") {
         let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
         if entry.file_type().expect("a type").is_file() {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("room on the disk");
+            std::fs::copy(entry.path(), to).expect("room on the disk");
+        } else {
+            link(&entry.path(), &to);
         }
     }
 }
 
 #[test]
 fn sessions_are_read_with_their_lines() {
-    let text = "```\n$ onnxpress a b \\\n    c\nsize 3\n…\n```\n\n```sh\ncargo build\n```\n";
-    let expected = vec![("a b c".to_owned(), vec!["size 3".to_owned(), "…".to_owned()])];
-    assert_eq!(sessions(text), expected);
+    let text =
+        "```\n$ onnxpress a b \\\n    c\nsize 3\n…\n$ echo $?\n3\n```\n\n```sh\ncargo build\n```\n";
+    let lines = vec!["size 3".to_owned(), "…".to_owned()];
+    assert_eq!(sessions(text), [Session { command: "a b c".to_owned(), lines, status: 3 }]);
     assert_eq!(
         without_fractions("SQNR 38.8 dB, KL 4.3e-5 and 241,091 (27.89 %)"),
         "SQNR # dB, KL # and 241,091 (# %)"

@@ -138,7 +138,7 @@ fn what_was_measured_serves_every_calibrator() {
     let samples = samples(&model, fixture("digits_calib.npz"), &pixels());
     struct Runs(AtomicUsize);
     impl Progress for Runs {
-        fn start(&self, runs: usize) {
+        fn start(&self, _: &'static str, runs: usize) {
             self.0.fetch_add(runs, Ordering::Relaxed);
         }
     }
@@ -315,7 +315,7 @@ fn explain_shows_each_layer_and_each_activation() {
     let folder = tempdir().unwrap();
     let line = format!("quantize {DIGITS} --explain -o TMP/a.onnx");
     let ran = shell(&line, folder.path());
-    assert!(ok(&ran).contains("\nlayers\n  range of the input"), "{}", ok(&ran));
+    assert!(ok(&ran).contains("\nlayers\n    range of the input"), "{}", ok(&ran));
     let table = ok(&ran).split("activations\n").nth(1).expect("a table");
     let table = table.split("on the calibration").next().unwrap();
     assert!(table.lines().count() > 9 && table.contains("`input`"), "{table}");

@@ -8,6 +8,8 @@
 - A model that tract cannot run is quantized and compared.
 - `compare --latency` finds the ratio that Python finds; the best of TRIES counts, for other programs disturb. Python
   counts the time of its one thread: a loop that never waits is interrupted more than runs that are asked for.
+- `compare --profile` finds the nodes and kernels that a profile in Python finds, and leaves no trace behind.
+- `--optimization all` gives the outputs of integer kernels, and `basic` times without them.
 - A library that is missing, none at all, another one or too old is an error in words; one that aborts or hangs ends
   its process and not the command.
 """
@@ -204,6 +206,54 @@ def latency(folder):
         check(min(found) <= CLOSE_RATIO, text)
 
 
+def kernels_in_python(path, given):
+    """Operators that ONNX Runtime runs with all optimizations."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = 1, 4
+        options.enable_profiling, options.profile_file_prefix = True, os.path.join(folder, "trace")
+        run = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        run.run(None, given)
+        with open(run.end_profiling()) as file:
+            events = json.load(file)
+    return {e["args"]["op_name"] for e in events if e["cat"] == "Node" and e["name"].endswith("_kernel_time")}
+
+
+def profile(folder):
+    model, data = os.path.join(FIXTURES, "digits_resnet_bn.onnx"), os.path.join(FIXTURES, "digits_calib.npz")
+    quantized, traces = os.path.join(folder, "profiled.onnx"), os.path.join(folder, "traces")
+    os.mkdir(traces)
+    code, _, err = tool("quantize", model, "--data", data, "--scale", 1 / 16, "-o", quantized)
+    check(code == 0, f"quantize: exit {code} {err.strip()}")
+    asked = ["compare", model, quantized, "--data", data, "--scale", 1 / 16, "--samples", 32, "--threads", 1, "--json"]
+    code, text, err = tool(*asked, "--profile", TMPDIR=traces)
+    check(code == 0, f"compare --profile: exit {code} {err.strip()}")
+    check(os.listdir(traces) == [], "nothing is left of the traces")
+    found = json.loads(text)["profile"]
+    given = {"input": np.random.default_rng(1).standard_normal((1, 1, 8, 8)).astype(np.float32)}
+    for side, path in (("original", model), ("candidate", quantized)):
+        here = {kernel for row in found["by_operator"] for kernel in row["kernels"][side]}
+        there = kernels_in_python(path, given)
+        check(here == there, f"kernels of the {side}: {sorted(here)}" + ("" if here == there else f", in Python {sorted(there)}"))
+        total = sum(row["milliseconds"][side] for row in found["by_node"])
+        check(abs(total - found["milliseconds"][side]) < 1e-6 and total > 0, f"nodes of the {side} add up to {total:.3f} ms")
+    layers = [n.name for n in onnx.load(model).graph.node if n.op_type == "Conv"]
+    rows = {row["name"]: row for row in found["by_node"]}
+    lost = [name for name in layers if name not in rows or 0 in rows[name]["milliseconds"].values()]
+    check(not lost, f"{len(layers)} layers are found in both models" + (f", but {lost}" if lost else ""))
+    code, text, err = tool(*asked, "--profile", "--optimization", "basic")
+    basic = {kernel for row in json.loads(text)["profile"]["by_operator"] for kernel in row["kernels"]["candidate"]}
+    check("QLinearConv" not in basic and "Conv" in basic, f"kernels with basic optimization: {sorted(basic)}")
+    ratios = {}
+    for level in ("basic", "all"):
+        code, text, err = tool(*asked, "--optimization", level)
+        check(code == 0, f"compare --optimization {level}: exit {code} {err.strip()}")
+        ratios[level] = json.loads(text)["outputs"][0]["sqnr_db"]
+    _, text, _ = tool(*asked)
+    check(json.loads(text)["outputs"][0]["sqnr_db"] == ratios["basic"], "outputs are those of basic optimization")
+    check(ratios["basic"] != ratios["all"], f"outputs with integer kernels: {ratios['all']:.2f} dB, {ratios['basic']:.2f} dB without")
+
+
 STUB = """
 struct base { const void *(*api)(unsigned); const char *(*version)(void); };
 static const void *none(unsigned version) { return 0; }
@@ -252,6 +302,7 @@ def main():
         agreement(folder)
         others(folder)
         beyond_tract(folder)
+        profile(folder)
         latency(folder)
     print(f"{len(failures)} failed" if failures else "all as it should be")
     return 1 if failures else 0

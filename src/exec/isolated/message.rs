@@ -7,8 +7,11 @@ use bytes::Bytes;
 use crate::analysis::Range;
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::exec::backend::Lowered;
+use crate::exec::clock::Clock;
 use crate::exec::isolated::wire::{Frame, Received, Wire, unreadable};
-use crate::exec::{Executed, InputShape, Observation, Observe, OnnxRuntime, Tap, onnxruntime};
+use crate::exec::{
+    Executed, InputShape, Observation, Observe, OnnxRuntime, OperatorTimes, Tap, onnxruntime,
+};
 use crate::math::{BINS, Histogram, Padding, Unfold, Windows};
 use crate::tensor::{DType, Tensor};
 
@@ -21,6 +24,8 @@ pub(super) enum Request {
     Prepare { model: Lowered, inputs: Vec<InputShape>, taps: Vec<Tap> },
     /// Run the model that is ready.
     Run { inputs: Vec<(String, Tensor)> },
+    /// Tell what operators took.
+    Operators,
     /// Forget the model.
     Release,
 }
@@ -34,6 +39,8 @@ pub(super) enum Reply {
     Done,
     /// To [`Request::Run`].
     Executed(Executed),
+    /// To [`Request::Operators`].
+    Operators(Vec<OperatorTimes>),
     /// To any request.
     Failed(Error),
 }
@@ -57,6 +64,7 @@ impl Wire for Request {
                 frame.put(inputs);
             }
             Self::Release => frame.put(&3u64),
+            Self::Operators => frame.put(&4u64),
         }
     }
 
@@ -66,6 +74,7 @@ impl Wire for Request {
             1 => Self::Prepare { model: frame.take()?, inputs: frame.take()?, taps: frame.take()? },
             2 => Self::Run { inputs: frame.take()? },
             3 => Self::Release,
+            4 => Self::Operators,
             _ => return Err(unreadable()),
         })
     }
@@ -74,16 +83,18 @@ impl Wire for Request {
 impl Wire for Lowered {
     fn put(&self, frame: &mut Frame) {
         match self {
-            Self::Tract(model) => {
+            Self::Tract(model, clock) => {
                 frame.put(&0u64);
                 frame.put(model);
+                frame.put(clock);
             }
             Self::OnnxRuntime(onnxruntime::Lowered { engine, model, outputs }) => {
-                let (library, threads, all) = engine.parts();
+                let (library, threads, all, clock) = engine.parts();
                 frame.put(&1u64);
                 frame.put(library);
                 frame.put(&threads);
                 frame.put(&u64::from(all));
+                frame.put(&clock);
                 frame.put(model);
                 frame.put(outputs);
             }
@@ -92,15 +103,48 @@ impl Wire for Lowered {
 
     fn take(frame: &mut Received) -> Result<Self> {
         Ok(match u64::take(frame)? {
-            0 => Self::Tract(frame.take()?),
+            0 => Self::Tract(frame.take()?, frame.take()?),
             1 => {
                 let (library, threads) = (frame.take()?, frame.take()?);
-                let engine = OnnxRuntime::from_parts(library, threads, u64::take(frame)? != 0);
+                let all = u64::take(frame)? != 0;
+                let engine = OnnxRuntime::from_parts(library, threads, all, frame.take()?);
                 let (model, outputs) = (frame.take()?, frame.take()?);
                 Self::OnnxRuntime(onnxruntime::Lowered { engine, model, outputs })
             }
             _ => return Err(unreadable()),
         })
+    }
+}
+
+impl Wire for Clock {
+    fn put(&self, frame: &mut Frame) {
+        frame.put(&u64::from(*self == Self::Operators));
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        Ok(if u64::take(frame)? == 0 { Self::Runs } else { Self::Operators })
+    }
+}
+
+impl Wire for Duration {
+    fn put(&self, frame: &mut Frame) {
+        frame.put(&u64::try_from(self.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        Ok(Self::from_nanos(frame.take()?))
+    }
+}
+
+impl Wire for OperatorTimes {
+    fn put(&self, frame: &mut Frame) {
+        frame.put(&self.name);
+        frame.put(&self.op);
+        frame.put(&self.runs);
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        Ok(Self { name: frame.take()?, op: frame.take()?, runs: frame.take()? })
     }
 }
 
@@ -116,12 +160,16 @@ impl Wire for Reply {
                 frame.put(&2u64);
                 frame.put(&executed.outputs);
                 frame.put(&executed.observed);
-                frame.put(&u64::try_from(executed.time.as_nanos()).unwrap_or(u64::MAX));
+                frame.put(&executed.time);
                 frame.put(&executed.memory);
             }
             Self::Failed(error) => {
                 frame.put(&3u64);
                 frame.put(error);
+            }
+            Self::Operators(operators) => {
+                frame.put(&4u64);
+                frame.put(operators);
             }
         }
     }
@@ -133,10 +181,11 @@ impl Wire for Reply {
             2 => Self::Executed(Executed {
                 outputs: frame.take()?,
                 observed: frame.take()?,
-                time: Duration::from_nanos(frame.take()?),
+                time: frame.take()?,
                 memory: frame.take()?,
             }),
             3 => Self::Failed(frame.take()?),
+            4 => Self::Operators(frame.take()?),
             _ => return Err(unreadable()),
         })
     }

@@ -19,10 +19,11 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result, err};
 use crate::exec::backend::Backend;
+use crate::exec::clock::Clock;
 use crate::exec::isolated::message::{Reply, Request};
 use crate::exec::isolated::process::Worker;
 use crate::exec::tract::Lowering;
-use crate::exec::{Engine, Executed, InputShape, OnnxRuntime, Session, Tap};
+use crate::exec::{Engine, Executed, InputShape, OnnxRuntime, OperatorTimes, Session, Tap};
 use crate::ir::Verified;
 use crate::tensor::Tensor;
 
@@ -60,14 +61,13 @@ impl Isolated {
     /// Workers are started as `program worker`; that program must call [`serve`] when
     /// [`WORKER`] is its only argument, as the command `onnxpress` does.
     pub fn new(program: impl Into<PathBuf>, limits: Limits) -> Self {
-        let backend = Backend::Tract(Lowering::default());
+        let backend = Backend::Tract(Lowering::default(), Clock::default());
         Self { program: program.into(), limits, backend, pool: Arc::default() }
     }
 
     /// Workers that load ONNX Runtime. One that the library ends by being loaded is an error, too.
     pub fn onnxruntime(self, engine: OnnxRuntime) -> Self {
-        let backend = Backend::OnnxRuntime(engine);
-        Self { backend, pool: Arc::default(), ..self }
+        self.apart(Backend::OnnxRuntime(engine))
     }
 
     /// Workers are started from the running program, see [`Self::new`].
@@ -83,6 +83,11 @@ impl Isolated {
         let program = std::env::current_exe()
             .map_err(|error| err!(Engine, "the running program cannot be found: {error}"))?;
         Ok(Self::new(program, limits))
+    }
+
+    /// With processes of its own, so that the memory of earlier models is not counted.
+    fn apart(&self, backend: Backend) -> Self {
+        Self { backend, pool: Arc::default(), ..self.clone() }
     }
 
     fn start(&self) -> Result<Worker> {
@@ -166,9 +171,11 @@ impl Engine for Isolated {
     }
 
     fn as_written(&self) -> Option<Box<dyn Engine>> {
-        // Processes of its own, so that the memory of earlier models is not counted.
-        let (backend, pool) = (self.backend.as_written(), Arc::default());
-        Some(Box::new(Self { backend, pool, ..self.clone() }))
+        Some(Box::new(self.apart(self.backend.as_written())))
+    }
+
+    fn profiling(&self) -> Option<Box<dyn Engine>> {
+        Some(Box::new(self.apart(self.backend.profiling())))
     }
 }
 
@@ -200,6 +207,13 @@ impl Session for Remote {
             other => Err(unexpected(&other)),
         }
     }
+
+    fn operators(&self) -> Result<Vec<OperatorTimes>> {
+        match self.call(&Request::Operators)? {
+            Reply::Operators(operators) => Ok(operators),
+            other => Err(unexpected(&other)),
+        }
+    }
 }
 
 impl Drop for Remote {
@@ -217,6 +231,7 @@ fn unexpected(reply: &Reply) -> Error {
         Reply::Ready(_) => "a greeting",
         Reply::Done => "nothing",
         Reply::Executed(_) => "results",
+        Reply::Operators(_) => "times",
         Reply::Failed(_) => "an error",
     };
     err!(Engine, "the engine's process answered with {found} where something else was asked")

@@ -67,16 +67,20 @@ impl Shop {
                 Ok(Reply::Done)
             }
             Request::Run { inputs } => {
-                let session = self.session.read().unwrap_or_else(PoisonError::into_inner).clone();
-                let session = session.ok_or_else(|| err!(Engine, "no model is ready"))?;
-                let executed = session.run(&inputs)?;
+                let executed = self.session()?.run(&inputs)?;
                 Ok(Reply::Executed(Executed { memory: limits::peak_memory(), ..executed }))
             }
+            Request::Operators => Ok(Reply::Operators(self.session()?.operators()?)),
             Request::Release => {
                 self.replace(None);
                 Ok(Reply::Done)
             }
         }
+    }
+
+    fn session(&self) -> Result<Arc<dyn Session>> {
+        let session = self.session.read().unwrap_or_else(PoisonError::into_inner).clone();
+        session.ok_or_else(|| err!(Engine, "no model is ready"))
     }
 
     fn replace(&self, session: Option<Arc<dyn Session>>) {

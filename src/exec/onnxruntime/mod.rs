@@ -1,7 +1,7 @@
 //! ONNX Runtime, from a shared library that is found when the program runs.
 //!
 //! `library` finds it, `load` loads it, `session` runs models, `tensors` are ours and its. All but
-//! the first need the cargo feature `ort`.
+//! the first need the cargo feature `ort`. `trace` reads what operators took.
 
 mod library;
 #[cfg(feature = "ort")]
@@ -10,6 +10,8 @@ mod load;
 mod session;
 #[cfg(feature = "ort")]
 mod tensors;
+#[cfg(feature = "ort")]
+mod trace;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -19,8 +21,9 @@ use bytes::Bytes;
 
 use crate::emit;
 use crate::error::{Error, Result, err};
+use crate::exec::clock::Clock;
 use crate::exec::{Engine, InputShape, Session, Tap, guard};
-use crate::ir::Verified;
+use crate::ir::{Model, Verified};
 
 /// Runs models with ONNX Runtime inside the calling process: whatever the library does to it is the
 /// caller's. [`Isolated::onnxruntime`](crate::exec::Isolated::onnxruntime) puts it into a process of
@@ -30,12 +33,14 @@ pub struct OnnxRuntime {
     /// Text, because it passes from process to process.
     library: String,
     threads: usize,
-    optimization: Optimization,
+    /// `None`: basic for outputs, all for times.
+    optimization: Option<Optimization>,
+    clock: Clock,
 }
 
 /// How far ONNX Runtime may rewrite a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Optimization {
+pub enum Optimization {
     /// Without a change of what is computed: outputs are those of the operators in the model.
     Basic,
     /// As whoever deploys to it would run the model, with fused and integer kernels.
@@ -63,7 +68,13 @@ impl OnnxRuntime {
         let library = library::find(named)?.into_os_string().into_string().map_err(|path| {
             err!(Engine, "the path of the library is no UTF-8").in_file(path.as_ref())
         })?;
-        Ok(Self { library, threads: threads.max(1), optimization: Optimization::Basic })
+        Ok(Self { library, threads: threads.max(1), optimization: None, clock: Clock::Runs })
+    }
+
+    /// This engine with models rewritten that far, whatever they are run for. Without it, outputs are those of
+    /// [`Optimization::Basic`], and times ([`Engine::as_written`]) those of [`Optimization::All`].
+    pub fn optimized(self, optimization: Optimization) -> Self {
+        Self { optimization: Some(optimization), ..self }
     }
 
     /// Where the library is.
@@ -72,19 +83,25 @@ impl OnnxRuntime {
     }
 
     /// From what [`Self::parts`] gave.
-    pub(super) fn from_parts(library: String, threads: usize, all: bool) -> Self {
-        let optimization = if all { Optimization::All } else { Optimization::Basic };
-        Self { library, threads, optimization }
+    pub(super) fn from_parts(library: String, threads: usize, all: bool, clock: Clock) -> Self {
+        let optimization = Some(if all { Optimization::All } else { Optimization::Basic });
+        Self { library, threads, optimization, clock }
     }
 
-    /// The library, the threads, and whether all optimizations are on.
-    pub(super) fn parts(&self) -> (&String, usize, bool) {
-        (&self.library, self.threads, self.optimization == Optimization::All)
+    /// The library, the threads, whether all optimizations are on, and what is timed.
+    pub(super) fn parts(&self) -> (&String, usize, bool, Clock) {
+        (&self.library, self.threads, self.optimization == Some(Optimization::All), self.clock)
     }
 
-    /// This engine with all of its optimizations.
+    /// This engine with all of its optimizations, unless the user has chosen.
     pub(super) fn optimizing(&self) -> Self {
-        Self { optimization: Optimization::All, ..self.clone() }
+        let optimization = Some(self.optimization.unwrap_or(Optimization::All));
+        Self { optimization, ..self.clone() }
+    }
+
+    /// This engine with that timed.
+    pub(super) fn timing(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// The encoded model with what is observed as further outputs.
@@ -94,7 +111,7 @@ impl OnnxRuntime {
         let graph = original.main();
         let outputs = original.graph(graph).outputs().len();
         let engine = self.clone();
-        if taps.is_empty() {
+        if taps.is_empty() && self.clock == Clock::Runs {
             return Ok(Lowered { engine, model: emit::onnx(model)?.to_bytes(), outputs });
         }
         let wanted: HashSet<&str> = taps.iter().map(|tap| tap.value.as_str()).collect();
@@ -109,8 +126,19 @@ impl OnnxRuntime {
             // ONNX Runtime infers the type.
             observed.add_output(graph, id, None);
         }
+        if self.clock == Clock::Operators {
+            name_all(&mut observed);
+        }
         let model = emit::onnx(observed.verify().map_err(Error::from)?)?.to_bytes();
         Ok(Lowered { engine, model, outputs })
+    }
+}
+
+/// Gives every node a name, by which the trace calls it.
+fn name_all(model: &mut Model) {
+    for node in model.all_nodes() {
+        let name = model.name_of(node).to_owned();
+        model.set_node_name(node, &name);
     }
 }
 
@@ -146,5 +174,9 @@ impl Engine for OnnxRuntime {
 
     fn as_written(&self) -> Option<Box<dyn Engine>> {
         Some(Box::new(self.optimizing()))
+    }
+
+    fn profiling(&self) -> Option<Box<dyn Engine>> {
+        Some(Box::new(self.optimizing().timing(Clock::Operators)))
     }
 }

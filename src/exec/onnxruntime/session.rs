@@ -8,9 +8,11 @@ use ort::session::SessionInputValue;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::DynValue;
 
+use super::trace::Trace;
 use super::{Lowered, Optimization, tensors};
 use crate::error::{Error, Result, err};
-use crate::exec::{Executed, Observation, Session, Tap, panic};
+use crate::exec::clock::Clock;
+use crate::exec::{Executed, Observation, OperatorTimes, Session, Tap, panic};
 use crate::tensor::Tensor;
 
 /// An error of ONNX Runtime on one line.
@@ -23,14 +25,20 @@ pub(super) fn engine<R>(error: ort::Error<R>) -> Error {
 pub(super) fn build(lowered: &Lowered, taps: &[Tap]) -> Result<Arc<dyn Session>> {
     panic::caught(|| {
         let (level, same) = match lowered.engine.optimization {
-            Optimization::Basic => (GraphOptimizationLevel::Level1, true),
-            Optimization::All => (GraphOptimizationLevel::All, false),
+            None | Some(Optimization::Basic) => (GraphOptimizationLevel::Level1, true),
+            Some(Optimization::All) => (GraphOptimizationLevel::All, false),
         };
         let builder = OrtSession::builder().map_err(engine)?;
         let builder = builder.with_optimization_level(level).map_err(engine)?;
         let builder = builder.with_deterministic_compute(same).map_err(engine)?;
         let mut builder = builder.with_intra_threads(lowered.engine.threads).map_err(engine)?;
+        let mut trace = None;
+        if lowered.engine.clock == Clock::Operators {
+            let opened = trace.insert(Trace::new()?);
+            builder = builder.with_profiling(opened.prefix()).map_err(engine)?;
+        }
         let session = builder.commit_from_memory(&lowered.model).map_err(engine)?;
+        trace.as_mut().map_or(Ok(()), Trace::opened)?;
         let name = |outlet: &ort::value::Outlet| outlet.name().to_owned();
         let required: Vec<String> = session.inputs().iter().map(name).collect();
         let defaults = session.overridable_initializers();
@@ -43,6 +51,7 @@ pub(super) fn build(lowered: &Lowered, taps: &[Tap]) -> Result<Arc<dyn Session>>
         let seen_at = outputs.iter().map(of).collect();
         Ok(Arc::new(Loaded {
             session: Mutex::new(session),
+            trace: Mutex::new(trace),
             required,
             defaults,
             outputs: outputs.into_iter().take(lowered.outputs).collect(),
@@ -55,6 +64,8 @@ pub(super) fn build(lowered: &Lowered, taps: &[Tap]) -> Result<Arc<dyn Session>>
 struct Loaded {
     /// Runs of one session may not overlap.
     session: Mutex<OrtSession>,
+    /// Of its operators, until somebody reads it.
+    trace: Mutex<Option<Trace>>,
     /// Inputs without a default.
     required: Vec<String>,
     /// Inputs that have one.
@@ -114,5 +125,13 @@ impl Session for Loaded {
             }
         }
         Ok(Executed { outputs, observed, time, memory: None })
+    }
+
+    fn operators(&self) -> Result<Vec<OperatorTimes>> {
+        let trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(trace) = trace else { return Ok(Vec::new()) };
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        panic::caught(|| session.end_profiling().map_err(engine))?;
+        trace.read()
     }
 }

@@ -157,12 +157,18 @@ impl Pass for RoundWeights {
         }
         let (keys, unknown): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
         let mut found = Vec::new();
-        in_chunks(&unknown, (reference, measure), true, &mut report, |chunk, _| {
+        let progress = cx.progress();
+        progress.start("rounding", unknown.len());
+        let rounded = in_chunks(&unknown, (reference, measure), true, &mut report, |chunk, _| {
             let decide = |(layer, moments): &(&StoredLayer, VectorMoments)| {
-                (layer.node, self.best(layer, moments))
+                let best = self.best(layer, moments);
+                progress.step();
+                (layer.node, best)
             };
             found.par_extend(chunk.par_iter().map(decide));
-        })?;
+        });
+        progress.finish();
+        rounded?;
         for (key, layer) in keys.into_iter().zip(&unknown) {
             // Those that nothing is known of were declined with the reason.
             if let Some((_, decision)) = found.iter_mut().find(|(node, _)| *node == layer.node) {

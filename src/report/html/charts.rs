@@ -3,6 +3,7 @@
 
 mod frame;
 mod histogram;
+mod times;
 
 use serde_json::Value;
 
@@ -30,6 +31,8 @@ pub(super) fn of(page: &mut Markup, name: &str, value: &Value) {
         }),
         "worst" => ranking(page, "outputs of the sample", rows, |row| number(row, "sqnr_db")),
         "steps" => steps(page, rows),
+        "by_operator" => times::of(page, "operator", rows, MOST_BARS),
+        "by_node" => times::of(page, "node", rows, MOST_BARS),
         "layers" => along(page, rows, "accumulated_db", "with all layers before it"),
         "values" => along(page, rows, "sqnr_db", "of the value"),
         _ => {}
