@@ -62,13 +62,6 @@ pub struct FallBackOptions {
     pub rank: Rank,
 }
 
-impl FallBackOptions {
-    /// A bound decides which layers stay in float.
-    pub(super) fn is_bound(&self) -> bool {
-        self.wanted != Wanted::default()
-    }
-}
-
 /// Whether layers are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rank {
@@ -151,7 +144,7 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
             (layers, best) = (sparing, trial);
         }
     }
-    let asked = options.is_bound();
+    let asked = options.wanted != Wanted::default();
     let wanted = match asked {
         true => options.wanted,
         false => Wanted { sqnr_db: poor.then_some(POOR_DB), drop: None },

@@ -180,20 +180,16 @@ fn tried(
         }
         None => trials,
     };
-    let refined = trials.by(&by_options);
-    // Methods that choose integers decide little about which layers suffer, and take their time; whether a bound
-    // holds they may decide.
-    let by_refined = options.is_refined() && tries.fall_back.is_bound();
-    let mut fall_back = fall_back(if by_refined { &refined } else { trials }, &tries.fall_back)?;
     if !options.is_refined() {
+        let fall_back = fall_back(trials, &tries.fall_back)?;
         return Ok(Found { calibrated, equalized, fall_back, gain: None });
     }
-    let here_db = fall_back.after_db;
-    let other = if by_refined { trials } else { &refined };
-    let other_db = other.without(&fall_back.layers)?.score_db;
-    let (without_db, with_db) = if by_refined { (other_db, here_db) } else { (here_db, other_db) };
-    let gain = Gain { without_db, with_db };
-    fall_back.after_db = if gain.is_kept() { with_db } else { without_db };
+    let mut fall_back = fall_back(&trials.by(&by_options), &tries.fall_back)?;
+    let without_db = trials.without(&fall_back.layers)?.score_db;
+    let gain = Gain { without_db, with_db: fall_back.after_db };
+    if !gain.is_kept() {
+        fall_back.after_db = without_db;
+    }
     Ok(Found { calibrated, equalized, fall_back, gain: Some(gain) })
 }
 
