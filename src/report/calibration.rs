@@ -53,13 +53,14 @@ impl ChoiceReport {
 pub(super) fn write(f: &mut fmt::Formatter<'_>, choices: &[ChoiceReport]) -> fmt::Result {
     let columns = ["seen", "range", "calibrator", "clipped", "expected"];
     let [seen, range, by, clipped, expected] = columns;
-    writeln!(f, "activations\n  {seen:<24}{range:<24}{by:<14}{clipped:>9}{expected:>10}")?;
+    writeln!(f, "activations\n    {seen:<22}{range:<22}{by:<12}{clipped:>9}{expected:>10}")?;
     for choice in choices {
         let (seen, range) = (span(choice.min, choice.max), span(choice.from, choice.to));
         let clipped = choice.clipped_share.map_or("-".to_owned(), percent);
         let expected = choice.expected_sqnr_db.map_or("-".to_owned(), decibel);
         let (by, value) = (choice.calibrator, &choice.value);
-        writeln!(f, "  {seen:<24}{range:<24}{by:<14}{clipped:>9}{expected:>10}  `{value}`")?;
+        writeln!(f, "  `{value}`")?;
+        writeln!(f, "    {seen:<22}{range:<22}{by:<12}{clipped:>9}{expected:>10}")?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::passes::{Equalize, LayerNote};
 use crate::pipeline::{Calibrated, Equalized, Gain, Step};
-use crate::report::text::{decibel, finite, finite_decibel};
+use crate::report::text::{decibel, finite, finite_decibel, row};
 
 /// What methods did for the accuracy of layers, and of the whole.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -167,7 +167,8 @@ impl fmt::Display for MethodsReport {
                     }
                     _ => "-".to_owned(),
                 };
-            writeln!(f, "  {:<14}{change:<24}{}", layer.method, layer.layer)?;
+            let before = format!("  {:<14}{change:<24}", layer.method);
+            writeln!(f, "{}", row(&before, &layer.layer, ""))?;
         }
         Ok(())
     }

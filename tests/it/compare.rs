@@ -69,8 +69,8 @@ fn layers_are_compared_through_passes_that_fold() {
 
 /// The sum over the rows of a profile.
 fn sum(rows: &Value, field: &str, side: &str) -> f64 {
-    let rows = rows.as_array().unwrap().iter();
-    rows.map(|row| row[field][side].as_f64().unwrap()).sum()
+    let rows = rows.as_array().expect("rows").iter();
+    rows.map(|row| row[field][side].as_f64().expect("a number")).sum()
 }
 
 #[test]

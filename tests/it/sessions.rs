@@ -99,7 +99,7 @@ fn repeat(document: &str, count: usize) -> Vec<String> {
     let text = std::fs::read_to_string(root().join(document)).expect("the document");
     let found = sessions(&text);
     assert_eq!(found.len(), count, "commands of {document}");
-    let folder = tempdir().unwrap();
+    let folder = tempdir().expect("a folder");
     link(&root().join("fixtures"), &folder.path().join("fixtures"));
     for Session { command, lines, status } in &found {
         let output = Command::new(env!("CARGO_BIN_EXE_onnxpress"))

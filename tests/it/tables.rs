@@ -21,7 +21,7 @@ fn lines() -> Vec<String> {
             format!("inspect {model} --layers --channels --weights --possible"),
             format!("simplify {model} {} --bisect", out("s.onnx")),
             format!("quantize {model} {CALIB} --labels y --explain {}", out("q.onnx")),
-            format!("quantize {model} {CALIB} --size 40% {}", out("w.onnx")),
+            format!("quantize {model} --mode weights {CALIB} --size 40% {}", out("w.onnx")),
             format!("prune {model} {CALIB} --macs 70% {}", out("p.onnx")),
             format!("factorize {model} {CALIB} --params 70% {}", out("f.onnx")),
             format!("calibrate {model} {CALIB} {}", out("stats")),

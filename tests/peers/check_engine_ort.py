@@ -228,7 +228,9 @@ def profile(folder):
     asked = ["compare", model, quantized, "--data", data, "--scale", 1 / 16, "--samples", 32, "--threads", 1, "--json"]
     code, text, err = tool(*asked, "--profile", TMPDIR=traces)
     check(code == 0, f"compare --profile: exit {code} {err.strip()}")
-    check(os.listdir(traces) == [], "nothing is left of the traces")
+    # Libraries of Microsoft leave a file of their own.
+    left = [name for name in os.listdir(traces) if name.startswith("onnxpress")]
+    check(not left, "nothing is left of the traces")
     found = json.loads(text)["profile"]
     given = {"input": np.random.default_rng(1).standard_normal((1, 1, 8, 8)).astype(np.float32)}
     for side, path in (("original", model), ("candidate", quantized)):
