@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::error::Result;
 use crate::ir::Model;
-use crate::passes::{Equalize, EqualizeChannels, Pass};
+use crate::passes::{Equalize, EqualizeChannels, Pass, Width};
 use crate::pipeline::check::{Outcome, ROUNDING_DB};
 use crate::pipeline::run::Step;
 use crate::pipeline::trial::Trials;
@@ -40,32 +40,37 @@ pub struct Equalized {
 const GOOD_DB: f64 = 30.0;
 /// Decibels by which the outputs must improve: the best of many tries on few samples is luck in part.
 const GAIN_DB: f64 = 1.0;
+/// The same where each site was judged on held-out samples before.
+const JUDGED_GAIN_DB: f64 = 0.25;
 /// What is tried. Half of the range of activations to the weights is what SmoothQuant found best for most
 /// models.
 const TRIED: [Equalize; 2] = [Equalize::Weights, Equalize::Activations { share: 0.5 }];
 
 /// The prepared model with the channels divided by which the outputs of the quantized one gain most, what
 /// the pass did, and how much was gained; `None` when nothing helps. All layers are tried together and,
-/// where that takes seconds, each by itself: those that help are kept.
+/// where that takes seconds, each by itself: those that help are kept. Factors that suit weights of a `narrow`
+/// width are tried in any case, of all layers for which they help.
 pub(super) fn equalize(
     trials: &Trials<'_>,
     when: Equalizing,
+    narrow: Option<Width>,
 ) -> Result<Option<(Model, Step, Equalized)>> {
     if when == Equalizing::Off || !trials.affordable() {
         return Ok(None);
     }
     let before_db = trials.whole()?.sqnr_db;
-    if when == Equalizing::Auto && before_db >= GOOD_DB {
-        return Ok(None);
-    }
+    let usual = when == Equalizing::Always || before_db < GOOD_DB;
+    let searched = narrow.map(|width| Equalize::Outputs { width });
+    let tried = TRIED.into_iter().filter(|_| usual).chain(searched);
     let mut best: Option<Candidate> = None;
-    for by in TRIED {
+    for by in tried {
         let Some(all) = Candidate::of(trials, EqualizeChannels { by, only: None })? else {
             continue;
         };
         let possible = all.names.len();
         let mut helpful = Vec::new();
-        let alone = if trials.is_quick(possible) { &all.names[..] } else { &[] };
+        let each = trials.is_quick(possible) && gain_db(by) == GAIN_DB;
+        let alone = if each { &all.names[..] } else { &[] };
         for name in alone {
             let only = Some(vec![name.clone()]);
             let alone = Candidate::of(trials, EqualizeChannels { by, only })?;
@@ -78,14 +83,13 @@ pub(super) fn equalize(
             false => None,
         };
         for candidate in [Some(all), some].into_iter().flatten() {
-            if best.as_ref().is_none_or(|best| candidate.sqnr_db > best.sqnr_db) {
+            let enough = candidate.sqnr_db >= before_db + gain_db(by);
+            if enough && best.as_ref().is_none_or(|best| candidate.sqnr_db > best.sqnr_db) {
                 best = Some(Candidate { possible, ..candidate });
             }
         }
     }
-    let Some(best) = best.filter(|best| best.sqnr_db >= before_db + GAIN_DB) else {
-        return Ok(None);
-    };
+    let Some(best) = best else { return Ok(None) };
     // It must compute the same before anything is quantized.
     let same_db = trials.ratio_of(&best.model)?;
     if same_db < ROUNDING_DB {
@@ -100,6 +104,14 @@ pub(super) fn equalize(
         possible: best.possible,
     };
     Ok(Some((best.model, step, found)))
+}
+
+/// Decibels by which the outputs must improve.
+fn gain_db(by: Equalize) -> f64 {
+    match by {
+        Equalize::Weights | Equalize::Activations { .. } => GAIN_DB,
+        Equalize::Outputs { .. } => JUDGED_GAIN_DB,
+    }
 }
 
 /// A model with channels divided.

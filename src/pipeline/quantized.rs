@@ -12,6 +12,7 @@ use crate::pipeline::calibrated::{Calibrated, calibrate};
 use crate::pipeline::equalized::{Equalized, Equalizing, equalize};
 use crate::pipeline::layers::{QuantizedLayer, quantized_layers};
 use crate::pipeline::recipe::{QuantizeOptions, prepare, quantize};
+use crate::pipeline::widened::{name_nodes, widened};
 use crate::pipeline::{
     Check, FallBack, FallBackOptions, Finished, FloatLayers, Gain, Step, Trials, When, fall_back,
     run, settle,
@@ -29,8 +30,12 @@ pub fn quantized(
     check: Option<&Check<'_>>,
 ) -> Result<Finished> {
     let prepared = settle(model, &prepare(options), cx, check, When::AtEnd)?;
+    let mut options = options.clone();
+    if options.assigned.is_none() {
+        options.assigned = widened(&prepared.model, &options)?;
+    }
     let cx = Context { reference: Some(&prepared.model), ..*cx };
-    let mut finished = run(prepared.model.clone(), &quantize(options), &cx, check)?;
+    let mut finished = run(prepared.model.clone(), &quantize(&options), &cx, check)?;
     finished.steps.splice(0..0, prepared.steps);
     Ok(finished)
 }
@@ -100,8 +105,15 @@ pub fn quantized_on(
         assign(&prepared.model, &options.quantization, widths, with)
     });
     let assigned = assigned.transpose()?;
-    if let Some(assigned) = &assigned {
-        options.assigned = Some(assigned.stored());
+    match &assigned {
+        Some(assigned) => options.assigned = Some(assigned.stored()),
+        None if options.assigned.is_none() => {
+            options.assigned = widened(&prepared.model, &options)?;
+        }
+        None => {}
+    }
+    if options.assigned.is_some() {
+        name_nodes(&mut prepared.model);
     }
     // How operators are written decides nothing.
     let pairs = QuantizeOptions { qoperator: None, nbits: false, ..options.clone() };
@@ -174,7 +186,11 @@ fn tried(
     let taken = calibrate(&first, others)?;
     let calibrated = taken.as_ref().map(|(_, calibrated)| *calibrated);
     let trials = taken.as_ref().map_or(&first, |(trials, _)| trials);
-    let equalized = equalize(trials, tries.equalize)?;
+    let narrow = options.narrow();
+    // Of few bits nearest integers say little about those that are chosen.
+    let refined = trials.by(&by_options);
+    let judge = if narrow.is_some() { &refined } else { trials };
+    let equalized = equalize(judge, tries.equalize, narrow)?;
     let after;
     let trials = match &equalized {
         Some((model, ..)) => {
