@@ -124,11 +124,12 @@ pub fn quantized_on(
         Some(samples) => tried(&prepared.model, &pairs, cx, &others, tries, samples),
         None => Ok(Found::default()),
     };
-    let Found { calibrated, equalized, mut fall_back, gain } = found.unwrap_or_else(|error| {
-        // Whatever is wrong, the run below says it better.
-        let fall_back = FallBack { failed: Some(error.to_string()), ..FallBack::default() };
-        Found { fall_back, ..Found::default() }
-    });
+    let Found { calibrated, equalized, mut fall_back, gain, unbiased } =
+        found.unwrap_or_else(|error| {
+            // Whatever is wrong, the run below says it better.
+            let fall_back = FallBack { failed: Some(error.to_string()), ..FallBack::default() };
+            Found { fall_back, ..Found::default() }
+        });
     let taken = calibrated.and_then(|taken| others.iter().find(|(by, _)| *by == taken.by));
     let cx = taken.map_or(cx, |(_, cx)| cx);
     let equalized = equalized.map(|(model, step, found)| {
@@ -140,7 +141,11 @@ pub fn quantized_on(
     if let Some(gain) = gain.filter(|_| !kept) {
         fall_back.after_db = gain.without_db;
     }
-    let chosen = if kept { pairs } else { pairs.plain() };
+    let chosen = match (kept, unbiased) {
+        (true, false) => pairs,
+        (true, true) => pairs.without_biases(),
+        (false, _) => pairs.plain(),
+    };
     let written = QuantizeOptions { qoperator: options.qoperator, nbits: options.nbits, ..chosen };
     let passes = quantize(&without(&written, &fall_back.layers));
     let reference = Context { reference: Some(&prepared.model), ..*cx };
@@ -168,7 +173,13 @@ struct Found {
     equalized: Option<(Model, Step, Equalized)>,
     fall_back: FallBack,
     gain: Option<Gain>,
+    /// It is better when biases are not corrected.
+    unbiased: bool,
 }
+
+/// Outputs that keep less, in decibel, come from layers that read something else than what their biases were
+/// corrected for: a third of it is noise.
+const STRANGE_DB: f64 = 10.0;
 
 fn tried(
     prepared: &Model,
@@ -201,11 +212,19 @@ fn tried(
     };
     if !options.is_refined() {
         let fall_back = fall_back(trials, &tries.fall_back)?;
-        return Ok(Found { calibrated, equalized, fall_back, gain: None });
+        return Ok(Found { calibrated, equalized, fall_back, ..Found::default() });
     }
-    let fall_back = fall_back(&trials.by(&by_options), &tries.fall_back)?;
+    let mut fall_back = fall_back(&trials.by(&by_options), &tries.fall_back)?;
+    let mut unbiased = false;
+    if options.correct_biases && fall_back.after_db < STRANGE_DB {
+        let others = options.without_biases();
+        let by_others = |layers: &FloatLayers| quantize(&without(&others, layers));
+        let without_db = trials.by(&by_others).without(&fall_back.layers)?.sqnr_db;
+        unbiased = without_db > fall_back.after_db;
+        fall_back.after_db = fall_back.after_db.max(without_db);
+    }
     let gain = Gain::of(trials, &fall_back.layers, fall_back.after_db)?;
-    Ok(Found { calibrated, equalized, fall_back, gain: Some(gain) })
+    Ok(Found { calibrated, equalized, fall_back, gain: Some(gain), unbiased })
 }
 
 /// The options, with some layers in float.

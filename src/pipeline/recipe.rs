@@ -113,6 +113,12 @@ impl QuantizeOptions {
         }
     }
 
+    /// The same with biases as they are.
+    #[must_use]
+    pub(super) fn without_biases(&self) -> Self {
+        Self { correct_biases: false, ..self.clone() }
+    }
+
     /// The same without methods that choose integers by what layers read.
     #[must_use]
     pub fn plain(&self) -> Self {

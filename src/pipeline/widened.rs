@@ -30,8 +30,11 @@ pub(super) fn widened(prepared: &Model, options: &QuantizeOptions) -> Result<Opt
     let wide = wider(&usual);
     let mut sites =
         QuantizeWeights::sites(&options.quantization, prepared, &mut Report::default())?;
-    sites.retain(|site| site.admits(&usual) && site.admits(&wide));
-    let small = smallest(&sites, stored_bits(&usual), stored_bits(&wide), options.widen);
+    // Others have more bits as it is.
+    let bits = |site: &WeightSite| stored_bits(if site.admits(&usual) { &usual } else { &wide });
+    let all: f64 = sites.iter().map(|site| bits(site) * site.elements as f64).sum();
+    sites.retain(|site| site.admits(&usual));
+    let small = smallest(&sites, stored_bits(&wide) - stored_bits(&usual), options.widen * all);
     if small.is_empty() {
         return Ok(None);
     }
@@ -41,15 +44,14 @@ pub(super) fn widened(prepared: &Model, options: &QuantizeOptions) -> Result<Opt
     Ok(Some(vec![(wide, small), (usual, others)]))
 }
 
-/// The names of the smallest layers, those further on in the model first of equals, whose weights together take
-/// at most the share `most` more with `wide` bits than all take with `usual` bits.
-fn smallest(sites: &[WeightSite], usual: f64, wide: f64, most: f64) -> BTreeSet<String> {
-    let all: usize = sites.iter().map(|site| site.elements).sum();
-    let mut left = most * usual * all as f64;
+/// The names of the smallest layers, those further on in the model first of equals, for whose weights `added` bits
+/// each are at most `most` together.
+fn smallest(sites: &[WeightSite], added: f64, most: f64) -> BTreeSet<String> {
     let mut order: Vec<&WeightSite> = sites.iter().rev().collect();
     order.sort_by_key(|site| site.elements);
+    let mut left = most;
     let fits = |site: &&WeightSite| {
-        left -= (wide - usual).max(0.0) * site.elements as f64;
+        left -= added.max(0.0) * site.elements as f64;
         left >= 0.0
     };
     order.into_iter().take_while(fits).flat_map(|site| site.names.clone()).collect()

@@ -10,18 +10,18 @@ use rayon::prelude::*;
 use crate::analysis::{Contraction, Measure, Range, VectorMoments};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
-use crate::math::Moments;
-use crate::math::rounding::Weights;
+use crate::math::rounding::{Points, Weights, rescaled};
+use crate::math::{Grid, Moments};
 use crate::passes::equalize_channels::balanced;
 use crate::passes::equalize_channels::reader::Reader;
 use crate::passes::equalize_channels::site::Site;
 use crate::passes::stored::{Linear, MOST_COLUMNS, in_chunks};
-use crate::passes::{Granularity, Report, Storage, Width};
+use crate::passes::{Format, Granularity, Report, Storage, Width};
 
 /// Distance of the exponents that are tried, as in the paper.
 const STEPS: u32 = 20;
 /// Rows of a layer that are rounded for each try: all share the factors, so some of them tell enough.
-const MOST_ROWS: usize = 256;
+const MOST_ROWS: usize = 64;
 /// Of the error without factors, what must be left on held-out samples: less is chance.
 const WORTH: f64 = 0.98;
 
@@ -140,8 +140,10 @@ impl Tries {
         };
         let both = about(&moments.fitting).zip(about(&moments.held_out));
         let Some((fitting, held_out)) = both else { return };
+        let squares = |moments: &Moments| (0..sample.columns).map(|j| moments.square(j)).collect();
+        let squares: Vec<Vec<f64>> = moments.fitting.iter().map(squares).collect();
         let error = |factors: &Vec<f64>| {
-            let change = sample.change(factors, width);
+            let change = sample.change(factors, &squares, width);
             [&fitting, &held_out].map(|second| sample.weights().power(&change, second))
         };
         let errors: Vec<[f64; 2]> = self.factors.par_iter().map(error).collect();
@@ -241,17 +243,30 @@ impl Sample {
         sums.into_iter().map(|(sum, count)| sum / count.max(1) as f64).collect()
     }
 
-    /// What rounding changes in the weights when channels are multiplied by factors before, and divided afterwards.
-    fn change(&self, factors: &[f64], width: Width) -> Vec<f64> {
+    /// What rounding changes in the weights when channels are multiplied by factors before, and divided afterwards,
+    /// on grids that suit what is read: `squares` holds its mean squares.
+    fn change(&self, factors: &[f64], squares: &[Vec<f64>], width: Width) -> Vec<f64> {
         let factor: Vec<f64> = (0..self.values.len()).map(|at| factors[self.channel(at)]).collect();
         let scaled: Vec<f64> = self.values.iter().zip(&factor).map(|(x, s)| x * s).collect();
-        let grids: Vec<_> =
-            self.ranges(&scaled).into_iter().map(|range| width.format.grid(range)).collect();
-        let all = scaled.iter().zip(&self.parts).zip(self.values.iter().zip(&factor));
-        let changed = all.map(|((&x, &part), (value, factor))| {
-            let grid = &grids[part as usize];
-            f64::from(grid.dequantize(grid.quantize(x as f32))) / factor - value
-        });
-        changed.collect()
+        let weights = Weights { values: &scaled, ..self.weights() };
+        let Format { dtype, symmetric, power_of_two } = width.format;
+        // Fewer bits than 8 cannot spare a level.
+        let lowest = dtype.integer_range().and_then(|(low, _)| i32::try_from(low).ok());
+        let grid = |range: Range| {
+            let grid = width.format.grid(range);
+            Grid { low: lowest.unwrap_or(grid.low), ..grid }
+        };
+        let mut grids: Vec<Grid> = self.ranges(&scaled).into_iter().map(grid).collect();
+        if !power_of_two {
+            let inputs = self.inputs.chunks(self.columns.max(1)).zip(squares);
+            let importance = inputs.map(|(inputs, squares)| {
+                let pairs = inputs.iter().zip(squares);
+                pairs.map(|(&input, square)| square / factors[input].powi(2)).collect()
+            });
+            let importance: Vec<Vec<f64>> = importance.collect();
+            grids = rescaled(weights, &grids, &importance, &vec![0.0; grids.len()], !symmetric);
+        }
+        let change = weights.change(&weights.nearest(&Points::Grids(grids)));
+        change.into_iter().zip(factor).map(|(change, factor)| change / factor).collect()
     }
 }
