@@ -40,7 +40,7 @@ pub struct Equalized {
 const GOOD_DB: f64 = 30.0;
 /// Decibels by which the outputs must improve: the best of many tries on few samples is luck in part.
 const GAIN_DB: f64 = 1.0;
-/// The same where each site was judged on held-out samples before.
+/// The same where factors of each layer were judged on held-out samples before.
 const JUDGED_GAIN_DB: f64 = 0.25;
 /// What is tried. Half of the range of activations to the weights is what SmoothQuant found best for most
 /// models.
@@ -48,29 +48,26 @@ const TRIED: [Equalize; 2] = [Equalize::Weights, Equalize::Activations { share: 
 
 /// The prepared model with the channels divided by which the outputs of the quantized one gain most, what
 /// the pass did, and how much was gained; `None` when nothing helps. All layers are tried together and,
-/// where that takes seconds, each by itself: those that help are kept. Factors that suit weights of a `narrow`
-/// width are tried in any case, of all layers for which they help.
+/// where that takes seconds, each by itself: those that help are kept.
 pub(super) fn equalize(
     trials: &Trials<'_>,
     when: Equalizing,
-    narrow: Option<Width>,
 ) -> Result<Option<(Model, Step, Equalized)>> {
     if when == Equalizing::Off || !trials.affordable() {
         return Ok(None);
     }
     let before_db = trials.whole()?.sqnr_db;
-    let usual = when == Equalizing::Always || before_db < GOOD_DB;
-    let searched = narrow.map(|width| Equalize::Outputs { width });
-    let tried = TRIED.into_iter().filter(|_| usual).chain(searched);
+    if when == Equalizing::Auto && before_db >= GOOD_DB {
+        return Ok(None);
+    }
     let mut best: Option<Candidate> = None;
-    for by in tried {
+    for by in TRIED {
         let Some(all) = Candidate::of(trials, EqualizeChannels { by, only: None })? else {
             continue;
         };
         let possible = all.names.len();
         let mut helpful = Vec::new();
-        let each = trials.is_quick(possible) && gain_db(by) == GAIN_DB;
-        let alone = if each { &all.names[..] } else { &[] };
+        let alone = if trials.is_quick(possible) { &all.names[..] } else { &[] };
         for name in alone {
             let only = Some(vec![name.clone()]);
             let alone = Candidate::of(trials, EqualizeChannels { by, only })?;
@@ -83,34 +80,34 @@ pub(super) fn equalize(
             false => None,
         };
         for candidate in [Some(all), some].into_iter().flatten() {
-            let enough = candidate.sqnr_db >= before_db + gain_db(by);
-            if enough && best.as_ref().is_none_or(|best| candidate.sqnr_db > best.sqnr_db) {
+            if best.as_ref().is_none_or(|best| candidate.sqnr_db > best.sqnr_db) {
                 best = Some(Candidate { possible, ..candidate });
             }
         }
     }
-    let Some(best) = best else { return Ok(None) };
-    // It must compute the same before anything is quantized.
-    let same_db = trials.ratio_of(&best.model)?;
-    if same_db < ROUNDING_DB {
-        return Ok(None);
+    match best.filter(|best| best.sqnr_db >= before_db + GAIN_DB) {
+        Some(best) => best.checked(trials, before_db),
+        None => Ok(None),
     }
-    let step = Step { outcome: Some(Outcome::Kept(same_db)), ..best.step };
-    let found = Equalized {
-        by: best.by,
-        before_db,
-        after_db: best.sqnr_db,
-        kept: best.names.len(),
-        possible: best.possible,
-    };
-    Ok(Some((best.model, step, found)))
 }
 
-/// Decibels by which the outputs must improve.
-fn gain_db(by: Equalize) -> f64 {
-    match by {
-        Equalize::Weights | Equalize::Activations { .. } => GAIN_DB,
-        Equalize::Outputs { .. } => JUDGED_GAIN_DB,
+/// The same with factors that suit weights of a `narrow` width, of all layers for which they help.
+pub(super) fn equalize_narrow(
+    trials: &Trials<'_>,
+    when: Equalizing,
+    narrow: Width,
+) -> Result<Option<(Model, Step, Equalized)>> {
+    if when == Equalizing::Off || !trials.affordable() {
+        return Ok(None);
+    }
+    let by = Equalize::Outputs { width: narrow };
+    let Some(found) = Candidate::of(trials, EqualizeChannels { by, only: None })? else {
+        return Ok(None);
+    };
+    let before_db = trials.whole()?.sqnr_db;
+    match found.sqnr_db >= before_db + JUDGED_GAIN_DB {
+        true => found.checked(trials, before_db),
+        false => Ok(None),
     }
 }
 
@@ -138,5 +135,26 @@ impl Candidate {
         let (name, promise) = (pass.name(), pass.promise());
         let step = Step { name, promise, report, outcome: None, time: start.elapsed() };
         Ok(Some(Self { by: pass.by, model, step, possible: names.len(), names, sqnr_db }))
+    }
+
+    /// What is kept: it must compute the same before anything is quantized.
+    fn checked(
+        self,
+        trials: &Trials<'_>,
+        before_db: f64,
+    ) -> Result<Option<(Model, Step, Equalized)>> {
+        let same_db = trials.ratio_of(&self.model)?;
+        if same_db < ROUNDING_DB {
+            return Ok(None);
+        }
+        let step = Step { outcome: Some(Outcome::Kept(same_db)), ..self.step };
+        let found = Equalized {
+            by: self.by,
+            before_db,
+            after_db: self.sqnr_db,
+            kept: self.names.len(),
+            possible: self.possible,
+        };
+        Ok(Some((self.model, step, found)))
     }
 }

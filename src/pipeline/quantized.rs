@@ -9,7 +9,7 @@ use crate::ir::Model;
 use crate::passes::Context;
 use crate::pipeline::assigned::{Assigned, Widths, assign};
 use crate::pipeline::calibrated::{Calibrated, calibrate};
-use crate::pipeline::equalized::{Equalized, Equalizing, equalize};
+use crate::pipeline::equalized::{Equalized, Equalizing, equalize, equalize_narrow};
 use crate::pipeline::layers::{QuantizedLayer, quantized_layers};
 use crate::pipeline::recipe::{QuantizeOptions, prepare, quantize};
 use crate::pipeline::widened::{name_nodes, widened};
@@ -180,6 +180,8 @@ struct Found {
 /// Outputs that keep less, in decibel, come from layers that read something else than what their biases were
 /// corrected for: a third of it is noise.
 const STRANGE_DB: f64 = 10.0;
+/// Decibels by which correcting them must improve such outputs: less is luck of few samples.
+const CORRECTED_GAIN_DB: f64 = 1.0;
 
 fn tried(
     prepared: &Model,
@@ -198,10 +200,11 @@ fn tried(
     let calibrated = taken.as_ref().map(|(_, calibrated)| *calibrated);
     let trials = taken.as_ref().map_or(&first, |(trials, _)| trials);
     let narrow = options.narrow();
-    // Of few bits nearest integers say little about those that are chosen.
-    let refined = trials.by(&by_options);
-    let judge = if narrow.is_some() { &refined } else { trials };
-    let equalized = equalize(judge, tries.equalize, narrow)?;
+    let mut equalized = equalize(trials, tries.equalize)?;
+    if let (None, Some(width)) = (&equalized, narrow) {
+        // Of few bits nearest integers say little about those that are chosen.
+        equalized = equalize_narrow(&trials.by(&by_options), tries.equalize, width)?;
+    }
     let after;
     let trials = match &equalized {
         Some((model, ..)) => {
@@ -220,8 +223,8 @@ fn tried(
         let others = options.without_biases();
         let by_others = |layers: &FloatLayers| quantize(&without(&others, layers));
         let without_db = trials.by(&by_others).without(&fall_back.layers)?.sqnr_db;
-        unbiased = without_db > fall_back.after_db;
-        fall_back.after_db = fall_back.after_db.max(without_db);
+        unbiased = fall_back.after_db < without_db + CORRECTED_GAIN_DB;
+        fall_back.after_db = if unbiased { without_db } else { fall_back.after_db };
     }
     let gain = Gain::of(trials, &fall_back.layers, fall_back.after_db)?;
     Ok(Found { calibrated, equalized, fall_back, gain: Some(gain), unbiased })
