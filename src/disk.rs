@@ -97,9 +97,8 @@ pub(crate) fn release(bytes: &[u8]) {
 fn release_window(map: &Mmap, start: usize, length: usize) {
     // SAFETY: the map is of a file and never written to, so that the pages hold again what they held.
     // It is an optimization: a system that refuses changes nothing.
-    let _ = unsafe {
-        map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length)
-    };
+    let _ =
+        unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length) };
 }
 
 #[cfg(not(unix))]

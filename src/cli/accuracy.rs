@@ -29,8 +29,8 @@ pub struct Accuracy {
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Correction::Auto)]
     bias_correction: Correction,
     /// Whether channels are divided where a layer makes them and multiplied where layers read them, so
-    /// that one grid suits them: `auto` tries it where the outputs keep less than 30 dB, and keeps it
-    /// where it helps on samples held out.
+    /// that one grid suits them: `auto` tries it where the outputs keep less than 30 dB, and for weights
+    /// alone of at most 4 bits (AWQ), and keeps it where it helps on samples held out.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Equalization::Auto)]
     equalize: Equalization,
     /// Rank the layers by what quantizing each alone does to the outputs.

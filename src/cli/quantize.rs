@@ -413,6 +413,7 @@ impl Quantize {
             },
             storage: self.quantization.storage(),
             assigned: None,
+            widen: self.widths.widen,
             rounding: RoundWeights::named(self.accuracy.rounding),
             correct_biases: self.accuracy.correct_biases(),
             freeze_initializers: self.freeze_initializers,

@@ -9,6 +9,7 @@ use onnxpress::read::Loaded;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::budget::amount;
+use super::compare::share;
 use super::io;
 use super::quantization::{Quantization, Weights, weights};
 
@@ -33,6 +34,10 @@ pub struct WidthArgs {
     /// 4 bits in the mean].
     #[arg(long, help_heading = HEADING, value_name = "TYPE,…", value_delimiter = ',', value_parser = kind, requires = "mixed")]
     widths: Vec<Kind>,
+    /// Where all layers have one width of less than 8 bits: store the weights of the smallest layers in 8 bits, as
+    /// long as that adds at most this share to what all weights take; 0 stores all alike.
+    #[arg(long, help_heading = HEADING, value_name = "SHARE", default_value = "2%", value_parser = share, conflicts_with = "mixed")]
+    pub widen: f64,
 }
 
 /// A width, or none.

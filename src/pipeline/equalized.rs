@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::error::Result;
 use crate::ir::Model;
-use crate::passes::{Equalize, EqualizeChannels, Pass};
+use crate::passes::{Equalize, EqualizeChannels, Pass, Width};
 use crate::pipeline::check::{Outcome, ROUNDING_DB};
 use crate::pipeline::run::Step;
 use crate::pipeline::trial::Trials;
@@ -40,6 +40,8 @@ pub struct Equalized {
 const GOOD_DB: f64 = 30.0;
 /// Decibels by which the outputs must improve: the best of many tries on few samples is luck in part.
 const GAIN_DB: f64 = 1.0;
+/// The same where factors of each layer were judged on held-out samples before.
+const JUDGED_GAIN_DB: f64 = 0.25;
 /// What is tried. Half of the range of activations to the weights is what SmoothQuant found best for most
 /// models.
 const TRIED: [Equalize; 2] = [Equalize::Weights, Equalize::Activations { share: 0.5 }];
@@ -83,23 +85,30 @@ pub(super) fn equalize(
             }
         }
     }
-    let Some(best) = best.filter(|best| best.score_db >= before_db + GAIN_DB) else {
-        return Ok(None);
-    };
-    // It must compute the same before anything is quantized.
-    let same_db = trials.judged(best.model.clone())?.sqnr_db;
-    if same_db < ROUNDING_DB {
+    match best.filter(|best| best.score_db >= before_db + GAIN_DB) {
+        Some(best) => best.checked(trials, before_db),
+        None => Ok(None),
+    }
+}
+
+/// The same with factors that suit weights of a `narrow` width, of all layers for which they help.
+pub(super) fn equalize_narrow(
+    trials: &Trials<'_>,
+    when: Equalizing,
+    narrow: Width,
+) -> Result<Option<(Model, Step, Equalized)>> {
+    if when == Equalizing::Off || !trials.affordable() {
         return Ok(None);
     }
-    let step = Step { outcome: Some(Outcome::Kept(same_db)), ..best.step };
-    let found = Equalized {
-        by: best.by,
-        before_db,
-        after_db: best.score_db,
-        kept: best.names.len(),
-        possible: best.possible,
+    let by = Equalize::Outputs { width: narrow };
+    let Some(found) = Candidate::of(trials, EqualizeChannels { by, only: None })? else {
+        return Ok(None);
     };
-    Ok(Some((best.model, step, found)))
+    let before_db = trials.whole()?.score_db;
+    match found.score_db >= before_db + JUDGED_GAIN_DB {
+        true => found.checked(trials, before_db),
+        false => Ok(None),
+    }
 }
 
 /// A model with channels divided.
@@ -126,5 +135,26 @@ impl Candidate {
         let (name, promise) = (pass.name(), pass.promise());
         let step = Step { name, promise, report, outcome: None, time: start.elapsed() };
         Ok(Some(Self { by: pass.by, model, step, possible: names.len(), names, score_db }))
+    }
+
+    /// What is kept: it must compute the same before anything is quantized.
+    fn checked(
+        self,
+        trials: &Trials<'_>,
+        before_db: f64,
+    ) -> Result<Option<(Model, Step, Equalized)>> {
+        let same_db = trials.judged(self.model.clone())?.sqnr_db;
+        if same_db < ROUNDING_DB {
+            return Ok(None);
+        }
+        let step = Step { outcome: Some(Outcome::Kept(same_db)), ..self.step };
+        let found = Equalized {
+            by: self.by,
+            before_db,
+            after_db: self.score_db,
+            kept: self.names.len(),
+            possible: self.possible,
+        };
+        Ok(Some((self.model, step, found)))
     }
 }

@@ -27,6 +27,7 @@ mod settle;
 mod sparse_storage;
 mod to_budget;
 mod trial;
+mod widened;
 mod witness;
 
 pub use assigned::{Aim, Assigned, AssignedLayer, FLOAT, Tried, Widths, width_name};

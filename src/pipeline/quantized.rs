@@ -9,9 +9,10 @@ use crate::ir::Model;
 use crate::passes::Context;
 use crate::pipeline::assigned::{Assigned, Widths, assign};
 use crate::pipeline::calibrated::{Calibrated, calibrate};
-use crate::pipeline::equalized::{Equalized, Equalizing, equalize};
+use crate::pipeline::equalized::{Equalized, Equalizing, equalize, equalize_narrow};
 use crate::pipeline::layers::{QuantizedLayer, quantized_layers};
 use crate::pipeline::recipe::{QuantizeOptions, prepare, quantize};
+use crate::pipeline::widened::{name_nodes, widened};
 use crate::pipeline::{
     Check, FallBack, FallBackOptions, Finished, FloatLayers, Gain, Step, Trials, When, fall_back,
     run, settle,
@@ -29,8 +30,12 @@ pub fn quantized(
     check: Option<&Check<'_>>,
 ) -> Result<Finished> {
     let prepared = settle(model, &prepare(options), cx, check, When::AtEnd)?;
+    let mut options = options.clone();
+    if options.assigned.is_none() {
+        options.assigned = widened(&prepared.model, &options)?;
+    }
     let cx = Context { reference: Some(&prepared.model), ..*cx };
-    let mut finished = run(prepared.model.clone(), &quantize(options), &cx, check)?;
+    let mut finished = run(prepared.model.clone(), &quantize(&options), &cx, check)?;
     finished.steps.splice(0..0, prepared.steps);
     Ok(finished)
 }
@@ -100,8 +105,15 @@ pub fn quantized_on(
         assign(&prepared.model, &options.quantization, widths, with, cx.progress())
     });
     let assigned = assigned.transpose()?;
-    if let Some(assigned) = &assigned {
-        options.assigned = Some(assigned.stored());
+    match &assigned {
+        Some(assigned) => options.assigned = Some(assigned.stored()),
+        None if options.assigned.is_none() => {
+            options.assigned = widened(&prepared.model, &options)?;
+        }
+        None => {}
+    }
+    if options.assigned.is_some() {
+        name_nodes(&mut prepared.model);
     }
     // How operators are written decides nothing.
     let pairs = QuantizeOptions { qoperator: None, nbits: false, ..options.clone() };
@@ -112,11 +124,12 @@ pub fn quantized_on(
         Some(samples) => tried(&prepared.model, &pairs, cx, &others, tries, samples),
         None => Ok(Found::default()),
     };
-    let Found { calibrated, equalized, fall_back, gain } = found.unwrap_or_else(|error| {
-        // Whatever is wrong, the run below says it better.
-        let fall_back = FallBack { failed: Some(error.to_string()), ..FallBack::default() };
-        Found { fall_back, ..Found::default() }
-    });
+    let Found { calibrated, equalized, fall_back, gain, unbiased } =
+        found.unwrap_or_else(|error| {
+            // Whatever is wrong, the run below says it better.
+            let fall_back = FallBack { failed: Some(error.to_string()), ..FallBack::default() };
+            Found { fall_back, ..Found::default() }
+        });
     let taken = calibrated.and_then(|taken| others.iter().find(|(by, _)| *by == taken.by));
     let cx = taken.map_or(cx, |(_, cx)| cx);
     let equalized = equalized.map(|(model, step, found)| {
@@ -125,7 +138,11 @@ pub fn quantized_on(
         found
     });
     let kept = gain.is_none_or(Gain::is_kept);
-    let chosen = if kept { pairs } else { pairs.plain() };
+    let chosen = match (kept, unbiased) {
+        (true, false) => pairs,
+        (true, true) => pairs.without_biases(),
+        (false, _) => pairs.plain(),
+    };
     let written = QuantizeOptions { qoperator: options.qoperator, nbits: options.nbits, ..chosen };
     let passes = quantize(&without(&written, &fall_back.layers));
     let reference = Context { reference: Some(&prepared.model), ..*cx };
@@ -153,7 +170,15 @@ struct Found {
     equalized: Option<(Model, Step, Equalized)>,
     fall_back: FallBack,
     gain: Option<Gain>,
+    /// It is better when biases are not corrected.
+    unbiased: bool,
 }
+
+/// Outputs that keep less, in decibel, come from layers that read something else than what their biases were
+/// corrected for: a third of it is noise.
+const STRANGE_DB: f64 = 10.0;
+/// Decibels by which correcting them must improve such outputs: less is luck of few samples.
+const CORRECTED_GAIN_DB: f64 = 1.0;
 
 fn tried(
     prepared: &Model,
@@ -171,7 +196,12 @@ fn tried(
     let taken = calibrate(&first, others)?;
     let calibrated = taken.as_ref().map(|(_, calibrated)| *calibrated);
     let trials = taken.as_ref().map_or(&first, |(trials, _)| trials);
-    let equalized = equalize(trials, tries.equalize)?;
+    let narrow = options.narrow();
+    let mut equalized = equalize(trials, tries.equalize)?;
+    if let (None, Some(width)) = (&equalized, narrow) {
+        // Of few bits nearest integers say little about those that are chosen.
+        equalized = equalize_narrow(&trials.by(&by_options), tries.equalize, width)?;
+    }
     let after;
     let trials = match &equalized {
         Some((model, ..)) => {
@@ -182,15 +212,23 @@ fn tried(
     };
     if !options.is_refined() {
         let fall_back = fall_back(trials, &tries.fall_back)?;
-        return Ok(Found { calibrated, equalized, fall_back, gain: None });
+        return Ok(Found { calibrated, equalized, fall_back, ..Found::default() });
     }
     let mut fall_back = fall_back(&trials.by(&by_options), &tries.fall_back)?;
+    let mut unbiased = false;
+    if options.correct_biases && fall_back.after_db < STRANGE_DB {
+        let others = options.without_biases();
+        let by_others = |layers: &FloatLayers| quantize(&without(&others, layers));
+        let without_db = trials.by(&by_others).without(&fall_back.layers)?.score_db;
+        unbiased = fall_back.after_db < without_db + CORRECTED_GAIN_DB;
+        fall_back.after_db = if unbiased { without_db } else { fall_back.after_db };
+    }
     let without_db = trials.without(&fall_back.layers)?.score_db;
     let gain = Gain { without_db, with_db: fall_back.after_db };
     if !gain.is_kept() {
         fall_back.after_db = without_db;
     }
-    Ok(Found { calibrated, equalized, fall_back, gain: Some(gain) })
+    Ok(Found { calibrated, equalized, fall_back, gain: Some(gain), unbiased })
 }
 
 /// The options, with some layers in float.

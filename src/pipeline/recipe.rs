@@ -17,6 +17,9 @@ use crate::passes::{
 /// A width, and the names of the layers whose weights have it.
 pub type Stored = (Width, BTreeSet<String>);
 
+/// What more bits for the smallest layers may add, as a share.
+const WIDEN: f64 = 0.02;
+
 /// Options of `quantize`.
 #[derive(Debug, Clone)]
 pub struct QuantizeOptions {
@@ -26,6 +29,9 @@ pub struct QuantizeOptions {
     pub storage: Storage,
     /// In which widths weights are stored, where layers differ in that; all others stay in float.
     pub assigned: Option<Vec<Stored>>,
+    /// The smallest layers have their weights stored in 8 bits, where others have fewer, as long as that adds at
+    /// most this share to what all weights take.
+    pub widen: f64,
     /// How integers of weights are chosen.
     pub rounding: RoundWeights,
     /// The mean error of weights is taken from biases.
@@ -51,6 +57,7 @@ impl Default for QuantizeOptions {
             quantization: QuantizeStatic::default(),
             storage: Storage::default(),
             assigned: None,
+            widen: WIDEN,
             rounding: RoundWeights::named(Rounding::Auto),
             correct_biases: true,
             freeze_initializers: false,
@@ -69,6 +76,26 @@ impl QuantizeOptions {
         self.rounding.method != Rounding::Nearest || self.correct_biases
     }
 
+    /// How weights are stored where they alone are quantized, and all in one way.
+    pub(super) fn width(&self) -> Width {
+        let (format, granularity) = (self.quantization.weights(), self.quantization.granularity);
+        Width { storage: self.storage, format, granularity }
+    }
+
+    /// The narrowest integers that weights alone are stored as, where integers of so few bits are chosen by what
+    /// layers read.
+    pub(super) fn narrow(&self) -> Option<Width> {
+        let few = f64::from(RoundWeights::named(Rounding::Auto).most_bits);
+        let widths: Vec<Width> = match &self.assigned {
+            Some(assigned) => assigned.iter().map(|(width, _)| *width).collect(),
+            None => vec![self.width()],
+        };
+        let narrow = |width: &Width| width.storage == Storage::Integers && width.bits() <= few;
+        let widths = widths.into_iter().filter(narrow);
+        let widths = widths.filter(|_| self.quantization.weights_only && !self.dynamic);
+        widths.min_by(|a, b| a.bits().total_cmp(&b.bits()))
+    }
+
     /// The passes that store weights alone.
     fn weights(&self) -> Vec<QuantizeWeights> {
         let pass = |(width, layers): &Stored| width.pass(&self.quantization, layers.clone());
@@ -84,6 +111,12 @@ impl QuantizeOptions {
             true => self.weights().iter().map(QuantizeWeights::opset).max().unwrap_or(0),
             false => self.quantization.opset(),
         }
+    }
+
+    /// The same with biases as they are.
+    #[must_use]
+    pub(super) fn without_biases(&self) -> Self {
+        Self { correct_biases: false, ..self.clone() }
     }
 
     /// The same without methods that choose integers by what layers read.

@@ -81,8 +81,13 @@ impl<'a> ScoreTrials<'a> {
 impl Scores {
     pub fn of(model: &Model) -> Self {
         let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
-        let judged = outputs
-            .map(|value| before_activation(model, value).unwrap_or(Judged { value, is_hidden: false, shift: None }));
+        let judged = outputs.map(|value| {
+            before_activation(model, value).unwrap_or(Judged {
+                value,
+                is_hidden: false,
+                shift: None,
+            })
+        });
         let judged: Vec<Judged> = judged.collect();
         let part = part(model, &judged);
         Self { judged, part }
@@ -91,7 +96,8 @@ impl Scores {
     /// That model or an edited clone of it, with the scores that are no outputs as outputs behind its own.
     pub fn behind_outputs(&self, model: &Model) -> Model {
         let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
-        let scores = self.judged.iter().filter(|judged| judged.is_hidden).map(|judged| judged.value);
+        let scores =
+            self.judged.iter().filter(|judged| judged.is_hidden).map(|judged| judged.value);
         model.part(&[], &outputs.chain(scores).collect::<Vec<ValueId>>())
     }
 

@@ -214,10 +214,8 @@ impl<'a> Trials<'a> {
             // Parts have other names for them.
             let names = expected.iter().map(|(name, _)| name.clone());
             let found: Vec<_> = names.zip(found.into_iter().map(|(_, tensor)| tensor)).collect();
-            let drifts = [
-                drift(&expected, &found, Tensor::len)?,
-                scores.drift(&scored, &found_scores)?,
-            ];
+            let drifts =
+                [drift(&expected, &found, Tensor::len)?, scores.drift(&scored, &found_scores)?];
             Ok((drifts, same_classes(&expected, &found)))
         });
         let judged = judged.into_iter().collect::<Result<Vec<_>>>()?;

@@ -54,7 +54,7 @@ impl fmt::Display for CalibratedReport {
 /// What dividing channels did to the outputs on held-out samples.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EqualizedReport {
-    /// What the factors follow from: `weights` or `activations`.
+    /// What the factors follow from: `weights`, `activations` or `outputs`.
     pub by: &'static str,
     /// Smallest signal-to-noise ratio of the outputs before, in decibel.
     pub before_db: f64,
@@ -73,6 +73,7 @@ impl EqualizedReport {
             by: match found.by {
                 Equalize::Weights => "weights",
                 Equalize::Activations { .. } => "activations",
+                Equalize::Outputs { .. } => "outputs",
             },
             before_db: finite_decibel(found.before_db),
             after_db: finite_decibel(found.after_db),

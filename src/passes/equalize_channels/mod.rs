@@ -1,13 +1,14 @@
 //! `equalize-channels`: see `docs/passes/equalize-channels.md`.
 
 mod reader;
+mod search;
 mod site;
 
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};
 use crate::passes::equalize_channels::site::Site;
 use crate::passes::linear::Affine;
-use crate::passes::{Context, Pass, Promise, Report};
+use crate::passes::{Context, Pass, Promise, Report, Width};
 
 /// Divides channels by factors where a layer makes them, and multiplies the weights of the layers that
 /// read them by the same, so that channels share a grid with less error. The model computes what it did.
@@ -32,6 +33,12 @@ pub enum Equalize {
     Activations {
         /// 0 leaves all to the activations, 1 to the weights.
         share: f64,
+    },
+    /// The outputs of the layers that read change least when their weights are rounded (Lin et al., "AWQ",
+    /// 2023). Needs samples.
+    Outputs {
+        /// What these weights will be stored as; nothing is found for other than integers.
+        width: Width,
     },
 }
 
@@ -81,7 +88,12 @@ impl EqualizeChannels {
                 Err(reason) => report.refuse(model.label(node), reason),
             }
         }
-        let seen = self.seen(model, cx, &sites)?;
+        let seen = match (self.by, cx.measure) {
+            (Equalize::Outputs { width }, Some(measure)) => {
+                search::search(model, measure, &sites, width, &mut report)?
+            }
+            _ => self.seen(model, cx, &sites)?,
+        };
         let mut scaled: Vec<Option<Vec<f64>>> = vec![None; sites.len()];
         for _ in 0..ROUNDS {
             let mut changed = false;
@@ -159,7 +171,7 @@ impl EqualizeChannels {
     }
 
     /// By what the channels of a site had better be divided; `None` when that is nothing. `seen` is what
-    /// they were before they were divided by `scaled`.
+    /// they were before they were divided by `scaled`, or the factors that were searched.
     fn factors(
         &self,
         model: &Model,
@@ -167,6 +179,9 @@ impl EqualizeChannels {
         seen: Option<&[f64]>,
         scaled: Option<&[f64]>,
     ) -> Option<Vec<f64>> {
+        if let Equalize::Outputs { .. } = self.by {
+            return seen.filter(|_| scaled.is_none()).map(<[f64]>::to_vec);
+        }
         let read = site.weights_read(model).ok()?;
         let factor: Vec<f64> = match self.by {
             Equalize::Weights => {
@@ -181,6 +196,7 @@ impl EqualizeChannels {
                 let pair = seen.zip(&read);
                 pair.map(|(x, w)| x.powf(share) / w.powf(1.0 - share)).collect()
             }
+            Equalize::Outputs { .. } => return None,
         };
         balanced(factor)
     }

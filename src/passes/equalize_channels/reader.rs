@@ -54,8 +54,19 @@ impl Reader {
         self.contraction.input
     }
 
+    /// The layer as a product.
+    pub fn contraction(&self) -> &Contraction {
+        &self.contraction
+    }
+
+    /// The weights in the order of its matrices.
+    pub fn matrices(&self, model: &Model) -> Result<Vec<f64>, String> {
+        let (_, _, values) = self.weight(model)?;
+        Ok(self.contraction.matrices(&values))
+    }
+
     /// Weights of one input channel in a row.
-    fn places(&self) -> usize {
+    pub fn places(&self) -> usize {
         match &self.contraction.unfold {
             Unfold::Windows(windows) => windows.kernel.iter().product(),
             _ => 1,

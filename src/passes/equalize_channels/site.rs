@@ -142,6 +142,11 @@ impl Site {
         values.into_iter().filter_map(move |value| Some((value, axis?)))
     }
 
+    /// The layers that read.
+    pub fn layers_read(&self) -> impl Iterator<Item = &Reader> {
+        self.readers.iter()
+    }
+
     /// The largest weight that makes each channel.
     pub fn weights_made(&self, model: &Model) -> Result<Vec<f64>, String> {
         self.now(model)?.magnitudes(model)

@@ -86,7 +86,7 @@ impl Format {
     }
 
     /// The grid that covers a range.
-    pub(super) fn grid(self, range: Range) -> Grid {
+    pub(in crate::passes) fn grid(self, range: Range) -> Grid {
         let (low, high) = self.bounds().unwrap_or((i32::from(i8::MIN), i32::from(i8::MAX)));
         let grid = if self.is_float() {
             Grid::symmetric(range.min.abs().max(range.max.abs()), high)
