@@ -89,10 +89,11 @@ impl Product {
         let signed = [DType::Int8, DType::Int4, DType::Int2].contains(&dtype);
         let raise = if signed { middle } else { 0 };
         let zeros: Vec<u8> = grids.iter().map(|grid| (grid.zero_point + raise) as u8).collect();
-        let mut integers = stored.tensor.small_integers().ok_or("its integers cannot be read")?;
-        integers.iter_mut().for_each(|q| *q ^= raise as u8);
-        let rows = if by_rows { integers } else { transposed(&integers, inputs, outputs) };
-        let integers = padded(rows, inputs, block, &zeros);
+        let layout = Layout { by_rows, extents, block, turn: raise as u8 };
+        let packed = match layout.nibbles(&stored.tensor) {
+            Some(packed) => packed,
+            None => layout.packed(&stored.tensor, &zeros).ok_or("its integers cannot be read")?,
+        };
         let alpha = gemm.as_ref().map_or(1.0, |gemm| gemm.alpha);
         let scales: Vec<f32> = grids.iter().map(|grid| grid.scale * alpha).collect();
         let centred = zeros.iter().all(|&zero| i32::from(zero) == middle);
@@ -106,7 +107,7 @@ impl Product {
             bits,
             block,
             name: model.value(stored.value).name().to_owned(),
-            packed: Tensor::from_u8(&[outputs, blocks, block * bits / 8], &pack(&integers, bits)),
+            packed: Tensor::from_u8(&[outputs, blocks, block * bits / 8], &packed),
             scales: Tensor::from_f32(&[outputs, blocks], &scales),
             zero_points: (!centred)
                 .then(|| Tensor::from_u8(&[outputs, zeros.len() / outputs], &zeros)),
@@ -161,6 +162,71 @@ impl Product {
     }
 }
 
+/// How the integers of a matrix are stored, and how MatMulNBits wants them: output by output.
+struct Layout {
+    /// They are stored that way.
+    by_rows: bool,
+    /// What is summed, and outputs.
+    extents: [usize; 2],
+    block: usize,
+    /// Bits that are turned, so that the lowest number becomes 0.
+    turn: u8,
+}
+
+impl Layout {
+    /// Packed; the last block of each output is filled up with its zero point.
+    fn packed(&self, stored: &Tensor, zeros: &[u8]) -> Option<Vec<u8>> {
+        let [inputs, outputs] = self.extents;
+        let mut integers = stored.small_integers()?;
+        integers.iter_mut().for_each(|q| *q ^= self.turn);
+        let rows = if self.by_rows { integers } else { transposed(&integers, inputs, outputs) };
+        Some(pack(&padded(rows, inputs, self.block, zeros), stored.dtype().bits()))
+    }
+
+    /// The same of 4 bits without unpacking them; nothing when rows do not begin with bytes, or blocks are to be
+    /// filled up.
+    fn nibbles(&self, stored: &Tensor) -> Option<Vec<u8>> {
+        let [inputs, outputs] = self.extents;
+        let whole = inputs.is_multiple_of(self.block);
+        let even = self.by_rows || outputs.is_multiple_of(2);
+        if stored.dtype().bits() != 4
+            || !whole
+            || !even
+            || stored.bytes().len() * 2 != inputs * outputs
+        {
+            return None;
+        }
+        let mut bytes = match self.by_rows {
+            true => stored.bytes().to_vec(),
+            false => transposed_nibbles(stored.bytes(), inputs, outputs),
+        };
+        let turn = self.turn << 4 | self.turn;
+        bytes.iter_mut().for_each(|byte| *byte ^= turn);
+        Some(bytes)
+    }
+}
+
+/// Like [`transposed`], of two elements in each byte, the first in its low half; both extents are even.
+fn transposed_nibbles(bytes: &[u8], rows: usize, columns: usize) -> Vec<u8> {
+    let (height, width) = (rows / 2, columns / 2);
+    let mut turned = vec![0; bytes.len()];
+    for first in (0..height).step_by(TILE) {
+        let end = height.min(first + TILE);
+        for start in (0..width).step_by(TILE) {
+            for column in start..width.min(start + TILE) {
+                let (even, odd) = turned[2 * column * height..][..2 * height].split_at_mut(height);
+                let mut from = bytes[2 * first * width + column..].iter().step_by(width);
+                for (even, odd) in even[first..end].iter_mut().zip(&mut odd[first..end]) {
+                    let (Some(&upper), Some(&lower)) = (from.next(), from.next()) else { break };
+                    *even = upper & 0xf | lower << 4;
+                    *odd = upper >> 4 | lower & 0xf0;
+                }
+            }
+        }
+    }
+    turned
+}
+
 /// Elements of a tile that is turned at once: it stays in the nearest cache.
 const TILE: usize = 64;
 
@@ -206,5 +272,22 @@ mod tests {
         let at = |i: usize| elements[i % rows * columns + i / rows];
         assert_eq!(turned, (0..rows * columns).map(at).collect::<Vec<u8>>());
         assert_eq!(padded(vec![1, 2, 3, 4, 5, 6], 3, 2, &[7, 8, 9, 10]), [1, 2, 3, 8, 4, 5, 6, 10]);
+    }
+    #[test]
+    fn nibbles_are_packed_as_other_integers() {
+        for (inputs, outputs) in [(160, 2 * TILE + 2), (2 * TILE + 32, 6), (32, 2)] {
+            for (by_rows, dtype) in [(false, DType::Int4), (true, DType::Uint4)] {
+                let dims = if by_rows { [outputs, inputs] } else { [inputs, outputs] };
+                let elements: Vec<u8> = (0..inputs * outputs).map(|i| (i * 7 % 16) as u8).collect();
+                let stored = Tensor::from_small_integers(dtype, &dims, &elements);
+                let layout = Layout { by_rows, extents: [inputs, outputs], block: 32, turn: 8 };
+                let found = layout.nibbles(&stored);
+                assert_eq!(found, layout.packed(&stored, &[]), "{inputs} {outputs} {dtype}");
+                assert!(found.is_some());
+            }
+        }
+        let odd = Tensor::from_small_integers(DType::Int4, &[32, 3], &[1; 96]);
+        let layout = Layout { by_rows: false, extents: [32, 3], block: 32, turn: 8 };
+        assert_eq!(layout.nibbles(&odd), None);
     }
 }
