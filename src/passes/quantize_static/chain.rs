@@ -118,9 +118,9 @@ impl Chain<'_> {
     fn values(&self, base: BTreeSet<ValueId>, inner: &HashSet<NodeId>) -> Vec<ValueId> {
         let mut values = base.clone();
         for product in self.products.iter().filter(|product| !product.activations.is_empty()) {
-            let node = self.model.node(product.node);
-            if self.rules.closed.iter().any(|op| node.is(op)) {
-                values.extend(node.output(0));
+            if self.is_closed(product) {
+                let last = product.bias.as_ref().map_or(product.node, |bias| bias.node);
+                values.extend(self.model.node(last).output(0));
             }
         }
         for &node in inner {
@@ -140,6 +140,19 @@ impl Chain<'_> {
                 && !self.is_quantized(*value)
         };
         values.into_iter().filter(fits).collect()
+    }
+
+    /// Its kernel writes integers only.
+    fn is_closed(&self, product: &PlannedNode) -> bool {
+        let node = self.model.node(product.node);
+        if self.rules.closed.iter().any(|op| node.is(op)) {
+            return true;
+        }
+        let last = product.bias.as_ref().map_or(product.node, |bias| bias.node);
+        let next =
+            self.model.node(last).output(0).and_then(|y| self.model.value(y).only_consumer());
+        let fused = |(next, _)| self.rules.fused.iter().any(|op| self.model.node(next).is(op));
+        (node.is("Gemm") || last != product.node) && next.is_some_and(fused)
     }
 
     /// The end of a chain of clipping activations behind a node that computes: the range of the whole

@@ -33,6 +33,9 @@ pub(super) struct Rules {
     pub products: &'static [&'static str],
     /// Those of them that write nothing but integers, so that their output is quantized always.
     pub closed: &'static [&'static str],
+    /// Activations that go into the Gemm of floats in front of them before integers are looked for: such a Gemm, or
+    /// MatMul and Add, is computed with integers only when what follows the activation is quantized, too.
+    pub fused: &'static [&'static str],
     /// Operators whose weights are stored as integers, while the arithmetic stays float.
     pub stored: &'static [&'static str],
     /// Integers of `stored` operators become floats by Cast and Mul, which the runtime computes once,
@@ -117,6 +120,19 @@ const FLOAT8: &[DType] = &[DType::Float8E4M3FN, DType::Float8E5M2];
 const LAYERS: &[&str] = &["Conv", "Gemm", "MatMul"];
 /// Its ConvInteger takes seven times as long as a Conv of floats, and longer with groups.
 const DYNAMIC_ORT: &[&str] = &["Gemm", "LSTM", "MatMul"];
+/// What ONNX Runtime fuses into a Gemm.
+const FUSED_ORT: &[&str] = &[
+    "Elu",
+    "HardSigmoid",
+    "LeakyRelu",
+    "Relu",
+    "Selu",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+    "ThresholdedRelu",
+];
 const RECURRENT: &[&str] = &["GRU", "Gather", "LSTM", "RNN"];
 /// Layers without integer kernel still give a smaller file.
 const STORED: &[&str] = &["ConvTranspose", "GRU", "Gather", "LSTM", "RNN"];
@@ -149,6 +165,7 @@ const RULES: &[Rules] = &[
         weights: INT8,
         products: LAYERS,
         closed: &["Conv"],
+        fused: FUSED_ORT,
         stored: STORED,
         unpacks_at_load: true,
         channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
@@ -182,6 +199,7 @@ const RULES: &[Rules] = &[
         weights: INT8,
         products: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         closed: &[],
+        fused: &[],
         stored: RECURRENT,
         unpacks_at_load: false,
         channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
@@ -202,6 +220,7 @@ const RULES: &[Rules] = &[
         weights: INT8,
         products: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         closed: &[],
+        fused: &[],
         stored: RECURRENT,
         unpacks_at_load: false,
         channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
@@ -238,6 +257,7 @@ const RULES: &[Rules] = &[
             "LayerNormalization",
             "MatMul",
         ],
+        fused: &[],
         stored: RECURRENT,
         unpacks_at_load: false,
         channels: &["Conv", "ConvTranspose"],
@@ -298,6 +318,7 @@ const RULES: &[Rules] = &[
         weights: INT8,
         products: LAYERS,
         closed: &["Conv"],
+        fused: &[],
         stored: STORED,
         unpacks_at_load: false,
         channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
@@ -319,6 +340,7 @@ const RULES: &[Rules] = &[
         weights: INT8,
         products: LAYERS,
         closed: &["Conv"],
+        fused: FUSED_ORT,
         stored: STORED,
         unpacks_at_load: false,
         channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
