@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use onnxpress::analysis::{Assume, Cost, Shapes};
+use onnxpress::analysis::{Assume, Cost, Progress, Shapes};
 use onnxpress::data::Samples;
 use onnxpress::emit::Overwrite;
 use onnxpress::exec::Engine;
@@ -15,10 +15,10 @@ use onnxpress::read::Loaded;
 use onnxpress::report::{
     ComparisonReport, Latency, LayersReport, Pair, Parallel, ProfileReport, SampleReport,
 };
-use onnxpress::validate::{self, LayerDrifts, compare, timing};
+use onnxpress::validate::{self, LayerDrifts, compare_telling, timing};
 use onnxpress::{Error, ErrorKind, Result};
 
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
@@ -110,11 +110,23 @@ pub fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+impl Bounds {
+    /// Refuses, before any work is done, a bound on accuracy for samples whose classes are not known.
+    pub fn check(&self, samples: &Samples) -> Result<()> {
+        if self.max_drop.is_some() && samples.labels().is_none() {
+            return Err(Error::new(ErrorKind::Usage, "--max-drop needs samples with labels").help(
+                "name their array with --labels, or put images into a folder for each class",
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Compare {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
         if self.bounds.max_drop.is_some() && self.data.is_none() {
-            return Err(Error::new(ErrorKind::Usage, "--max-drop needs --data and --labels"));
+            return Err(Error::new(ErrorKind::Usage, "--max-drop needs --data with labels"));
         }
         if self.bounds.min_sqnr.is_some() && self.data.is_none() {
             return Err(Error::new(ErrorKind::Usage, "--min-sqnr needs --data"));
@@ -127,10 +139,7 @@ impl Compare {
         report.verbose = true;
         if let Some(data) = &self.data {
             let samples = self.preprocessing.open(data, self.labels.as_deref(), &original.model)?;
-            if self.bounds.max_drop.is_some() && samples.labels().is_none() {
-                return Err(Error::new(ErrorKind::Usage, "--max-drop needs --labels")
-                    .help("name the array with the class of each sample"));
-            }
+            self.bounds.check(&samples)?;
             let mut top = self.top.clone();
             if self.bounds.max_drop.is_some() && !top.contains(&1) {
                 top.push(1);
@@ -143,7 +152,8 @@ impl Compare {
             };
             let engine = self.engine.start()?;
             let models = [&original.model, &candidate.model];
-            execute(&engine, &mut report, models[0], models[1], &samples, &options)?;
+            let progress = progress::Bar::new(self.talk.words.quiet);
+            execute(&engine, &mut report, models[0], models[1], &samples, &options, &progress)?;
             if self.layers && report.not_validated.is_none() {
                 let found = layers(&engine, models[0], models[1], &samples)?;
                 let lowest = report.outputs.iter().map(|output| output.sqnr_db);
@@ -202,9 +212,10 @@ pub fn execute(
     candidate: &Model,
     samples: &Samples,
     options: &validate::Options,
+    progress: &dyn Progress,
 ) -> Result<()> {
     report.random = samples.is_random();
-    match compare(engine, original, candidate, samples, options) {
+    match compare_telling(engine, [original, candidate], samples, options, progress) {
         Ok(comparison) => {
             report.measured(&comparison);
             report.worst = SampleReport::all(&comparison, samples);

@@ -160,6 +160,7 @@ impl Factorize {
         let labels = self.labels.as_deref();
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
         let samples = self.data.as_ref().map(open).transpose()?;
+        samples.as_ref().map(|samples| self.bounds.check(samples)).transpose()?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
@@ -198,7 +199,7 @@ impl Factorize {
         match &samples {
             Some(samples) => {
                 let all = validate::Options { top: vec![1], ..Default::default() };
-                execute(&engine, &mut drift, &original.model, result, samples, &all)?;
+                execute(&engine, &mut drift, &original.model, result, samples, &all, &progress)?;
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }

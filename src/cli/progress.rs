@@ -31,10 +31,10 @@ impl Bar {
 
     /// Shows a job from where it is.
     fn show(&self, job: &Job) {
-        // A bar that was cleared shows nothing before it is reset.
-        self.bar.reset();
         self.bar.set_message(job.work);
         self.bar.set_length(job.steps);
+        // A bar that was cleared shows nothing before it is reset, and what it had then.
+        self.bar.reset();
         self.bar.set_position(job.done);
     }
 }

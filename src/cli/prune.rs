@@ -169,6 +169,7 @@ impl Prune {
         });
         let samples = samples.transpose()?;
         let judged = test.as_ref().or(samples.as_ref());
+        judged.map(|samples| self.bounds.check(samples)).transpose()?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
@@ -217,7 +218,7 @@ impl Prune {
         match judged {
             Some(judged) => {
                 let all = validate::Options { top: vec![1], ..Default::default() };
-                execute(&engine, &mut drift, &original.model, result, judged, &all)?;
+                execute(&engine, &mut drift, &original.model, result, judged, &all, &progress)?;
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }

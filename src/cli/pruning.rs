@@ -129,7 +129,16 @@ impl Pruning<'_> {
         let mut report = sizes(self.original, model, self.bytes(model)?);
         if let Some(samples) = self.judged {
             let top = validate::Options { top: vec![1], ..Default::default() };
-            execute(self.engine, &mut report, &self.original.model, model, samples, &top)?;
+            let progress = self.cx.progress();
+            execute(
+                self.engine,
+                &mut report,
+                &self.original.model,
+                model,
+                samples,
+                &top,
+                progress,
+            )?;
         }
         report.judge(self.bounds.min_sqnr, self.bounds.max_drop);
         Ok(report)

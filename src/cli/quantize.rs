@@ -170,7 +170,7 @@ impl Quantize {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
         if self.bounds.max_drop.is_some() && self.test.is_none() {
-            return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test and --labels"));
+            return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test with labels"));
         }
         self.output.check(&self.model)?;
         let files = [&*self.model, &*self.output.output];
@@ -194,6 +194,7 @@ impl Quantize {
         let test = self.test.as_ref();
         let test =
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
+        test.as_ref().map(|test| self.bounds.check(test)).transpose()?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
@@ -263,7 +264,7 @@ impl Quantize {
             Some(samples) => {
                 let runs = Some(drift_runs(drift.macs.original));
                 let part = validate::Options { runs, ..Default::default() };
-                execute(&engine, &mut drift, &original.model, &result, samples, &part)?;
+                execute(&engine, &mut drift, &original.model, &result, samples, &part, &progress)?;
                 if self.latency && drift.not_validated.is_none() {
                     let models = [&original.model, &result];
                     drift.latency_ms = Some(latency(&engine, models, samples)?);
@@ -316,7 +317,7 @@ impl Quantize {
         if let Some(samples) = &test {
             let mut figures = sizes(&original, &result, encoded.len() as u64);
             let all = validate::Options { top: vec![1], ..Default::default() };
-            execute(&engine, &mut figures, &original.model, &result, samples, &all)?;
+            execute(&engine, &mut figures, &original.model, &result, samples, &all, &progress)?;
             report.test = Some(figures);
         }
         let judged = report.test.as_mut().unwrap_or(&mut report.drift);

@@ -124,6 +124,9 @@ fn reader<R: std::io::BufRead + std::io::Seek>(source: R) -> Result<ImageReader<
 
 fn undecodable(error: &ImageError) -> Error {
     match error {
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            err!(Format, "the image ends too early; it is damaged")
+        }
         ImageError::IoError(error) => read_error(error),
         ImageError::Limits(error) => err!(Limit, "image: {error}"),
         ImageError::Unsupported(error) => err!(Unsupported, "image: {error}"),

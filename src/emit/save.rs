@@ -66,6 +66,13 @@ pub fn write(path: &Path, encoded: &Encoded, overwrite: Overwrite) -> Result<()>
 /// # Errors
 /// When it exists and may not be replaced, or is no regular file.
 pub fn refuse_existing(path: &Path, overwrite: Overwrite) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let text = format!("there is no folder `{}`", folder.display());
+        return Err(err!(Usage, "{text}")
+            .in_file(path)
+            .help("make it first, or choose another name"));
+    }
     match path.symlink_metadata() {
         Ok(_) if overwrite == Overwrite::Never => Err(exists(path)),
         // Renaming onto a folder, a pipe or a device would fail late, or destroy it.

@@ -49,6 +49,9 @@ pub struct Parallel {
 /// Ratios this close to 1 are within what measurements vary.
 pub(super) const SAME_TIME: f64 = 0.05;
 
+/// Half of the runs further apart than this share of their median say little about it.
+const UNSTEADY: f64 = 0.5;
+
 /// Whether a candidate that takes `ratio` of the time is faster, and how much.
 fn in_words(ratio: f64) -> String {
     match ratio {
@@ -100,6 +103,13 @@ impl fmt::Display for Latency {
         writeln!(f, "latency     {original:.3} ms -> {candidate:.3} ms in {engine}: {verdict}")?;
         let Pair { original: [a, b], candidate: [c, d] } = quartiles;
         writeln!(f, "  half of {runs} runs between {a:.3} and {b:.3} ms -> {c:.3} and {d:.3} ms")?;
+        let wide = |[low, high]: [f64; 2], median: f64| high - low > UNSTEADY * median;
+        if wide(quartiles.original, *original) || wide(quartiles.candidate, *candidate) {
+            writeln!(
+                f,
+                "  UNSTEADY: repeat it on a machine that does nothing else, or with --threads 1"
+            )?;
+        }
         if let Some(Parallel { threads, original, candidate, ratio, .. }) = &self.parallel {
             let verdict = in_words(*ratio);
             let at = format!("{threads} at once");

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::analysis::Progress;
 use crate::data::Samples;
 use crate::error::{Result, err};
 use crate::exec::{Engine, Runner};
@@ -91,18 +92,35 @@ pub fn compare(
     samples: &Samples,
     options: &Options,
 ) -> Result<Comparison> {
+    compare_telling(engine, [original, candidate], samples, options, &())
+}
+
+/// [`compare`] of the original and the candidate, telling `progress` how far it is.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_telling(
+    engine: &dyn Engine,
+    [original, candidate]: [&Model; 2],
+    samples: &Samples,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Comparison> {
     let (a, b) = (Runner::new(engine, original, vec![]), Runner::new(engine, candidate, vec![]));
     let runs = options.runs.unwrap_or(usize::MAX).min(samples.runs());
-    let parts: Vec<Comparison> = (0..runs)
+    progress.start("comparing", runs);
+    let parts: Result<Vec<Comparison>> = (0..runs)
         .into_par_iter()
         .map(|i| {
             let run = samples.run(i * samples.runs() / runs)?;
             let before = a.run(&run.inputs).map_err(|error| error.at("original model"))?;
             let after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
+            progress.step();
             one_run::compare(&run, samples, &before.outputs, &after.outputs, options)
         })
-        .collect::<Result<_>>()?;
-    let whole = parts.into_iter().reduce(Comparison::merge);
+        .collect();
+    progress.finish();
+    let whole = parts?.into_iter().reduce(Comparison::merge);
     whole.ok_or_else(|| err!(Data, "there are no samples to compare the models on"))
 }
 

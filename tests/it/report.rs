@@ -228,7 +228,7 @@ fn a_page_replaces_nothing_unasked() {
         (format!("{simplify} --report TMP/a.html"), 2),
         ("inspect TMP/m.onnx --report TMP/a.html".to_owned(), 2),
         ("inspect TMP/m.onnx --report TMP/a.html --force".to_owned(), 0),
-        ("inspect TMP/m.onnx --report TMP/none/a.html".to_owned(), 1),
+        ("inspect TMP/m.onnx --report TMP/none/a.html".to_owned(), 2),
     ] {
         let ran = shell(&line, folder.path());
         assert_eq!(ran.code, code, "{line}: {}", ran.err);

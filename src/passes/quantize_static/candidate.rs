@@ -258,14 +258,8 @@ fn bias_of(model: &Model, id: NodeId, weight: &Weight) -> Option<Bias> {
         weight.dims.get(axis)?.checked_mul(group)?
     };
     let finite = tensor.to_f32().ok()?.iter().all(|x| x.is_finite());
-    let fits = tensor.dtype() == DType::Float && is_row(tensor.dims(), channels) && finite;
+    let fits = tensor.dtype() == DType::Float && tensor.dims() == [channels] && finite;
     fits.then_some(Bias { node: id, slot: SLOT, value, tensor })
-}
-
-/// Whether a bias of these dims has one element for each channel, the last axis of matrices: it may be stored as a
-/// vector.
-fn is_row(dims: &[usize], channels: usize) -> bool {
-    dims == [channels] || dims == [1, channels]
 }
 
 /// What an Add behind a MatMul adds to each column. Runtimes make one Gemm of the two when they know
@@ -282,7 +276,6 @@ fn summand(model: &Model, id: NodeId, weight: &Weight, shapes: &Shapes) -> Optio
     let value = add.input(slot)?;
     let tensor = constant(model, value)?;
     let finite = tensor.to_f32().ok()?.iter().all(|x| x.is_finite());
-    let fits =
-        tensor.dtype() == DType::Float && is_row(tensor.dims(), *weight.dims.get(1)?) && finite;
+    let fits = tensor.dtype() == DType::Float && tensor.dims() == [*weight.dims.get(1)?] && finite;
     fits.then_some(Bias { node, slot, value, tensor })
 }
