@@ -15,7 +15,7 @@ use serde::Serialize;
 pub struct ReportFile {
     /// Write the report as one HTML page, too: figures, what was done and declined, tables, histograms,
     /// and the command line. It needs no network and no script.
-    #[arg(long = "report", value_name = "OUT.html")]
+    #[arg(long = "report", alias = "html", value_name = "OUT.html")]
     file: Option<PathBuf>,
 }
 

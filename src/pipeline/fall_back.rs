@@ -91,6 +91,15 @@ pub struct FallBack {
     pub failed: Option<String>,
 }
 
+/// What becomes of the weights of layers that compute with floats.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weights {
+    /// Integers all the same.
+    Stored,
+    /// They stay what they are.
+    Kept,
+}
+
 /// Outputs below this ratio in decibel are of little use: the error is a third of the signal. Layers
 /// compute with floats until it is reached even when no bound is given.
 const POOR_DB: f64 = 10.0;
@@ -150,25 +159,43 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
         false => Wanted { sqnr_db: poor.then_some(POOR_DB), drop: None },
     };
     // The least number of layers that suffices, the worst first, taking it that more of them in
-    // float are no worse. What nobody asked for must not cost bytes.
-    let with = |count: usize| {
-        let (kept, more) = names[..count].split_at(if asked { count } else { worst });
+    // float are no worse. Weights stay in float, too, when storing those of all layers is too much, and only
+    // for a bound: what nobody asked for must not cost bytes.
+    let with = |count: usize, weights: Weights| {
+        let (kept, more) = names[..count].split_at(match weights {
+            Weights::Stored => worst,
+            Weights::Kept => count,
+        });
         let stored = more.iter().chain(layers.stored.iter().filter(|name| !more.contains(name)));
         let stored = stored.filter(|name| !kept.contains(name)).cloned().collect();
         FloatLayers { kept: kept.to_vec(), stored }
     };
-    // All in float would keep every bound, and be of no use.
-    let (mut low, mut high) = (worst, names.len());
     let mut sufficient = None;
-    while low < high && !wanted.holds(&best) {
-        let middle = low + (high - low) / 2;
-        let layers = with(middle);
-        let trial = trials.without(&layers)?;
-        if wanted.holds(&trial) {
-            high = middle;
+    for weights in [Weights::Stored, Weights::Kept] {
+        if wanted.holds(&best) || sufficient.is_some() || weights == Weights::Kept && !asked {
+            break;
+        }
+        // All in float with their weights would keep every bound, and be of no use; with stored ones that is what a
+        // bound may come to.
+        if weights == Weights::Stored && asked {
+            let layers = with(names.len(), weights);
+            let trial = trials.without(&layers)?;
+            if !wanted.holds(&trial) {
+                continue;
+            }
             sufficient = Some((layers, trial));
-        } else {
-            low = middle + 1;
+        }
+        let (mut low, mut high) = (worst, names.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let layers = with(middle, weights);
+            let trial = trials.without(&layers)?;
+            if wanted.holds(&trial) {
+                high = middle;
+                sufficient = Some((layers, trial));
+            } else {
+                low = middle + 1;
+            }
         }
     }
     let (layers, best) = sufficient.unwrap_or((layers, best));

@@ -125,7 +125,7 @@ pub struct Top {
     pub original: f64,
     /// Accuracy of the candidate.
     pub candidate: f64,
-    /// Share of samples on which both choose the same.
+    /// Share of samples on which both choose the same: the same set of `k` classes.
     pub agreement: f64,
 }
 
