@@ -1,9 +1,10 @@
 //! Linear layers as products of a matrix with vectors.
 
+use crate::analysis::{constant, is_layer};
 use crate::ir::ops::{Conv, Gemm};
-use crate::ir::{Model, NodeId, ValueId};
+use crate::ir::{Model, Node, NodeId, ValueId};
 use crate::math::{Moments, Padding, Unfold, Windows};
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// A Conv, ConvTranspose, Gemm or MatMul as `y = W x`: for each of its groups a matrix of weights, and
 /// the vectors that it is multiplied with.
@@ -35,6 +36,16 @@ enum Order {
 pub const WEIGHT_SLOT: usize = 1;
 
 impl Contraction {
+    /// The layers of the main graph whose weights are constant floats.
+    pub fn all(model: &Model) -> impl Iterator<Item = Self> {
+        let weights = |node: &Node| constant(model, node.input(WEIGHT_SLOT)?);
+        model.nodes_of(model.main()).filter_map(move |(id, node)| {
+            let weights = is_layer(node).then(|| weights(node)).flatten()?;
+            let weights = Some(weights).filter(|tensor| tensor.dtype() == DType::Float)?;
+            Self::of(model, id, weights.dims()).ok()
+        })
+    }
+
     /// The layer `node`, whose weights have `dims`.
     ///
     /// # Errors

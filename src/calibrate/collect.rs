@@ -5,11 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::analysis::{Asked, Measure, Range};
+use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
+use crate::calibrate::moments::Gathered;
+use crate::calibrate::observed::Ran;
 use crate::calibrate::{Calibration, Statistics, ValueStatistics};
 use crate::data::Run;
 use crate::error::{Result, err};
-use crate::exec::{Observe, Runner, Tap};
+use crate::exec::{Observe, Tap};
 use crate::ir::Model;
 use crate::math::Fingerprint;
 
@@ -44,68 +46,90 @@ impl Shard {
 
 /// What is known of the samples besides values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct Digested {
     pub samples: u64,
     pub runs: u64,
     /// Sum of the digests of the inputs, which has no order.
     pub inputs: u64,
+    /// Runs that are held out.
+    pub held_out: u64,
+}
+
+/// What a model is measured for.
+pub(super) struct Wanted<'a> {
+    pub ranges: &'a [Asked],
+    /// How the elements of these are spread, too.
+    pub spread: bool,
+    /// Moments of these, too: they cost little when the samples are run anyway.
+    pub vectors: &'a [Vectors],
+}
+
+/// What was measured; `None` for a value that cannot be observed.
+pub(super) struct Values {
+    pub ranges: Vec<Option<ValueStatistics>>,
+    pub moments: Vec<Option<VectorMoments>>,
+    pub samples: Digested,
 }
 
 impl Calibration<'_> {
-    /// What the values asked for are on the samples; with `spread`, how their elements are spread.
-    /// `None` for a value that cannot be observed.
+    /// What is wanted of the values of a model, on the samples of a shard.
     pub(super) fn values(
         &self,
         model: &Model,
-        asked: &[Asked],
+        wanted: &Wanted<'_>,
         shard: Shard,
-        spread: bool,
-    ) -> Result<(Vec<Option<ValueStatistics>>, Seen)> {
+    ) -> Result<Values> {
+        let Wanted { ranges: asked, spread, vectors } = *wanted;
         let main = model.main();
         let observe = if spread { Observe::Histogram } else { Observe::Range };
         let measured: Vec<usize> =
             (0..asked.len()).filter(|&i| model.value(asked[i].value).graph() == main).collect();
         let name = |i: usize| model.value(asked[i].value).name().to_owned();
         let tap = |&i: &usize| Tap { value: name(i), observe: observe.clone() };
-        let taps = measured.iter().map(tap).collect();
-        let runner = Runner::new(self.engine, model, taps);
         let runs = shard.runs(self.samples.runs());
-        // What merges exactly needs no order: all threads share one set.
-        let values: Vec<Mutex<Option<ValueStatistics>>> =
-            asked.iter().map(|_| Mutex::default()).collect();
-        let totals = Mutex::new(Seen::default());
-        self.progress.start("measuring", runs.len());
-        let ran = runs.into_par_iter().try_for_each(|i| -> Result<()> {
-            let run = self.samples.run(i)?;
-            let digest = fingerprint(&run);
-            let held_out = digest.is_multiple_of(HELD_OUT);
-            let observed = runner.run(&run.inputs)?.observed;
-            for (&i, seen) in measured.iter().zip(observed) {
-                let found = seen.and_then(|seen| ValueStatistics::of(seen, held_out));
-                let mut value = values[i].lock().unwrap_or_else(PoisonError::into_inner);
-                *value = ValueStatistics::merged(value.take(), found);
-            }
-            let mut seen = totals.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.samples += run.count as u64;
-            seen.runs += 1;
-            seen.inputs = seen.inputs.wrapping_add(digest);
-            self.progress.step();
-            Ok(())
-        });
-        self.progress.finish();
-        ran?;
-        let take = |value: Mutex<_>| value.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok((values.into_iter().map(take).collect(), take_seen(totals)))
+        let mut moments = Gathered::new(model, vectors, runs.len());
+        let taps = measured.iter().map(tap).chain(moments.taps().iter().cloned()).collect();
+        let mut values: Vec<Option<ValueStatistics>> = vec![None; measured.len()];
+        let mut samples = Digested::default();
+        self.observed(model, taps, &runs, &mut |ran, mut seen| {
+            let held_out: Vec<bool> = ran.iter().map(Ran::is_held_out).collect();
+            moments.add(seen.split_off(values.len()), &held_out);
+            values.par_iter_mut().zip(seen).for_each(|(value, seen)| {
+                for (seen, &held_out) in seen.into_iter().zip(&held_out) {
+                    let found = seen.and_then(|seen| ValueStatistics::of(seen, held_out));
+                    *value = ValueStatistics::merged(value.take(), found);
+                }
+            });
+            ran.iter().for_each(|run| samples.add(run));
+        })?;
+        let mut ranges = vec![None; asked.len()];
+        measured.into_iter().zip(values).for_each(|(i, value)| ranges[i] = value);
+        Ok(Values { ranges, moments: moments.finish(), samples })
     }
 }
 
-fn take_seen(totals: Mutex<Seen>) -> Seen {
-    totals.into_inner().unwrap_or_else(PoisonError::into_inner)
+impl Digested {
+    fn add(&mut self, run: &Ran) {
+        self.samples += run.samples as u64;
+        self.runs += 1;
+        self.inputs = self.inputs.wrapping_add(run.digest);
+        self.held_out += u64::from(run.is_held_out());
+    }
+
+    /// There are runs to fit something to, and others to judge it on.
+    pub fn is_parted(&self) -> bool {
+        (1..self.runs).contains(&self.held_out)
+    }
 }
 
 /// Whether a run is held out of what is fitted: one of four, whatever the order of the samples.
 pub fn held_out(run: &Run) -> bool {
-    fingerprint(run).is_multiple_of(HELD_OUT)
+    is_held_out(fingerprint(run))
+}
+
+/// The same by the digest of the run.
+pub(super) fn is_held_out(digest: u64) -> bool {
+    digest.is_multiple_of(HELD_OUT)
 }
 
 /// A digest of what goes into a run: whether it is held out depends on what it is, not on where it
@@ -162,10 +186,11 @@ impl<'a> Collect<'a> {
 
 impl Measure for Collect<'_> {
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
-        let (values, seen) = self.calibration.values(model, asked, self.shard, true)?;
+        let wanted = Wanted { ranges: asked, spread: true, vectors: &[] };
+        let found = self.calibration.values(model, &wanted, self.shard)?;
         let names = asked.iter().map(|asked| model.value(asked.value).name().to_owned());
-        let values: BTreeMap<String, Option<ValueStatistics>> = names.zip(values).collect();
-        let Seen { samples, runs, inputs } = seen;
+        let values: BTreeMap<String, Option<ValueStatistics>> = names.zip(found.ranges).collect();
+        let Digested { samples, runs, inputs, .. } = found.samples;
         let found = Statistics { model: self.model, samples, runs, inputs, values };
         *self.collected.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(vec![None; asked.len()])

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
+use crate::analysis::{Asked, Contraction, Measure, Range, VectorMoments, Vectors};
 use crate::calibrate::choose::choose;
+use crate::calibrate::collect::Wanted;
+use crate::calibrate::magnitudes::Channels;
 use crate::calibrate::{
     Calibration, Calibrator, Choice, Method, Shard, Statistics, ValueStatistics,
 };
@@ -29,6 +31,8 @@ pub struct Fit<'a> {
     method: Method,
     /// Elements are counted.
     counts: bool,
+    /// The means of what layers read are measured along with ranges.
+    means: bool,
     measured: Arc<Measured>,
     chosen: Mutex<Chosen>,
 }
@@ -38,6 +42,23 @@ pub struct Fit<'a> {
 struct Measured {
     values: Mutex<HashMap<String, Option<Arc<ValueStatistics>>>>,
     means: Mutex<Vec<(String, Vectors, Option<VectorMoments>)>>,
+    /// By name and axis.
+    magnitudes: Mutex<HashMap<(String, usize), Channels>>,
+}
+
+impl Measured {
+    /// The means of these vectors of a model, or that there are none, when they were measured.
+    fn mean(&self, model: &Model, vectors: &Vectors) -> Option<Option<VectorMoments>> {
+        let (known, name) = (lock(&self.means), model.value(vectors.value).name());
+        let found = known.iter().find(|(of, known, _)| of == name && known == vectors);
+        found.map(|(_, _, moments)| moments.clone())
+    }
+
+    fn add_means(&self, model: &Model, of: Vec<Vectors>, means: Vec<Option<VectorMoments>>) {
+        let name = |vectors: &Vectors| model.value(vectors.value).name().to_owned();
+        let entries = of.into_iter().zip(means);
+        lock(&self.means).extend(entries.map(|(vectors, found)| (name(&vectors), vectors, found)));
+    }
 }
 
 /// Calibrators that were seen to be better for some model than the best one for each value.
@@ -63,7 +84,13 @@ impl<'a> Fit<'a> {
     /// Ranges from a source by a method.
     pub fn new(source: Source<'a>, method: Method) -> Self {
         let (measured, chosen) = (Arc::default(), Mutex::default());
-        Self { source, method, counts: method.counts(), measured, chosen }
+        Self { source, method, counts: method.counts(), means: false, measured, chosen }
+    }
+
+    /// Measures the means of what layers read whenever ranges are measured: somebody will ask for them, as
+    /// [`CorrectBias`](crate::passes::CorrectBias) does, and the samples are run once instead of twice.
+    pub fn with_means(self) -> Self {
+        Self { means: true, ..self }
     }
 
     /// Ranges by another calibrator, from the same measurements. Without counts, calibrators that need
@@ -73,6 +100,7 @@ impl<'a> Fit<'a> {
             source: self.source,
             method: Method { calibrator, ..self.method },
             counts: self.counts,
+            means: self.means,
             measured: self.measured.clone(),
             chosen: Mutex::default(),
         }
@@ -107,11 +135,29 @@ impl<'a> Fit<'a> {
         // Not held while measuring, which other threads help with.
         drop(known);
         if !new.is_empty() {
-            let (values, _) = calibration.values(model, &new, Shard::default(), self.counts)?;
-            let values = values.into_iter().map(|value| value.map(Arc::new));
+            let vectors = if self.means { self.unknown_means(model) } else { Vec::new() };
+            let wanted = Wanted { ranges: &new, spread: self.counts, vectors: &vectors };
+            let found = calibration.values(model, &wanted, Shard::default())?;
+            let values = found.ranges.into_iter().map(|value| value.map(Arc::new));
             lock(&self.measured.values).extend(new.iter().map(name).zip(values));
+            // Otherwise they are measured when somebody asks, and parted in another way.
+            if found.samples.is_parted() {
+                self.measured.add_means(model, vectors, found.moments);
+            }
         }
         Ok(())
+    }
+
+    /// The vectors that layers of a model read, of which no means are known.
+    fn unknown_means(&self, model: &Model) -> Vec<Vectors> {
+        let vectors = Contraction::all(model).map(|layer| layer.vectors(false));
+        let mut unknown = Vec::new();
+        for vectors in vectors {
+            if !unknown.contains(&vectors) && self.measured.mean(model, &vectors).is_none() {
+                unknown.push(vectors);
+            }
+        }
+        unknown
     }
 
     /// Chooses the range of a value; `None` when it could not be observed.
@@ -166,16 +212,25 @@ impl Measure for Fit<'_> {
             .collect())
     }
 
-    /// Statistics hold none.
+    /// Remembered. Statistics hold none.
     fn magnitudes(
         &self,
         model: &Model,
         asked: &[(ValueId, usize)],
     ) -> Result<Vec<Option<Vec<f32>>>> {
-        match self.source {
-            Source::Samples(calibration) => calibration.magnitudes(model, asked),
-            Source::Statistics(_) => Ok(vec![None; asked.len()]),
+        let Source::Samples(calibration) = self.source else {
+            return Ok(vec![None; asked.len()]);
+        };
+        let known = &self.measured.magnitudes;
+        let name = |&(value, axis): &(ValueId, usize)| (model.value(value).name().to_owned(), axis);
+        let is_new = |asked: &&(ValueId, usize)| !lock(known).contains_key(&name(asked));
+        let new: Vec<_> = asked.iter().filter(is_new).copied().collect();
+        if !new.is_empty() {
+            let measured = calibration.magnitudes(model, &new)?;
+            lock(known).extend(new.iter().map(name).zip(measured));
         }
+        let known = lock(known);
+        Ok(asked.iter().map(|asked| known.get(&name(asked)).cloned().flatten()).collect())
     }
 
     /// Means are remembered; products are large, and who asks for them remembers what follows. Statistics
@@ -187,24 +242,13 @@ impl Measure for Fit<'_> {
         if asked.iter().any(|vectors| vectors.products) {
             return calibration.moments(model, asked);
         }
-        let means = &self.measured.means;
-        let name = |vectors: &Vectors| model.value(vectors.value).name().to_owned();
-        let find = |vectors: &Vectors| {
-            let (known, name) = (lock(means), name(vectors));
-            let found = known.iter().find(|(of, known, _)| *of == name && known == vectors);
-            found.map(|(_, _, moments)| moments.clone())
-        };
+        let known = |vectors: &Vectors| self.measured.mean(model, vectors);
         let new: Vec<Vectors> =
-            asked.iter().filter(|vectors| find(vectors).is_none()).cloned().collect();
+            asked.iter().filter(|vectors| known(vectors).is_none()).cloned().collect();
         if !new.is_empty() {
             let measured = calibration.moments(model, &new)?;
-            let entries: Vec<_> = new
-                .into_iter()
-                .zip(measured)
-                .map(|(vectors, found)| (name(&vectors), vectors, found))
-                .collect();
-            lock(means).extend(entries);
+            self.measured.add_means(model, new, measured);
         }
-        Ok(asked.iter().map(|vectors| find(vectors).flatten()).collect())
+        Ok(asked.iter().map(|vectors| known(vectors).flatten()).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! Runs a model over samples and measures its values.
 //!
-//! `collect` runs, `statistics` is what is kept of a value, `choose` makes a range of it, `fit` answers for all values, and `file`
+//! `observed` runs, `collect` gathers, `statistics` is what is kept of a value, `choose` makes a range of it, `fit` answers for all values, and `file`
 //! writes it down. Formulas and the format: `docs/CALIBRATION.md`.
 
 mod choose;
@@ -9,12 +9,15 @@ mod file;
 mod fit;
 mod magnitudes;
 mod moments;
+mod observed;
 mod statistics;
 
 pub use choose::{Calibrator, Choice, Method};
 pub use collect::{Collect, Shard, digest, held_out};
 pub use fit::{Fit, Source};
 pub use statistics::{Statistics, ValueStatistics};
+
+use collect::Wanted;
 
 pub use crate::analysis::Progress;
 
@@ -43,8 +46,9 @@ impl Measure for Calibration<'_> {
     /// maxima of parts merge exactly. Another batch size can change the last bits, because the
     /// engine adds up in another order. Only `float` values of the main graph are measured.
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
-        let (values, _) = self.values(model, asked, Shard::default(), false)?;
-        Ok(values.into_iter().map(|value| value.map(|value| value.range)).collect())
+        let wanted = Wanted { ranges: asked, spread: false, vectors: &[] };
+        let found = self.values(model, &wanted, Shard::default())?;
+        Ok(found.ranges.into_iter().map(|value| value.map(|value| value.range)).collect())
     }
 
     fn moments(&self, model: &Model, asked: &[Vectors]) -> Result<Vec<Option<VectorMoments>>> {

@@ -156,7 +156,7 @@ fn percentile(text: &str) -> Result<f64, String> {
 /// Runs of the calibration samples with which each pass is checked.
 pub const CHECK_RUNS: usize = 4;
 /// Fewest and most runs of the calibration samples on which the result is compared with the original.
-const DRIFT_RUNS: (usize, usize) = (8, 64);
+const DRIFT_RUNS: (usize, usize) = (8, 32);
 /// Multiply-accumulates of these runs: about 0.2 s on two cores.
 const DRIFT_WORK: u64 = 2_500_000_000;
 /// Why nothing is compared without samples.
@@ -210,7 +210,7 @@ impl Quantize {
                 return Err(Error::new(ErrorKind::Usage, "--data or --stats is needed"));
             }
         };
-        let fit = source.map(|source| Fit::new(source, self.method()));
+        let fit = source.map(|source| self.fit(source));
         let others = fit.as_ref().filter(|_| measures).map(Fit::others).unwrap_or_default();
         let measure = fit.as_ref().map(|fit| fit as &dyn Measure);
         let cx = Context {
@@ -362,6 +362,12 @@ impl Quantize {
     fn method(&self) -> Method {
         let Self { calibrator, percentile, .. } = *self;
         Method { calibrator, percentile, explain: self.explains() }
+    }
+
+    /// What ranges are made from.
+    fn fit<'a>(&self, source: Source<'a>) -> Fit<'a> {
+        let fit = Fit::new(source, self.method());
+        if self.accuracy.correct_biases() { fit.with_means() } else { fit }
     }
 
     /// Whether ranges and layers are looked at: a page shows them.

@@ -102,6 +102,15 @@ pub trait Session: Send + Sync {
     fn operators(&self) -> Result<Vec<OperatorTimes>> {
         Ok(Vec::new())
     }
+
+    /// The most memory in bytes that the engine's process has taken since it began with the model;
+    /// `None` when the engine has no process of its own, or the system does not tell.
+    ///
+    /// # Errors
+    /// When that process is dead.
+    fn memory(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 /// What one run gave.
@@ -113,9 +122,6 @@ pub struct Executed {
     pub observed: Vec<Option<Observation>>,
     /// Time the engine took, without the way to it and back.
     pub time: Duration,
-    /// The most memory in bytes that the engine's process has taken since it began with the model;
-    /// `None` when the engine has no process of its own, or the system does not tell.
-    pub memory: Option<u64>,
 }
 
 /// Name, type and dims of an input that will be given.

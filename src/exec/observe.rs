@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::analysis::Range;
 use crate::error::Result;
-use crate::math::{Histogram, Unfold};
+use crate::math::{Histogram, Moments, Unfold, magnitudes};
 use crate::tensor::{DType, Tensor, TensorView};
 
 /// A value to look at, and what to learn about it.
@@ -29,6 +29,10 @@ pub enum Observe {
     /// The vectors that a layer multiplies, at most so many: an array of groups, rows and columns. Only
     /// `float` and `float16` values have them.
     Rows(Unfold, usize),
+    /// How many these vectors are, their sum and that of their squares, for each group.
+    Moments(Unfold, usize),
+    /// The largest magnitude of each channel along an axis; only `float` values have them.
+    Magnitudes(usize),
 }
 
 /// What was learned.
@@ -38,8 +42,10 @@ pub enum Observation {
     Range(Range),
     /// Of [`Observe::Histogram`].
     Histogram(Histogram),
-    /// Of [`Observe::Value`] and [`Observe::Rows`].
+    /// Of [`Observe::Value`], [`Observe::Rows`] and [`Observe::Magnitudes`].
     Value(Tensor),
+    /// Of [`Observe::Moments`].
+    Moments(Vec<Moments>),
 }
 
 impl Observe {
@@ -49,19 +55,28 @@ impl Observe {
             let copy = Tensor::new(view.dtype, view.dims.to_vec(), view.bytes.to_vec().into());
             return Ok(Some(Observation::Value(copy?)));
         }
-        if let Self::Rows(unfold, most) = self {
+        if let Self::Rows(unfold, most) | Self::Moments(unfold, most) = self {
             let elements = match view.dtype {
                 DType::Float16 => Some(Cow::Owned(view.to_f32()?)),
                 _ => view.as_f32(),
             };
             let Some(elements) = elements else { return Ok(None) };
             let rows = unfold.of(view.dims, &elements, *most);
-            return Ok(rows.map(|rows| {
-                let dims = [rows.groups, rows.rows, rows.columns];
-                Observation::Value(Tensor::from_f32(&dims, &rows.elements))
+            return Ok(rows.map(|rows| match self {
+                Self::Moments(..) => Observation::Moments(rows.moments()),
+                _ => {
+                    let dims = [rows.groups, rows.rows, rows.columns];
+                    Observation::Value(Tensor::from_f32(&dims, &rows.elements))
+                }
             }));
         }
         let Some(elements) = view.as_f32() else { return Ok(None) };
+        if let Self::Magnitudes(axis) = self {
+            let found = magnitudes(view.dims, &elements, *axis);
+            return Ok(
+                found.map(|found| Observation::Value(Tensor::from_f32(&[found.len()], &found)))
+            );
+        }
         let Some(range) = Range::of(&elements) else { return Ok(None) };
         let finite = range.min.is_finite() && range.max.is_finite();
         Ok(Some(match self {
@@ -81,7 +96,7 @@ impl Observation {
             Self::Histogram(histogram) => {
                 Some(Range { min: histogram.min(), max: histogram.max() })
             }
-            Self::Value(_) => None,
+            Self::Value(_) | Self::Moments(_) => None,
         }
     }
 }

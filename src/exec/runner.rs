@@ -57,9 +57,21 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// When the engine cannot tell, or nothing has run.
     pub fn operators(&self) -> Result<Vec<OperatorTimes>> {
+        self.last()?.operators()
+    }
+
+    /// The most memory that the session which ran last has taken; see [`Session::memory`].
+    ///
+    /// # Errors
+    /// When its process is dead, or nothing has run.
+    pub fn memory(&self) -> Result<Option<u64>> {
+        self.last()?.memory()
+    }
+
+    fn last(&self) -> Prepared {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let last = sessions.back().map(|(_, session)| session.clone());
-        last.ok_or_else(|| err!(Engine, "no model has run"))??.operators()
+        last.ok_or_else(|| err!(Engine, "no model has run"))?
     }
 
     fn session(&self, inputs: &[(String, Tensor)]) -> Prepared {

@@ -298,8 +298,7 @@ impl Session for Plan {
             let named = self.outputs.iter().cloned().zip(&outputs);
             named.map(|(name, value)| Ok((name, tensors::from_tract(value)?))).collect()
         });
-        let executed =
-            Executed { outputs: outputs?, observed, time: start.elapsed(), memory: None };
+        let executed = Executed { outputs: outputs?, observed, time: start.elapsed() };
         if let (Some(stopwatch), Some(lap)) = (&self.stopwatch, lap) {
             stopwatch.keep(lap);
         }

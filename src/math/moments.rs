@@ -69,6 +69,17 @@ impl Moments {
         }
     }
 
+    /// Number, sum and squares; not the products.
+    pub fn parts(&self) -> (u64, &[f64], &[f64]) {
+        (self.rows, &self.sum, &self.squares)
+    }
+
+    /// Moments of what [`parts`](Self::parts) gives; `None` when sum and squares differ in length.
+    pub fn from_parts(rows: u64, sum: Vec<f64>, squares: Vec<f64>) -> Option<Self> {
+        let columns = sum.len();
+        (squares.len() == columns).then_some(Self { columns, rows, sum, squares, products: None })
+    }
+
     /// The mean; zeros when nothing was seen.
     pub fn mean(&self) -> Vec<f64> {
         let rows = self.rows.max(1) as f64;

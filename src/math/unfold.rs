@@ -5,6 +5,8 @@
 //! Networks for Document Processing", 2006), or, for ConvTranspose, the elements that meet in one element
 //! of the output. Here the vectors are cut out, all of them or some that are spread evenly.
 
+use crate::math::Moments;
+
 /// How the input of a layer becomes rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unfold {
@@ -61,6 +63,19 @@ pub struct Unfolded {
     pub columns: usize,
     /// All elements.
     pub elements: Vec<f32>,
+}
+
+impl Unfolded {
+    /// Number, sum and squares of the rows of each group.
+    pub fn moments(&self) -> Vec<Moments> {
+        let size = self.rows * self.columns;
+        let group = |group: usize| {
+            let mut moments = Moments::first(self.columns);
+            moments.add(&self.elements[group * size..(group + 1) * size]);
+            moments
+        };
+        (0..self.groups).map(group).collect()
+    }
 }
 
 /// Most elements of all rows together, 2 GiB: wider layers are not looked at.

@@ -48,18 +48,18 @@ const TRIED: [Equalize; 2] = [Equalize::Weights, Equalize::Activations { share: 
 
 /// The prepared model with the channels divided by which the outputs of the quantized one gain most, what
 /// the pass did, and how much was gained; `None` when nothing helps. All layers are tried together and,
-/// where that takes seconds, each by itself: those that help are kept.
+/// where that takes seconds, each by itself: those that help are kept. Nothing is tried by itself where outputs
+/// keep enough without: `kept_db`.
 pub(super) fn equalize(
     trials: &Trials<'_>,
     when: Equalizing,
+    kept_db: f64,
 ) -> Result<Option<(Model, Step, Equalized)>> {
-    if when == Equalizing::Off || !trials.affordable() {
+    let enough = when == Equalizing::Auto && kept_db >= GOOD_DB;
+    if when == Equalizing::Off || enough || !trials.affordable() {
         return Ok(None);
     }
     let before_db = trials.whole()?.score_db;
-    if when == Equalizing::Auto && before_db >= GOOD_DB {
-        return Ok(None);
-    }
     let mut best: Option<Candidate> = None;
     for by in TRIED {
         let Some(all) = Candidate::of(trials, EqualizeChannels { by, only: None })? else {

@@ -196,25 +196,29 @@ fn tried(
     let taken = calibrate(&first, others)?;
     let calibrated = taken.as_ref().map(|(_, calibrated)| *calibrated);
     let trials = taken.as_ref().map_or(&first, |(trials, _)| trials);
+    let refined = trials.by(&by_options);
     let narrow = options.narrow();
-    let mut equalized = equalize(trials, tries.equalize)?;
+    // Integers of few bits take long to choose.
+    let quick = if options.is_refined() && narrow.is_none() { &refined } else { trials };
+    let mut equalized = equalize(trials, tries.equalize, quick.whole()?.score_db)?;
     if let (None, Some(width)) = (&equalized, narrow) {
         // Of few bits nearest integers say little about those that are chosen.
-        equalized = equalize_narrow(&trials.by(&by_options), tries.equalize, width)?;
+        equalized = equalize_narrow(&refined, tries.equalize, width)?;
     }
-    let after;
-    let trials = match &equalized {
+    let (after, after_refined);
+    let (trials, refined) = match &equalized {
         Some((model, ..)) => {
             after = Trials::new(engine, model, samples, &by_plain, trials.context())?;
-            &after
+            after_refined = after.by(&by_options);
+            (&after, &after_refined)
         }
-        None => trials,
+        None => (trials, &refined),
     };
     if !options.is_refined() {
         let fall_back = fall_back(trials, &tries.fall_back)?;
         return Ok(Found { calibrated, equalized, fall_back, ..Found::default() });
     }
-    let mut fall_back = fall_back(&trials.by(&by_options), &tries.fall_back)?;
+    let mut fall_back = fall_back(refined, &tries.fall_back)?;
     let mut unbiased = false;
     if options.correct_biases && fall_back.after_db < STRANGE_DB {
         let others = options.without_biases();

@@ -27,7 +27,7 @@ const WORK: u64 = 100_000_000_000;
 /// Multiply-accumulates of one trial of a whole model: 0.3 s on two cores.
 const WHOLE_WORK: u64 = 10_000_000_000;
 /// So many are spent in any case; more only for the fewest samples.
-const CHEAP_WORK: u64 = 10_000_000_000;
+const CHEAP_WORK: u64 = 1_000_000_000;
 
 /// Layers that compute with floats, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -46,7 +46,7 @@ pub fn one_at_a_time(
             }
         }
     }
-    Ok(executed.map(|runs| Timing::of(&runs)))
+    timings(&runners, &executed)
 }
 
 /// The same with a run on each of `threads` threads at a time: how long one takes beside the others.
@@ -70,23 +70,23 @@ pub fn side_by_side(
             }
         }
     }
-    Ok(executed.map(|runs| Timing::of(&runs)))
+    timings(&runners, &executed)
+}
+
+fn timings(runners: &[Runner<'_>; 2], executed: &[Vec<Executed>; 2]) -> Result<[Timing; 2]> {
+    let of = |i: usize| -> Result<Timing> { Ok(Timing::of(&executed[i], runners[i].memory()?)) };
+    Ok([of(0)?, of(1)?])
 }
 
 impl Timing {
-    fn of(runs: &[Executed]) -> Self {
+    fn of(runs: &[Executed], memory: Option<u64>) -> Self {
         let mut times: Vec<f64> = runs.iter().map(|run| run.time.as_secs_f64() * 1e3).collect();
         times.sort_by(f64::total_cmp);
         let at = |share: f64| {
             let last = times.len().saturating_sub(1);
             times.get((last as f64 * share).round() as usize).copied().unwrap_or(0.0)
         };
-        Self {
-            median: at(0.5),
-            quartiles: [at(0.25), at(0.75)],
-            runs: times.len(),
-            memory: runs.iter().filter_map(|run| run.memory).max(),
-        }
+        Self { median: at(0.5), quartiles: [at(0.25), at(0.75)], runs: times.len(), memory }
     }
 }
 
@@ -98,15 +98,14 @@ mod tests {
 
     #[test]
     fn medians_and_quartiles() {
-        let run = |ms: u64, memory| Executed {
+        let run = |ms: u64| Executed {
             outputs: Vec::new(),
             observed: Vec::new(),
             time: Duration::from_millis(ms),
-            memory,
         };
-        let timing = Timing::of(&[5, 1, 4, 2, 3].map(|ms| run(ms, Some(10 * ms))));
+        let timing = Timing::of(&[5, 1, 4, 2, 3].map(run), Some(50));
         assert_eq!((timing.median, timing.quartiles, timing.runs), (3.0, [2.0, 4.0], 5));
         assert_eq!(timing.memory, Some(50));
-        assert_eq!(Timing::of(&[run(7, None)]).quartiles, [7.0, 7.0]);
+        assert_eq!(Timing::of(&[run(7)], None).quartiles, [7.0, 7.0]);
     }
 }

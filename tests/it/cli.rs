@@ -199,7 +199,7 @@ fn quantize_json_is_the_same_report() {
     let line = format!("{QUANTIZE} --test fixtures/digits_test.npz --json -o TMP/small.onnx");
     let mut report = json(&shell(&line, folder.path()));
     assert_eq!(at(&report, "test/samples"), 400);
-    assert_eq!(at(&report, "drift/samples"), 64);
+    assert_eq!(at(&report, "drift/samples"), 32);
     let size = folder.path().join("small.onnx").metadata().unwrap().len();
     assert_eq!(at(&report, "test/size_bytes/candidate").as_u64(), Some(size));
     // The rest is a snapshot of the shape: times and measured figures are cut out.

@@ -12,7 +12,7 @@ use crate::exec::isolated::wire::{Frame, Received, Wire, unreadable};
 use crate::exec::{
     Executed, InputShape, Observation, Observe, OnnxRuntime, OperatorTimes, Tap, onnxruntime,
 };
-use crate::math::{BINS, Histogram, Padding, Unfold, Windows};
+use crate::math::{BINS, Histogram, Moments, Padding, Unfold, Windows};
 use crate::tensor::{DType, Tensor};
 
 /// The parent asks.
@@ -26,6 +26,8 @@ pub(super) enum Request {
     Run { inputs: Vec<(String, Tensor)> },
     /// Tell what operators took.
     Operators,
+    /// Tell the most memory that was taken since [`Request::Prepare`].
+    Memory,
     /// Forget the model.
     Release,
 }
@@ -41,6 +43,8 @@ pub(super) enum Reply {
     Executed(Executed),
     /// To [`Request::Operators`].
     Operators(Vec<OperatorTimes>),
+    /// To [`Request::Memory`], in bytes, when the system tells.
+    Memory(Option<u64>),
     /// To any request.
     Failed(Error),
 }
@@ -65,6 +69,7 @@ impl Wire for Request {
             }
             Self::Release => frame.put(&3u64),
             Self::Operators => frame.put(&4u64),
+            Self::Memory => frame.put(&5u64),
         }
     }
 
@@ -75,6 +80,7 @@ impl Wire for Request {
             2 => Self::Run { inputs: frame.take()? },
             3 => Self::Release,
             4 => Self::Operators,
+            5 => Self::Memory,
             _ => return Err(unreadable()),
         })
     }
@@ -161,7 +167,6 @@ impl Wire for Reply {
                 frame.put(&executed.outputs);
                 frame.put(&executed.observed);
                 frame.put(&executed.time);
-                frame.put(&executed.memory);
             }
             Self::Failed(error) => {
                 frame.put(&3u64);
@@ -170,6 +175,10 @@ impl Wire for Reply {
             Self::Operators(operators) => {
                 frame.put(&4u64);
                 frame.put(operators);
+            }
+            Self::Memory(bytes) => {
+                frame.put(&5u64);
+                frame.put(bytes);
             }
         }
     }
@@ -182,10 +191,10 @@ impl Wire for Reply {
                 outputs: frame.take()?,
                 observed: frame.take()?,
                 time: frame.take()?,
-                memory: frame.take()?,
             }),
             3 => Self::Failed(frame.take()?),
             4 => Self::Operators(frame.take()?),
+            5 => Self::Memory(frame.take()?),
             _ => return Err(unreadable()),
         })
     }
@@ -240,6 +249,15 @@ impl Wire for Tap {
                 frame.put(unfold);
                 frame.put(most);
             }
+            Observe::Moments(unfold, most) => {
+                frame.put(&4u64);
+                frame.put(unfold);
+                frame.put(most);
+            }
+            Observe::Magnitudes(axis) => {
+                frame.put(&5u64);
+                frame.put(axis);
+            }
         }
     }
 
@@ -250,6 +268,8 @@ impl Wire for Tap {
             1 => Observe::Value,
             2 => Observe::Histogram,
             3 => Observe::Rows(frame.take()?, frame.take()?),
+            4 => Observe::Moments(frame.take()?, frame.take()?),
+            5 => Observe::Magnitudes(frame.take()?),
             _ => return Err(unreadable()),
         };
         Ok(Self { value, observe })
@@ -329,6 +349,10 @@ impl Wire for Observation {
                 frame.put(&2u64);
                 frame.put(histogram);
             }
+            Self::Moments(groups) => {
+                frame.put(&3u64);
+                frame.put(groups);
+            }
         }
     }
 
@@ -337,8 +361,28 @@ impl Wire for Observation {
             0 => Self::Range(Range { min: float(frame)?, max: float(frame)? }),
             1 => Self::Value(frame.take()?),
             2 => Self::Histogram(frame.take()?),
+            3 => Self::Moments(frame.take()?),
             _ => return Err(unreadable()),
         })
+    }
+}
+
+/// First moments alone.
+impl Wire for Moments {
+    fn put(&self, frame: &mut Frame) {
+        let (rows, sum, squares) = self.parts();
+        frame.put(&rows);
+        for numbers in [sum, squares] {
+            frame.put(&numbers.iter().map(|x| x.to_bits()).collect::<Vec<u64>>());
+        }
+    }
+
+    fn take(frame: &mut Received) -> Result<Self> {
+        let rows = frame.take()?;
+        let mut numbers = || -> Result<Vec<f64>> {
+            Ok(Vec::<u64>::take(frame)?.into_iter().map(f64::from_bits).collect())
+        };
+        Self::from_parts(rows, numbers()?, numbers()?).ok_or_else(unreadable)
     }
 }
 

@@ -214,6 +214,13 @@ impl Session for Remote {
             other => Err(unexpected(&other)),
         }
     }
+
+    fn memory(&self) -> Result<Option<u64>> {
+        match self.call(&Request::Memory)? {
+            Reply::Memory(bytes) => Ok(bytes),
+            other => Err(unexpected(&other)),
+        }
+    }
 }
 
 impl Drop for Remote {
@@ -232,6 +239,7 @@ fn unexpected(reply: &Reply) -> Error {
         Reply::Done => "nothing",
         Reply::Executed(_) => "results",
         Reply::Operators(_) => "times",
+        Reply::Memory(_) => "bytes",
         Reply::Failed(_) => "an error",
     };
     err!(Engine, "the engine's process answered with {found} where something else was asked")

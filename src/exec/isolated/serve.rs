@@ -8,7 +8,7 @@ use crate::error::{Error, Result, err};
 use crate::exec::isolated::limits;
 use crate::exec::isolated::message::{Reply, Request};
 use crate::exec::isolated::wire::{Frame, Received};
-use crate::exec::{Executed, Session, panic};
+use crate::exec::{Session, panic};
 
 /// Stack of a thread that calls the engine, in bytes: tract recurses over deep graphs.
 const STACK: usize = 64 << 20;
@@ -66,10 +66,8 @@ impl Shop {
                 self.replace(Some(session));
                 Ok(Reply::Done)
             }
-            Request::Run { inputs } => {
-                let executed = self.session()?.run(&inputs)?;
-                Ok(Reply::Executed(Executed { memory: limits::peak_memory(), ..executed }))
-            }
+            Request::Run { inputs } => Ok(Reply::Executed(self.session()?.run(&inputs)?)),
+            Request::Memory => Ok(Reply::Memory(limits::peak_memory())),
             Request::Operators => Ok(Reply::Operators(self.session()?.operators()?)),
             Request::Release => {
                 self.replace(None);

@@ -124,7 +124,7 @@ impl Session for Loaded {
                 outputs.push((name.clone(), tensor));
             }
         }
-        Ok(Executed { outputs, observed, time, memory: None })
+        Ok(Executed { outputs, observed, time })
     }
 
     fn operators(&self) -> Result<Vec<OperatorTimes>> {

@@ -1,0 +1,68 @@
+//! The loop over the samples that everything which is measured goes through.
+
+use rayon::prelude::*;
+
+use crate::calibrate::Calibration;
+use crate::calibrate::collect::{fingerprint, is_held_out};
+use crate::error::Result;
+use crate::exec::{Observation, Runner, Tap};
+use crate::ir::Model;
+
+/// Runs whose observations are in memory at once. It does not depend on the number of threads, so sums in the
+/// order of the runs do not either.
+const RUNS: usize = 16;
+
+/// A run that was made.
+pub(super) struct Ran {
+    /// Which one of all runs.
+    pub place: usize,
+    /// See [`fingerprint`].
+    pub digest: u64,
+    /// Samples in it.
+    pub samples: usize,
+}
+
+impl Ran {
+    /// Something is judged on this run, not fitted to it.
+    pub fn is_held_out(&self) -> bool {
+        is_held_out(self.digest)
+    }
+}
+
+/// What one tap saw in each of some runs; `None` where it saw nothing.
+pub(super) type Seen = Vec<Option<Observation>>;
+
+impl Calibration<'_> {
+    /// Runs `model` on these runs of the samples and shows `see` what each of the `taps` saw, a few runs at a
+    /// time and in their order.
+    pub(super) fn observed(
+        &self,
+        model: &Model,
+        taps: Vec<Tap>,
+        runs: &[usize],
+        see: &mut dyn FnMut(&[Ran], Vec<Seen>),
+    ) -> Result<()> {
+        let width = taps.len();
+        let runner = Runner::new(self.engine, model, taps);
+        let one = |&place: &usize| -> Result<(Ran, Seen)> {
+            let run = self.samples.run(place)?;
+            let observed = runner.run(&run.inputs)?.observed;
+            self.progress.step();
+            Ok((Ran { place, digest: fingerprint(&run), samples: run.count }, observed))
+        };
+        self.progress.start("measuring", runs.len());
+        let all = runs.chunks(RUNS).try_for_each(|part| -> Result<()> {
+            let made: Vec<(Ran, Seen)> = part.par_iter().map(one).collect::<Result<_>>()?;
+            let mut ran = Vec::with_capacity(part.len());
+            let mut seen = vec![Seen::with_capacity(part.len()); width];
+            for (run, observed) in made {
+                ran.push(run);
+                seen.iter_mut().zip(observed).for_each(|(tap, observed)| tap.push(observed));
+            }
+            see(&ran, seen);
+            Ok(())
+        });
+        self.progress.finish();
+        all
+    }
+}
