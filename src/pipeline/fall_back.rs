@@ -77,7 +77,8 @@ pub enum Rank {
 /// Layers that stay in float, and why.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FallBack {
-    /// All layers, the most sensitive first; empty when nobody had to know.
+    /// Layers, the most sensitive first: all, or those that are small enough to be spared when nobody had to know
+    /// of others.
     pub ranking: Vec<Sensitivity>,
     /// The layers that compute with floats.
     pub layers: FloatLayers,
@@ -103,7 +104,7 @@ enum Weights {
 /// Outputs below this ratio in decibel are of little use: the error is a third of the signal. Layers
 /// compute with floats until it is reached even when no bound is given.
 const POOR_DB: f64 = 10.0;
-/// Share of the noise of all layers below which it is not worth to spare one.
+/// Share of the noise that all layers bring below which it is not worth to spare one.
 const WORTH: f64 = 0.01;
 /// Decibels by which spared layers must improve the outputs.
 const GAIN_DB: f64 = 0.3;
@@ -133,7 +134,8 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
     if enough && !rank {
         return Ok(found);
     }
-    found.ranking = ranking(trials, &whole.model)?;
+    let all = rank || options.worst > 0 || poor || !found.reached;
+    found.ranking = ranking(trials, &whole.model, if all { 1.0 } else { spare })?;
     if enough {
         return Ok(found);
     }
@@ -144,7 +146,8 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
         0 => whole.clone(),
         _ => trials.without(&layers)?,
     };
-    let mut stored = spared(&found.ranking, spare);
+    let noise = 10f64.powf(-found.before_db / 10.0);
+    let mut stored = spared(&found.ranking, noise, spare);
     stored.retain(|name| !layers.kept.contains(name));
     if !stored.is_empty() {
         let sparing = FloatLayers { stored, ..layers.clone() };
@@ -205,10 +208,9 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
     Ok(found)
 }
 
-/// The layers that bring the most noise for what they cost, up to a share of all costs.
-fn spared(ranking: &[Sensitivity], share: f64) -> Vec<String> {
-    let total: f64 = ranking.iter().map(Sensitivity::noise).sum();
-    let worth = |layer: &&Sensitivity| layer.noise() >= WORTH * total && layer.noise() > 0.0;
+/// The layers that bring the most of all `noise` for what they cost, up to a share of all costs.
+fn spared(ranking: &[Sensitivity], noise: f64, share: f64) -> Vec<String> {
+    let worth = |layer: &&Sensitivity| layer.noise() >= WORTH * noise && layer.noise() > 0.0;
     let mut layers: Vec<&Sensitivity> = ranking.iter().filter(worth).collect();
     layers.sort_by(|a, b| (b.noise() / b.macs).total_cmp(&(a.noise() / a.macs)));
     let mut macs = 0.0;
@@ -220,10 +222,15 @@ fn spared(ranking: &[Sensitivity], share: f64) -> Vec<String> {
     layers.into_iter().map(|layer| layer.layer.clone()).collect()
 }
 
-/// All layers, the most sensitive first; layers of equal ratios in the order of the model.
-fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
+/// The layers that have at most a share of the multiply-accumulates, the most sensitive first; layers of equal
+/// ratios in the order of the model.
+fn ranking(trials: &Trials<'_>, quantized: &Model, most: f64) -> Result<Vec<Sensitivity>> {
     let layers = quantized_layers(trials.prepared(), quantized);
     let shares = shares(trials.prepared(), &layers);
+    let ranked: Vec<usize> = (0..layers.len()).filter(|&i| shares[i].0 <= most).collect();
+    if ranked.is_empty() {
+        return Ok(Vec::new());
+    }
     let of_little = trials.of_little()?;
     let progress = trials.context().progress();
     let alone = |i: usize| -> Result<Sensitivity> {
@@ -240,8 +247,8 @@ fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
             parameters: shares[i].1,
         })
     };
-    progress.start("trying layers", layers.len());
-    let ranking = (0..layers.len()).into_par_iter().map(alone).collect::<Result<Vec<_>>>();
+    progress.start("trying layers", ranked.len());
+    let ranking = ranked.into_par_iter().map(alone).collect::<Result<Vec<_>>>();
     progress.finish();
     let mut ranking = ranking?;
     ranking.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
@@ -280,10 +287,12 @@ mod tests {
             layer("less loud", 25.0, 0.02, 0.02),
             layer("does not fit any more", 26.0, 0.02, 0.02),
         ];
+        let noise: f64 = ranking.iter().map(Sensitivity::noise).sum();
         assert_eq!(
-            spared(&ranking, 0.05),
+            spared(&ranking, noise, 0.05),
             ["loud, many parameters", "loud and cheap", "less loud"]
         );
-        assert!(spared(&ranking, 0.0).is_empty());
+        assert!(spared(&ranking, noise, 0.0).is_empty());
+        assert!(spared(&ranking, 100.0 * noise, 0.05).is_empty(), "next to others they are quiet");
     }
 }

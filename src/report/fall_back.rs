@@ -21,7 +21,8 @@ pub struct FallBackReport {
     pub after_db: f64,
     /// Whether the bounds asked for hold on these samples.
     pub reached: bool,
-    /// All layers, the most sensitive first; empty when they were not ranked.
+    /// The layers that were ranked, the most sensitive first: all when somebody asked for it or a bound is to be
+    /// met, else those that are small enough to be spared.
     pub ranking: Vec<Layer>,
     /// Show the ranking in the text view.
     #[serde(skip)]
