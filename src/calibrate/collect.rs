@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::analysis::{Asked, Measure, Range};
+use crate::calibrate::view::View;
 use crate::calibrate::{Calibration, Statistics, ValueStatistics};
 use crate::data::Run;
 use crate::error::{Result, err};
 use crate::exec::{Observe, Runner, Tap};
-use crate::ir::Model;
+use crate::ir::{Model, ValueId};
 use crate::math::Fingerprint;
 
 /// One of so many runs is held out: calibrators are fitted to the others and judged on these.
@@ -61,18 +62,32 @@ impl Calibration<'_> {
         shard: Shard,
         spread: bool,
     ) -> Result<(Vec<Option<ValueStatistics>>, Seen)> {
-        let main = model.main();
+        let values: Vec<ValueId> = asked.iter().map(|asked| asked.value).collect();
+        let view = View::of(model, &values, self.engine.takes_uneven_branches());
         let observe = if spread { Observe::Histogram } else { Observe::Range };
-        let measured: Vec<usize> =
-            (0..asked.len()).filter(|&i| model.value(asked[i].value).graph() == main).collect();
-        let name = |i: usize| model.value(asked[i].value).name().to_owned();
-        let tap = |&i: &usize| Tap { value: name(i), observe: observe.clone() };
-        let taps = measured.iter().map(tap).collect();
-        let runner = Runner::new(self.engine, model, taps);
+        match self.shown(&view, values.len(), shard, &observe) {
+            // What the engine can run need not have a view that it can run.
+            Err(_) if view.looks_into_bodies() => {
+                self.shown(&View::of_main(model, &values), values.len(), shard, &observe)
+            }
+            found => found,
+        }
+    }
+
+    /// As [`Self::values`], what a view shows of so many values.
+    fn shown(
+        &self,
+        view: &View<'_>,
+        values: usize,
+        shard: Shard,
+        observe: &Observe,
+    ) -> Result<(Vec<Option<ValueStatistics>>, Seen)> {
+        let (measured, taps): (Vec<usize>, Vec<Tap>) = view.taps(observe).into_iter().unzip();
+        let runner = Runner::new(self.engine, &view.model, taps);
         let runs = shard.runs(self.samples.runs());
         // What merges exactly needs no order: all threads share one set.
         let values: Vec<Mutex<Option<ValueStatistics>>> =
-            asked.iter().map(|_| Mutex::default()).collect();
+            (0..values).map(|_| Mutex::default()).collect();
         let totals = Mutex::new(Seen::default());
         self.progress.start("measuring", runs.len());
         let ran = runs.into_par_iter().try_for_each(|i| -> Result<()> {
@@ -81,6 +96,7 @@ impl Calibration<'_> {
             let held_out = digest.is_multiple_of(HELD_OUT);
             let observed = runner.run(&run.inputs)?.observed;
             for (&i, seen) in measured.iter().zip(observed) {
+                let seen = seen.and_then(|seen| view.observed(i, seen));
                 let found = seen.and_then(|seen| ValueStatistics::of(seen, held_out));
                 let mut value = values[i].lock().unwrap_or_else(PoisonError::into_inner);
                 *value = ValueStatistics::merged(value.take(), found);
@@ -163,7 +179,7 @@ impl<'a> Collect<'a> {
 impl Measure for Collect<'_> {
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
         let (values, seen) = self.calibration.values(model, asked, self.shard, true)?;
-        let names = asked.iter().map(|asked| model.value(asked.value).name().to_owned());
+        let names = asked.iter().map(|asked| model.path_of(asked.value));
         let values: BTreeMap<String, Option<ValueStatistics>> = names.zip(values).collect();
         let Seen { samples, runs, inputs } = seen;
         let found = Statistics { model: self.model, samples, runs, inputs, values };

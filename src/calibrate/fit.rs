@@ -23,7 +23,7 @@ pub enum Source<'a> {
     Statistics(&'a Statistics),
 }
 
-/// Ranges that a calibrator fits to statistics. Values are known by name and measured once.
+/// Ranges that a calibrator fits to statistics. Values are known by their paths and measured once.
 pub struct Fit<'a> {
     source: Source<'a>,
     method: Method,
@@ -44,7 +44,7 @@ struct Measured {
 const FOR_ALL: [Calibrator; 4] =
     [Calibrator::Minmax, Calibrator::Percentile, Calibrator::Entropy, Calibrator::Mse];
 
-/// What identifies a question: the name of the value, the levels of its grid, whether it is symmetric.
+/// What identifies a question: the path of the value, the levels of its grid, whether it is symmetric.
 type Question = (String, u32, bool);
 
 /// What was answered.
@@ -100,7 +100,7 @@ impl<'a> Fit<'a> {
     /// Measures what was not measured before.
     fn measure(&self, model: &Model, asked: &[Asked]) -> Result<()> {
         let Source::Samples(calibration) = self.source else { return Ok(()) };
-        let name = |asked: &Asked| model.value(asked.value).name().to_owned();
+        let name = |asked: &Asked| model.path_of(asked.value);
         let known = lock(&self.measured.values);
         let new: Vec<Asked> =
             asked.iter().filter(|asked| !known.contains_key(&name(asked))).copied().collect();
@@ -115,11 +115,19 @@ impl<'a> Fit<'a> {
     }
 
     /// Chooses the range of a value; `None` when it could not be observed.
-    fn choose(&self, name: &str, asked: &Asked) -> Result<Option<Choice>> {
+    fn choose(&self, model: &Model, asked: &Asked) -> Result<Option<Choice>> {
+        let name = &model.path_of(asked.value);
         let found = match self.source {
             Source::Samples(_) => {
                 let measured = lock(&self.measured.values).get(name).cloned();
                 measured.flatten().map(|value| choose(name, &value, asked, self.method))
+            }
+            // Statistics are as old as they may be, and bodies were not always looked into.
+            Source::Statistics(statistics)
+                if model.value(asked.value).graph() != model.main()
+                    && !statistics.values.contains_key(name) =>
+            {
+                None
             }
             Source::Statistics(statistics) => {
                 let value = statistics.values.get(name).ok_or_else(|| {
@@ -138,7 +146,7 @@ impl Measure for Fit<'_> {
     /// batches) and any number of threads, and the same from samples as from their statistics.
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
         let question = |asked: &Asked| -> Question {
-            (model.value(asked.value).name().to_owned(), asked.levels, asked.symmetric)
+            (model.path_of(asked.value), asked.levels, asked.symmetric)
         };
         let known = lock(&self.chosen);
         let new: Vec<Asked> = asked
@@ -148,10 +156,8 @@ impl Measure for Fit<'_> {
             .collect();
         drop(known);
         self.measure(model, &new)?;
-        let choices = new
-            .par_iter()
-            .map(|asked| self.choose(model.value(asked.value).name(), asked))
-            .collect::<Result<Vec<_>>>()?;
+        let choices =
+            new.par_iter().map(|asked| self.choose(model, asked)).collect::<Result<Vec<_>>>()?;
         let mut known = lock(&self.chosen);
         for (asked, choice) in new.iter().zip(choices) {
             known.ranges.insert(question(asked), choice.as_ref().map(|choice| choice.range));

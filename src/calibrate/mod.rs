@@ -1,6 +1,6 @@
 //! Runs a model over samples and measures its values.
 //!
-//! `collect` runs, `statistics` is what is kept of a value, `choose` makes a range of it, `fit` answers for all values, and `file`
+//! `view` shows values of bodies, `collect` runs, `statistics` is what is kept of a value, `choose` makes a range of it, `fit` answers for all values, and `file`
 //! writes it down. Formulas and the format: `docs/CALIBRATION.md`.
 
 mod choose;
@@ -10,6 +10,7 @@ mod fit;
 mod magnitudes;
 mod moments;
 mod statistics;
+mod view;
 
 pub use choose::{Calibrator, Choice, Method};
 pub use collect::{Collect, Shard, digest, held_out};
@@ -41,7 +42,7 @@ impl Measure for Calibration<'_> {
     /// Memory does not grow with the number of samples, and the result is bit-identical for any
     /// number of threads and, when batches are whole, for any order of the samples: minima and
     /// maxima of parts merge exactly. Another batch size can change the last bits, because the
-    /// engine adds up in another order. Only `float` values of the main graph are measured.
+    /// engine adds up in another order. Only `float` values are measured.
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
         let (values, _) = self.values(model, asked, Shard::default(), false)?;
         Ok(values.into_iter().map(|value| value.map(|value| value.range)).collect())

@@ -248,15 +248,21 @@ fn ranking(trials: &Trials<'_>, quantized: &Model) -> Result<Vec<Sensitivity>> {
     Ok(ranking)
 }
 
-/// The shares of each layer in multiply-accumulates and parameters.
+/// The shares of each layer in multiply-accumulates and parameters. Where the work of a layer is unknown, as
+/// in bodies that may run any number of times, parameters speak for the work of all.
 fn shares(model: &Model, layers: &[QuantizedLayer]) -> Vec<(f64, f64)> {
     let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
     let of = |wanted: &QuantizedLayer| {
         let layer = cost.layers.iter().find(|layer| layer.node == wanted.node);
-        let macs = layer.and_then(|layer| layer.macs).unwrap_or(0);
-        (macs as f64, layer.map_or(0, |layer| layer.parameters) as f64)
+        let parameters = layer.map_or(0, |layer| layer.parameters) as f64;
+        (layer.and_then(|layer| layer.macs).map(|macs| macs as f64), parameters)
     };
-    let costs: Vec<(f64, f64)> = layers.iter().map(of).collect();
+    let costs: Vec<(Option<f64>, f64)> = layers.iter().map(of).collect();
+    let known = costs.iter().all(|(macs, _)| macs.is_some());
+    let work = |(macs, parameters): (Option<f64>, f64)| {
+        (macs.filter(|_| known).unwrap_or(parameters), parameters)
+    };
+    let costs: Vec<(f64, f64)> = costs.into_iter().map(work).collect();
     let total = costs.iter().fold((0.0, 0.0), |sum, cost| (sum.0 + cost.0, sum.1 + cost.1));
     let share = |part: f64, total: f64| if total > 0.0 { part / total } else { 0.0 };
     costs.iter().map(|cost| (share(cost.0, total.0), share(cost.1, total.1))).collect()

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use crate::ir::{At, Model, NewNode, NodeId, ValueId, ValueType};
+use crate::ir::{At, GraphId, Model, NewNode, NodeId, ValueId, ValueType};
 use crate::math::Grid;
 use crate::passes::Report;
 use crate::passes::quantize_static::plan::{Lookup, Operand, Plan, PlannedNode, Weight};
@@ -119,7 +119,9 @@ impl Insert<'_> {
         }
         let format = self.weights;
         let parameters = self.parameters(share, dims, &integers.grids, format, spare);
-        self.stored(weight.value, &readers, integers.tensor, &parameters, share);
+        let main = self.model.main();
+        let once = users.iter().all(|(user, _)| !user.kernel).then_some(main);
+        self.stored(weight.value, &readers, integers.tensor, &parameters, share, once);
         integers.grids
     }
 
@@ -141,7 +143,7 @@ impl Insert<'_> {
         let dims = share.dims(&[scales.len()]);
         let count: usize = dims.iter().product();
         let scale = self.constant("scale", Tensor::from_f32(&dims, &scales[..count]));
-        self.stored(bias.value, &[(bias.node, bias.slot)], integers, &[scale], share);
+        self.stored(bias.value, &[(bias.node, bias.slot)], integers, &[scale], share, None);
     }
 
     /// Tables as integers, and a DequantizeLinear behind each Gather.
@@ -160,7 +162,7 @@ impl Insert<'_> {
                     .filter(|other| key(&other.weight) == key(weight))
                     .map(|other| (other.node, other.weight.slot))
                     .collect();
-                let (table, _) = self.replaced(weight.value, &readers, found.tensor);
+                let (table, _) = self.replaced(weight.value, &readers, found.tensor, None);
                 for (node, slot) in readers {
                     self.model.set_input(node, slot, Some(table));
                 }
@@ -174,7 +176,7 @@ impl Insert<'_> {
     /// The rows that a Gather gives are integers now; who read them reads floats behind them.
     fn floats_behind(&mut self, lookup: &Lookup, parameters: &[ValueId]) {
         let Some(rows) = self.model.node(lookup.node).output(0) else { return };
-        let graph = self.model.main();
+        let graph = self.model.node(lookup.node).graph();
         let name = self.model.value(rows).name().to_owned();
         let inputs: Vec<ValueId> =
             std::iter::once(rows).chain(parameters.iter().copied()).collect();
@@ -203,7 +205,7 @@ impl Insert<'_> {
         let zero = format.zeros(&[], &[found.grids[0].zero_point]);
         let zero = self.constant("zero_point", zero);
         let readers = [(operand.node, operand.slot)];
-        self.stored(operand.value, &readers, found.tensor, &[scale, zero], Share::Tensor);
+        self.stored(operand.value, &readers, found.tensor, &[scale, zero], Share::Tensor, None);
     }
 
     /// Scales, and zero points unless they may be left out.
@@ -227,30 +229,33 @@ impl Insert<'_> {
     }
 
     /// Takes the constant `value` from its readers and stores integers, whose name is returned, too.
-    /// When nobody else reads it, the integers take its place and keep its name.
+    /// When nobody else reads it, the integers take its place and keep its name, unless they are to stand
+    /// in another graph.
     fn replaced(
         &mut self,
         value: ValueId,
         readers: &[(NodeId, usize)],
         integers: Tensor,
+        wanted: Option<GraphId>,
     ) -> (ValueId, String) {
-        let graph = self.model.main();
         let name = self.model.value(value).name().to_owned();
         for &(node, slot) in readers {
             self.model.set_input(node, slot, None);
         }
         let entry = self.model.value(value);
-        let own = entry.uses().is_empty() && entry.graph() == graph;
+        let own = entry.uses().is_empty() && wanted.is_none_or(|graph| graph == entry.graph());
         let stored = if own && entry.initializer().is_some() {
             self.model.set_tensor(value, integers);
             value
         } else {
+            let graph = self.model.main();
             self.model.add_initializer(graph, &format!("{name}_q"), integers)
         };
         (stored, name)
     }
 
-    /// Lets `readers` read integers behind a DequantizeLinear instead of the constant `value`.
+    /// Lets `readers` read integers behind a DequantizeLinear instead of the constant `value`: one in each
+    /// graph, where kernels find it, or `once` in a graph around them all.
     fn stored(
         &mut self,
         value: ValueId,
@@ -258,9 +263,9 @@ impl Insert<'_> {
         integers: Tensor,
         parameters: &[ValueId],
         share: Share,
+        once: Option<GraphId>,
     ) {
-        let graph = self.model.main();
-        let (stored, name) = self.replaced(value, readers, integers);
+        let (stored, name) = self.replaced(value, readers, integers, once);
         let mut inputs = vec![stored];
         inputs.extend(parameters);
         let mut node = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
@@ -270,12 +275,31 @@ impl Insert<'_> {
         if let Share::Block { size, .. } = share {
             node = node.attr("block_size", size as i64);
         }
-        let at = self.before(readers);
-        let node = self.model.add_node(graph, at, node);
-        let output = self.output(node);
-        for &(node, slot) in readers {
-            self.model.set_input(node, slot, Some(output));
+        for (graph, readers) in self.by_graph(readers, once) {
+            let at = self.before(&readers, graph);
+            let node = self.model.add_node(graph, at, node.clone());
+            let output = self.output(node);
+            for (node, slot) in readers {
+                self.model.set_input(node, slot, Some(output));
+            }
         }
+    }
+
+    /// The readers that stand in each graph, or all of them.
+    fn by_graph(
+        &self,
+        readers: &[(NodeId, usize)],
+        all: Option<GraphId>,
+    ) -> Vec<(GraphId, Vec<(NodeId, usize)>)> {
+        let mut found: Vec<(GraphId, Vec<(NodeId, usize)>)> = Vec::new();
+        for &reader in readers {
+            let graph = all.unwrap_or_else(|| self.model.node(reader.0).graph());
+            match found.iter_mut().find(|(known, _)| *known == graph) {
+                Some((_, readers)) => readers.push(reader),
+                None => found.push((graph, vec![reader])),
+            }
+        }
+        found
     }
 
     /// As [`Insert::stored`], with operators that a runtime computes when it loads the model.
@@ -287,13 +311,13 @@ impl Insert<'_> {
         grids: &[Grid],
     ) {
         let graph = self.model.main();
-        let (stored, name) = self.replaced(weight.value, readers, integers);
+        let (stored, name) = self.replaced(weight.value, readers, integers, Some(graph));
         // Scales stand along their axis, so that they broadcast.
         let mut dims = vec![1; weight.dims.len()];
         if let Some(axis) = weight.share.axis() {
             dims[axis] = weight.dims[axis];
         }
-        let at = self.before(readers);
+        let at = self.before(readers, graph);
         let cast = unnamed("Cast", &[stored], &format!("{name}_cast"));
         let cast = cast.attr("to", i64::from(DType::Float.to_onnx()));
         let mut last = self.model.add_node(graph, at, cast);
@@ -316,20 +340,19 @@ impl Insert<'_> {
         }
     }
 
-    /// Where floats are made that `readers`, in execution order, read. Bodies read what the main graph
-    /// makes: there it is made once, not in every run of the body.
-    fn before(&self, readers: &[(NodeId, usize)]) -> At {
-        let main = self.model.main();
-        let outside = |&(node, _): &(NodeId, usize)| self.model.node(node).graph() == main;
+    /// Where floats are made in `graph` that `readers`, in execution order, read there or in bodies.
+    fn before(&self, readers: &[(NodeId, usize)], graph: GraphId) -> At {
+        let inside = |&(node, _): &(NodeId, usize)| self.model.node(node).graph() == graph;
         match readers.first() {
-            Some(&(first, _)) if readers.iter().all(outside) => At::Before(first),
+            Some(&(first, _)) if readers.iter().all(inside) => At::Before(first),
             _ => At::Start,
         }
     }
 
-    /// QuantizeLinear and DequantizeLinear behind a value; all its readers read the latter.
+    /// QuantizeLinear behind a value, and behind that a DequantizeLinear in each graph that reads the value;
+    /// all its readers read what these make.
     fn activation(&mut self, value: ValueId, grid: Grid, report: &mut Report) {
-        let graph = self.model.main();
+        let graph = self.model.value(value).graph();
         let name = self.model.value(value).name().to_owned();
         let scale = self.constant("scale", Tensor::from_f32(&[], &[grid.scale]));
         let zero = self.constant("zero_point", self.activations.zeros(&[], &[grid.zero_point]));
@@ -338,13 +361,25 @@ impl Insert<'_> {
         let quantize = self.model.add_node(graph, at, quantize);
         let inputs = [self.output(quantize), scale, zero];
         let dequantize = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
-        let dequantize = self.model.add_node(graph, At::After(quantize), dequantize);
-        let dequantized = self.output(dequantize);
         // Names as the user knows them: graph outputs hand theirs over below.
         let producer = self.model.value(value).producer().map(|node| self.model.label(node));
-        self.model.replace_uses_where(value, dequantized, |node, _| node != quantize);
-        if self.model.value(value).is_output() && self.model.value(value).producer().is_some() {
-            self.model.hand_over_outputs(value, dequantized);
+        let entry = self.model.value(value);
+        let readers: Vec<_> = entry.consumers().filter(|&(node, _)| node != quantize).collect();
+        let hands_over = entry.is_output() && entry.producer().is_some();
+        let readers = self.by_graph(&readers, None);
+        let needless = hands_over || readers.is_empty();
+        let own = needless.then_some((graph, Vec::new()));
+        let own = own.filter(|_| readers.iter().all(|(other, _)| *other != graph));
+        for (reading, readers) in own.into_iter().chain(readers) {
+            let at = if reading == graph { At::After(quantize) } else { At::Start };
+            let node = self.model.add_node(reading, at, dequantize.clone());
+            let dequantized = self.output(node);
+            for (node, slot) in readers {
+                self.model.set_input(node, slot, Some(dequantized));
+            }
+            if hands_over && reading == graph {
+                self.model.hand_over_outputs(value, dequantized);
+            }
         }
         self.skip_clipping(quantize, grid, producer, report);
     }
