@@ -295,8 +295,7 @@ fn ranges(
 ) -> HashMap<ValueId, Result<Range, String>> {
     let judge = |value: ValueId, range: Option<Range>| match range {
         None if model.value(value).graph() != model.main() => {
-            Err("was not measured: no sample took this branch, or the engine does not show it"
-                .into())
+            Err("was not measured: no sample ran its body, or the engine does not show it".into())
         }
         None => {
             Err("cannot be measured: it is no float tensor, or the engine does not show it".into())
