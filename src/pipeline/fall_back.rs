@@ -18,7 +18,8 @@ pub struct Sensitivity {
     /// Smallest signal-to-noise ratio of the outputs when only this layer is quantized, in decibel,
     /// on held-out samples.
     pub sqnr_db: f64,
-    /// Share of the multiply-accumulates of all quantized layers, 0 to 1.
+    /// Share of the multiply-accumulates of all quantized layers, 0 to 1; of their parameters, when the work
+    /// of one is unknown.
     pub macs: f64,
     /// Share of their parameters, 0 to 1.
     pub parameters: f64,

@@ -1,6 +1,6 @@
-//! Edits the model as planned.
+//! Edits the model as planned: weights, biases, tables and constant operands.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::math::Grid;
 use crate::passes::Report;
 use crate::passes::quantize_static::plan::{Lookup, Operand, Plan, PlannedNode, Weight};
 use crate::passes::quantize_static::weights::{Integers, Share};
-use crate::passes::quantize_static::{Format, QuantizeStatic, table, weights};
+use crate::passes::quantize_static::{Format, QuantizeStatic, weights};
 use crate::passes::shared_constants::SharedConstants;
 use crate::tensor::{DType, Tensor};
 
@@ -18,7 +18,9 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
     let constants = SharedConstants::default();
     let (weights, activations) = (options.weights(), options.activations());
     let unpacks_at_load = options.target.rules().unpacks_at_load;
-    let mut insert = Insert { model, weights, activations, unpacks_at_load, constants };
+    let products = plan.nodes.iter().filter(|planned| planned.kernel).map(|planned| planned.node);
+    let kernels = products.chain(plan.inner.iter().copied()).collect();
+    let mut insert = Insert { model, weights, activations, unpacks_at_load, kernels, constants };
     let mut users: HashMap<Key, Users<'_>> = HashMap::new();
     for planned in &plan.nodes {
         for weight in &planned.weights {
@@ -67,6 +69,9 @@ fn key(weight: &Weight) -> Key {
     (weight.value, weight.share)
 }
 
+/// A node and the slot in which it reads a value.
+pub(super) type Reader = (NodeId, usize);
+
 /// The nodes that read a weight as one.
 type Users<'a> = Vec<(&'a PlannedNode, &'a Weight)>;
 
@@ -87,12 +92,14 @@ fn integers(users: &Users<'_>, format: Format, grids: &HashMap<ValueId, Grid>) -
     made
 }
 
-struct Insert<'a> {
-    model: &'a mut Model,
+pub(super) struct Insert<'a> {
+    pub model: &'a mut Model,
     weights: Format,
-    activations: Format,
+    pub activations: Format,
     /// See [`Rules`](super::target::Rules).
     unpacks_at_load: bool,
+    /// Nodes that compute with integers.
+    pub kernels: HashSet<NodeId>,
     /// Scales and zero points already stored: equal ones are stored once.
     constants: SharedConstants,
 }
@@ -110,7 +117,7 @@ impl Insert<'_> {
         };
         let spare = integers.grids.iter().all(|grid| grid.zero_point == 0)
             && users.iter().all(|(user, _)| needless(user));
-        let readers: Vec<(NodeId, usize)> =
+        let readers: Vec<Reader> =
             users.iter().map(|(user, weight)| (user.node, weight.slot)).collect();
         let blocks = matches!(share, Share::Block { .. });
         if self.unpacks_at_load && !blocks && users.iter().all(|(user, _)| !user.kernel) {
@@ -157,7 +164,7 @@ impl Insert<'_> {
                 let elements = weight.tensor.view().as_f32().unwrap_or_default();
                 let found = weights::integers(&elements, dims, share, format, &[]);
                 let parameters = self.parameters(share, dims, &found.grids, format, false);
-                let readers: Vec<(NodeId, usize)> = lookups
+                let readers: Vec<Reader> = lookups
                     .iter()
                     .filter(|other| key(&other.weight) == key(weight))
                     .map(|other| (other.node, other.weight.slot))
@@ -234,7 +241,7 @@ impl Insert<'_> {
     fn replaced(
         &mut self,
         value: ValueId,
-        readers: &[(NodeId, usize)],
+        readers: &[Reader],
         integers: Tensor,
         wanted: Option<GraphId>,
     ) -> (ValueId, String) {
@@ -259,7 +266,7 @@ impl Insert<'_> {
     fn stored(
         &mut self,
         value: ValueId,
-        readers: &[(NodeId, usize)],
+        readers: &[Reader],
         integers: Tensor,
         parameters: &[ValueId],
         share: Share,
@@ -286,12 +293,12 @@ impl Insert<'_> {
     }
 
     /// The readers that stand in each graph, or all of them.
-    fn by_graph(
+    pub fn by_graph(
         &self,
-        readers: &[(NodeId, usize)],
+        readers: &[Reader],
         all: Option<GraphId>,
-    ) -> Vec<(GraphId, Vec<(NodeId, usize)>)> {
-        let mut found: Vec<(GraphId, Vec<(NodeId, usize)>)> = Vec::new();
+    ) -> Vec<(GraphId, Vec<Reader>)> {
+        let mut found: Vec<(GraphId, Vec<Reader>)> = Vec::new();
         for &reader in readers {
             let graph = all.unwrap_or_else(|| self.model.node(reader.0).graph());
             match found.iter_mut().find(|(known, _)| *known == graph) {
@@ -303,13 +310,7 @@ impl Insert<'_> {
     }
 
     /// As [`Insert::stored`], with operators that a runtime computes when it loads the model.
-    fn unpacked(
-        &mut self,
-        weight: &Weight,
-        readers: &[(NodeId, usize)],
-        integers: Tensor,
-        grids: &[Grid],
-    ) {
+    fn unpacked(&mut self, weight: &Weight, readers: &[Reader], integers: Tensor, grids: &[Grid]) {
         let graph = self.model.main();
         let (stored, name) = self.replaced(weight.value, readers, integers, Some(graph));
         // Scales stand along their axis, so that they broadcast.
@@ -341,84 +342,26 @@ impl Insert<'_> {
     }
 
     /// Where floats are made in `graph` that `readers`, in execution order, read there or in bodies.
-    fn before(&self, readers: &[(NodeId, usize)], graph: GraphId) -> At {
-        let inside = |&(node, _): &(NodeId, usize)| self.model.node(node).graph() == graph;
+    fn before(&self, readers: &[Reader], graph: GraphId) -> At {
+        let inside = |&(node, _): &Reader| self.model.node(node).graph() == graph;
         match readers.first() {
             Some(&(first, _)) if readers.iter().all(inside) => At::Before(first),
             _ => At::Start,
         }
     }
 
-    /// QuantizeLinear behind a value, and behind that a DequantizeLinear in each graph that reads the value;
-    /// all its readers read what these make.
-    fn activation(&mut self, value: ValueId, grid: Grid, report: &mut Report) {
-        let graph = self.model.value(value).graph();
-        let name = self.model.value(value).name().to_owned();
-        let scale = self.constant("scale", Tensor::from_f32(&[], &[grid.scale]));
-        let zero = self.constant("zero_point", self.activations.zeros(&[], &[grid.zero_point]));
-        let at = self.model.value(value).producer().map_or(At::Start, At::After);
-        let quantize = unnamed("QuantizeLinear", &[value, scale, zero], "quantized");
-        let quantize = self.model.add_node(graph, at, quantize);
-        let inputs = [self.output(quantize), scale, zero];
-        let dequantize = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
-        // Names as the user knows them: graph outputs hand theirs over below.
-        let producer = self.model.value(value).producer().map(|node| self.model.label(node));
-        let entry = self.model.value(value);
-        let readers: Vec<_> = entry.consumers().filter(|&(node, _)| node != quantize).collect();
-        let hands_over = entry.is_output() && entry.producer().is_some();
-        let readers = self.by_graph(&readers, None);
-        let needless = hands_over || readers.is_empty();
-        let own = needless.then_some((graph, Vec::new()));
-        let own = own.filter(|_| readers.iter().all(|(other, _)| *other != graph));
-        for (reading, readers) in own.into_iter().chain(readers) {
-            let at = if reading == graph { At::After(quantize) } else { At::Start };
-            let node = self.model.add_node(reading, at, dequantize.clone());
-            let dequantized = self.output(node);
-            for (node, slot) in readers {
-                self.model.set_input(node, slot, Some(dequantized));
-            }
-            if hands_over && reading == graph {
-                self.model.hand_over_outputs(value, dequantized);
-            }
-        }
-        self.skip_clipping(quantize, grid, producer, report);
-    }
-
-    /// Removes Relu and Clip right before a QuantizeLinear whose saturation cuts off the same: then
-    /// every input gives the same integer without them.
-    fn skip_clipping(
-        &mut self,
-        quantize: NodeId,
-        grid: Grid,
-        mut label: Option<String>,
-        report: &mut Report,
-    ) {
-        while let Some(value) = self.model.node(quantize).input(0)
-            && self.model.value(value).only_consumer().is_some()
-            && let Some(producer) = self.model.value(value).producer()
-            && let Some((min, max)) = table::clipped_to(self.model, producer)
-            && (grid.quantize(min), grid.quantize(max)) == (grid.low, grid.high)
-        {
-            let place = label.take().unwrap_or_else(|| self.model.label(producer));
-            let input = self.model.node(producer).input(0);
-            self.model.set_input(quantize, 0, input);
-            self.model.remove_node(producer);
-            report.did(place, "removed: quantization cuts off the same");
-        }
-    }
-
     /// An initializer named after its role; equal scales and zero points are stored once.
-    fn constant(&mut self, role: &str, tensor: Tensor) -> ValueId {
+    pub fn constant(&mut self, role: &str, tensor: Tensor) -> ValueId {
         self.constants.value(self.model, role, tensor)
     }
 
-    fn output(&self, node: NodeId) -> ValueId {
+    pub fn output(&self, node: NodeId) -> ValueId {
         self.model.node(node).only_output().expect("made with one output")
     }
 }
 
 /// A node without a name: what it makes has one, and names cost bytes in every file.
-fn unnamed(op: &str, inputs: &[ValueId], output: &str) -> NewNode {
+pub(super) fn unnamed(op: &str, inputs: &[ValueId], output: &str) -> NewNode {
     NewNode { name: String::new(), ..NewNode::new(op, inputs, output) }
 }
 
