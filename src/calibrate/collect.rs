@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::analysis::{Asked, Measure, Range};
-use crate::calibrate::view::View;
+use crate::calibrate::view::Wanted;
 use crate::calibrate::{Calibration, Statistics, ValueStatistics};
 use crate::data::Run;
 use crate::error::{Result, err};
 use crate::exec::{Observe, Runner, Tap};
-use crate::ir::{Model, ValueId};
+use crate::ir::Model;
 use crate::math::Fingerprint;
 
 /// One of so many runs is held out: calibrators are fitted to the others and judged on these.
@@ -62,32 +62,16 @@ impl Calibration<'_> {
         shard: Shard,
         spread: bool,
     ) -> Result<(Vec<Option<ValueStatistics>>, Seen)> {
-        let values: Vec<ValueId> = asked.iter().map(|asked| asked.value).collect();
-        let view = View::of(model, &values, self.engine.takes_uneven_branches());
         let observe = if spread { Observe::Histogram } else { Observe::Range };
-        match self.shown(&view, values.len(), shard, &observe) {
-            // What the engine can run need not have a view that it can run.
-            Err(_) if view.looks_into_bodies() => {
-                self.shown(&View::of_main(model, &values), values.len(), shard, &observe)
-            }
-            found => found,
-        }
-    }
-
-    /// As [`Self::values`], what a view shows of so many values.
-    fn shown(
-        &self,
-        view: &View<'_>,
-        values: usize,
-        shard: Shard,
-        observe: &Observe,
-    ) -> Result<(Vec<Option<ValueStatistics>>, Seen)> {
-        let (measured, taps): (Vec<usize>, Vec<Tap>) = view.taps(observe).into_iter().unzip();
+        let wanted: Vec<Wanted> =
+            asked.iter().map(|asked| (asked.value, observe.clone())).collect();
+        let view = self.view(model, &wanted);
+        let (measured, taps): (Vec<usize>, Vec<Tap>) = view.taps().into_iter().unzip();
         let runner = Runner::new(self.engine, &view.model, taps);
         let runs = shard.runs(self.samples.runs());
         // What merges exactly needs no order: all threads share one set.
         let values: Vec<Mutex<Option<ValueStatistics>>> =
-            (0..values).map(|_| Mutex::default()).collect();
+            asked.iter().map(|_| Mutex::default()).collect();
         let totals = Mutex::new(Seen::default());
         self.progress.start("measuring", runs.len());
         let ran = runs.into_par_iter().try_for_each(|i| -> Result<()> {

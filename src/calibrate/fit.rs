@@ -194,7 +194,7 @@ impl Measure for Fit<'_> {
             return calibration.moments(model, asked);
         }
         let means = &self.measured.means;
-        let name = |vectors: &Vectors| model.value(vectors.value).name().to_owned();
+        let name = |vectors: &Vectors| model.path_of(vectors.value);
         let find = |vectors: &Vectors| {
             let (known, name) = (lock(means), name(vectors));
             let found = known.iter().find(|(of, known, _)| *of == name && known == vectors);

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::analysis::{RunRows, VectorMoments, Vectors};
 use crate::calibrate::Calibration;
 use crate::calibrate::collect::{HELD_OUT, fingerprint};
+use crate::calibrate::view::Wanted;
 use crate::error::Result;
 use crate::exec::{Observation, Observe, Runner, Tap};
 use crate::ir::Model;
@@ -28,24 +29,24 @@ impl Calibration<'_> {
         model: &Model,
         asked: &[Vectors],
     ) -> Result<Vec<Option<VectorMoments>>> {
-        let main = model.main();
-        let start = |asked: &Vectors| {
-            (model.value(asked.value).graph() == main).then(|| VectorMoments::none(asked))
-        };
-        let mut found: Vec<Option<VectorMoments>> = asked.iter().map(start).collect();
+        let none = |asked: &Vectors| Some(VectorMoments::none(asked));
+        let mut found: Vec<Option<VectorMoments>> = asked.iter().map(none).collect();
         self.vector_rows(model, asked, VECTORS, &mut |runs| {
             found.par_iter_mut().enumerate().for_each(|(layer, found)| {
-                for run in runs {
-                    let added = found
-                        .as_mut()
-                        .and_then(|found| add(found, run.rows[layer].as_ref(), run.held_out));
-                    if added.is_none() {
+                // A layer in a branch need not be there in every run.
+                for (rows, held_out) in
+                    runs.iter().filter_map(|run| Some((run.rows[layer].as_ref()?, run.held_out)))
+                {
+                    if found.as_mut().and_then(|found| add(found, rows, held_out)).is_none() {
                         *found = None;
                     }
                 }
             });
         })?;
-        Ok(found)
+        let has_rows = |found: &VectorMoments| {
+            found.fitting.iter().chain(&found.held_out).any(|moments| moments.rows() > 0)
+        };
+        Ok(found.into_iter().map(|found| found.filter(has_rows)).collect())
     }
 
     /// See [`Measure::rows`](crate::analysis::Measure::rows).
@@ -58,14 +59,11 @@ impl Calibration<'_> {
     ) -> Result<()> {
         let runs = self.samples.runs();
         let most = most.div_ceil(runs.max(1)).max(OF_A_RUN);
-        let main = model.main();
-        let seen: Vec<usize> =
-            (0..asked.len()).filter(|&i| model.value(asked[i].value).graph() == main).collect();
-        let tap = |&i: &usize| Tap {
-            value: model.value(asked[i].value).name().to_owned(),
-            observe: Observe::Rows(asked[i].unfold.clone(), most),
-        };
-        let runner = Runner::new(self.engine, model, seen.iter().map(tap).collect());
+        let rows = |asked: &Vectors| (asked.value, Observe::Rows(asked.unfold.clone(), most));
+        let wanted: Vec<Wanted> = asked.iter().map(rows).collect();
+        let view = self.view(model, &wanted);
+        let (seen, taps): (Vec<usize>, Vec<Tap>) = view.taps().into_iter().unzip();
+        let runner = Runner::new(self.engine, &view.model, taps);
         let digests: Vec<u64> = (0..runs)
             .into_par_iter()
             .map(|i| Ok(fingerprint(&self.samples.run(i)?)))
@@ -98,9 +96,8 @@ impl Calibration<'_> {
     }
 }
 
-/// Adds the vectors of one run; `None` when they were not seen, or are not what was asked for.
-fn add(to: &mut VectorMoments, seen: Option<&Tensor>, held_out: bool) -> Option<()> {
-    let tensor = seen?;
+/// Adds the vectors of one run; `None` when they are not what was asked for.
+fn add(to: &mut VectorMoments, tensor: &Tensor, held_out: bool) -> Option<()> {
     let part = if held_out { &mut to.held_out } else { &mut to.fitting };
     let [groups, _, columns] = *tensor.dims() else { return None };
     if groups != part.len() || part.first()?.columns() != columns {

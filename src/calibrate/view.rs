@@ -9,15 +9,18 @@
 use std::borrow::Cow;
 
 use crate::analysis::{Assume, Range, Shapes};
-use crate::exec::{Observation, Observe, Tap};
+use crate::calibrate::Calibration;
+use crate::error::Result;
+use crate::exec::{Executed, Observation, Observe, Runner, Tap};
 use crate::ir::{At, GraphId, Model, NewNode, ValueId};
 use crate::tensor::{DType, Tensor};
 
 /// A model, and where it shows the values asked for.
 pub(super) struct View<'a> {
     pub model: Cow<'a, Model>,
-    /// For each value asked for, its place in the main graph; `None` when it cannot be shown.
-    shown: Vec<Option<Shown>>,
+    /// For each value asked for, its place in the main graph, and what is to be learned of it; `None` when
+    /// it cannot be shown.
+    shown: Vec<Option<(Shown, Observe)>>,
 }
 
 /// A value of the main graph that stands for a value asked for.
@@ -33,41 +36,61 @@ enum Form {
     Ends,
 }
 
+/// A value, and what is to be learned of it.
+pub(super) type Wanted = (ValueId, Observe);
+
+impl Calibration<'_> {
+    /// The view that shows as many values as the engine can run it with.
+    pub(super) fn view<'m>(&self, model: &'m Model, wanted: &[Wanted]) -> View<'m> {
+        let view = View::of(model, wanted, self.engine.takes_uneven_branches());
+        let runs = |view: &View<'_>| -> Result<Executed> {
+            let (_, taps) = view.taps().into_iter().unzip::<usize, Tap, Vec<_>, _>();
+            Runner::new(self.engine, &view.model, taps).run(&self.samples.run(0)?.inputs)
+        };
+        match view.looks_into_bodies() && runs(&view).is_err() {
+            true => View::of_main(model, wanted),
+            false => view,
+        }
+    }
+}
+
 impl<'a> View<'a> {
-    /// The view that shows as many of the values as it can; `uneven` when branches may give tensors of
-    /// different ranks. Of values in bodies, those of type `float` are shown.
-    pub fn of(model: &'a Model, values: &[ValueId], uneven: bool) -> Self {
-        let mut view = Self::of_main(model, values);
+    /// The view that shows as many values as it can; `uneven` when branches may give tensors of different
+    /// ranks. Of values in bodies, those of type `float` are shown.
+    pub fn of(model: &'a Model, wanted: &[Wanted], uneven: bool) -> Self {
+        let mut view = Self::of_main(model, wanted);
         let hidden = |&i: &usize| view.shown[i].is_none();
-        let hidden: Vec<usize> = (0..values.len()).filter(hidden).collect();
+        let hidden: Vec<usize> = (0..wanted.len()).filter(hidden).collect();
         if !hidden.is_empty() {
             let shapes = Shapes::infer(model, &Assume::default());
-            let floats = hidden.into_iter();
-            for i in floats.filter(|&i| shapes.dtype(values[i]) == Some(DType::Float)) {
-                view.shown[i] = show(view.model.to_mut(), values[i], uneven);
+            for i in hidden {
+                let (value, observe) = &wanted[i];
+                if shapes.dtype(*value) == Some(DType::Float) {
+                    let shown = show(&mut view.model, *value, observe, uneven);
+                    view.shown[i] = shown.map(|shown| (shown, observe.clone()));
+                }
             }
         }
         view
     }
 
     /// The model as it is, which shows the values of its main graph.
-    pub fn of_main(model: &'a Model, values: &[ValueId]) -> Self {
-        let named = |&value: &ValueId| {
-            let entry = model.value(value);
-            let name = entry.name().to_owned();
-            (entry.graph() == model.main()).then_some(Shown { name, form: Form::Whole })
+    pub fn of_main(model: &'a Model, wanted: &[Wanted]) -> Self {
+        let named = |(value, observe): &Wanted| {
+            let entry = model.value(*value);
+            let shown = Shown { name: entry.name().to_owned(), form: Form::Whole };
+            (entry.graph() == model.main()).then(|| (shown, observe.clone()))
         };
-        Self { model: Cow::Borrowed(model), shown: values.iter().map(named).collect() }
+        Self { model: Cow::Borrowed(model), shown: wanted.iter().map(named).collect() }
     }
 
-    /// Whether values of bodies are shown.
-    pub fn looks_into_bodies(&self) -> bool {
+    fn looks_into_bodies(&self) -> bool {
         matches!(self.model, Cow::Owned(_))
     }
 
     /// Taps for the values that are shown, each with the number of the value.
-    pub fn taps(&self, observe: &Observe) -> Vec<(usize, Tap)> {
-        let tap = |shown: &Shown| Tap {
+    pub fn taps(&self) -> Vec<(usize, Tap)> {
+        let tap = |(shown, observe): &(Shown, Observe)| Tap {
             value: shown.name.clone(),
             observe: match shown.form {
                 Form::Whole => observe.clone(),
@@ -80,7 +103,8 @@ impl<'a> View<'a> {
 
     /// What was observed of a value, from what was observed of what stands for it.
     pub fn observed(&self, value: usize, seen: Observation) -> Option<Observation> {
-        match (self.shown[value].as_ref()?.form, seen) {
+        let (shown, _) = self.shown[value].as_ref()?;
+        match (shown.form, seen) {
             (Form::Ends, Observation::Value(ends)) => range(&ends).map(Observation::Range),
             (Form::Ends, _) => None,
             (Form::Whole, seen) => Some(seen),
@@ -88,12 +112,22 @@ impl<'a> View<'a> {
     }
 }
 
-/// Brings a value of a body to the main graph.
-fn show(model: &mut Model, value: ValueId, uneven: bool) -> Option<Shown> {
+/// Brings a value of a body to the main graph, in a form from which that can be learned.
+fn show(
+    view: &mut Cow<'_, Model>,
+    value: ValueId,
+    observe: &Observe,
+    uneven: bool,
+) -> Option<Shown> {
+    let model = &**view;
     let bodies = bodies_around(model, value);
     let branches =
         |&body: &GraphId| model.graph(body).parent().is_some_and(|node| model.node(node).is("If"));
     let form = if uneven && bodies.iter().all(branches) { Form::Whole } else { Form::Ends };
+    if form == Form::Ends && !matches!(observe, Observe::Range | Observe::Histogram) {
+        return None;
+    }
+    let model = view.to_mut();
     let (mut shown, otherwise) = match form {
         Form::Whole => (copy(model, value), Tensor::from_f32(&[0], &[])),
         Form::Ends => (ends(model, value), Tensor::from_f32(&[2], &NEUTRAL)),
@@ -195,11 +229,12 @@ mod tests {
     /// What a view shows of values, by path, in one run of tract.
     fn seen(text: &str, paths: &[&str], inputs: &[(&str, Tensor)]) -> Vec<Option<(f32, f32)>> {
         let model = read::text(text).unwrap();
-        let values: Vec<ValueId> = paths.iter().map(|path| found(&model, path)).collect();
-        let view = View::of(&model, &values, Tract.takes_uneven_branches());
+        let wanted: Vec<Wanted> =
+            paths.iter().map(|path| (found(&model, path), Observe::Range)).collect();
+        let view = View::of(&model, &wanted, Tract.takes_uneven_branches());
         assert!(view.model.verify().is_ok());
-        let taps = view.taps(&Observe::Range);
-        assert_eq!(taps.len(), values.len());
+        let taps = view.taps();
+        assert_eq!(taps.len(), wanted.len());
         let runner = Runner::new(&Tract, &view.model, taps.into_iter().map(|(_, t)| t).collect());
         let inputs: Vec<(String, Tensor)> =
             inputs.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.clone())).collect();
@@ -240,19 +275,25 @@ mod tests {
         assert_eq!(none, [None]);
     }
 
+    /// What is tapped for an observation of a value.
+    fn tapped(text: &str, path: &str, observe: Observe, uneven: bool) -> Option<Observe> {
+        let model = read::text(text).unwrap();
+        let view = View::of(&model, &[(found(&model, path), observe)], uneven);
+        view.model.verify().map(drop).unwrap();
+        view.taps().pop().map(|(_, tap)| tap.observe)
+    }
+
     #[test]
     fn engines_with_uneven_branches_see_the_value_itself() {
-        let model = read::text(BRANCHES).unwrap();
-        let value = found(&model, "y.then_branch/h");
-        let taps = |uneven| {
-            let view = View::of(&model, &[value], uneven);
-            view.model.verify().map(drop).unwrap();
-            view.taps(&Observe::Histogram)[0].1.observe.clone()
-        };
-        assert_eq!((taps(true), taps(false)), (Observe::Histogram, Observe::Value));
-        let scan = read::text(STEPS).unwrap();
-        let value = found(&scan, "last.body/out.then_branch/h");
-        let view = View::of(&scan, &[value], true);
-        assert_eq!(view.taps(&Observe::Histogram)[0].1.observe, Observe::Value);
+        let branch = |observe, uneven| tapped(BRANCHES, "y.then_branch/h", observe, uneven);
+        assert_eq!(branch(Observe::Histogram, true), Some(Observe::Histogram));
+        let rows = || Observe::Rows(crate::math::Unfold::Rows, 8);
+        assert_eq!(branch(rows(), true), Some(rows()));
+        assert_eq!(
+            (branch(Observe::Histogram, false), branch(rows(), false)),
+            (Some(Observe::Value), None)
+        );
+        let step = |observe| tapped(STEPS, "last.body/out.then_branch/h", observe, true);
+        assert_eq!((step(Observe::Histogram), step(rows())), (Some(Observe::Value), None));
     }
 }
