@@ -18,8 +18,11 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
     let constants = SharedConstants::default();
     let (weights, activations) = (options.weights(), options.activations());
     let unpacks_at_load = options.target.rules().unpacks_at_load;
-    let products = plan.nodes.iter().filter(|planned| planned.kernel).map(|planned| planned.node);
-    let kernels = products.chain(plan.inner.iter().copied()).collect();
+    let products = plan.nodes.iter().filter(|planned| planned.kernel);
+    let parts = |planned: &PlannedNode| {
+        std::iter::once(planned.node).chain(planned.bias.as_ref().map(|bias| bias.node))
+    };
+    let kernels = products.flat_map(parts).chain(plan.inner.iter().copied()).collect();
     let mut insert = Insert { model, weights, activations, unpacks_at_load, kernels, constants };
     let mut users: HashMap<Key, Users<'_>> = HashMap::new();
     for planned in &plan.nodes {
@@ -98,8 +101,8 @@ pub(super) struct Insert<'a> {
     pub activations: Format,
     /// See [`Rules`](super::target::Rules).
     unpacks_at_load: bool,
-    /// Nodes that compute with integers.
-    pub kernels: HashSet<NodeId>,
+    /// Nodes that compute with integers, and find them behind a DequantizeLinear in their own graph alone.
+    kernels: HashSet<NodeId>,
     /// Scales and zero points already stored: equal ones are stored once.
     constants: SharedConstants,
 }
@@ -115,21 +118,23 @@ impl Insert<'_> {
             true => dtype == DType::Int8 && self.model.node(user.node).is("Conv"),
             false => !dtype.is_float(),
         };
-        let spare = integers.grids.iter().all(|grid| grid.zero_point == 0)
-            && users.iter().all(|(user, _)| needless(user));
         let readers: Vec<Reader> =
             users.iter().map(|(user, weight)| (user.node, weight.slot)).collect();
-        let blocks = matches!(share, Share::Block { .. });
-        if self.unpacks_at_load && !blocks && users.iter().all(|(user, _)| !user.kernel) {
-            self.unpacked(weight, &readers, integers.tensor, &integers.grids);
-            return integers.grids;
+        let unpacks = self.unpacks_at_load && !matches!(share, Share::Block { .. });
+        let (dequantized, unpacked): (Vec<Reader>, Vec<Reader>) =
+            readers.iter().partition(|(node, _)| !unpacks || self.kernels.contains(node));
+        let Integers { tensor, grids, .. } = integers;
+        let spare = grids.iter().all(|grid| grid.zero_point == 0)
+            && users.iter().all(|(user, _)| unpacks && !user.kernel || needless(user));
+        let (stored, name) = self.replaced(weight.value, &readers, tensor);
+        if !unpacked.is_empty() {
+            self.unpacked(weight, (stored, &name), &unpacked, &grids);
         }
-        let format = self.weights;
-        let parameters = self.parameters(share, dims, &integers.grids, format, spare);
-        let main = self.model.main();
-        let once = users.iter().all(|(user, _)| !user.kernel).then_some(main);
-        self.stored(weight.value, &readers, integers.tensor, &parameters, share, once);
-        integers.grids
+        if !dequantized.is_empty() {
+            let parameters = self.parameters(share, dims, &grids, self.weights, spare);
+            self.dequantized((stored, &name), &dequantized, &parameters, share);
+        }
+        grids
     }
 
     fn bias(
@@ -150,7 +155,7 @@ impl Insert<'_> {
         let dims = share.dims(&[scales.len()]);
         let count: usize = dims.iter().product();
         let scale = self.constant("scale", Tensor::from_f32(&dims, &scales[..count]));
-        self.stored(bias.value, &[(bias.node, bias.slot)], integers, &[scale], share, None);
+        self.stored(bias.value, (bias.node, bias.slot), integers, &[scale], share);
     }
 
     /// Tables as integers, and a DequantizeLinear behind each Gather.
@@ -169,7 +174,7 @@ impl Insert<'_> {
                     .filter(|other| key(&other.weight) == key(weight))
                     .map(|other| (other.node, other.weight.slot))
                     .collect();
-                let (table, _) = self.replaced(weight.value, &readers, found.tensor, None);
+                let (table, _) = self.replaced(weight.value, &readers, found.tensor);
                 for (node, slot) in readers {
                     self.model.set_input(node, slot, Some(table));
                 }
@@ -211,8 +216,8 @@ impl Insert<'_> {
         let scale = self.constant("scale", Tensor::from_f32(&[], &[found.grids[0].scale]));
         let zero = format.zeros(&[], &[found.grids[0].zero_point]);
         let zero = self.constant("zero_point", zero);
-        let readers = [(operand.node, operand.slot)];
-        self.stored(operand.value, &readers, found.tensor, &[scale, zero], Share::Tensor, None);
+        let reader = (operand.node, operand.slot);
+        self.stored(operand.value, reader, found.tensor, &[scale, zero], Share::Tensor);
     }
 
     /// Scales, and zero points unless they may be left out.
@@ -236,43 +241,53 @@ impl Insert<'_> {
     }
 
     /// Takes the constant `value` from its readers and stores integers, whose name is returned, too.
-    /// When nobody else reads it, the integers take its place and keep its name, unless they are to stand
-    /// in another graph.
+    /// When nobody else reads it, the integers take its place and keep its name, unless floats are made of
+    /// them outside of its body.
     fn replaced(
         &mut self,
         value: ValueId,
         readers: &[Reader],
         integers: Tensor,
-        wanted: Option<GraphId>,
     ) -> (ValueId, String) {
+        let main = self.model.main();
         let name = self.model.value(value).name().to_owned();
         for &(node, slot) in readers {
             self.model.set_input(node, slot, None);
         }
         let entry = self.model.value(value);
-        let own = entry.uses().is_empty() && wanted.is_none_or(|graph| graph == entry.graph());
+        let inside = readers.iter().all(|(node, _)| self.kernels.contains(node));
+        let own = entry.uses().is_empty() && (inside || entry.graph() == main);
         let stored = if own && entry.initializer().is_some() {
             self.model.set_tensor(value, integers);
             value
         } else {
-            let graph = self.model.main();
-            self.model.add_initializer(graph, &format!("{name}_q"), integers)
+            self.model.add_initializer(main, &format!("{name}_q"), integers)
         };
         (stored, name)
     }
 
-    /// Lets `readers` read integers behind a DequantizeLinear instead of the constant `value`: one in each
-    /// graph, where kernels find it, or `once` in a graph around them all.
+    /// Lets a node read integers behind a DequantizeLinear instead of the constant `value`.
     fn stored(
         &mut self,
         value: ValueId,
-        readers: &[Reader],
+        reader: Reader,
         integers: Tensor,
         parameters: &[ValueId],
         share: Share,
-        once: Option<GraphId>,
     ) {
-        let (stored, name) = self.replaced(value, readers, integers, once);
+        let (stored, name) = self.replaced(value, &[reader], integers);
+        self.dequantized((stored, &name), &[reader], parameters, share);
+    }
+
+    /// Lets `readers` read integers that are stored behind a DequantizeLinear: kernels in their own graph,
+    /// the others in the main graph, where floats are made once and not in every run of a body.
+    fn dequantized(
+        &mut self,
+        (stored, name): (ValueId, &str),
+        readers: &[Reader],
+        parameters: &[ValueId],
+        share: Share,
+    ) {
         let mut inputs = vec![stored];
         inputs.extend(parameters);
         let mut node = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
@@ -282,7 +297,7 @@ impl Insert<'_> {
         if let Share::Block { size, .. } = share {
             node = node.attr("block_size", size as i64);
         }
-        for (graph, readers) in self.by_graph(readers, once) {
+        for (graph, readers) in self.by_graph(readers, self.model.main()) {
             let at = self.before(&readers, graph);
             let node = self.model.add_node(graph, at, node.clone());
             let output = self.output(node);
@@ -292,15 +307,12 @@ impl Insert<'_> {
         }
     }
 
-    /// The readers that stand in each graph, or all of them.
-    pub fn by_graph(
-        &self,
-        readers: &[Reader],
-        all: Option<GraphId>,
-    ) -> Vec<(GraphId, Vec<Reader>)> {
+    /// The graphs in which floats are made for `readers`: for kernels their own, for all others `outer`.
+    pub fn by_graph(&self, readers: &[Reader], outer: GraphId) -> Vec<(GraphId, Vec<Reader>)> {
         let mut found: Vec<(GraphId, Vec<Reader>)> = Vec::new();
         for &reader in readers {
-            let graph = all.unwrap_or_else(|| self.model.node(reader.0).graph());
+            let kernel = self.kernels.contains(&reader.0);
+            let graph = if kernel { self.model.node(reader.0).graph() } else { outer };
             match found.iter_mut().find(|(known, _)| *known == graph) {
                 Some((_, readers)) => readers.push(reader),
                 None => found.push((graph, vec![reader])),
@@ -309,10 +321,15 @@ impl Insert<'_> {
         found
     }
 
-    /// As [`Insert::stored`], with operators that a runtime computes when it loads the model.
-    fn unpacked(&mut self, weight: &Weight, readers: &[Reader], integers: Tensor, grids: &[Grid]) {
+    /// As [`Insert::dequantized`], with operators that a runtime computes when it loads the model.
+    fn unpacked(
+        &mut self,
+        weight: &Weight,
+        (stored, name): (ValueId, &str),
+        readers: &[Reader],
+        grids: &[Grid],
+    ) {
         let graph = self.model.main();
-        let (stored, name) = self.replaced(weight.value, readers, integers, Some(graph));
         // Scales stand along their axis, so that they broadcast.
         let mut dims = vec![1; weight.dims.len()];
         if let Some(axis) = weight.share.axis() {

@@ -1,6 +1,6 @@
 //! Puts QuantizeLinear and DequantizeLinear behind activations.
 
-use crate::ir::{At, NodeId, ValueId};
+use crate::ir::{At, GraphId, NodeId, ValueId};
 use crate::math::Grid;
 use crate::passes::Report;
 use crate::passes::quantize_static::insert::{Insert, Reader, unnamed};
@@ -18,12 +18,12 @@ impl Insert<'_> {
         let entry = self.model.value(value);
         let hands_over = entry.is_output() && entry.producer().is_some();
         let readers: Vec<Reader> = entry.consumers().collect();
-        let (captured, others): (Vec<_>, Vec<_>) =
-            self.by_graph(&readers, None).into_iter().partition(|(body, readers)| {
-                let has_kernel = readers.iter().any(|(node, _)| self.kernels.contains(node));
-                *body != graph && has_kernel
-            });
-        let own: Vec<Reader> = others.into_iter().flat_map(|(_, readers)| readers).collect();
+        let mut places = self.by_graph(&readers, graph);
+        let is_own = |(place, _): &(GraphId, Vec<Reader>)| *place == graph;
+        if places.is_empty() || hands_over && !places.iter().any(is_own) {
+            places.push((graph, Vec::new()));
+        }
+        places.sort_by_key(|place| !is_own(place));
         // Names as the user knows them: graph outputs hand theirs over below.
         let producer = self.model.value(value).producer().map(|node| self.model.label(node));
         let at = self.model.value(value).producer().map_or(At::Start, At::After);
@@ -31,12 +31,8 @@ impl Insert<'_> {
         let quantize = self.model.add_node(graph, at, quantize);
         let inputs = [self.output(quantize), scale, zero];
         let dequantize = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
-        let mut places: Vec<_> =
-            captured.into_iter().map(|(body, readers)| (body, At::Start, readers)).collect();
-        if hands_over || !own.is_empty() || places.is_empty() {
-            places.insert(0, (graph, At::After(quantize), own));
-        }
-        for (place, at, readers) in places {
+        for (place, readers) in places {
+            let at = if place == graph { At::After(quantize) } else { At::Start };
             let node = self.model.add_node(place, at, dequantize.clone());
             let dequantized = self.output(node);
             for (node, slot) in readers {
