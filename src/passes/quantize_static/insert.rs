@@ -126,12 +126,14 @@ impl Insert<'_> {
         let Integers { tensor, grids, .. } = integers;
         let spare = grids.iter().all(|grid| grid.zero_point == 0)
             && users.iter().all(|(user, _)| unpacks && !user.kernel || needless(user));
+        let format = self.weights;
+        let parameters =
+            (!dequantized.is_empty()).then(|| self.parameters(share, dims, &grids, format, spare));
         let (stored, name) = self.replaced(weight.value, &readers, tensor);
         if !unpacked.is_empty() {
             self.unpacked(weight, (stored, &name), &unpacked, &grids);
         }
-        if !dequantized.is_empty() {
-            let parameters = self.parameters(share, dims, &grids, self.weights, spare);
+        if let Some(parameters) = parameters {
             self.dequantized((stored, &name), &dequantized, &parameters, share);
         }
         grids
