@@ -54,7 +54,8 @@ g (bool go, float[1,4,16] x) => (float[1,32] y, float[16,1,16] all) {
   rows = Transpose <perm = [2, 0, 1]> (h)
   y, all = Scan (start, rows) <num_scan_inputs = 1, body = run (float[1,32] s, float[1,8] row) => (float[1,32] t, float[1,16] out) {
     [in_step] p = MatMul (row, w4)
-    v = Add (p, s)
+    u = Tanh (p)
+    v = Add (u, s)
     t = Tanh (v)
     [behind] out = MatMul (t, w3)
   }>

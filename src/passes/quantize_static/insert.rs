@@ -282,7 +282,8 @@ impl Insert<'_> {
     }
 
     /// Lets `readers` read integers that are stored behind a DequantizeLinear: kernels in their own graph,
-    /// the others in the main graph, where floats are made once and not in every run of a body.
+    /// the others in the main graph, where floats are made once and not in every run of a body. (onnxruntime
+    /// does not load a body in which a float MatMul reads a DequantizeLinear of integers from outside.)
     fn dequantized(
         &mut self,
         (stored, name): (ValueId, &str),
