@@ -45,7 +45,7 @@ pub trait Evaluate: Sync {
 pub trait Measure: Sync {
     /// A range for each value that is `asked` for, from what it is on the samples, in the same order:
     /// the one with which its grid is to be made. `None` for a value that cannot be observed, or is
-    /// no `float` value of the main graph.
+    /// no `float` value.
     ///
     /// # Errors
     /// When the model cannot be run on the samples.

@@ -101,7 +101,7 @@ impl Method {
 /// The range that was chosen for a value, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
-    /// Name of the value.
+    /// [Path](crate::ir::Model::path_of) of the value.
     pub value: String,
     /// Smallest and largest element seen.
     pub seen: Range,

@@ -8,10 +8,11 @@ use rayon::prelude::*;
 use crate::analysis::{Asked, Measure, Range, VectorMoments, Vectors};
 use crate::calibrate::moments::Gathered;
 use crate::calibrate::observed::Ran;
+use crate::calibrate::view::Look;
 use crate::calibrate::{Calibration, Statistics, ValueStatistics};
 use crate::data::Run;
 use crate::error::{Result, err};
-use crate::exec::{Observe, Tap};
+use crate::exec::Observe;
 use crate::ir::Model;
 use crate::math::Fingerprint;
 
@@ -80,30 +81,24 @@ impl Calibration<'_> {
         shard: Shard,
     ) -> Result<Values> {
         let Wanted { ranges: asked, spread, vectors } = *wanted;
-        let main = model.main();
         let observe = if spread { Observe::Histogram } else { Observe::Range };
-        let measured: Vec<usize> =
-            (0..asked.len()).filter(|&i| model.value(asked[i].value).graph() == main).collect();
-        let name = |i: usize| model.value(asked[i].value).name().to_owned();
-        let tap = |&i: &usize| Tap { value: name(i), observe: observe.clone() };
         let runs = shard.runs(self.samples.runs());
-        let mut moments = Gathered::new(model, vectors, runs.len());
-        let taps = measured.iter().map(tap).chain(moments.taps().iter().cloned()).collect();
-        let mut values: Vec<Option<ValueStatistics>> = vec![None; measured.len()];
+        let mut moments = Gathered::new(vectors, runs.len());
+        let ends = asked.iter().map(|asked| (asked.value, observe.clone()));
+        let looks: Vec<Look> = ends.chain(moments.looks().iter().cloned()).collect();
+        let mut ranges: Vec<Option<ValueStatistics>> = vec![None; asked.len()];
         let mut samples = Digested::default();
-        self.observed(model, taps, &runs, &mut |ran, mut seen| {
+        self.observed(model, &looks, &runs, &mut |ran, mut seen| {
             let held_out: Vec<bool> = ran.iter().map(Ran::is_held_out).collect();
-            moments.add(seen.split_off(values.len()), &held_out);
-            values.par_iter_mut().zip(seen).for_each(|(value, seen)| {
+            moments.add(seen.split_off(ranges.len()), &held_out);
+            ranges.par_iter_mut().zip(seen).for_each(|(range, seen)| {
                 for (seen, &held_out) in seen.into_iter().zip(&held_out) {
                     let found = seen.and_then(|seen| ValueStatistics::of(seen, held_out));
-                    *value = ValueStatistics::merged(value.take(), found);
+                    *range = ValueStatistics::merged(range.take(), found);
                 }
             });
             ran.iter().for_each(|run| samples.add(run));
         })?;
-        let mut ranges = vec![None; asked.len()];
-        measured.into_iter().zip(values).for_each(|(i, value)| ranges[i] = value);
         Ok(Values { ranges, moments: moments.finish(), samples })
     }
 }
@@ -188,7 +183,7 @@ impl Measure for Collect<'_> {
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
         let wanted = Wanted { ranges: asked, spread: true, vectors: &[] };
         let found = self.calibration.values(model, &wanted, self.shard)?;
-        let names = asked.iter().map(|asked| model.value(asked.value).name().to_owned());
+        let names = asked.iter().map(|asked| model.path_of(asked.value));
         let values: BTreeMap<String, Option<ValueStatistics>> = names.zip(found.ranges).collect();
         let Digested { samples, runs, inputs, .. } = found.samples;
         let found = Statistics { model: self.model, samples, runs, inputs, values };

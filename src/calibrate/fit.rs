@@ -25,7 +25,7 @@ pub enum Source<'a> {
     Statistics(&'a Statistics),
 }
 
-/// Ranges that a calibrator fits to statistics. Values are known by name and measured once.
+/// Ranges that a calibrator fits to statistics. Values are known by their paths and measured once.
 pub struct Fit<'a> {
     source: Source<'a>,
     method: Method,
@@ -42,22 +42,22 @@ pub struct Fit<'a> {
 struct Measured {
     values: Mutex<HashMap<String, Option<Arc<ValueStatistics>>>>,
     means: Mutex<Vec<(String, Vectors, Option<VectorMoments>)>>,
-    /// By name and axis.
+    /// By path and axis.
     magnitudes: Mutex<HashMap<(String, usize), Channels>>,
 }
 
 impl Measured {
     /// The means of these vectors of a model, or that there are none, when they were measured.
     fn mean(&self, model: &Model, vectors: &Vectors) -> Option<Option<VectorMoments>> {
-        let (known, name) = (lock(&self.means), model.value(vectors.value).name());
-        let found = known.iter().find(|(of, known, _)| of == name && known == vectors);
+        let (known, path) = (lock(&self.means), model.path_of(vectors.value));
+        let found = known.iter().find(|(of, known, _)| *of == path && known == vectors);
         found.map(|(_, _, moments)| moments.clone())
     }
 
     fn add_means(&self, model: &Model, of: Vec<Vectors>, means: Vec<Option<VectorMoments>>) {
-        let name = |vectors: &Vectors| model.value(vectors.value).name().to_owned();
+        let path = |vectors: &Vectors| model.path_of(vectors.value);
         let entries = of.into_iter().zip(means);
-        lock(&self.means).extend(entries.map(|(vectors, found)| (name(&vectors), vectors, found)));
+        lock(&self.means).extend(entries.map(|(vectors, found)| (path(&vectors), vectors, found)));
     }
 }
 
@@ -65,7 +65,7 @@ impl Measured {
 const FOR_ALL: [Calibrator; 4] =
     [Calibrator::Minmax, Calibrator::Percentile, Calibrator::Entropy, Calibrator::Mse];
 
-/// What identifies a question: the name of the value, the levels of its grid, whether it is symmetric.
+/// What identifies a question: the path of the value, the levels of its grid, whether it is symmetric.
 type Question = (String, u32, bool);
 
 /// What was answered.
@@ -128,7 +128,7 @@ impl<'a> Fit<'a> {
     /// Measures what was not measured before.
     fn measure(&self, model: &Model, asked: &[Asked]) -> Result<()> {
         let Source::Samples(calibration) = self.source else { return Ok(()) };
-        let name = |asked: &Asked| model.value(asked.value).name().to_owned();
+        let name = |asked: &Asked| model.path_of(asked.value);
         let known = lock(&self.measured.values);
         let new: Vec<Asked> =
             asked.iter().filter(|asked| !known.contains_key(&name(asked))).copied().collect();
@@ -161,11 +161,19 @@ impl<'a> Fit<'a> {
     }
 
     /// Chooses the range of a value; `None` when it could not be observed.
-    fn choose(&self, name: &str, asked: &Asked) -> Result<Option<Choice>> {
+    fn choose(&self, model: &Model, asked: &Asked) -> Result<Option<Choice>> {
+        let name = &model.path_of(asked.value);
         let found = match self.source {
             Source::Samples(_) => {
                 let measured = lock(&self.measured.values).get(name).cloned();
                 measured.flatten().map(|value| choose(name, &value, asked, self.method))
+            }
+            // Statistics are as old as they may be, and bodies were not always looked into.
+            Source::Statistics(statistics)
+                if model.value(asked.value).graph() != model.main()
+                    && !statistics.values.contains_key(name) =>
+            {
+                None
             }
             Source::Statistics(statistics) => {
                 let value = statistics.values.get(name).ok_or_else(|| {
@@ -184,7 +192,7 @@ impl Measure for Fit<'_> {
     /// batches) and any number of threads, and the same from samples as from their statistics.
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
         let question = |asked: &Asked| -> Question {
-            (model.value(asked.value).name().to_owned(), asked.levels, asked.symmetric)
+            (model.path_of(asked.value), asked.levels, asked.symmetric)
         };
         let known = lock(&self.chosen);
         let new: Vec<Asked> = asked
@@ -194,10 +202,8 @@ impl Measure for Fit<'_> {
             .collect();
         drop(known);
         self.measure(model, &new)?;
-        let choices = new
-            .par_iter()
-            .map(|asked| self.choose(model.value(asked.value).name(), asked))
-            .collect::<Result<Vec<_>>>()?;
+        let choices =
+            new.par_iter().map(|asked| self.choose(model, asked)).collect::<Result<Vec<_>>>()?;
         let mut known = lock(&self.chosen);
         for (asked, choice) in new.iter().zip(choices) {
             known.ranges.insert(question(asked), choice.as_ref().map(|choice| choice.range));
@@ -222,7 +228,7 @@ impl Measure for Fit<'_> {
             return Ok(vec![None; asked.len()]);
         };
         let known = &self.measured.magnitudes;
-        let name = |&(value, axis): &(ValueId, usize)| (model.value(value).name().to_owned(), axis);
+        let name = |&(value, axis): &(ValueId, usize)| (model.path_of(value), axis);
         let is_new = |asked: &&(ValueId, usize)| !lock(known).contains_key(&name(asked));
         let new: Vec<_> = asked.iter().filter(is_new).copied().collect();
         if !new.is_empty() {

@@ -1,8 +1,9 @@
 //! Runs the samples and finds the largest magnitude of each channel.
 
 use crate::calibrate::Calibration;
+use crate::calibrate::view::Look;
 use crate::error::Result;
-use crate::exec::{Observation, Observe, Tap};
+use crate::exec::{Observation, Observe};
 use crate::ir::{Model, ValueId};
 
 /// Most runs that are looked at: the largest of all hardly differ from them.
@@ -19,29 +20,21 @@ impl Calibration<'_> {
         model: &Model,
         asked: &[(ValueId, usize)],
     ) -> Result<Vec<Channels>> {
-        let main = model.main();
-        let seen: Vec<usize> =
-            (0..asked.len()).filter(|&i| model.value(asked[i].0).graph() == main).collect();
-        let tap = |&i: &usize| Tap {
-            value: model.value(asked[i].0).name().to_owned(),
-            observe: Observe::Magnitudes(asked[i].1),
-        };
+        let look = |&(value, axis): &(ValueId, usize)| (value, Observe::Magnitudes(axis));
+        let looks: Vec<Look> = asked.iter().map(look).collect();
         let all = self.samples.runs();
         let count = all.min(MOST_RUNS);
         let runs: Vec<usize> = (0..count).map(|i| i * all / count).collect();
-        let mut found: Vec<Channels> = vec![Some(Vec::new()); seen.len()];
-        self.observed(model, seen.iter().map(tap).collect(), &runs, &mut |_, observed| {
+        let mut found: Vec<Channels> = vec![Some(Vec::new()); asked.len()];
+        self.observed(model, &looks, &runs, &mut |_, observed| {
             for (found, observed) in found.iter_mut().zip(observed) {
                 for observed in observed {
                     *found = merged(found.take(), channels(observed));
                 }
             }
         })?;
-        let mut all = vec![None; asked.len()];
-        for (i, found) in seen.into_iter().zip(found) {
-            all[i] = found.filter(|channels| channels.iter().all(|x| x.is_finite()));
-        }
-        Ok(all)
+        let finite = |channels: &Vec<f32>| channels.iter().all(|x| x.is_finite());
+        Ok(found.into_iter().map(|found| found.filter(finite)).collect())
     }
 }
 

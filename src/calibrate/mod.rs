@@ -1,6 +1,7 @@
 //! Runs a model over samples and measures its values.
 //!
-//! `observed` runs, `collect` gathers, `statistics` is what is kept of a value, `choose` makes a range of it, `fit` answers for all values, and `file`
+//! `view` shows values of bodies, `observed` runs, `collect` gathers, `statistics` is what is kept of a value,
+//! `choose` makes a range of it, `fit` answers for all values, and `file`
 //! writes it down. Formulas and the format: `docs/CALIBRATION.md`.
 
 mod choose;
@@ -11,6 +12,7 @@ mod magnitudes;
 mod moments;
 mod observed;
 mod statistics;
+mod view;
 
 pub use choose::{Calibrator, Choice, Method};
 pub use collect::{Collect, Shard, digest, held_out};
@@ -44,7 +46,7 @@ impl Measure for Calibration<'_> {
     /// Memory does not grow with the number of samples, and the result is bit-identical for any
     /// number of threads and, when batches are whole, for any order of the samples: minima and
     /// maxima of parts merge exactly. Another batch size can change the last bits, because the
-    /// engine adds up in another order. Only `float` values of the main graph are measured.
+    /// engine adds up in another order. Only `float` values are measured.
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>> {
         let wanted = Wanted { ranges: asked, spread: false, vectors: &[] };
         let found = self.values(model, &wanted, Shard::default())?;

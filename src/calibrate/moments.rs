@@ -6,8 +6,9 @@ use crate::analysis::{RunRows, VectorMoments, Vectors};
 use crate::calibrate::Calibration;
 use crate::calibrate::collect::{HELD_OUT, held_out};
 use crate::calibrate::observed::{Ran, Seen};
+use crate::calibrate::view::Look;
 use crate::error::Result;
-use crate::exec::{Observation, Observe, Tap};
+use crate::exec::{Observation, Observe};
 use crate::ir::Model;
 use crate::math::Moments;
 use crate::tensor::Tensor;
@@ -22,42 +23,39 @@ const OF_A_RUN: usize = 16;
 
 /// Moments in the making.
 pub(super) struct Gathered {
-    /// Vectors that were asked for.
-    asked: usize,
-    /// Which of them are looked at.
-    seen: Vec<usize>,
-    taps: Vec<Tap>,
-    /// What is known of these; `None` when they cannot be observed.
+    looks: Vec<Look>,
+    /// What is known of these; `None` when they are not what was asked for.
     found: Vec<Option<VectorMoments>>,
 }
 
 impl Gathered {
     /// Of nothing yet, from so many runs.
-    pub fn new(model: &Model, asked: &[Vectors], runs: usize) -> Self {
-        let seen = of_main(model, asked);
-        let tap = |&i: &usize| {
-            let unfold = asked[i].unfold.clone();
+    pub fn new(asked: &[Vectors], runs: usize) -> Self {
+        let look = |asked: &Vectors| {
+            let unfold = asked.unfold.clone();
             // Products would be larger than the vectors.
-            let observe = match asked[i].products {
+            let observe = match asked.products {
                 true => Observe::Rows(unfold, of_a_run(VECTORS, runs)),
                 false => Observe::Moments(unfold, of_a_run(VECTORS_OF_A_MEAN, runs)),
             };
-            Tap { value: model.value(asked[i].value).name().to_owned(), observe }
+            (asked.value, observe)
         };
-        let taps = seen.iter().map(tap).collect();
-        let found = seen.iter().map(|&i| Some(VectorMoments::none(&asked[i]))).collect();
-        Self { asked: asked.len(), seen, taps, found }
+        let none = |asked: &Vectors| Some(VectorMoments::none(asked));
+        Self { looks: asked.iter().map(look).collect(), found: asked.iter().map(none).collect() }
     }
 
     /// What is to be looked at.
-    pub fn taps(&self) -> &[Tap] {
-        &self.taps
+    pub fn looks(&self) -> &[Look] {
+        &self.looks
     }
 
-    /// Adds what these taps saw in some runs; `held_out` says on which of them something is judged.
+    /// Adds what was seen in some runs; `held_out` says on which of them something is judged.
     pub fn add(&mut self, observed: Vec<Seen>, held_out: &[bool]) {
         self.found.par_iter_mut().zip(observed).for_each(|(found, seen)| {
-            for (seen, &held_out) in seen.into_iter().zip(held_out) {
+            // A layer in a branch need not be there in every run.
+            let there =
+                seen.into_iter().zip(held_out).filter_map(|(seen, held)| Some((seen?, held)));
+            for (seen, &held_out) in there {
                 if found.as_mut().and_then(|found| add(found, seen, held_out)).is_none() {
                     *found = None;
                 }
@@ -65,11 +63,12 @@ impl Gathered {
         });
     }
 
-    /// For each that was asked for.
+    /// For each that was asked for; `None` when nothing was seen.
     pub fn finish(self) -> Vec<Option<VectorMoments>> {
-        let mut all = vec![None; self.asked];
-        self.seen.into_iter().zip(self.found).for_each(|(i, found)| all[i] = found);
-        all
+        let has_rows = |found: &VectorMoments| {
+            found.fitting.iter().chain(&found.held_out).any(|moments| moments.rows() > 0)
+        };
+        self.found.into_iter().map(|found| found.filter(has_rows)).collect()
     }
 }
 
@@ -84,8 +83,9 @@ impl Calibration<'_> {
     ) -> Result<Vec<Option<VectorMoments>>> {
         let runs: Vec<usize> = (0..self.samples.runs()).collect();
         let held_out = self.held_out_runs()?;
-        let mut moments = Gathered::new(model, asked, runs.len());
-        self.observed(model, moments.taps().to_vec(), &runs, &mut |ran, observed| {
+        let mut moments = Gathered::new(asked, runs.len());
+        let looks = moments.looks().to_vec();
+        self.observed(model, &looks, &runs, &mut |ran, observed| {
             let held_out: Vec<bool> = ran.iter().map(|run| held_out[run.place]).collect();
             moments.add(observed, &held_out);
         })?;
@@ -101,20 +101,17 @@ impl Calibration<'_> {
         see: &mut dyn FnMut(&[RunRows]),
     ) -> Result<()> {
         let runs: Vec<usize> = (0..self.samples.runs()).collect();
-        let seen = of_main(model, asked);
-        let tap = |&i: &usize| Tap {
-            value: model.value(asked[i].value).name().to_owned(),
-            observe: Observe::Rows(asked[i].unfold.clone(), of_a_run(most, runs.len())),
-        };
+        let most = of_a_run(most, runs.len());
+        let look = |asked: &Vectors| (asked.value, Observe::Rows(asked.unfold.clone(), most));
+        let looks: Vec<Look> = asked.iter().map(look).collect();
         let held_out = self.held_out_runs()?;
-        let taps = seen.iter().map(tap).collect();
-        self.observed(model, taps, &runs, &mut |ran: &[Ran], observed| {
+        self.observed(model, &looks, &runs, &mut |ran: &[Ran], observed| {
             let none = |run: &Ran| RunRows {
                 held_out: held_out[run.place],
                 rows: vec![None; asked.len()],
             };
             let mut shown: Vec<RunRows> = ran.iter().map(none).collect();
-            for (&layer, observed) in seen.iter().zip(observed) {
+            for (layer, observed) in observed.into_iter().enumerate() {
                 for (run, observed) in shown.iter_mut().zip(observed) {
                     if let Some(Observation::Value(tensor)) = observed {
                         run.rows[layer] = Some(tensor);
@@ -137,21 +134,15 @@ impl Calibration<'_> {
     }
 }
 
-/// The places of vectors that stand in the main graph: others are not observed.
-fn of_main(model: &Model, asked: &[Vectors]) -> Vec<usize> {
-    let main = model.main();
-    (0..asked.len()).filter(|&i| model.value(asked[i].value).graph() == main).collect()
-}
-
 /// How many of `most` vectors one of `runs` runs shows.
 fn of_a_run(most: usize, runs: usize) -> usize {
     most.div_ceil(runs.max(1)).max(OF_A_RUN)
 }
 
-/// Adds what was seen of the vectors of one run; `None` when that is nothing, or not what was asked for.
-fn add(to: &mut VectorMoments, seen: Option<Observation>, held_out: bool) -> Option<()> {
+/// Adds what was seen of the vectors of one run; `None` when that is not what was asked for.
+fn add(to: &mut VectorMoments, seen: Observation, held_out: bool) -> Option<()> {
     let part = if held_out { &mut to.held_out } else { &mut to.fitting };
-    match seen? {
+    match seen {
         Observation::Moments(groups) => {
             let same = |(mine, theirs): (&Moments, &Moments)| mine.columns() == theirs.columns();
             if groups.len() != part.len() || !part.iter().zip(&groups).all(same) {

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::calibrate::Calibration;
 use crate::calibrate::collect::{fingerprint, is_held_out};
+use crate::calibrate::view::Look;
 use crate::error::Result;
 use crate::exec::{Observation, Runner, Tap};
 use crate::ir::Model;
@@ -29,21 +30,25 @@ impl Ran {
     }
 }
 
-/// What one tap saw in each of some runs; `None` where it saw nothing.
+/// What was seen of one value in each of some runs; `None` where that is nothing.
 pub(super) type Seen = Vec<Option<Observation>>;
 
 impl Calibration<'_> {
-    /// Runs `model` on these runs of the samples and shows `see` what each of the `taps` saw, a few runs at a
-    /// time and in their order.
+    /// Runs `model` on these runs of the samples and shows `see` what was seen in each of the `looks`, a few runs at
+    /// a time and in their order.
     pub(super) fn observed(
         &self,
         model: &Model,
-        taps: Vec<Tap>,
+        looks: &[Look],
         runs: &[usize],
         see: &mut dyn FnMut(&[Ran], Vec<Seen>),
     ) -> Result<()> {
-        let width = taps.len();
-        let runner = Runner::new(self.engine, model, taps);
+        let view = self.view(model, looks);
+        let (places, taps): (Vec<usize>, Vec<Tap>) = view.taps().into_iter().unzip();
+        if taps.is_empty() && !looks.is_empty() {
+            return Ok(());
+        }
+        let runner = Runner::new(self.engine, &view.model, taps);
         let one = |&place: &usize| -> Result<(Ran, Seen)> {
             let run = self.samples.run(place)?;
             let observed = runner.run(&run.inputs)?.observed;
@@ -54,10 +59,12 @@ impl Calibration<'_> {
         let all = runs.chunks(RUNS).try_for_each(|part| -> Result<()> {
             let made: Vec<(Ran, Seen)> = part.par_iter().map(one).collect::<Result<_>>()?;
             let mut ran = Vec::with_capacity(part.len());
-            let mut seen = vec![Seen::with_capacity(part.len()); width];
-            for (run, observed) in made {
+            let mut seen = vec![vec![None; part.len()]; looks.len()];
+            for (i, (run, observed)) in made.into_iter().enumerate() {
                 ran.push(run);
-                seen.iter_mut().zip(observed).for_each(|(tap, observed)| tap.push(observed));
+                for (&place, observed) in places.iter().zip(observed) {
+                    seen[place][i] = observed.and_then(|observed| view.observed(place, observed));
+                }
             }
             see(&ran, seen);
             Ok(())

@@ -19,7 +19,7 @@ pub struct Statistics {
     pub runs: u64,
     /// Digest of the samples; their order does not matter.
     pub inputs: u64,
-    /// By name; `None` for a value that the engine does not show.
+    /// By [path](Model::path_of); `None` for a value that the engine does not show.
     pub values: BTreeMap<String, Option<ValueStatistics>>,
 }
 

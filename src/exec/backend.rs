@@ -33,6 +33,14 @@ impl Backend {
         }
     }
 
+    /// See [`Engine::takes_uneven_branches`].
+    pub(super) fn takes_uneven_branches(&self) -> bool {
+        match self {
+            Self::Tract(..) => Tract.takes_uneven_branches(),
+            Self::OnnxRuntime(engine) => engine.takes_uneven_branches(),
+        }
+    }
+
     pub(super) fn lower(
         &self,
         model: Verified<'_>,

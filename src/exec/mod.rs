@@ -51,6 +51,11 @@ pub trait Engine: Send + Sync {
         taps: &[Tap],
     ) -> Result<Arc<dyn Session>>;
 
+    /// Whether the branches of an If may give tensors of different ranks.
+    fn takes_uneven_branches(&self) -> bool {
+        false
+    }
+
     /// This engine without short cuts of ours, as whoever deploys to it would run it: for measuring
     /// time. `None` when it has none.
     fn as_written(&self) -> Option<Box<dyn Engine>> {
@@ -75,6 +80,10 @@ impl Engine for Box<dyn Engine> {
         taps: &[Tap],
     ) -> Result<Arc<dyn Session>> {
         (**self).prepare(model, inputs, taps)
+    }
+
+    fn takes_uneven_branches(&self) -> bool {
+        (**self).takes_uneven_branches()
     }
 
     fn as_written(&self) -> Option<Box<dyn Engine>> {

@@ -4,6 +4,7 @@
 //! value captured by an If, Loop or Scan body: "is it still needed?" is `uses().is_empty()`.
 
 mod attr;
+mod body;
 mod build;
 mod edit;
 mod function;

@@ -18,7 +18,8 @@ pub struct Sensitivity {
     /// Smallest signal-to-noise ratio of the outputs when only this layer is quantized, in decibel,
     /// on held-out samples.
     pub sqnr_db: f64,
-    /// Share of the multiply-accumulates of all quantized layers, 0 to 1.
+    /// Share of the multiply-accumulates of all quantized layers, 0 to 1; of their parameters, when the work
+    /// of one is unknown.
     pub macs: f64,
     /// Share of their parameters, 0 to 1.
     pub parameters: f64,
@@ -255,15 +256,21 @@ fn ranking(trials: &Trials<'_>, quantized: &Model, most: f64) -> Result<Vec<Sens
     Ok(ranking)
 }
 
-/// The shares of each layer in multiply-accumulates and parameters.
+/// The shares of each layer in multiply-accumulates and parameters. Where the work of a layer is unknown, as
+/// in bodies that may run any number of times, parameters speak for the work of all.
 fn shares(model: &Model, layers: &[QuantizedLayer]) -> Vec<(f64, f64)> {
     let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
     let of = |wanted: &QuantizedLayer| {
         let layer = cost.layers.iter().find(|layer| layer.node == wanted.node);
-        let macs = layer.and_then(|layer| layer.macs).unwrap_or(0);
-        (macs as f64, layer.map_or(0, |layer| layer.parameters) as f64)
+        let parameters = layer.map_or(0, |layer| layer.parameters) as f64;
+        (layer.and_then(|layer| layer.macs).map(|macs| macs as f64), parameters)
     };
-    let costs: Vec<(f64, f64)> = layers.iter().map(of).collect();
+    let costs: Vec<(Option<f64>, f64)> = layers.iter().map(of).collect();
+    let known = costs.iter().all(|(macs, _)| macs.is_some());
+    let work = |(macs, parameters): (Option<f64>, f64)| {
+        (macs.filter(|_| known).unwrap_or(parameters), parameters)
+    };
+    let costs: Vec<(f64, f64)> = costs.into_iter().map(work).collect();
     let total = costs.iter().fold((0.0, 0.0), |sum, cost| (sum.0 + cost.0, sum.1 + cost.1));
     let share = |part: f64, total: f64| if total > 0.0 { part / total } else { 0.0 };
     costs.iter().map(|cost| (share(cost.0, total.0), share(cost.1, total.1))).collect()

@@ -19,25 +19,26 @@ pub struct QuantizedLayer {
     pub op: String,
     /// The layer in words, as reports of passes call it.
     pub place: String,
-    /// The value that it reads as integers, and those it is made of by operators that only move or cut
-    /// off elements, so that one of them has the range; empty when it computes with floats.
+    /// The paths of the value that it reads as integers, and of those it is made of by operators that only
+    /// move or cut off elements, so that one of them has the range; empty when it computes with floats.
     pub inputs: Vec<String>,
 }
 
-/// The layers of `prepared` that `quantized`, made of it, has quantized, in the order of the model.
+/// The layers of `prepared` that `quantized`, made of it, has quantized, in the order of the model; those of
+/// bodies come last.
 pub fn quantized_layers(prepared: &Model, quantized: &Model) -> Vec<QuantizedLayer> {
-    let nodes = prepared.nodes_of(prepared.main());
-    let layers = nodes.filter(|(id, node)| {
-        is_layer(node)
-            && quantized.is_live(*id)
-            && reads_integers(quantized, *id)
-            && !reads_integers(prepared, *id)
+    let nodes = prepared.all_nodes().into_iter();
+    let layers = nodes.filter(|&id| {
+        is_layer(prepared.node(id))
+            && quantized.is_live(id)
+            && reads_integers(quantized, id)
+            && !reads_integers(prepared, id)
     });
     layers
-        .map(|(node, entry)| QuantizedLayer {
+        .map(|node| QuantizedLayer {
             node,
             name: prepared.name_of(node).to_owned(),
-            op: entry.op().to_owned(),
+            op: prepared.node(node).op().to_owned(),
             place: prepared.label(node),
             inputs: inputs(prepared, quantized, node),
         })
@@ -100,7 +101,7 @@ fn inputs(prepared: &Model, quantized: &Model, layer: NodeId) -> Vec<String> {
     let mut next = integers.next();
     let mut names = Vec::new();
     while let Some(value) = next {
-        names.push(prepared.value(value).name().to_owned());
+        names.push(prepared.path_of(value));
         let producer = prepared.value(value).producer();
         let producer = producer.map(|producer| prepared.node(producer));
         next = producer.filter(|producer| !is_layer(producer)).and_then(|node| node.input(0));
@@ -121,7 +122,8 @@ impl Trials<'_> {
     ) -> Result<Vec<Option<f64>>> {
         let output = |layer: &QuantizedLayer| {
             let output = self.prepared().node(layer.node).output(0)?;
-            let seen = quantized.is_live_value(output);
+            let outermost = self.prepared().value(output).graph() == self.prepared().main();
+            let seen = outermost && quantized.is_live_value(output);
             seen.then(|| self.prepared().value(output).name().to_owned())
         };
         let outputs: Vec<Option<String>> = layers.iter().map(output).collect();

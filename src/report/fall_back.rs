@@ -38,7 +38,7 @@ pub struct Layer {
     pub op: String,
     /// Signal-to-noise ratio of the outputs, in decibel.
     pub sqnr_db: f64,
-    /// Share of the multiply-accumulates of the layers.
+    /// Share of the multiply-accumulates of the layers; of their parameters, when the work of one is unknown.
     pub macs: f64,
     /// Share of their parameters.
     pub parameters: f64,

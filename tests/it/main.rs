@@ -21,6 +21,7 @@ mod pipeline;
 mod prune;
 mod qoperator;
 mod quantize;
+mod quantize_bodies;
 mod quantize_dynamic;
 mod quantize_nbits;
 mod quantize_storage;

@@ -58,6 +58,7 @@ check check_operators "$venv/bin/python" "$peers/check_operators.py"
 check prune_masked "$venv/bin/python" "$peers/prune_masked.py"
 check prune_sparse "$venv/bin/python" "$peers/prune_sparse.py"
 check check_engine_ort "$venv/bin/python" "$peers/check_engine_ort.py"
+check check_bodies "$venv/bin/python" "$peers/check_bodies.py"
 check check_report "$venv/bin/python" "$peers/check_report.py"
 
 if [[ -f $ONNXPRESS_SHARED/models/models.json && -d $ONNXPRESS_SHARED/data ]]; then

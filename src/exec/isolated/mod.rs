@@ -170,6 +170,10 @@ impl Engine for Isolated {
         }
     }
 
+    fn takes_uneven_branches(&self) -> bool {
+        self.backend.takes_uneven_branches()
+    }
+
     fn as_written(&self) -> Option<Box<dyn Engine>> {
         Some(Box::new(self.apart(self.backend.as_written())))
     }

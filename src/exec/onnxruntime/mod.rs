@@ -172,6 +172,10 @@ impl Engine for OnnxRuntime {
         self.lower(model, taps)?.build(taps)
     }
 
+    fn takes_uneven_branches(&self) -> bool {
+        true
+    }
+
     fn as_written(&self) -> Option<Box<dyn Engine>> {
         Some(Box::new(self.optimizing()))
     }

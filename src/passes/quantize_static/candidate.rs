@@ -17,9 +17,6 @@ use crate::tensor::{DType, Tensor};
 /// takes are as large as what is saved.
 pub(super) const SMALLEST_STORED: usize = 512;
 
-/// Why activations stay float there.
-const IN_BODY: &str = "it stands in a body, where values are not measured";
-
 /// A product or scaling: its weight, its bias, and what it reads.
 pub(super) fn product(
     model: &Model,
@@ -115,33 +112,9 @@ pub(super) fn only_weights(
     }
 }
 
-/// A layer in a body of If, Loop or Scan: values there are not measured, so it computes with floats,
-/// but its weights are stored as integers.
-pub(super) fn in_body(
-    model: &Model,
-    id: NodeId,
-    role: Role,
-    options: &QuantizeStatic,
-) -> Result<Option<PlannedNode>, String> {
-    let node = model.node(id);
-    let slots: &[usize] = match role {
-        Role::Product => &[1],
-        Role::Recurrent => &[1, 2],
-        Role::Scaling => return Err(IN_BODY.into()),
-        _ => return Ok(None),
-    };
-    if let Some(pattern) = fitting(model, id, &options.keep) {
-        return Err(format!("kept in float by `{pattern}`"));
-    }
-    let is_constant = |&slot: &usize| {
-        let value = node.input(slot);
-        value.is_some_and(|value| constant(model, value).is_some() || quantized(model, value))
-    };
-    if !slots.iter().all(is_constant) {
-        return Err(IN_BODY.into());
-    }
-    let found = only_stored(model, id, slots, options)?;
-    Ok(found.map(|planned| PlannedNode { text: format!("{}; {IN_BODY}", planned.text), ..planned }))
+/// Whether storing a weight alone as integers saves more than it takes.
+pub(super) fn is_worth_storing(weight: &Weight) -> bool {
+    weight.tensor.len() >= SMALLEST_STORED
 }
 
 /// As [`stored`], for any target.
@@ -269,7 +242,8 @@ fn summand(model: &Model, id: NodeId, weight: &Weight, shapes: &Shapes) -> Optio
     let merged = shapes.rank(input) == Some(2) || shapes.fixed_dims(input).is_some();
     let (node, slot) = model.value(output).only_consumer()?;
     let add = model.node(node);
-    if !merged || !add.is("Add") || weight.share != Share::Axis(1) || weight.slot != 1 {
+    let beside = add.graph() == model.node(id).graph();
+    if !merged || !beside || !add.is("Add") || weight.share != Share::Axis(1) || weight.slot != 1 {
         return None;
     }
     let slot = 1 - slot;

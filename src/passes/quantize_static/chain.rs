@@ -165,9 +165,12 @@ impl Chain<'_> {
         if !self.model.value(value).producer().is_some_and(computes) {
             return value;
         }
+        let graph = self.model.value(value).graph();
         while let Some((consumer, 0)) = self.model.value(value).only_consumer() {
-            match self.model.node(consumer).only_output() {
-                Some(next) if table::is_clipping(self.model, consumer) => value = next,
+            let node = self.model.node(consumer);
+            let clips = table::is_clipping(self.model, consumer) && node.graph() == graph;
+            match node.only_output() {
+                Some(next) if clips => value = next,
                 _ => break,
             }
         }

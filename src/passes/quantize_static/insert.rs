@@ -1,15 +1,15 @@
-//! Edits the model as planned.
+//! Edits the model as planned: weights, biases, tables and constant operands.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use crate::ir::{At, Model, NewNode, NodeId, ValueId, ValueType};
+use crate::ir::{At, GraphId, Model, NewNode, NodeId, ValueId, ValueType};
 use crate::math::Grid;
 use crate::passes::Report;
 use crate::passes::quantize_static::plan::{Lookup, Operand, Plan, PlannedNode, Weight};
 use crate::passes::quantize_static::weights::{Integers, Share};
-use crate::passes::quantize_static::{Format, QuantizeStatic, table, weights};
+use crate::passes::quantize_static::{Format, QuantizeStatic, weights};
 use crate::passes::shared_constants::SharedConstants;
 use crate::tensor::{DType, Tensor};
 
@@ -18,7 +18,12 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
     let constants = SharedConstants::default();
     let (weights, activations) = (options.weights(), options.activations());
     let unpacks_at_load = options.target.rules().unpacks_at_load;
-    let mut insert = Insert { model, weights, activations, unpacks_at_load, constants };
+    let products = plan.nodes.iter().filter(|planned| planned.kernel);
+    let parts = |planned: &PlannedNode| {
+        std::iter::once(planned.node).chain(planned.bias.as_ref().map(|bias| bias.node))
+    };
+    let kernels = products.flat_map(parts).chain(plan.inner.iter().copied()).collect();
+    let mut insert = Insert { model, weights, activations, unpacks_at_load, kernels, constants };
     let mut users: HashMap<Key, Users<'_>> = HashMap::new();
     for planned in &plan.nodes {
         for weight in &planned.weights {
@@ -67,6 +72,9 @@ fn key(weight: &Weight) -> Key {
     (weight.value, weight.share)
 }
 
+/// A node and the slot in which it reads a value.
+pub(super) type Reader = (NodeId, usize);
+
 /// The nodes that read a weight as one.
 type Users<'a> = Vec<(&'a PlannedNode, &'a Weight)>;
 
@@ -87,12 +95,14 @@ fn integers(users: &Users<'_>, format: Format, grids: &HashMap<ValueId, Grid>) -
     made
 }
 
-struct Insert<'a> {
-    model: &'a mut Model,
+pub(super) struct Insert<'a> {
+    pub model: &'a mut Model,
     weights: Format,
-    activations: Format,
+    pub activations: Format,
     /// See [`Rules`](super::target::Rules).
     unpacks_at_load: bool,
+    /// Nodes that compute with integers, and find them behind a DequantizeLinear in their own graph alone.
+    kernels: HashSet<NodeId>,
     /// Scales and zero points already stored: equal ones are stored once.
     constants: SharedConstants,
 }
@@ -108,19 +118,25 @@ impl Insert<'_> {
             true => dtype == DType::Int8 && self.model.node(user.node).is("Conv"),
             false => !dtype.is_float(),
         };
-        let spare = integers.grids.iter().all(|grid| grid.zero_point == 0)
-            && users.iter().all(|(user, _)| needless(user));
-        let readers: Vec<(NodeId, usize)> =
+        let readers: Vec<Reader> =
             users.iter().map(|(user, weight)| (user.node, weight.slot)).collect();
-        let blocks = matches!(share, Share::Block { .. });
-        if self.unpacks_at_load && !blocks && users.iter().all(|(user, _)| !user.kernel) {
-            self.unpacked(weight, &readers, integers.tensor, &integers.grids);
-            return integers.grids;
-        }
+        let unpacks = self.unpacks_at_load && !matches!(share, Share::Block { .. });
+        let (dequantized, unpacked): (Vec<Reader>, Vec<Reader>) =
+            readers.iter().partition(|(node, _)| !unpacks || self.kernels.contains(node));
+        let Integers { tensor, grids, .. } = integers;
+        let spare = grids.iter().all(|grid| grid.zero_point == 0)
+            && users.iter().all(|(user, _)| unpacks && !user.kernel || needless(user));
         let format = self.weights;
-        let parameters = self.parameters(share, dims, &integers.grids, format, spare);
-        self.stored(weight.value, &readers, integers.tensor, &parameters, share);
-        integers.grids
+        let parameters =
+            (!dequantized.is_empty()).then(|| self.parameters(share, dims, &grids, format, spare));
+        let (stored, name) = self.replaced(weight.value, &readers, tensor);
+        if !unpacked.is_empty() {
+            self.unpacked(weight, (stored, &name), &unpacked, &grids);
+        }
+        if let Some(parameters) = parameters {
+            self.dequantized((stored, &name), &dequantized, &parameters, share);
+        }
+        grids
     }
 
     fn bias(
@@ -141,7 +157,7 @@ impl Insert<'_> {
         let dims = share.dims(&[scales.len()]);
         let count: usize = dims.iter().product();
         let scale = self.constant("scale", Tensor::from_f32(&dims, &scales[..count]));
-        self.stored(bias.value, &[(bias.node, bias.slot)], integers, &[scale], share);
+        self.stored(bias.value, (bias.node, bias.slot), integers, &[scale], share);
     }
 
     /// Tables as integers, and a DequantizeLinear behind each Gather.
@@ -155,7 +171,7 @@ impl Insert<'_> {
                 let elements = weight.tensor.view().as_f32().unwrap_or_default();
                 let found = weights::integers(&elements, dims, share, format, &[]);
                 let parameters = self.parameters(share, dims, &found.grids, format, false);
-                let readers: Vec<(NodeId, usize)> = lookups
+                let readers: Vec<Reader> = lookups
                     .iter()
                     .filter(|other| key(&other.weight) == key(weight))
                     .map(|other| (other.node, other.weight.slot))
@@ -174,7 +190,7 @@ impl Insert<'_> {
     /// The rows that a Gather gives are integers now; who read them reads floats behind them.
     fn floats_behind(&mut self, lookup: &Lookup, parameters: &[ValueId]) {
         let Some(rows) = self.model.node(lookup.node).output(0) else { return };
-        let graph = self.model.main();
+        let graph = self.model.node(lookup.node).graph();
         let name = self.model.value(rows).name().to_owned();
         let inputs: Vec<ValueId> =
             std::iter::once(rows).chain(parameters.iter().copied()).collect();
@@ -202,8 +218,8 @@ impl Insert<'_> {
         let scale = self.constant("scale", Tensor::from_f32(&[], &[found.grids[0].scale]));
         let zero = format.zeros(&[], &[found.grids[0].zero_point]);
         let zero = self.constant("zero_point", zero);
-        let readers = [(operand.node, operand.slot)];
-        self.stored(operand.value, &readers, found.tensor, &[scale, zero], Share::Tensor);
+        let reader = (operand.node, operand.slot);
+        self.stored(operand.value, reader, found.tensor, &[scale, zero], Share::Tensor);
     }
 
     /// Scales, and zero points unless they may be left out.
@@ -227,40 +243,54 @@ impl Insert<'_> {
     }
 
     /// Takes the constant `value` from its readers and stores integers, whose name is returned, too.
-    /// When nobody else reads it, the integers take its place and keep its name.
+    /// When nobody else reads it, the integers take its place and keep its name, unless floats are made of
+    /// them outside of its body.
     fn replaced(
         &mut self,
         value: ValueId,
-        readers: &[(NodeId, usize)],
+        readers: &[Reader],
         integers: Tensor,
     ) -> (ValueId, String) {
-        let graph = self.model.main();
+        let main = self.model.main();
         let name = self.model.value(value).name().to_owned();
         for &(node, slot) in readers {
             self.model.set_input(node, slot, None);
         }
         let entry = self.model.value(value);
-        let own = entry.uses().is_empty() && entry.graph() == graph;
+        let inside = readers.iter().all(|(node, _)| self.kernels.contains(node));
+        let own = entry.uses().is_empty() && (inside || entry.graph() == main);
         let stored = if own && entry.initializer().is_some() {
             self.model.set_tensor(value, integers);
             value
         } else {
-            self.model.add_initializer(graph, &format!("{name}_q"), integers)
+            self.model.add_initializer(main, &format!("{name}_q"), integers)
         };
         (stored, name)
     }
 
-    /// Lets `readers` read integers behind a DequantizeLinear instead of the constant `value`.
+    /// Lets a node read integers behind a DequantizeLinear instead of the constant `value`.
     fn stored(
         &mut self,
         value: ValueId,
-        readers: &[(NodeId, usize)],
+        reader: Reader,
         integers: Tensor,
         parameters: &[ValueId],
         share: Share,
     ) {
-        let graph = self.model.main();
-        let (stored, name) = self.replaced(value, readers, integers);
+        let (stored, name) = self.replaced(value, &[reader], integers);
+        self.dequantized((stored, &name), &[reader], parameters, share);
+    }
+
+    /// Lets `readers` read integers that are stored behind a DequantizeLinear: kernels in their own graph,
+    /// the others in the main graph, where floats are made once and not in every run of a body. (onnxruntime
+    /// does not load a body in which a float MatMul reads a DequantizeLinear of integers from outside.)
+    fn dequantized(
+        &mut self,
+        (stored, name): (ValueId, &str),
+        readers: &[Reader],
+        parameters: &[ValueId],
+        share: Share,
+    ) {
         let mut inputs = vec![stored];
         inputs.extend(parameters);
         let mut node = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
@@ -270,30 +300,45 @@ impl Insert<'_> {
         if let Share::Block { size, .. } = share {
             node = node.attr("block_size", size as i64);
         }
-        let at = self.before(readers);
-        let node = self.model.add_node(graph, at, node);
-        let output = self.output(node);
-        for &(node, slot) in readers {
-            self.model.set_input(node, slot, Some(output));
+        for (graph, readers) in self.by_graph(readers, self.model.main()) {
+            let at = self.before(&readers, graph);
+            let node = self.model.add_node(graph, at, node.clone());
+            let output = self.output(node);
+            for (node, slot) in readers {
+                self.model.set_input(node, slot, Some(output));
+            }
         }
     }
 
-    /// As [`Insert::stored`], with operators that a runtime computes when it loads the model.
+    /// The graphs in which floats are made for `readers`: for kernels their own, for all others `outer`.
+    pub fn by_graph(&self, readers: &[Reader], outer: GraphId) -> Vec<(GraphId, Vec<Reader>)> {
+        let mut found: Vec<(GraphId, Vec<Reader>)> = Vec::new();
+        for &reader in readers {
+            let kernel = self.kernels.contains(&reader.0);
+            let graph = if kernel { self.model.node(reader.0).graph() } else { outer };
+            match found.iter_mut().find(|(known, _)| *known == graph) {
+                Some((_, readers)) => readers.push(reader),
+                None => found.push((graph, vec![reader])),
+            }
+        }
+        found
+    }
+
+    /// As [`Insert::dequantized`], with operators that a runtime computes when it loads the model.
     fn unpacked(
         &mut self,
         weight: &Weight,
-        readers: &[(NodeId, usize)],
-        integers: Tensor,
+        (stored, name): (ValueId, &str),
+        readers: &[Reader],
         grids: &[Grid],
     ) {
         let graph = self.model.main();
-        let (stored, name) = self.replaced(weight.value, readers, integers);
         // Scales stand along their axis, so that they broadcast.
         let mut dims = vec![1; weight.dims.len()];
         if let Some(axis) = weight.share.axis() {
             dims[axis] = weight.dims[axis];
         }
-        let at = self.before(readers);
+        let at = self.before(readers, graph);
         let cast = unnamed("Cast", &[stored], &format!("{name}_cast"));
         let cast = cast.attr("to", i64::from(DType::Float.to_onnx()));
         let mut last = self.model.add_node(graph, at, cast);
@@ -316,74 +361,27 @@ impl Insert<'_> {
         }
     }
 
-    /// Where floats are made that `readers`, in execution order, read. Bodies read what the main graph
-    /// makes: there it is made once, not in every run of the body.
-    fn before(&self, readers: &[(NodeId, usize)]) -> At {
-        let main = self.model.main();
-        let outside = |&(node, _): &(NodeId, usize)| self.model.node(node).graph() == main;
+    /// Where floats are made in `graph` that `readers`, in execution order, read there or in bodies.
+    fn before(&self, readers: &[Reader], graph: GraphId) -> At {
+        let inside = |&(node, _): &Reader| self.model.node(node).graph() == graph;
         match readers.first() {
-            Some(&(first, _)) if readers.iter().all(outside) => At::Before(first),
+            Some(&(first, _)) if readers.iter().all(inside) => At::Before(first),
             _ => At::Start,
         }
     }
 
-    /// QuantizeLinear and DequantizeLinear behind a value; all its readers read the latter.
-    fn activation(&mut self, value: ValueId, grid: Grid, report: &mut Report) {
-        let graph = self.model.main();
-        let name = self.model.value(value).name().to_owned();
-        let scale = self.constant("scale", Tensor::from_f32(&[], &[grid.scale]));
-        let zero = self.constant("zero_point", self.activations.zeros(&[], &[grid.zero_point]));
-        let at = self.model.value(value).producer().map_or(At::Start, At::After);
-        let quantize = unnamed("QuantizeLinear", &[value, scale, zero], "quantized");
-        let quantize = self.model.add_node(graph, at, quantize);
-        let inputs = [self.output(quantize), scale, zero];
-        let dequantize = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
-        let dequantize = self.model.add_node(graph, At::After(quantize), dequantize);
-        let dequantized = self.output(dequantize);
-        // Names as the user knows them: graph outputs hand theirs over below.
-        let producer = self.model.value(value).producer().map(|node| self.model.label(node));
-        self.model.replace_uses_where(value, dequantized, |node, _| node != quantize);
-        if self.model.value(value).is_output() && self.model.value(value).producer().is_some() {
-            self.model.hand_over_outputs(value, dequantized);
-        }
-        self.skip_clipping(quantize, grid, producer, report);
-    }
-
-    /// Removes Relu and Clip right before a QuantizeLinear whose saturation cuts off the same: then
-    /// every input gives the same integer without them.
-    fn skip_clipping(
-        &mut self,
-        quantize: NodeId,
-        grid: Grid,
-        mut label: Option<String>,
-        report: &mut Report,
-    ) {
-        while let Some(value) = self.model.node(quantize).input(0)
-            && self.model.value(value).only_consumer().is_some()
-            && let Some(producer) = self.model.value(value).producer()
-            && let Some((min, max)) = table::clipped_to(self.model, producer)
-            && (grid.quantize(min), grid.quantize(max)) == (grid.low, grid.high)
-        {
-            let place = label.take().unwrap_or_else(|| self.model.label(producer));
-            let input = self.model.node(producer).input(0);
-            self.model.set_input(quantize, 0, input);
-            self.model.remove_node(producer);
-            report.did(place, "removed: quantization cuts off the same");
-        }
-    }
-
     /// An initializer named after its role; equal scales and zero points are stored once.
-    fn constant(&mut self, role: &str, tensor: Tensor) -> ValueId {
+    pub fn constant(&mut self, role: &str, tensor: Tensor) -> ValueId {
         self.constants.value(self.model, role, tensor)
     }
 
-    fn output(&self, node: NodeId) -> ValueId {
+    pub fn output(&self, node: NodeId) -> ValueId {
         self.model.node(node).only_output().expect("made with one output")
     }
 }
 
 /// A node without a name: what it makes has one, and names cost bytes in every file.
-fn unnamed(op: &str, inputs: &[ValueId], output: &str) -> NewNode {
+pub(super) fn unnamed(op: &str, inputs: &[ValueId], output: &str) -> NewNode {
     NewNode { name: String::new(), ..NewNode::new(op, inputs, output) }
 }
 

@@ -35,7 +35,8 @@ pub(super) fn packed(
         && dims.len() > 1
         && gathered != last
         && gathered != -1;
-    let large = tensor.dtype() == DType::Float && tensor.len() >= SMALLEST_STORED;
+    let outermost = node.graph() == model.main();
+    let large = outermost && tensor.dtype() == DType::Float && tensor.len() >= SMALLEST_STORED;
     if !fits || !large || !is_table_alone(model, table) {
         return Ok(None);
     }
@@ -47,12 +48,12 @@ pub(super) fn packed(
     Ok(Some(PlannedNode { node: id, weights, bias: None, activations, kernel: false, text }))
 }
 
-/// Whether nothing but Gather in the main graph reads a table.
+/// Whether nothing but Gather reads a table.
 fn is_table_alone(model: &Model, table: ValueId) -> bool {
     let entry = model.value(table);
     let gathers = entry.consumers().all(|(reader, slot)| {
         let reader = model.node(reader);
-        slot == 0 && reader.is("Gather") && reader.graph() == model.main()
+        slot == 0 && reader.is("Gather")
     });
     gathers && entry.consumers().count() == entry.uses().len()
 }

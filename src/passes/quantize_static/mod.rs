@@ -2,7 +2,7 @@
 //!
 //! `table` says what each operator is, `target` what each runtime wants, `candidate` looks at a node
 //! with weights, `chain` at the nodes between, `plan` decides without editing, `format` and `weights`
-//! make the integers, `insert` edits.
+//! make the integers, `insert` edits, `pair` around activations.
 
 mod candidate;
 mod chain;
@@ -10,6 +10,7 @@ mod format;
 mod insert;
 mod interface;
 mod lookup;
+mod pair;
 mod plan;
 mod runs;
 mod table;

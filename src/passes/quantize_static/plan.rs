@@ -92,6 +92,21 @@ pub(super) struct Operand {
     pub dims: Vec<usize>,
 }
 
+impl PlannedNode {
+    /// Only stores the weights that are worth it; false, and nothing changes, when none is.
+    fn leave_in_float(&mut self, options: &QuantizeStatic, why: &str) -> bool {
+        let Some(first) = self.weights.iter().find(|weight| candidate::is_worth_storing(weight))
+        else {
+            return false;
+        };
+        let what = candidate::what(first, options);
+        self.text = format!("{what}; computes with floats: {why}");
+        self.weights.retain(candidate::is_worth_storing);
+        (self.bias, self.activations, self.kernel) = (None, Vec::new(), false);
+        true
+    }
+}
+
 impl Plan {
     /// Each weight once, as it is divided for the first of its readers.
     pub fn storable(self) -> Vec<Storable> {
@@ -143,15 +158,19 @@ pub(super) fn plan(
     let asked: Vec<Asked> = first.values.iter().map(asked).collect();
     let ranges = ranges(model, &first.values, measure.ranges(model, &asked)?);
     banned.extend(ranges.iter().filter(|(_, range)| range.is_err()).map(|(&value, _)| value));
-    plan.nodes.retain(|node| {
-        let missing =
-            node.activations.iter().find_map(|v| Some((v, ranges.get(v)?.as_ref().err()?)));
-        if let Some((value, reason)) = missing {
-            let name = model.value(*value).name();
-            report.refuse(model.label(node.node), format!("activation `{name}` {reason}"));
+    let measured = |mut layer: PlannedNode| {
+        let mut read = layer.activations.iter();
+        let missing = read.find_map(|v| Some((v, ranges.get(v)?.as_ref().err()?)));
+        let Some((value, reason)) = missing else { return Some(layer) };
+        let reason = format!("activation `{}` {reason}", model.value(*value).name());
+        if model.node(layer.node).graph() != model.main() && layer.leave_in_float(options, &reason)
+        {
+            return Some(layer);
         }
-        missing.is_none()
-    });
+        report.refuse(model.label(layer.node), reason);
+        None
+    };
+    plan.nodes = plan.nodes.into_iter().filter_map(measured).collect();
     // Without the nodes just refused, some values are no longer needed.
     let Selection { inner, mut values } = select(&plan.nodes, &banned);
     values.retain(|value| ranges.get(value).is_some_and(Result::is_ok));
@@ -191,13 +210,6 @@ fn survey(
         let results = table::results(node);
         let float = |&value: &ValueId| shapes.dtype(value).is_none_or(|d| d == DType::Float);
         if !weighty && !results.iter().all(float) {
-            continue;
-        }
-        if node.graph() != model.main() {
-            match candidate::in_body(model, id, row.role, options) {
-                Ok(found) => plan.nodes.extend(found),
-                Err(reason) => report.refuse(model.label(id), reason),
-            }
             continue;
         }
         if let Some(pattern) = fitting(model, id, &options.keep) {
@@ -282,6 +294,9 @@ fn ranges(
     measured: Vec<Option<Range>>,
 ) -> HashMap<ValueId, Result<Range, String>> {
     let judge = |value: ValueId, range: Option<Range>| match range {
+        None if model.value(value).graph() != model.main() => {
+            Err("was not measured: no sample ran its body, or the engine does not show it".into())
+        }
         None => {
             Err("cannot be measured: it is no float tensor, or the engine does not show it".into())
         }

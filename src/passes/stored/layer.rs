@@ -28,7 +28,8 @@ impl StoredLayer {
     /// `reference`, of which `model` is an edited copy. What cannot be handled is declined in `report`.
     pub fn all(model: &Model, reference: &Model, bits: u32, report: &mut Report) -> Vec<Self> {
         let mut layers = Vec::new();
-        for (node, entry) in model.nodes_of(model.main()) {
+        for node in model.all_nodes() {
+            let entry = model.node(node);
             let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
             if !linear || !reference.is_live(node) || reference.node(node).op() != entry.op() {
                 continue;
