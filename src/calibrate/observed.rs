@@ -45,6 +45,7 @@ impl Calibration<'_> {
     ) -> Result<()> {
         let view = self.view(model, looks);
         let (places, taps): (Vec<usize>, Vec<Tap>) = view.taps().into_iter().unzip();
+        // Only values that the engine does not show: whether it runs the model is not asked.
         if taps.is_empty() && !looks.is_empty() {
             return Ok(());
         }
