@@ -50,9 +50,11 @@ type Question = (String, u32, bool);
 /// What was answered.
 #[derive(Default)]
 struct Chosen {
-    ranges: HashMap<Question, Option<Range>>,
-    /// In the order of the questions.
-    choices: Vec<Choice>,
+    answers: HashMap<Question, Option<Choice>>,
+    /// The names of values, in the order in which they were asked for first, ...
+    names: Vec<String>,
+    /// ... and what was asked of each last: for another width another range is chosen.
+    last: HashMap<String, Question>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,9 +94,11 @@ impl<'a> Fit<'a> {
         self.method.calibrator
     }
 
-    /// What was chosen, in the order in which it was asked for.
+    /// What was chosen, in the order in which values were asked for; of each the last one.
     pub fn choices(&self) -> Vec<Choice> {
-        lock(&self.chosen).choices.clone()
+        let chosen = lock(&self.chosen);
+        let choice = |name: &String| chosen.answers.get(chosen.last.get(name)?)?.clone();
+        chosen.names.iter().filter_map(choice).collect()
     }
 
     /// Measures what was not measured before.
@@ -143,7 +147,7 @@ impl Measure for Fit<'_> {
         let known = lock(&self.chosen);
         let new: Vec<Asked> = asked
             .iter()
-            .filter(|asked| !known.ranges.contains_key(&question(asked)))
+            .filter(|asked| !known.answers.contains_key(&question(asked)))
             .copied()
             .collect();
         drop(known);
@@ -154,16 +158,17 @@ impl Measure for Fit<'_> {
             .collect::<Result<Vec<_>>>()?;
         let mut known = lock(&self.chosen);
         for (asked, choice) in new.iter().zip(choices) {
-            known.ranges.insert(question(asked), choice.as_ref().map(|choice| choice.range));
-            if let Some(choice) = choice {
-                known.choices.retain(|known| known.value != choice.value);
-                known.choices.push(choice);
-            }
+            known.answers.insert(question(asked), choice);
         }
-        Ok(asked
-            .iter()
-            .map(|asked| known.ranges.get(&question(asked)).copied().flatten())
-            .collect())
+        let answer = |asked: &Asked| {
+            let question = question(asked);
+            let name = question.0.clone();
+            if known.last.insert(name.clone(), question.clone()).is_none() {
+                known.names.push(name);
+            }
+            known.answers.get(&question).and_then(|choice| Some(choice.as_ref()?.range))
+        };
+        Ok(asked.iter().map(answer).collect())
     }
 
     /// Statistics hold none.
