@@ -54,7 +54,7 @@ pub(super) struct Readers {
 /// A node that computes with integers, with the indices of what it reads and writes of them.
 struct Kernel {
     node: NodeId,
-    /// It has weights, which are most of what is computed.
+    /// A product: most of what is computed.
     layer: bool,
     reads: Vec<usize>,
     writes: Vec<usize>,
@@ -73,10 +73,7 @@ impl Layout<'_> {
         let mut groups = self.groups(&index);
         let kernels = self.kernels(&index);
         let usual = self.options.activations();
-        let wide = match self.options.wide_activations() {
-            Some(wide) if !self.options.wide.is_empty() => wide,
-            _ => usual,
-        };
+        let wide = self.options.wide_activations().unwrap_or(usual);
         let is_wide = self.wide(&kernels, &mut groups);
         let format = |wanted: bool| if wanted { wide } else { usual };
         let place = |(i, &value): (usize, &ValueId)| Placed {
@@ -108,28 +105,28 @@ impl Layout<'_> {
 
     /// For each value whether it is wide.
     fn wide(&self, kernels: &[Kernel], groups: &mut UnionFind) -> Vec<bool> {
+        if self.options.wide.is_empty() {
+            return vec![false; self.values.len()];
+        }
         let named = kernels.iter().filter(|kernel| self.is_named(kernel.node));
         let of_named = named.flat_map(Kernel::values);
         let wide: HashSet<usize> = of_named.map(|i| groups.find(i)).collect();
-        // Between layers that all compute with wide values others save nothing that two conversions would not cost.
+        // Other operators save little: they are as wide as the layers around them, unless one of these is not.
         let mut regions = groups.clone();
         for kernel in kernels.iter().filter(|kernel| !kernel.layer) {
             let mut values = kernel.values();
             let first = values.next();
             values.for_each(|i| regions.join(i, first.unwrap_or(i)));
         }
-        let (mut beside_wide, mut beside_others) = (HashSet::new(), HashSet::new());
+        let mut beside_others = HashSet::new();
         for layer in kernels.iter().filter(|kernel| kernel.layer) {
-            let beside = match self.computes_wide(layer, |i| wide.contains(&groups.find(i))) {
-                true => &mut beside_wide,
-                false => &mut beside_others,
-            };
-            beside.extend(layer.values().map(|i| regions.find(i)));
+            if !self.computes_wide(layer, |i| wide.contains(&groups.find(i))) {
+                beside_others.extend(layer.values().map(|i| regions.find(i)));
+            }
         }
         let mut is_wide = |i: usize| {
-            let region = regions.find(i);
-            let enclosed = beside_wide.contains(&region) && !beside_others.contains(&region);
-            !self.is_given(i) && (enclosed || wide.contains(&groups.find(i)))
+            let alone = !beside_others.contains(&regions.find(i));
+            !self.is_given(i) && (alone || wide.contains(&groups.find(i)))
         };
         (0..self.values.len()).map(&mut is_wide).collect()
     }
@@ -174,19 +171,18 @@ impl Layout<'_> {
     fn kernels(&self, index: &HashMap<ValueId, usize>) -> Vec<Kernel> {
         let indices =
             |values: &[ValueId]| values.iter().filter_map(|v| index.get(v).copied()).collect();
-        let kernel = |node, layer, reads: &[ValueId]| Kernel {
+        let kernel = |node, reads: &[ValueId]| Kernel {
             node,
-            layer,
+            layer: self.role(node) == Some(Role::Product),
             reads: indices(reads),
             writes: Vec::new(),
         };
         let products = self.products.iter().filter(|product| !product.activations.is_empty());
         let mut kernels: Vec<Kernel> =
-            products.clone().map(|p| kernel(p.node, true, &p.activations)).collect();
+            products.clone().map(|p| kernel(p.node, &p.activations)).collect();
         kernels.extend(self.inner.iter().map(|&node| {
-            let entry = self.model.node(node);
-            let operands = table::of(self.model, entry).map(|row| table::operands(entry, row.role));
-            kernel(node, false, &operands.unwrap_or_default())
+            let operands = self.role(node).map(|role| table::operands(self.model.node(node), role));
+            kernel(node, &operands.unwrap_or_default())
         }));
         let mut of_node: HashMap<NodeId, usize> =
             kernels.iter().enumerate().map(|(k, kernel)| (kernel.node, k)).collect();
@@ -215,10 +211,15 @@ impl Layout<'_> {
 
     /// What a node cuts off or moves: a kernel in front of it writes what it writes.
     fn passed_on(&self, node: NodeId) -> Vec<ValueId> {
-        let entry = self.model.node(node);
-        match table::of(self.model, entry).map(|row| row.role) {
-            Some(role @ (Role::Clip | Role::Move | Role::Join)) => table::operands(entry, role),
+        match self.role(node) {
+            Some(role @ (Role::Clip | Role::Move | Role::Join)) => {
+                table::operands(self.model.node(node), role)
+            }
             _ => Vec::new(),
         }
+    }
+
+    fn role(&self, node: NodeId) -> Option<Role> {
+        table::of(self.model, self.model.node(node)).map(|row| row.role)
     }
 }
