@@ -27,6 +27,8 @@ pub enum Source<'a> {
 pub struct Fit<'a> {
     source: Source<'a>,
     method: Method,
+    /// That of grids with more than [`COARSE`] levels.
+    finer: Method,
     /// Elements are counted.
     counts: bool,
     measured: Arc<Measured>,
@@ -43,6 +45,10 @@ struct Measured {
 /// Calibrators that were seen to be better for some model than the best one for each value.
 const FOR_ALL: [Calibrator; 4] =
     [Calibrator::Minmax, Calibrator::Percentile, Calibrator::Entropy, Calibrator::Mse];
+
+/// Levels of a grid of 8 bits. A calibrator for all values is better than the best one for each where some of
+/// the elements are worth more than others; with many levels none of them needs to be cut off.
+const COARSE: u32 = 1 << 8;
 
 /// What identifies a question: the name of the value, the levels of its grid, whether it is symmetric.
 type Question = (String, u32, bool);
@@ -65,15 +71,16 @@ impl<'a> Fit<'a> {
     /// Ranges from a source by a method.
     pub fn new(source: Source<'a>, method: Method) -> Self {
         let (measured, chosen) = (Arc::default(), Mutex::default());
-        Self { source, method, counts: method.counts(), measured, chosen }
+        Self { source, method, finer: method, counts: method.counts(), measured, chosen }
     }
 
-    /// Ranges by another calibrator, from the same measurements. Without counts, calibrators that need
-    /// them fall back on the ends.
-    pub fn by(&self, calibrator: Calibrator) -> Self {
+    /// Ranges by another calibrator for grids of up to 8 bits, from the same measurements. Without counts,
+    /// calibrators that need them fall back on the ends.
+    fn by(&self, calibrator: Calibrator) -> Self {
         Self {
             source: self.source,
             method: Method { calibrator, ..self.method },
+            finer: self.finer,
             counts: self.counts,
             measured: self.measured.clone(),
             chosen: Mutex::default(),
@@ -120,17 +127,18 @@ impl<'a> Fit<'a> {
 
     /// Chooses the range of a value; `None` when it could not be observed.
     fn choose(&self, name: &str, asked: &Asked) -> Result<Option<Choice>> {
+        let method = if asked.levels > COARSE { self.finer } else { self.method };
         let found = match self.source {
             Source::Samples(_) => {
                 let measured = lock(&self.measured.values).get(name).cloned();
-                measured.flatten().map(|value| choose(name, &value, asked, self.method))
+                measured.flatten().map(|value| choose(name, &value, asked, method))
             }
             Source::Statistics(statistics) => {
                 let value = statistics.values.get(name).ok_or_else(|| {
                     err!(Data, "the statistics do not hold value `{name}`")
                         .help("collect them again with `onnxpress calibrate` and the same options")
                 })?;
-                value.as_ref().map(|value| choose(name, value, asked, self.method))
+                value.as_ref().map(|value| choose(name, value, asked, method))
             }
         };
         Ok(found)
