@@ -36,8 +36,10 @@ fn written(model: &Model, node: NodeId) -> Option<DType> {
 }
 
 fn scale(model: &Model, value: Option<ValueId>) -> Vec<f32> {
-    let dequantize = model.value(value.unwrap()).producer().expect("a DequantizeLinear");
-    constant(model, model.node(dequantize).input(1).unwrap()).unwrap().to_f32().unwrap()
+    let dequantize = value.and_then(|value| model.value(value).producer());
+    let scale = dequantize.and_then(|dequantize| model.node(dequantize).input(1));
+    let scale = scale.and_then(|scale| constant(model, scale)).expect("a constant scale");
+    scale.to_f32().expect("floats")
 }
 
 /// Every node reads and writes activations of one type; returns the names of those of 16 bits.
@@ -70,7 +72,7 @@ fn of_one_width(model: &Model, place: &str) -> Vec<String> {
 fn converted_once(model: &Model, place: &str) {
     for quantize in nodes(model, "QuantizeLinear") {
         let Some((floats, _)) = activation(model, model.node(quantize).input(0)) else { continue };
-        let floats = model.node(floats).only_output().unwrap();
+        let floats = model.node(floats).only_output().expect("one output");
         let quantizers = model.value(floats).consumers();
         let quantizers = quantizers.filter(|(reader, _)| model.node(*reader).is("QuantizeLinear"));
         assert_eq!(quantizers.count(), 1, "{place}: {}", model.value(floats).name());

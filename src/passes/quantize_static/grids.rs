@@ -16,6 +16,15 @@ pub(super) struct On {
     pub grid: Grid,
 }
 
+impl On {
+    /// With the same ends, so that what lies on this grid lies on the finer one, too.
+    fn in_finer(self, format: Format) -> Self {
+        let Grid { low, high, .. } = self.grid;
+        let [min, max] = [low, high].map(|end| self.grid.dequantize(end));
+        Self { format, grid: format.grid(Range { min, max }) }
+    }
+}
+
 /// A value that gets QuantizeLinear and DequantizeLinear.
 pub(super) struct Activation {
     pub value: ValueId,
@@ -95,15 +104,11 @@ pub(super) fn grids(placed: Vec<Placed>, ranges: &Ranges) -> Vec<Activation> {
     let activation = |Placed { value, group, format, converted }: Placed| {
         let on = On { format, grid: format.grid(*shared.get(&group)?) };
         let converted = converted.and_then(|(format, readers)| {
-            let range = match is_finer(format, on.format) {
-                // With its ends each number of a coarse grid is one of the fine grid.
-                true => Range {
-                    min: on.grid.dequantize(on.grid.low),
-                    max: on.grid.dequantize(on.grid.high),
-                },
-                false => range(value, format)?,
+            let on = match is_finer(format, on.format) {
+                true => on.in_finer(format),
+                false => On { format, grid: format.grid(range(value, format)?) },
             };
-            Some((On { format, grid: format.grid(range) }, readers))
+            Some((on, readers))
         });
         Some(Activation { value, on, converted })
     };
@@ -113,4 +118,30 @@ pub(super) fn grids(placed: Vec<Placed>, ranges: &Ranges) -> Vec<Activation> {
 /// Whether a grid of `format` has more numbers than one of `other`.
 fn is_finer(format: Format, other: Format) -> bool {
     format.levels() > other.levels()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tensor::DType;
+
+    proptest! {
+        #[test]
+        fn what_gets_more_bits_stays_what_it_is(
+            a in -100f32..100.0, b in -100f32..100.0, symmetric: bool, power_of_two: bool,
+        ) {
+            let usual = Format { dtype: DType::Uint8, symmetric, power_of_two };
+            let wide = Format { dtype: DType::Uint16, ..usual };
+            let range = Range { min: a.min(b).min(0.0), max: a.max(b).max(0.0) };
+            let on = On { format: usual, grid: usual.grid(range) };
+            let fine = on.in_finer(wide);
+            for q in on.grid.low..=on.grid.high {
+                let x = on.grid.dequantize(q);
+                let again = fine.grid.dequantize(fine.grid.quantize(x));
+                prop_assert!((again - x).abs() < 5e-3 * on.grid.scale, "{x} {again} {}", on.grid.scale);
+            }
+        }
+    }
 }
