@@ -143,8 +143,7 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions, first: Rung) ->
     }
     let ladder = Ladder::new(trials, &found.ranking, &whole.model, first);
     let none = vec![None; found.ranking.len()];
-    let worst = if first == Rung::Wide { Rung::Wide } else { Rung::Kept };
-    let mut rungs = ladder.raised(&none, |i| (i < options.worst).then_some(worst));
+    let mut rungs = ladder.raised(&none, |i| (i < options.worst).then(|| ladder.of_worst(i)));
     let mut best = ladder.tried(&rungs)?;
     let spared = spared(&found.ranking, spare);
     let sparing =
@@ -199,6 +198,14 @@ impl<'a> Ladder<'a> {
         Self { trials, names, reads, first }
     }
 
+    /// Where a layer goes that must not stay as all others are.
+    fn of_worst(&self, i: usize) -> Rung {
+        match self.first {
+            Rung::Wide if self.reads[i] => Rung::Wide,
+            _ => Rung::Kept,
+        }
+    }
+
     /// Each layer as far back as `to` says, and no less than it is.
     fn raised(&self, rungs: &Rungs, to: impl Fn(usize) -> Option<Rung>) -> Rungs {
         let able = |i: usize, rung: &Rung| *rung != Rung::Wide || self.reads[i];
@@ -242,7 +249,7 @@ impl<'a> Ladder<'a> {
                 let all = with(count);
                 let trial = self.tried(&all)?;
                 if !wanted.holds(&trial) {
-                    // Floats are so few when all others are as good as integers can be.
+                    // Fewest compute with floats when all others are wide.
                     rungs = if rung == Rung::Wide { all } else { rungs };
                     continue;
                 }

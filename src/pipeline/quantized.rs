@@ -6,7 +6,7 @@ use crate::calibrate::{Calibrator, Fit};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::ir::Model;
-use crate::passes::Context;
+use crate::passes::{Context, ConvertOpset, Pass, QuantizeStatic};
 use crate::pipeline::assigned::{Assigned, Widths, assign};
 use crate::pipeline::calibrated::{Calibrated, calibrate};
 use crate::pipeline::equalized::{Equalized, Equalizing, equalize, equalize_narrow};
@@ -197,10 +197,7 @@ fn tried(
     let calibrated = taken.as_ref().map(|(_, calibrated)| *calibrated);
     let trials = taken.as_ref().map_or(&first, |(trials, _)| trials);
     let narrow = options.narrow();
-    let first = match options.quantization.wide_activations() {
-        Some(_) => Rung::Wide,
-        None => Rung::Stored,
-    };
+    let first = first_rung(prepared, options, cx)?;
     let mut equalized = equalize(trials, tries.equalize)?;
     if let (None, Some(width)) = (&equalized, narrow) {
         // Of few bits nearest integers say little about those that are chosen.
@@ -233,6 +230,21 @@ fn tried(
         fall_back.after_db = without_db;
     }
     Ok(Found { calibrated, equalized, fall_back, gain: Some(gain), unbiased })
+}
+
+/// What layers fall back to first: 16 bits, where the target has them and the model can have their operator set.
+fn first_rung(prepared: &Model, options: &QuantizeOptions, cx: &Context<'_>) -> Result<Rung> {
+    if options.quantization.wide_activations().is_none() {
+        return Ok(Rung::Stored);
+    }
+    let wide = vec!["*".to_owned()];
+    let raise =
+        ConvertOpset { target: QuantizeStatic { wide, ..options.quantization.clone() }.opset() };
+    let mut model = prepared.clone();
+    if !options.skip.iter().any(|name| name == raise.name()) {
+        raise.run(&mut model, cx)?;
+    }
+    Ok(if model.opset() >= Some(raise.target) { Rung::Wide } else { Rung::Stored })
 }
 
 /// The options, with some layers quantized less.

@@ -177,6 +177,9 @@ fn a_bound_is_met_by_wide_layers_first_and_by_floats_where_these_do_not_do() {
     assert!(!kept.is_empty() && wide.len() + kept.len() == count, "{wide:?}, {kept:?}");
     let worst = json("--keep-worst 2 --explain");
     assert_eq!((list(&worst, "wide").len(), list(&worst, "kept").len()), (2, 0));
+    // Where a model cannot have 16-bit integers, floats come first, as for other targets.
+    let old = json("--keep-worst 1 --skip convert-opset");
+    assert_eq!((list(&old, "wide").len(), list(&old, "kept").len()), (0, 1));
     let text = run("--keep-worst 2 --explain --sensitivity").out;
     let expected = format!("computed with 16-bit activations: {}", list(&worst, "wide").join(", "));
     assert!(text.contains(&expected), "{text}");
