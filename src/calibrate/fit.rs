@@ -29,6 +29,8 @@ pub enum Source<'a> {
 pub struct Fit<'a> {
     source: Source<'a>,
     method: Method,
+    /// That of grids with more than [`COARSE`] levels.
+    finer: Method,
     /// Elements are counted.
     counts: bool,
     /// The means of what layers read are measured along with ranges.
@@ -65,15 +67,21 @@ impl Measured {
 const FOR_ALL: [Calibrator; 4] =
     [Calibrator::Minmax, Calibrator::Percentile, Calibrator::Entropy, Calibrator::Mse];
 
+/// Levels of a grid of 8 bits. A calibrator for all values is better than the best one for each where some of
+/// the elements are worth more than others; with many levels none of them needs to be cut off.
+const COARSE: u32 = 1 << 8;
+
 /// What identifies a question: the path of the value, the levels of its grid, whether it is symmetric.
 type Question = (String, u32, bool);
 
 /// What was answered.
 #[derive(Default)]
 struct Chosen {
-    ranges: HashMap<Question, Option<Range>>,
-    /// In the order of the questions.
-    choices: Vec<Choice>,
+    answers: HashMap<Question, Option<Choice>>,
+    /// The names of values, in the order in which they were asked for first, ...
+    names: Vec<String>,
+    /// ... and what was asked of each last: for another width another range is chosen.
+    last: HashMap<String, Question>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -84,7 +92,8 @@ impl<'a> Fit<'a> {
     /// Ranges from a source by a method.
     pub fn new(source: Source<'a>, method: Method) -> Self {
         let (measured, chosen) = (Arc::default(), Mutex::default());
-        Self { source, method, counts: method.counts(), means: false, measured, chosen }
+        let (counts, means) = (method.counts(), false);
+        Self { source, method, finer: method, counts, means, measured, chosen }
     }
 
     /// Measures the means of what layers read whenever ranges are measured: somebody will ask for them, as
@@ -93,12 +102,13 @@ impl<'a> Fit<'a> {
         Self { means: true, ..self }
     }
 
-    /// Ranges by another calibrator, from the same measurements. Without counts, calibrators that need
-    /// them fall back on the ends.
-    pub fn by(&self, calibrator: Calibrator) -> Self {
+    /// Ranges by another calibrator for grids of up to 8 bits, from the same measurements. Without counts,
+    /// calibrators that need them fall back on the ends.
+    fn by(&self, calibrator: Calibrator) -> Self {
         Self {
             source: self.source,
             method: Method { calibrator, ..self.method },
+            finer: self.finer,
             counts: self.counts,
             means: self.means,
             measured: self.measured.clone(),
@@ -120,9 +130,11 @@ impl<'a> Fit<'a> {
         self.method.calibrator
     }
 
-    /// What was chosen, in the order in which it was asked for.
+    /// What was chosen, in the order in which values were asked for; of each the last one.
     pub fn choices(&self) -> Vec<Choice> {
-        lock(&self.chosen).choices.clone()
+        let chosen = lock(&self.chosen);
+        let choice = |name: &String| chosen.answers.get(chosen.last.get(name)?)?.clone();
+        chosen.names.iter().filter_map(choice).collect()
     }
 
     /// Measures what was not measured before.
@@ -163,10 +175,11 @@ impl<'a> Fit<'a> {
     /// Chooses the range of a value; `None` when it could not be observed.
     fn choose(&self, model: &Model, asked: &Asked) -> Result<Option<Choice>> {
         let name = &model.path_of(asked.value);
+        let method = if asked.levels > COARSE { self.finer } else { self.method };
         let found = match self.source {
             Source::Samples(_) => {
                 let measured = lock(&self.measured.values).get(name).cloned();
-                measured.flatten().map(|value| choose(name, &value, asked, self.method))
+                measured.flatten().map(|value| choose(name, &value, asked, method))
             }
             // Statistics are as old as they may be, and bodies were not always looked into.
             Source::Statistics(statistics)
@@ -180,7 +193,7 @@ impl<'a> Fit<'a> {
                     err!(Data, "the statistics do not hold value `{name}`")
                         .help("collect them again with `onnxpress calibrate` and the same options")
                 })?;
-                value.as_ref().map(|value| choose(name, value, asked, self.method))
+                value.as_ref().map(|value| choose(name, value, asked, method))
             }
         };
         Ok(found)
@@ -197,7 +210,7 @@ impl Measure for Fit<'_> {
         let known = lock(&self.chosen);
         let new: Vec<Asked> = asked
             .iter()
-            .filter(|asked| !known.ranges.contains_key(&question(asked)))
+            .filter(|asked| !known.answers.contains_key(&question(asked)))
             .copied()
             .collect();
         drop(known);
@@ -206,16 +219,17 @@ impl Measure for Fit<'_> {
             new.par_iter().map(|asked| self.choose(model, asked)).collect::<Result<Vec<_>>>()?;
         let mut known = lock(&self.chosen);
         for (asked, choice) in new.iter().zip(choices) {
-            known.ranges.insert(question(asked), choice.as_ref().map(|choice| choice.range));
-            if let Some(choice) = choice {
-                known.choices.retain(|known| known.value != choice.value);
-                known.choices.push(choice);
-            }
+            known.answers.insert(question(asked), choice);
         }
-        Ok(asked
-            .iter()
-            .map(|asked| known.ranges.get(&question(asked)).copied().flatten())
-            .collect())
+        let answer = |asked: &Asked| {
+            let question = question(asked);
+            let name = question.0.clone();
+            if known.last.insert(name.clone(), question.clone()).is_none() {
+                known.names.push(name);
+            }
+            known.answers.get(&question).and_then(|choice| Some(choice.as_ref()?.range))
+        };
+        Ok(asked.iter().map(answer).collect())
     }
 
     /// Remembered. Statistics hold none.

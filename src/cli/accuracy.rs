@@ -7,16 +7,16 @@ use onnxpress::pipeline::{Equalizing, FallBackOptions, Rank, Wanted};
 
 use super::compare::{Bounds, share};
 
-/// Options about layers that stay in float.
+/// Options about layers that fall back.
 #[derive(Debug, Clone, Args)]
 pub struct Accuracy {
     /// Keep the N layers in float that harm the outputs most when they alone are quantized, on
-    /// held-out calibration samples.
+    /// held-out calibration samples; where the target has them, with 16-bit activations instead.
     #[arg(long, value_name = "N", default_value_t = 0)]
     keep_worst: usize,
     /// Compute with floats in layers that bring much of the error and have little of the work, up to
     /// this share of the multiply-accumulates; 0 spares none. Their weights are stored as integers
-    /// all the same. Not tried where running the model for each layer would take long.
+    /// all the same. Where the target has them, 16-bit activations take the place of floats. Not tried where running the model for each layer would take long.
     #[arg(long, value_name = "SHARE", default_value = "4%", value_parser = share)]
     spare: f64,
     /// How integers of weights are chosen. All but `nearest` look at what the layers read, and are kept
@@ -72,8 +72,8 @@ impl Accuracy {
         matches!(self.bias_correction, Correction::Auto)
     }
 
-    /// The options, with the bounds that the result is to keep: they are met by keeping layers in
-    /// float, the worst first. With `explain`, layers are ranked where that is quick.
+    /// The options, with the bounds that the result is to keep: they are met by layers that fall back, the
+    /// worst first. With `explain`, layers are ranked where that is quick.
     pub fn options(&self, bounds: &Bounds, explain: bool) -> FallBackOptions {
         let rank = match (self.sensitivity, explain) {
             (true, _) => Rank::Always,

@@ -51,6 +51,10 @@ pub struct Quantization {
     /// name goes by its first output.
     #[arg(long, help_heading = HEADING, value_name = "NODE-PATTERN")]
     keep: Vec<String>,
+    /// Give nodes 16-bit activations whose names fit the pattern, for targets that have them in single
+    /// layers (qnn): their inputs and outputs are converted where others have 8 bits.
+    #[arg(long, help_heading = HEADING, value_name = "NODE-PATTERN")]
+    wide_activations: Vec<String>,
     /// What becomes of a model that is quantized already: keep it, complete it, or strip it and start
     /// over.
     #[arg(long, help_heading = HEADING, value_enum, default_value_t = Present::Keep)]
@@ -229,6 +233,7 @@ impl Quantization {
             (self.activations.is_some(), "--activations"),
             (self.symmetric_activations, "--symmetric-activations"),
             (self.asymmetric_activations, "--asymmetric-activations"),
+            (!self.wide_activations.is_empty(), "--wide-activations"),
             (self.quantize_io, "--quantize-io"),
             (self.qoperator, "--qoperator"),
         ];
@@ -293,7 +298,7 @@ impl Quantization {
             return Err(Error::new(ErrorKind::Usage, text));
         }
         let (symmetric, asymmetric) = (self.symmetric_activations, self.asymmetric_activations);
-        Ok(QuantizeStatic {
+        let options = QuantizeStatic {
             activations: format(usual.activations(), self.activations, symmetric, asymmetric),
             weights: format(
                 usual.weights(),
@@ -303,6 +308,7 @@ impl Quantization {
             ),
             granularity: self.granularity.unwrap_or_default(),
             keep: self.keep.clone(),
+            wide: self.wide_activations.clone(),
             existing: match self.existing {
                 Present::Keep => Existing::Keep,
                 Present::Complete => Existing::Complete,
@@ -310,6 +316,8 @@ impl Quantization {
             },
             interface: self.quantize_io,
             ..usual
-        })
+        };
+        options.check_wide()?;
+        Ok(options)
     }
 }

@@ -397,7 +397,7 @@ impl Quantize {
         Ok(Check { engine, inputs, enough: CHECK_RUNS })
     }
 
-    /// Which layers may stay in float. Where all compute with floats, none is spared.
+    /// Which layers fall back. Where all compute with floats, none is spared.
     fn fall_back(&self) -> FallBackOptions {
         let options = self.accuracy.options(&self.bounds, self.explains());
         match self.mode {

@@ -1,4 +1,6 @@
-//! Which layers suffer most from being quantized, and which of them had better stay in float.
+//! Which layers suffer most from being quantized, and which of them had better be quantized less.
+
+use std::collections::HashSet;
 
 use rayon::prelude::*;
 
@@ -6,7 +8,7 @@ use crate::analysis::{Assume, Cost, Shapes};
 use crate::error::Result;
 use crate::ir::Model;
 use crate::pipeline::layers::{QuantizedLayer, quantized_layers};
-use crate::pipeline::trial::{FloatLayers, Trial, Trials};
+use crate::pipeline::trial::{FallBackLayers, Trial, Trials};
 
 /// What quantizing one layer alone does to the outputs.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,15 +51,15 @@ impl Wanted {
     }
 }
 
-/// Which layers may stay in float.
+/// Which layers fall back.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct FallBackOptions {
-    /// So many of the most sensitive layers stay in float in any case.
+    /// So many of the most sensitive layers do in any case: to 16 bits where the target has them, else to floats.
     pub worst: usize,
     /// More of them do until this holds.
     pub wanted: Wanted,
-    /// Layers that bring much noise and have little of the work compute with floats, with weights
-    /// stored as integers: this share of the multiply-accumulates at most.
+    /// Layers that bring much noise and have little of the work do, to [`Rung::Wide`] or [`Rung::Stored`]: this share
+    /// of the multiply-accumulates at most.
     pub spare: f64,
     /// Whether layers are ranked when nothing else asks for it.
     pub rank: Rank,
@@ -66,7 +68,7 @@ pub struct FallBackOptions {
 /// Whether layers are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rank {
-    /// Only when that decides which stay in float.
+    /// Only when that decides which fall back.
     #[default]
     Needed,
     /// Where it takes seconds rather than minutes.
@@ -75,14 +77,14 @@ pub enum Rank {
     Always,
 }
 
-/// Layers that stay in float, and why.
+/// Layers that fall back, and why.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FallBack {
     /// Layers, the most sensitive first: all, or those that are small enough to be spared when nobody had to know
     /// of others.
     pub ranking: Vec<Sensitivity>,
-    /// The layers that compute with floats.
-    pub layers: FloatLayers,
+    /// The layers that fall back.
+    pub layers: FallBackLayers,
     /// Ratio on held-out samples with all layers quantized, in decibel.
     pub before_db: f64,
     /// The same as it is now.
@@ -93,17 +95,19 @@ pub struct FallBack {
     pub failed: Option<String>,
 }
 
-/// What becomes of the weights of layers that compute with floats.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Weights {
-    /// Integers all the same.
+/// How far a layer falls back, by what that costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rung {
+    /// Its activations have 16 bits.
+    Wide,
+    /// It computes with floats, and its weights are integers all the same.
     Stored,
-    /// They stay what they are.
+    /// It stays as it is.
     Kept,
 }
 
 /// Outputs below this ratio in decibel are of little use: the error is a third of the signal. Layers
-/// compute with floats until it is reached even when no bound is given.
+/// fall back until it is reached even when no bound is given.
 const POOR_DB: f64 = 10.0;
 /// Share of the noise that all layers bring below which it is not worth to spare one.
 const WORTH: f64 = 0.01;
@@ -111,12 +115,12 @@ const WORTH: f64 = 0.01;
 const GAIN_DB: f64 = 0.3;
 
 /// Ranks layers by what quantizing each alone does to the outputs (Wu et al., "Integer Quantization
-/// for Deep Learning Inference", 2020, section 6.2) and decides which stay in float, as `options`
-/// ask.
+/// for Deep Learning Inference", 2020, section 6.2) and decides which fall back, as `options` ask; how far,
+/// from `first` on.
 ///
 /// # Errors
 /// When a trial fails.
-pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallBack> {
+pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions, first: Rung) -> Result<FallBack> {
     let whole = trials.whole()?;
     let mut found = FallBack {
         before_db: whole.score_db,
@@ -140,21 +144,18 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
     if enough {
         return Ok(found);
     }
-    let names: Vec<String> = found.ranking.iter().map(|layer| layer.layer.clone()).collect();
-    let worst = options.worst.min(names.len());
-    let mut layers = FloatLayers { kept: names[..worst].to_vec(), stored: Vec::new() };
-    let mut best = match worst {
-        0 => whole.clone(),
-        _ => trials.without(&layers)?,
-    };
+    let ladder = Ladder::new(trials, &found.ranking, &whole.model, first);
+    let none = vec![None; found.ranking.len()];
+    let mut rungs = ladder.raised(&none, |i| (i < options.worst).then(|| ladder.of_worst(i)));
+    let mut best = ladder.tried(&rungs)?;
     let noise = 10f64.powf(-found.before_db / 10.0);
-    let mut stored = spared(&found.ranking, noise, spare);
-    stored.retain(|name| !layers.kept.contains(name));
-    if !stored.is_empty() {
-        let sparing = FloatLayers { stored, ..layers.clone() };
-        let trial = trials.without(&sparing)?;
+    let spared = spared(&found.ranking, noise, spare);
+    let sparing =
+        ladder.raised(&rungs, |i| spared.contains(&found.ranking[i].layer).then_some(first));
+    if sparing != rungs {
+        let trial = ladder.tried(&sparing)?;
         if trial.score_db >= found.before_db + GAIN_DB {
-            (layers, best) = (sparing, trial);
+            (rungs, best) = (sparing, trial);
         }
     }
     let asked = options.wanted != Wanted::default();
@@ -162,51 +163,122 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions) -> Result<FallB
         true => options.wanted,
         false => Wanted { sqnr_db: poor.then_some(POOR_DB), drop: None },
     };
-    // The least number of layers that suffices, the worst first, taking it that more of them in
-    // float are no worse. Weights stay in float, too, when storing those of all layers is too much, and only
-    // for a bound: what nobody asked for must not cost bytes.
-    let with = |count: usize, weights: Weights| {
-        let (kept, more) = names[..count].split_at(match weights {
-            Weights::Stored => worst,
-            Weights::Kept => count,
-        });
-        let stored = more.iter().chain(layers.stored.iter().filter(|name| !more.contains(name)));
-        let stored = stored.filter(|name| !kept.contains(name)).cloned().collect();
-        FloatLayers { kept: kept.to_vec(), stored }
-    };
-    let mut sufficient = None;
-    for weights in [Weights::Stored, Weights::Kept] {
-        if wanted.holds(&best) || sufficient.is_some() || weights == Weights::Kept && !asked {
-            break;
-        }
-        // All in float with their weights would keep every bound, and be of no use; with stored ones that is what a
-        // bound may come to.
-        if weights == Weights::Stored && asked {
-            let layers = with(names.len(), weights);
-            let trial = trials.without(&layers)?;
-            if !wanted.holds(&trial) {
-                continue;
-            }
-            sufficient = Some((layers, trial));
-        }
-        let (mut low, mut high) = (worst, names.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let layers = with(middle, weights);
-            let trial = trials.without(&layers)?;
-            if wanted.holds(&trial) {
-                high = middle;
-                sufficient = Some((layers, trial));
-            } else {
-                low = middle + 1;
-            }
-        }
+    if !wanted.holds(&best)
+        && let Some(sufficient) = ladder.sufficient(&rungs, wanted, asked)?
+    {
+        (rungs, best) = sufficient;
     }
-    let (layers, best) = sufficient.unwrap_or((layers, best));
     found.reached = options.wanted.holds(&best);
     found.after_db = best.score_db;
-    found.layers = layers;
+    found.layers = ladder.layers(&rungs);
     Ok(found)
+}
+
+/// How far each layer falls back, the most sensitive first.
+type Rungs = Vec<Option<Rung>>;
+
+/// What layers can fall back to.
+struct Ladder<'a> {
+    trials: &'a Trials<'a>,
+    /// The layers, the most sensitive first.
+    names: Vec<&'a str>,
+    /// Whether each reads integers, which may be wide; others have only integers for weights.
+    reads: Vec<bool>,
+    first: Rung,
+}
+
+impl<'a> Ladder<'a> {
+    fn new(
+        trials: &'a Trials<'a>,
+        ranking: &'a [Sensitivity],
+        quantized: &Model,
+        first: Rung,
+    ) -> Self {
+        let names: Vec<&str> = ranking.iter().map(|layer| &*layer.layer).collect();
+        let layers = quantized_layers(trials.prepared(), quantized);
+        let reading = layers.iter().filter(|layer| !layer.inputs.is_empty());
+        let reading: HashSet<&str> = reading.map(|layer| &*layer.name).collect();
+        let reads = names.iter().map(|name| reading.contains(name)).collect();
+        Self { trials, names, reads, first }
+    }
+
+    /// Where a layer goes that must not stay as all others are.
+    fn of_worst(&self, i: usize) -> Rung {
+        match self.first {
+            Rung::Wide if self.reads[i] => Rung::Wide,
+            _ => Rung::Kept,
+        }
+    }
+
+    /// Each layer as far back as `to` says, and no less than it is.
+    fn raised(&self, rungs: &Rungs, to: impl Fn(usize) -> Option<Rung>) -> Rungs {
+        let able = |i: usize, rung: &Rung| *rung != Rung::Wide || self.reads[i];
+        let raised = |(i, rung): (usize, &Option<Rung>)| (*rung).max(to(i).filter(|r| able(i, r)));
+        rungs.iter().enumerate().map(raised).collect()
+    }
+
+    fn layers(&self, rungs: &Rungs) -> FallBackLayers {
+        let on = |wanted: Rung| {
+            let layers = self.names.iter().zip(rungs).filter(|(_, rung)| **rung == Some(wanted));
+            layers.map(|(name, _)| (*name).to_owned()).collect()
+        };
+        FallBackLayers { wide: on(Rung::Wide), stored: on(Rung::Stored), kept: on(Rung::Kept) }
+    }
+
+    fn tried(&self, rungs: &Rungs) -> Result<Trial> {
+        self.trials.without(&self.layers(rungs))
+    }
+
+    /// The least number of layers that suffices, the worst first, taking it that more of them are no worse. Each
+    /// goes no further than all must go; to [`Rung::Kept`] only for a bound that was asked for: what nobody asked
+    /// for must not cost bytes. `None` when none suffices.
+    fn sufficient(
+        &self,
+        rungs: &Rungs,
+        wanted: Wanted,
+        asked: bool,
+    ) -> Result<Option<(Rungs, Trial)>> {
+        let count = self.names.len();
+        let last = if asked { Rung::Kept } else { Rung::Stored };
+        let mut rungs = rungs.clone();
+        for rung in [Rung::Wide, Rung::Stored, Rung::Kept] {
+            if rung < self.first || rung > last {
+                continue;
+            }
+            let with = |count: usize| self.raised(&rungs, |i| (i < count).then_some(rung));
+            let mut sufficient = None;
+            // All at the last one would keep every bound, and be of no use; before it, that is what a bound may
+            // come to.
+            if rung != last {
+                let all = with(count);
+                let trial = self.tried(&all)?;
+                if !wanted.holds(&trial) {
+                    // Fewest compute with floats when all others are wide.
+                    rungs = if rung == Rung::Wide { all } else { rungs };
+                    continue;
+                }
+                sufficient = Some((all, trial));
+            }
+            // What is there already does not suffice.
+            let there = rungs.iter().take_while(|at| **at >= Some(rung)).count();
+            let (mut low, mut high) = (there + 1, count);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                let some = with(middle);
+                let trial = self.tried(&some)?;
+                if wanted.holds(&trial) {
+                    high = middle;
+                    sufficient = Some((some, trial));
+                } else {
+                    low = middle + 1;
+                }
+            }
+            if sufficient.is_some() {
+                return Ok(sufficient);
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// The layers that bring the most of all `noise` for what they cost, up to a share of all costs.
@@ -237,7 +309,7 @@ fn ranking(trials: &Trials<'_>, quantized: &Model, most: f64) -> Result<Vec<Sens
     let alone = |i: usize| -> Result<Sensitivity> {
         let others = layers.iter().enumerate().filter(|(j, _)| *j != i);
         let kept = others.map(|(_, layer)| layer.name.clone()).collect();
-        let others = FloatLayers { kept, ..FloatLayers::default() };
+        let others = FallBackLayers { kept, ..FallBackLayers::default() };
         let sqnr_db = of_little.score_db_without(&others)?;
         progress.step();
         Ok(Sensitivity {

@@ -6,7 +6,7 @@ use crate::calibrate::{Calibrator, Fit};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::ir::Model;
-use crate::passes::Context;
+use crate::passes::{Context, ConvertOpset, Pass, QuantizeStatic};
 use crate::pipeline::assigned::{Assigned, Widths, assign};
 use crate::pipeline::calibrated::{Calibrated, calibrate};
 use crate::pipeline::equalized::{Equalized, Equalizing, equalize, equalize_narrow};
@@ -14,8 +14,8 @@ use crate::pipeline::layers::{QuantizedLayer, quantized_layers};
 use crate::pipeline::recipe::{QuantizeOptions, prepare, quantize};
 use crate::pipeline::widened::{name_nodes, widened};
 use crate::pipeline::{
-    Check, FallBack, FallBackOptions, Finished, FloatLayers, Gain, Step, Trials, When, fall_back,
-    run, settle,
+    Check, FallBack, FallBackLayers, FallBackOptions, Finished, Gain, Rung, Step, Trials, When,
+    fall_back, run, settle,
 };
 
 /// `model`, simplified and quantized as `options` say; every pass is checked as [`run`] and
@@ -51,7 +51,7 @@ pub struct Tries<'a> {
     pub samples: Option<&'a Samples>,
     /// The ranges of other calibrators for all values; none when one was asked for.
     pub calibrators: &'a [Fit<'a>],
-    /// Which layers may stay in float.
+    /// Which layers may be quantized less.
     pub fall_back: FallBackOptions,
     /// Whether channels are equalized.
     pub equalize: Equalizing,
@@ -65,7 +65,7 @@ pub struct Tries<'a> {
 pub struct Quantized {
     /// The model and what passes did.
     pub finished: Finished,
-    /// Layers that compute with floats.
+    /// Layers that are quantized less.
     pub fall_back: FallBack,
     /// How the weights of each layer are stored, when they differ in that.
     pub assigned: Option<Assigned>,
@@ -153,7 +153,7 @@ pub fn quantized_on(
     if tries.explain {
         let found = quantized_layers(&prepared.model, &finished.model);
         let seen = tries.samples.and_then(|samples| {
-            let nothing = |_: &FloatLayers| Vec::new();
+            let nothing = |_: &FallBackLayers| Vec::new();
             let trials = Trials::new(check.engine, &prepared.model, samples, &nothing, cx).ok()?;
             trials.accumulated(&finished.model, &found).ok()
         });
@@ -190,14 +190,15 @@ fn tried(
 ) -> Result<Found> {
     let engine = tries.check.engine;
     let plain = options.plain();
-    let by_plain = |layers: &FloatLayers| quantize(&without(&plain, layers));
-    let by_options = |layers: &FloatLayers| quantize(&without(options, layers));
+    let by_plain = |layers: &FallBackLayers| quantize(&without(&plain, layers));
+    let by_options = |layers: &FallBackLayers| quantize(&without(options, layers));
     let first = Trials::new(engine, prepared, samples, &by_plain, cx)?;
     let taken = calibrate(&first, others)?;
     let calibrated = taken.as_ref().map(|(_, calibrated)| *calibrated);
     let trials = taken.as_ref().map_or(&first, |(trials, _)| trials);
     let refined = trials.by(&by_options);
     let narrow = options.narrow();
+    let first = first_rung(prepared, options, cx)?;
     // Integers of few bits take long to choose.
     let quick = if options.is_refined() && narrow.is_none() { &refined } else { trials };
     let mut equalized = equalize(trials, tries.equalize, quick.whole()?.score_db)?;
@@ -215,14 +216,14 @@ fn tried(
         None => (trials, &refined),
     };
     if !options.is_refined() {
-        let fall_back = fall_back(trials, &tries.fall_back)?;
+        let fall_back = fall_back(trials, &tries.fall_back, first)?;
         return Ok(Found { calibrated, equalized, fall_back, ..Found::default() });
     }
-    let mut fall_back = fall_back(refined, &tries.fall_back)?;
+    let mut fall_back = fall_back(refined, &tries.fall_back, first)?;
     let mut unbiased = false;
     if options.correct_biases && fall_back.after_db < STRANGE_DB {
         let others = options.without_biases();
-        let by_others = |layers: &FloatLayers| quantize(&without(&others, layers));
+        let by_others = |layers: &FallBackLayers| quantize(&without(&others, layers));
         let without_db = trials.by(&by_others).without(&fall_back.layers)?.score_db;
         unbiased = fall_back.after_db < without_db + CORRECTED_GAIN_DB;
         fall_back.after_db = if unbiased { without_db } else { fall_back.after_db };
@@ -235,9 +236,25 @@ fn tried(
     Ok(Found { calibrated, equalized, fall_back, gain: Some(gain), unbiased })
 }
 
-/// The options, with some layers in float.
-fn without(options: &QuantizeOptions, layers: &FloatLayers) -> QuantizeOptions {
+/// What layers fall back to first: 16 bits, where the target has them and the model can have their operator set.
+fn first_rung(prepared: &Model, options: &QuantizeOptions, cx: &Context<'_>) -> Result<Rung> {
+    if options.quantization.wide_activations().is_none() {
+        return Ok(Rung::Stored);
+    }
+    let wide = vec!["*".to_owned()];
+    let raise =
+        ConvertOpset { target: QuantizeStatic { wide, ..options.quantization.clone() }.opset() };
+    let mut model = prepared.clone();
+    if !options.skip.iter().any(|name| name == raise.name()) {
+        raise.run(&mut model, cx)?;
+    }
+    Ok(if model.opset() >= Some(raise.target) { Rung::Wide } else { Rung::Stored })
+}
+
+/// The options, with some layers quantized less.
+fn without(options: &QuantizeOptions, layers: &FallBackLayers) -> QuantizeOptions {
     let mut options = options.clone();
+    options.quantization.wide.extend(layers.wide.iter().cloned());
     options.quantization.keep.extend(layers.kept.iter().cloned());
     options.quantization.stored.extend(layers.stored.iter().cloned());
     options

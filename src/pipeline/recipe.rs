@@ -149,10 +149,18 @@ pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
 /// need the model before as [`Context::reference`](crate::passes::Context::reference).
 pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     let skipped = |name: &str| options.skip.iter().any(|skipped| skipped == name);
-    let mut passes: Vec<Box<dyn Pass>> = match options.quantization.weights_only {
-        true => options.weights().into_iter().map(|pass| Box::new(pass) as Box<dyn Pass>).collect(),
-        false => vec![Box::new(options.quantization.clone())],
-    };
+    let mut passes: Vec<Box<dyn Pass>> = Vec::new();
+    if !options.quantization.wide.is_empty() {
+        // Found to be needed after the model was prepared.
+        passes.push(Box::new(ConvertOpset { target: options.opset() }));
+    }
+    match options.quantization.weights_only {
+        true => {
+            let weights = options.weights().into_iter();
+            passes.extend(weights.map(|pass| Box::new(pass) as Box<dyn Pass>));
+        }
+        false => passes.push(Box::new(options.quantization.clone())),
+    }
     if options.rounding.method != Rounding::Nearest {
         let biases_follow = options.correct_biases && !skipped(CorrectBias.name());
         passes.push(Box::new(RoundWeights { biases_follow, ..options.rounding.clone() }));

@@ -29,17 +29,19 @@ const WHOLE_WORK: u64 = 10_000_000_000;
 /// So many are spent in any case; more only for the fewest samples.
 const CHEAP_WORK: u64 = 1_000_000_000;
 
-/// Layers that compute with floats, by name.
+/// Layers that fall back, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FloatLayers {
+pub struct FallBackLayers {
+    /// These compute with activations of 16 bits.
+    pub wide: Vec<String>,
+    /// These compute with floats, while their weights are stored as integers.
+    pub stored: Vec<String>,
     /// These stay as they are.
     pub kept: Vec<String>,
-    /// The weights of these are stored as integers all the same.
-    pub stored: Vec<String>,
 }
 
-/// Makes the passes that quantize a prepared model but for some layers.
-pub type Quantizer<'a> = &'a (dyn Fn(&FloatLayers) -> Vec<Box<dyn Pass>> + Sync);
+/// Makes the passes that quantize a prepared model, some layers of it less.
+pub type Quantizer<'a> = &'a (dyn Fn(&FallBackLayers) -> Vec<Box<dyn Pass>> + Sync);
 
 /// What trials are made with.
 pub struct Trials<'a> {
@@ -152,16 +154,16 @@ impl<'a> Trials<'a> {
         if let Some(known) = self.whole.get() {
             return Ok(known);
         }
-        let trial = self.judged(self.quantized(&FloatLayers::default())?)?;
+        let trial = self.judged(self.quantized(&FallBackLayers::default())?)?;
         Ok(self.whole.get_or_init(|| trial))
     }
 
-    /// Quantizes all layers but some, and runs the result.
+    /// Quantizes the layers, some of them less, and runs the result.
     ///
     /// # Errors
     /// When a pass fails or the result cannot be run.
-    pub fn without(&self, layers: &FloatLayers) -> Result<Trial> {
-        match *layers == FloatLayers::default() {
+    pub fn without(&self, layers: &FallBackLayers) -> Result<Trial> {
+        match *layers == FallBackLayers::default() {
             true => self.whole().cloned(),
             false => self.judged(self.quantized(layers)?),
         }
@@ -194,12 +196,12 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// When a pass fails or the result cannot be run.
     pub(super) fn score_db_of(&self, model: &Model) -> Result<f64> {
-        let passes = (self.quantizer)(&FloatLayers::default());
+        let passes = (self.quantizer)(&FallBackLayers::default());
         Ok(self.judged(applied(model, passes, self.cx)?)?.score_db)
     }
 
-    /// Quantizes all layers but some.
-    fn quantized(&self, layers: &FloatLayers) -> Result<Model> {
+    /// Quantizes the layers, some of them less.
+    fn quantized(&self, layers: &FallBackLayers) -> Result<Model> {
         applied(self.prepared, (self.quantizer)(layers), self.cx)
     }
 
@@ -279,11 +281,11 @@ pub struct OfLittle<'a> {
 }
 
 impl OfLittle<'_> {
-    /// [`Trial::score_db`] with these layers in float.
+    /// [`Trial::score_db`] with these layers quantized less.
     ///
     /// # Errors
     /// When a pass fails or the result cannot be run.
-    pub fn score_db_without(&self, layers: &FloatLayers) -> Result<f64> {
+    pub fn score_db_without(&self, layers: &FallBackLayers) -> Result<f64> {
         let trials = self.trials;
         let quantized = trials.held_out.scores.behind_outputs(&trials.quantized(layers)?);
         let (part, inputs) = self.known.changed(&quantized, self.inputs)?;

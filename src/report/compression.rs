@@ -22,7 +22,7 @@ pub struct CompressionReport {
     pub output: String,
     /// One entry for each pass, in order.
     pub passes: Vec<StepReport>,
-    /// Layers that stay in float for the accuracy of the others, and the ranking of all.
+    /// Layers that are quantized less for the accuracy of the outputs, and the ranking of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fall_back: Option<FallBackReport>,
     /// The widths of weights, when layers differ in that.

@@ -1,19 +1,21 @@
-//! Layers that stay in float, and how sensitive layers are.
+//! Layers that are quantized less, and how sensitive layers are.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::pipeline::{FallBack, FloatLayers};
+use crate::pipeline::{FallBack, FallBackLayers};
 use crate::report::text::{decibel, finite_decibel, shortened};
 
-/// Which layers stay in float for the accuracy of the others.
+/// Which layers are quantized less for the accuracy of the outputs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FallBackReport {
     /// Names of the layers that stay in float.
     pub kept: Vec<String>,
     /// Names of the layers that compute with floats, with weights stored as integers.
     pub stored: Vec<String>,
+    /// Names of the layers that compute with 16-bit activations.
+    pub wide: Vec<String>,
     /// Signal-to-noise ratio of the outputs on held-out calibration samples when all layers are
     /// quantized, in decibel.
     pub before_db: f64,
@@ -47,7 +49,7 @@ pub struct Layer {
 impl FallBackReport {
     /// The report; `None` when all layers are quantized and nobody asked for a ranking.
     pub fn new(found: &FallBack) -> Option<Self> {
-        if found.ranking.is_empty() && found.layers == FloatLayers::default() {
+        if found.ranking.is_empty() && found.layers == FallBackLayers::default() {
             return None;
         }
         let layer = |layer: &crate::pipeline::Sensitivity| Layer {
@@ -60,6 +62,7 @@ impl FallBackReport {
         Some(Self {
             kept: found.layers.kept.clone(),
             stored: found.layers.stored.clone(),
+            wide: found.layers.wide.clone(),
             before_db: finite_decibel(found.before_db),
             after_db: finite_decibel(found.after_db),
             reached: found.reached,
@@ -76,14 +79,13 @@ impl FallBackReport {
             "quantized alone", "operator", "outputs", "MACs", "weights"
         )?;
         for layer in &self.ranking {
-            let kept = match self.kept.contains(&layer.name) {
-                true => "  float",
-                false if self.stored.contains(&layer.name) => "  spared",
-                false => "",
-            };
+            let marks =
+                [(&self.kept, "  float"), (&self.stored, "  spared"), (&self.wide, "  16 bits")];
+            let mark = marks.iter().find(|(names, _)| names.contains(&layer.name));
+            let mark = mark.map_or("", |(_, mark)| mark);
             writeln!(
                 f,
-                "  {:<38}{:<14}{:>9}{:>7.1}%{:>7.1}%{kept}",
+                "  {:<38}{:<14}{:>9}{:>7.1}%{:>7.1}%{mark}",
                 shortened(&layer.name, WIDEST),
                 layer.op,
                 decibel(layer.sqnr_db),
@@ -103,12 +105,15 @@ impl fmt::Display for FallBackReport {
         if self.verbose {
             self.table(f)?;
         }
-        for (names, what) in [(&self.kept, ""), (&self.stored, ", weights stored as integers")] {
-            if !names.is_empty() {
-                writeln!(f, "computed with floats{what}: {}", names.join(", "))?;
-            }
+        let kinds = [
+            (&self.kept, "floats"),
+            (&self.stored, "floats, weights stored as integers"),
+            (&self.wide, "16-bit activations"),
+        ];
+        for (names, what) in kinds.iter().filter(|(names, _)| !names.is_empty()) {
+            writeln!(f, "computed with {what}: {}", names.join(", "))?;
         }
-        if !(self.kept.is_empty() && self.stored.is_empty()) {
+        if kinds.iter().any(|(names, _)| !names.is_empty()) {
             let (before, after) = (decibel(self.before_db), decibel(self.after_db));
             writeln!(f, "  outputs on held-out samples: {before} before, {after} with these")?;
         }

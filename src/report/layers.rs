@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pipeline::{FallBack, QuantizedLayer, Step};
+use crate::pipeline::{FallBack, FallBackLayers, QuantizedLayer, Step};
 use crate::report::ChoiceReport;
 use crate::report::calibration::span;
 use crate::report::text::{decibel, finite_decibel, percent};
@@ -39,8 +39,10 @@ impl QuantizedLayerReport {
     ) -> Self {
         let choice = |input: &String| choices.iter().find(|choice| choice.value == *input);
         let ranked = fall_back.ranking.iter().find(|ranked| ranked.layer == layer.name);
-        let spared = fall_back.layers.stored.contains(&layer.name);
-        let methods = spared.then_some("computes with floats").into_iter();
+        let FallBackLayers { stored, wide, .. } = &fall_back.layers;
+        let kinds = [(stored, "computes with floats"), (wide, "16-bit activations")];
+        let kinds = kinds.into_iter().filter(|(names, _)| names.contains(&layer.name));
+        let methods = kinds.map(|(_, what)| what);
         let equalized = steps.iter().filter(|step| step.name == "equalize-channels");
         let mut equalized = equalized.flat_map(|step| &step.report.done);
         let equalized = equalized.any(|note| note.place == layer.place);

@@ -27,6 +27,7 @@ mod quantize_nbits;
 mod quantize_storage;
 mod quantize_targets;
 mod quantize_types;
+mod quantize_wide;
 mod random_graphs;
 mod report;
 mod roundtrip;

@@ -4,6 +4,7 @@
 //! - ` ```ranges` (optional): `name=-1..3, other=0..6`, what calibration would have measured; `*`
 //!   stands for all other values.
 //! - ` ```target` (optional): the runtime that quantize-static works for, e.g. `qnn`.
+//! - ` ```wide` (optional): nodes that have wide activations, a pattern on each line.
 //! - ` ```text first` (optional): passes that run before, one on each line; the pass then gets the model
 //!   before them as its reference, and the moments of random inputs.
 //! - ` ```onnx after`: the model after the pass; left out when the pass must change nothing.
@@ -34,6 +35,7 @@ const AFTER: &str = "onnx after";
 const REPORT: &str = "text report";
 const RANGES: &str = "ranges";
 const TARGET: &str = "target";
+const WIDE: &str = "wide";
 const FIRST: &str = "text first";
 
 /// Samples that both models are executed on.
@@ -95,7 +97,9 @@ fn for_target(section: &Section, pass: &str) -> Result<Option<Box<dyn Pass>>, St
     let Some(block) = section.block(TARGET) else { return Ok(None) };
     let named = Target::ALL.into_iter().find(|target| target.name() == block.body.trim());
     let target = named.ok_or_else(|| format!("no target is called `{}`", block.body.trim()))?;
-    let options = QuantizeStatic { target, ..QuantizeStatic::default() };
+    let wide = section.block(WIDE).map(|block| block.body.lines().map(str::to_owned).collect());
+    let options =
+        QuantizeStatic { target, wide: wide.unwrap_or_default(), ..QuantizeStatic::default() };
     Ok(Some(match pass {
         "quantize-dynamic" => Box::new(QuantizeDynamic::new(options)),
         _ => Box::new(options),
@@ -115,7 +119,7 @@ struct Found {
 
 fn case(pass: &dyn Pass, section: &Section) -> Result<Found, String> {
     for block in &section.blocks {
-        if ![BEFORE, AFTER, REPORT, RANGES, TARGET, FIRST].contains(&block.kind.as_str()) {
+        if ![BEFORE, AFTER, REPORT, RANGES, TARGET, WIDE, FIRST].contains(&block.kind.as_str()) {
             return Err(format!("a block of unknown kind `{}`", block.kind));
         }
     }

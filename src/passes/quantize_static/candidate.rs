@@ -68,12 +68,7 @@ pub(super) fn product(
         _ => bias_of(model, id, weight),
     });
     activations.dedup();
-    let integer = if activations.is_empty() { "" } else { ", TYPE activations" };
-    let text = match weights.first() {
-        Some(weight) => format!("{}{integer}", what(weight, options)),
-        None => "TYPE activations".to_owned(),
-    };
-    let text = text.replace("TYPE", options.activations().dtype.name());
+    let text = weights.first().map(|weight| what(weight, options)).unwrap_or_default();
     Ok(Some(PlannedNode { node: id, weights, bias, activations, kernel: true, text }))
 }
 

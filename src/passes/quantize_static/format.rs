@@ -6,7 +6,7 @@ use crate::math::Grid;
 use crate::tensor::{DType, Tensor};
 
 /// An integer type, and how numbers are put on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Format {
     /// Integer type of at most 16 bits, or 8-bit float.
     pub dtype: DType,

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::ir::{At, GraphId, Model, NewNode, NodeId, ValueId, ValueType};
 use crate::math::Grid;
 use crate::passes::Report;
+use crate::passes::quantize_static::grids::Activation;
 use crate::passes::quantize_static::plan::{Lookup, Operand, Plan, PlannedNode, Weight};
 use crate::passes::quantize_static::weights::{Integers, Share};
 use crate::passes::quantize_static::{Format, QuantizeStatic, weights};
@@ -14,16 +15,16 @@ use crate::passes::shared_constants::SharedConstants;
 use crate::tensor::{DType, Tensor};
 
 pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, report: &mut Report) {
-    let grids: HashMap<ValueId, Grid> = plan.activations.iter().copied().collect();
+    let read: Read<'_> = plan.activations.iter().map(|read| (read.value, read)).collect();
     let constants = SharedConstants::default();
-    let (weights, activations) = (options.weights(), options.activations());
+    let weights = options.weights();
     let unpacks_at_load = options.target.rules().unpacks_at_load;
     let products = plan.nodes.iter().filter(|planned| planned.kernel);
     let parts = |planned: &PlannedNode| {
         std::iter::once(planned.node).chain(planned.bias.as_ref().map(|bias| bias.node))
     };
     let kernels = products.flat_map(parts).chain(plan.inner.iter().copied()).collect();
-    let mut insert = Insert { model, weights, activations, unpacks_at_load, kernels, constants };
+    let mut insert = Insert { model, weights, unpacks_at_load, kernels, constants };
     let mut users: HashMap<Key, Users<'_>> = HashMap::new();
     for planned in &plan.nodes {
         for weight in &planned.weights {
@@ -31,7 +32,7 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
         }
     }
     // What takes long comes first, and on all cores.
-    let of_users = |(&key, users): (&Key, &Users<'_>)| (key, integers(users, weights, &grids));
+    let of_users = |(&key, users): (&Key, &Users<'_>)| (key, integers(users, weights, &read));
     let mut made: HashMap<Key, Integers> = users.par_iter().map(of_users).collect();
     let mut done: HashMap<Key, Vec<Grid>> = HashMap::new();
     for planned in &plan.nodes {
@@ -41,7 +42,7 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
                 done.insert(key(weight), grids);
             }
             if let Some(stored) = done.get(&key(weight)) {
-                insert.bias(planned, weight, stored, &grids);
+                insert.bias(planned, weight, stored, &read);
             }
         }
     }
@@ -49,20 +50,32 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
     for operand in &plan.operands {
         insert.operand(operand);
     }
-    for (value, grid) in &plan.activations {
-        insert.activation(*value, *grid, report);
+    for activation in &plan.activations {
+        insert.activation(activation, report);
     }
-    let texts = plan.nodes.iter().map(|planned| (planned.node, planned.text.clone()));
+    let reads = |node: NodeId| plan.formats.get(&node).map(|format| format.dtype);
+    let texts = plan.nodes.iter().map(|planned| (planned.node, text(planned, reads(planned.node))));
     let tables = plan.lookups.iter().map(|lookup| (lookup.node, lookup.text.clone()));
-    let inner = plan.inner.iter().map(|&node| (node, format!("reads {}", activations.dtype)));
+    let inner =
+        plan.inner.iter().filter_map(|&node| Some((node, format!("reads {}", reads(node)?))));
     for (node, text) in texts.chain(tables).chain(inner) {
         if insert.model.is_live(node) {
             report.did(insert.model.label(node), text);
         }
     }
-    if options.interface && plan.nodes.is_empty() && report.done.is_empty() && !grids.is_empty() {
+    if options.interface && plan.nodes.is_empty() && report.done.is_empty() && !read.is_empty() {
         report.did("model", "inputs and outputs are quantized");
     }
+}
+
+/// The activations by value.
+type Read<'a> = HashMap<ValueId, &'a Activation>;
+
+/// What the report says of a node with weights.
+fn text(planned: &PlannedNode, reads: Option<DType>) -> String {
+    let weights = Some(planned.text.clone()).filter(|text| !text.is_empty());
+    let reads = reads.map(|dtype| format!("{dtype} activations"));
+    weights.into_iter().chain(reads).collect::<Vec<_>>().join(", ")
 }
 
 /// One weight, divided in one way, is stored once, whoever uses it.
@@ -79,12 +92,12 @@ pub(super) type Reader = (NodeId, usize);
 type Users<'a> = Vec<(&'a PlannedNode, &'a Weight)>;
 
 /// The integers of a weight, on scales that leave room for the biases of those that read it.
-fn integers(users: &Users<'_>, format: Format, grids: &HashMap<ValueId, Grid>) -> Integers {
+fn integers(users: &Users<'_>, format: Format, read: &Read<'_>) -> Integers {
     let biases: Vec<(Vec<f32>, f32)> = users
         .iter()
         .filter_map(|(user, _)| {
             let bias = user.bias.as_ref()?.tensor.to_f32().ok()?;
-            Some((bias, input_scale(user, grids)?))
+            Some((bias, input_scale(user, read)?))
         })
         .collect();
     let borrowed: Vec<(&[f32], f32)> = biases.iter().map(|(b, s)| (&b[..], *s)).collect();
@@ -98,7 +111,6 @@ fn integers(users: &Users<'_>, format: Format, grids: &HashMap<ValueId, Grid>) -
 pub(super) struct Insert<'a> {
     pub model: &'a mut Model,
     weights: Format,
-    pub activations: Format,
     /// See [`Rules`](super::target::Rules).
     unpacks_at_load: bool,
     /// Nodes that compute with integers, and find them behind a DequantizeLinear in their own graph alone.
@@ -139,16 +151,9 @@ impl Insert<'_> {
         grids
     }
 
-    fn bias(
-        &mut self,
-        planned: &PlannedNode,
-        weight: &Weight,
-        stored: &[Grid],
-        grids: &HashMap<ValueId, Grid>,
-    ) {
+    fn bias(&mut self, planned: &PlannedNode, weight: &Weight, stored: &[Grid], read: &Read<'_>) {
         let Some(bias) = &planned.bias else { return };
-        let (Some(input), Ok(elements)) = (input_scale(planned, grids), bias.tensor.to_f32())
-        else {
+        let (Some(input), Ok(elements)) = (input_scale(planned, read), bias.tensor.to_f32()) else {
             return;
         };
         let (integers, scales) = weights::bias(&elements, input, stored);
@@ -213,7 +218,7 @@ impl Insert<'_> {
 
     /// A constant operand of a node without weights: on a grid of its own.
     fn operand(&mut self, operand: &Operand) {
-        let (dims, format) = (&operand.dims, self.activations);
+        let (dims, format) = (&operand.dims, operand.format);
         let found = weights::integers(&operand.elements, dims, Share::Tensor, format, &[]);
         let scale = self.constant("scale", Tensor::from_f32(&[], &[found.grids[0].scale]));
         let zero = format.zeros(&[], &[found.grids[0].zero_point]);
@@ -386,6 +391,7 @@ pub(super) fn unnamed(op: &str, inputs: &[ValueId], output: &str) -> NewNode {
 }
 
 /// The scale of the activation a node multiplies its weight with.
-fn input_scale(planned: &PlannedNode, grids: &HashMap<ValueId, Grid>) -> Option<f32> {
-    planned.activations.first().and_then(|value| grids.get(value)).map(|grid| grid.scale)
+fn input_scale(planned: &PlannedNode, read: &Read<'_>) -> Option<f32> {
+    let activation = read.get(planned.activations.first()?)?;
+    Some(activation.read_by(planned.node).grid.scale)
 }

@@ -1,21 +1,23 @@
 //! `quantize-static`: see `docs/passes/quantize-static.md`.
 //!
 //! `table` says what each operator is, `target` what each runtime wants, `candidate` looks at a node
-//! with weights, `chain` at the nodes between, `plan` decides without editing, `format` and `weights`
-//! make the integers, `insert` edits, `pair` around activations.
+//! with weights, `chain` at the nodes between, `plan` decides without editing, `width` in how many bits,
+//! `grids`, `format` and `weights` make the integers, `insert` and `pairs` edit.
 
 mod candidate;
 mod chain;
 mod format;
+mod grids;
 mod insert;
 mod interface;
 mod lookup;
-mod pair;
+mod pairs;
 mod plan;
 mod runs;
 mod table;
 mod target;
 mod weights;
+mod width;
 
 pub use format::Format;
 pub use interface::{Port, quantize_interface};
@@ -56,6 +58,8 @@ pub struct QuantizeStatic {
     pub only: Option<BTreeSet<String>>,
     /// Nodes that compute with floats while their weights are stored as integers, likewise.
     pub stored: Vec<String>,
+    /// Nodes that read and write activations of [`Self::wide_activations`], likewise.
+    pub wide: Vec<String>,
     /// What becomes of quantization that is in the model already.
     pub existing: Existing,
     /// Tables of 4 bits get blocks behind a DequantizeLinear, of which
@@ -102,6 +106,36 @@ impl QuantizeStatic {
         self.weights.unwrap_or(self.target.rules().weights)
     }
 
+    /// The type of activations that single nodes may have; nothing where the target knows none, or where
+    /// all activations are as wide.
+    pub fn wide_activations(&self) -> Option<Format> {
+        let usual = self.activations();
+        let dtype = self.target.rules().wide_activations;
+        let dtype = dtype.filter(|_| !self.weights_only && usual.is_small());
+        dtype.map(|dtype| Format { dtype, ..usual })
+    }
+
+    /// That [`Self::wide`] can be had.
+    ///
+    /// # Errors
+    /// When it names nodes and [`Self::wide_activations`] is nothing.
+    pub fn check_wide(&self) -> Result<()> {
+        if self.wide.is_empty() || self.wide_activations().is_some() {
+            return Ok(());
+        }
+        let (target, all) = (self.target.name(), self.activations().dtype);
+        let knows = |target: &Target| target.rules().wide_activations.is_some();
+        if knows(&self.target) {
+            return Err(err!(
+                Usage,
+                "single layers have 16-bit activations beside 8-bit integers, not {all}"
+            ));
+        }
+        let others: Vec<&str> = Target::ALL.iter().filter(|t| knows(t)).map(|t| t.name()).collect();
+        Err(err!(Usage, "target {target} has no kernels for 16-bit activations in single layers")
+            .help(format!("leave them out, or take target {}", others.join(" or "))))
+    }
+
     /// Whether a node is looked at.
     pub(in crate::passes) fn looks_at(&self, model: &Model, node: NodeId) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(model.name_of(node)))
@@ -109,6 +143,12 @@ impl QuantizeStatic {
 
     /// The operator set that the types and the granularity ask for.
     pub fn opset(&self) -> i64 {
+        let wide = self.wide_activations().filter(|_| !self.wide.is_empty());
+        self.least_opset().max(wide.map_or(0, Format::opset))
+    }
+
+    /// The same without wide activations, which a model can do without.
+    fn least_opset(&self) -> i64 {
         let blocks = matches!(self.granularity, Granularity::Block(_));
         let wide = if blocks { WIDE_OPSET } else { PER_AXIS_OPSET };
         let activations = if self.weights_only { 0 } else { self.activations().opset() };
@@ -147,6 +187,7 @@ impl Pass for QuantizeStatic {
             let found = self.activations().dtype;
             return Err(err!(Usage, "expected activations of 8 or 16 bits, found {found}"));
         }
+        self.check_wide()?;
         if self.granularity == Granularity::Block(0) {
             return Err(err!(Usage, "expected blocks of at least one element, found 0"));
         }
@@ -162,6 +203,13 @@ impl Pass for QuantizeStatic {
             report.warnings.push(format!(
                 "weights get one scale for each tensor: scales for each channel need opset \
                  {PER_AXIS_OPSET}, the model imports {opset}"
+            ));
+        }
+        if !options.wide.is_empty() && opset < self.opset() {
+            options.wide.clear();
+            report.warnings.push(format!(
+                "all activations have 8 bits: 16-bit integers need opset {WIDE_OPSET}, the model \
+                 imports {opset}"
             ));
         }
         let plan = plan::plan(model, &options, cx, &mut report)?;
@@ -195,7 +243,7 @@ impl QuantizeStatic {
                 "opset {opset} has no QuantizeLinear; opset {FIRST_OPSET} is the first"
             ));
         }
-        let needed = self.opset();
+        let needed = self.least_opset();
         if needed > PER_AXIS_OPSET && opset < needed {
             let what = match needed {
                 FLOAT8_OPSET => "8-bit floats",

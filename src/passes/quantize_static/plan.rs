@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::analysis::{Asked, Range, Shapes, constant};
+use crate::analysis::{Shapes, constant};
 use crate::error::{Result, err};
 use crate::ir::{Model, Node, NodeId, ValueId};
-use crate::math::{Grid, UnionFind};
 use crate::passes::pattern::fitting;
 use crate::passes::quantize_static::chain::{self, Chain, Selection};
+use crate::passes::quantize_static::grids::{self, Activation};
 use crate::passes::quantize_static::table::{self, Role};
 use crate::passes::quantize_static::weights::Share;
+use crate::passes::quantize_static::width::Layout;
 use crate::passes::quantize_static::{Format, QuantizeStatic, candidate, lookup};
 use crate::passes::{Context, Report};
 use crate::tensor::{DType, Tensor};
@@ -25,8 +26,10 @@ pub(super) struct Plan {
     pub inner: Vec<NodeId>,
     /// Constant operands of these.
     pub operands: Vec<Operand>,
+    /// The format of the activations of each node that computes with integers.
+    pub formats: HashMap<NodeId, Format>,
     /// Activations with their grids, in the order of the model.
-    pub activations: Vec<(ValueId, Grid)>,
+    pub activations: Vec<Activation>,
 }
 
 /// A node whose weights become integers, and perhaps what else it reads.
@@ -38,7 +41,7 @@ pub(super) struct PlannedNode {
     pub activations: Vec<ValueId>,
     /// It computes with integers.
     pub kernel: bool,
-    /// What the report says.
+    /// What the report says of its weights.
     pub text: String,
 }
 
@@ -90,6 +93,8 @@ pub(super) struct Operand {
     pub value: ValueId,
     pub elements: Vec<f32>,
     pub dims: Vec<usize>,
+    /// That of what the node reads beside it.
+    pub format: Format,
 }
 
 impl PlannedNode {
@@ -145,35 +150,42 @@ pub(super) fn plan(
         Chain { model, rules, shapes, products: nodes, candidates: &candidates, banned, interface }
             .select()
     };
-    let first = select(&plan.nodes, &banned);
-    if first.values.is_empty() {
-        return Ok(plan);
-    }
-    let measure = cx.measure.ok_or_else(|| {
-        err!(Usage, "static quantization needs calibration data").help("give --data")
-    })?;
-    let format = options.activations();
-    let symmetric = format.symmetric || format.is_float();
-    let asked = |&value: &ValueId| Asked { value, levels: format.levels(), symmetric };
-    let asked: Vec<Asked> = first.values.iter().map(asked).collect();
-    let ranges = ranges(model, &first.values, measure.ranges(model, &asked)?);
-    banned.extend(ranges.iter().filter(|(_, range)| range.is_err()).map(|(&value, _)| value));
-    let measured = |mut layer: PlannedNode| {
-        let mut read = layer.activations.iter();
-        let missing = read.find_map(|v| Some((v, ranges.get(v)?.as_ref().err()?)));
-        let Some((value, reason)) = missing else { return Some(layer) };
-        let reason = format!("activation `{}` {reason}", model.value(*value).name());
-        if model.node(layer.node).graph() != model.main() && layer.leave_in_float(options, &reason)
-        {
-            return Some(layer);
+    let (inner, placement, ranges) = loop {
+        let Selection { inner, values } = select(&plan.nodes, &banned);
+        if values.is_empty() && banned.is_empty() {
+            return Ok(plan);
         }
-        report.refuse(model.label(layer.node), reason);
-        None
+        let measure = cx.measure.ok_or_else(|| {
+            err!(Usage, "static quantization needs calibration data").help("give --data")
+        })?;
+        let layout =
+            Layout { model, options, products: &plan.nodes, inner: &inner, values: &values };
+        let placement = layout.placed();
+        let ranges = grids::ranges(model, &placement.values, measure)?;
+        let reason = |(&(value, _), range): (&(ValueId, _), &Result<_, String>)| {
+            Some((value, range.as_ref().err()?.clone()))
+        };
+        let missing: HashMap<ValueId, String> = ranges.iter().filter_map(reason).collect();
+        if missing.is_empty() {
+            break (inner, placement, ranges);
+        }
+        let measured = |layer: &mut PlannedNode| {
+            let mut read = layer.activations.iter();
+            let Some((value, reason)) = read.find_map(|v| Some((v, missing.get(v)?))) else {
+                return true;
+            };
+            let reason = format!("activation `{}` {reason}", model.value(*value).name());
+            let inside = model.node(layer.node).graph() != model.main();
+            if inside && layer.leave_in_float(options, &reason) {
+                return true;
+            }
+            report.refuse(model.label(layer.node), reason);
+            false
+        };
+        plan.nodes.retain_mut(measured);
+        // Without the integers of these nodes, some values are no longer needed.
+        banned.extend(missing.into_keys());
     };
-    plan.nodes = plan.nodes.into_iter().filter_map(measured).collect();
-    // Without the nodes just refused, some values are no longer needed.
-    let Selection { inner, mut values } = select(&plan.nodes, &banned);
-    values.retain(|value| ranges.get(value).is_some_and(Result::is_ok));
     for &node in &candidates {
         let alone = !inner.contains(&node) && !table::is_clipping(model, node);
         let computes = table::of(model, model.node(node));
@@ -181,9 +193,11 @@ pub(super) fn plan(
             report.refuse(model.label(node), "stays in float: no integers around it");
         }
     }
-    plan.operands = inner.iter().flat_map(|&node| operands(model, node)).collect();
+    let constants = |&node: &NodeId| Some(operands(model, node, *placement.formats.get(&node)?));
+    plan.operands = inner.iter().filter_map(constants).flatten().collect();
     plan.inner = inner;
-    plan.activations = grids(model, &values, &ranges, format);
+    plan.formats = placement.formats;
+    plan.activations = grids::grids(placement.values, &ranges);
     Ok(plan)
 }
 
@@ -273,7 +287,7 @@ fn float_known(shapes: &Shapes, values: &[ValueId]) -> bool {
 }
 
 /// The constant operands of a node that will read integers.
-fn operands(model: &Model, id: NodeId) -> Vec<Operand> {
+fn operands(model: &Model, id: NodeId, format: Format) -> Vec<Operand> {
     let node = model.node(id);
     let Some(Role::Compute(slots)) = table::of(model, node).map(|row| row.role) else {
         return Vec::new();
@@ -282,70 +296,8 @@ fn operands(model: &Model, id: NodeId) -> Vec<Operand> {
         let value = node.input(slot)?;
         let tensor = constant(model, value)?;
         let elements = tensor.to_f32().ok()?;
-        Some(Operand { node: id, slot, value, elements, dims: tensor.dims().to_vec() })
+        let dims = tensor.dims().to_vec();
+        Some(Operand { node: id, slot, value, elements, dims, format })
     };
     slots.iter().filter_map(operand).collect()
-}
-
-/// For each value its range, or why there is none.
-fn ranges(
-    model: &Model,
-    values: &[ValueId],
-    measured: Vec<Option<Range>>,
-) -> HashMap<ValueId, Result<Range, String>> {
-    let judge = |value: ValueId, range: Option<Range>| match range {
-        None if model.value(value).graph() != model.main() => {
-            Err("was not measured: no sample ran its body, or the engine does not show it".into())
-        }
-        None => {
-            Err("cannot be measured: it is no float tensor, or the engine does not show it".into())
-        }
-        Some(range) if !range.min.is_finite() || !range.max.is_finite() => {
-            Err(format!("reaches from {} to {} on the calibration data", range.min, range.max))
-        }
-        Some(range) => {
-            let producer = model.value(value).producer();
-            let row = producer.and_then(|node| table::of(model, model.node(node)));
-            let known = row.and_then(|row| row.range);
-            Ok(known.map_or(range, |(min, max)| Range { min, max }))
-        }
-    };
-    values.iter().zip(measured).map(|(&value, range)| (value, judge(value, range))).collect()
-}
-
-/// One grid for each group of values that only move elements between each other.
-fn grids(
-    model: &Model,
-    values: &[ValueId],
-    ranges: &HashMap<ValueId, Result<Range, String>>,
-    format: Format,
-) -> Vec<(ValueId, Grid)> {
-    let index: HashMap<ValueId, usize> = values.iter().enumerate().map(|(i, &v)| (v, i)).collect();
-    let mut groups = UnionFind::new(values.len());
-    for (i, &value) in values.iter().enumerate() {
-        // Sources may hide behind several data movements.
-        let mut pending = vec![value];
-        let mut seen = HashSet::new();
-        while let Some(at) = pending.pop() {
-            if !seen.insert(at) {
-                continue;
-            }
-            let Some(producer) = model.value(at).producer() else { continue };
-            for source in table::moved_from(model, model.node(producer), at) {
-                match index.get(&source) {
-                    Some(&j) => groups.join(i, j),
-                    None => pending.push(source),
-                }
-            }
-        }
-    }
-    let mut shared: HashMap<usize, Range> = HashMap::new();
-    for (i, value) in values.iter().enumerate() {
-        if let Some(Ok(range)) = ranges.get(value) {
-            let group = groups.find(i);
-            shared.entry(group).and_modify(|r| *r = r.union(*range)).or_insert(*range);
-        }
-    }
-    let grid = |i: usize, groups: &mut UnionFind| Some(format.grid(*shared.get(&groups.find(i))?));
-    values.iter().enumerate().filter_map(|(i, &v)| Some((v, grid(i, &mut groups)?))).collect()
 }

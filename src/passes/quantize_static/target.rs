@@ -62,6 +62,8 @@ pub(super) struct Rules {
     pub float8_weights: &'static [DType],
     /// 8-bit floats that it reads as activations.
     pub float8_activations: &'static [DType],
+    /// The type that single layers may have for activations, beside weights of 8 bits, where others have 8 bits.
+    pub wide_activations: Option<DType>,
 }
 
 impl Target {
@@ -191,6 +193,8 @@ const RULES: &[Rules] = &[
         float8_weights: FLOAT8,
         // Its optimizer makes QLinearConv of them, which has no kernel for 8-bit floats.
         float8_activations: &[],
+        // It would compute with floats there, and round them.
+        wide_activations: None,
     },
     Rules {
         target: Target::TensorRt,
@@ -212,6 +216,7 @@ const RULES: &[Rules] = &[
         qoperator: None,
         float8_weights: &[DType::Float8E4M3FN],
         float8_activations: &[DType::Float8E4M3FN],
+        wide_activations: None,
     },
     Rules {
         target: Target::OpenVino,
@@ -233,6 +238,7 @@ const RULES: &[Rules] = &[
         qoperator: None,
         float8_weights: FLOAT8,
         float8_activations: FLOAT8,
+        wide_activations: None,
     },
     Rules {
         target: Target::Qnn,
@@ -310,6 +316,7 @@ const RULES: &[Rules] = &[
         qoperator: None,
         float8_weights: &[],
         float8_activations: &[],
+        wide_activations: Some(DType::Uint16),
     },
     Rules {
         target: Target::Tract,
@@ -332,6 +339,7 @@ const RULES: &[Rules] = &[
         qoperator: Some(ConvertQoperator { microsoft: false }),
         float8_weights: &[],
         float8_activations: &[],
+        wide_activations: None,
     },
     Rules {
         target: Target::Portable,
@@ -353,5 +361,7 @@ const RULES: &[Rules] = &[
         qoperator: Some(ConvertQoperator { microsoft: false }),
         float8_weights: FLOAT8,
         float8_activations: FLOAT8,
+        // The operators on integers of the standard read 8 bits.
+        wide_activations: None,
     },
 ];

@@ -56,7 +56,7 @@ const TITLES: &[(&str, &str)] = &[
     ("drift", "original and result, on the samples"),
     ("test", "original and result, on the test samples"),
     ("unquantized", "original and result before it was quantized"),
-    ("fall_back", "layers in float"),
+    ("fall_back", "layers that are quantized less"),
     ("calibration", "ranges of activations"),
     ("calibrated", "one calibrator for all"),
     ("equalized", "channels equalized"),
