@@ -4,7 +4,7 @@ use crate::analysis::VectorMoments;
 use crate::error::Result;
 use crate::ir::Model;
 use crate::math::Moments;
-use crate::passes::stored::{StoredLayer, in_chunks};
+use crate::passes::stored::{ChangedLayer, StoredLayer, in_chunks};
 use crate::passes::{Context, LayerNote, Pass, Promise, Report};
 
 /// Takes the mean of what rounding weights adds to each output channel from the bias of the layer.
@@ -36,16 +36,15 @@ impl Pass for CorrectBias {
         let (Some(reference), Some(measure)) = (cx.reference, cx.measure) else {
             return Ok(report);
         };
-        let mut layers = StoredLayer::all(model, reference, u32::MAX, &mut report);
-        layers.retain(|layer| {
-            if let Err(reason) = &layer.bias {
-                report.refuse(model.label(layer.node), reason);
-            }
-            layer.bias.is_ok()
-        });
+        // One at a time: the numbers of all would take several times what the model does.
+        let layers = ChangedLayer::all(model, reference);
         in_chunks(&layers, (reference, measure), false, &mut report, |chunk, report| {
-            for (layer, moments) in chunk {
-                correct(model, layer, moments, report);
+            for &(&ChangedLayer { node, .. }, ref moments) in chunk {
+                match StoredLayer::of(model, reference, node, u32::MAX) {
+                    Ok(Some(layer)) => correct(model, &layer, moments, report),
+                    Ok(None) => {}
+                    Err(reason) => report.refuse(model.label(node), reason),
+                }
             }
         })?;
         Ok(report)
@@ -53,9 +52,11 @@ impl Pass for CorrectBias {
 }
 
 fn correct(model: &mut Model, layer: &StoredLayer, moments: &VectorMoments, report: &mut Report) {
-    let Ok((bias, before)) = &layer.bias else { return };
-    let now = layer.contraction.matrices(&layer.weight.floats());
-    let change: Vec<f64> = now.iter().zip(&layer.floats).map(|(a, b)| a - b).collect();
+    let (bias, before) = match &layer.bias {
+        Ok(found) => found,
+        Err(reason) => return report.refuse(model.label(layer.node), reason),
+    };
+    let change = layer.change();
     let shift = |moments: &[Moments]| {
         layer.product(&change, &moments.iter().map(Moments::mean).collect::<Vec<_>>())
     };

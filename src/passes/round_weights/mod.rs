@@ -211,7 +211,7 @@ impl RoundWeights {
     ) -> Option<Decision> {
         let integers = layer.contraction.matrices(&layer.weight.integers);
         let grid_of = layer.contraction.matrices(&layer.weight.part_of);
-        let points = &layer.weight.points;
+        let (points, floats) = (&layer.weight.points, layer.floats());
         let least = match &layer.bias {
             Ok((bias, before)) => bias.least(before, points.grids()),
             Err(_) => vec![0.0; points.parts()],
@@ -219,7 +219,7 @@ impl RoundWeights {
         let weights = Weights {
             rows: layer.contraction.rows,
             columns: layer.contraction.columns,
-            values: &layer.floats,
+            values: &floats,
             grid_of: &grid_of,
         };
         best(&Task {

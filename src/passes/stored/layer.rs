@@ -5,15 +5,15 @@ use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::passes::Report;
 use crate::passes::stored::{Bias, StoredWeight};
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 
 /// A layer in a quantized model, and its weights before.
 pub(in crate::passes) struct StoredLayer {
     pub node: NodeId,
     pub contraction: Contraction,
     pub weight: StoredWeight,
-    /// The weights before, in the order of the matrices.
-    pub floats: Vec<f64>,
+    /// The weights before.
+    before: Tensor,
     /// Bias as it is, and as it was.
     pub bias: Result<(Bias, Vec<f64>), String>,
 }
@@ -28,12 +28,7 @@ impl StoredLayer {
     /// `reference`, of which `model` is an edited copy. What cannot be handled is declined in `report`.
     pub fn all(model: &Model, reference: &Model, bits: u32, report: &mut Report) -> Vec<Self> {
         let mut layers = Vec::new();
-        for node in model.all_nodes() {
-            let entry = model.node(node);
-            let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
-            if !linear || !reference.is_live(node) || reference.node(node).op() != entry.op() {
-                continue;
-            }
+        for node in linear(model, reference) {
             match Self::of(model, reference, node, bits) {
                 Ok(found) => layers.extend(found),
                 Err(reason) => report.refuse(model.label(node), reason),
@@ -42,17 +37,17 @@ impl StoredLayer {
         layers
     }
 
-    fn of(
+    /// One of them; nothing when its weights are not stored so.
+    ///
+    /// # Errors
+    /// Why it cannot be handled.
+    pub fn of(
         model: &Model,
         reference: &Model,
         node: NodeId,
         bits: u32,
     ) -> Result<Option<Self>, String> {
-        let before = reference.node(node).input(WEIGHT_SLOT);
-        let before = before.and_then(|value| constant(reference, value));
-        let Some(before) = before.filter(|tensor| tensor.dtype() == DType::Float) else {
-            return Ok(None);
-        };
+        let Some(before) = float_weight(reference, node) else { return Ok(None) };
         let Some(weight) = StoredWeight::of(model, node)? else { return Ok(None) };
         if weight.bits() > bits {
             return Ok(None);
@@ -61,14 +56,28 @@ impl StoredLayer {
             return Err("its weights have other dims than before".into());
         }
         let contraction = Contraction::of(reference, node, &weight.dims)?;
-        let elements = before.to_f64().map_err(|error| error.to_string())?;
         let channels = contraction.groups * contraction.rows;
         let bias = Bias::of(model, node, channels, &weight).and_then(|bias| {
             let before = bias.before(reference, channels, node);
             Ok((bias, before.ok_or("its bias was no constant")?))
         });
-        let floats = contraction.matrices(&elements);
-        Ok(Some(Self { node, contraction, weight, floats, bias }))
+        Ok(Some(Self { node, contraction, weight, before, bias }))
+    }
+
+    /// The weights before, in the order of the matrices.
+    pub fn floats(&self) -> Vec<f64> {
+        let elements = self.before.view().as_f32().unwrap_or_default();
+        self.contraction.matrices(&elements).into_iter().map(f64::from).collect()
+    }
+
+    /// What was added to the weights, in the order of the matrices.
+    pub fn change(&self) -> Vec<f64> {
+        let elements = self.before.view().as_f32().unwrap_or_default();
+        let mut change = vec![0.0; self.contraction.weights()];
+        for (flat, (now, &before)) in self.weight.floats().zip(&*elements).enumerate() {
+            change[self.contraction.place(flat)] = now - f64::from(before);
+        }
+        change
     }
 
     /// The least number of columns for which nothing is learned: too many to measure.
@@ -88,10 +97,56 @@ impl StoredLayer {
     }
 }
 
+/// A layer whose weights were constant floats, and are not any more.
+pub(in crate::passes) struct ChangedLayer {
+    pub node: NodeId,
+    contraction: Contraction,
+}
+
+impl ChangedLayer {
+    /// Those of `model`, an edited copy of `reference`.
+    pub fn all(model: &Model, reference: &Model) -> Vec<Self> {
+        let weight = |model: &Model, node: NodeId| model.node(node).input(WEIGHT_SLOT);
+        let changed = linear(model, reference)
+            .filter(|&node| weight(model, node) != weight(reference, node))
+            .filter_map(|node| {
+                let before = float_weight(reference, node)?;
+                let contraction = Contraction::of(reference, node, before.dims()).ok()?;
+                Some(Self { node, contraction })
+            });
+        changed.collect()
+    }
+}
+
+/// The linear layers of `model` that stand in `reference`, too.
+fn linear(model: &Model, reference: &Model) -> impl Iterator<Item = NodeId> {
+    model.all_nodes().into_iter().filter(|&node| {
+        let entry = model.node(node);
+        let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
+        linear && reference.is_live(node) && reference.node(node).op() == entry.op()
+    })
+}
+
+/// The weight of a layer, when it is a constant of floats.
+fn float_weight(model: &Model, node: NodeId) -> Option<Tensor> {
+    let weight = constant(model, model.node(node).input(WEIGHT_SLOT)?)?;
+    Some(weight).filter(|tensor| tensor.dtype() == DType::Float)
+}
+
 /// A layer that is a product with a matrix.
 pub(in crate::passes) trait Linear {
     fn node(&self) -> NodeId;
     fn contraction(&self) -> &Contraction;
+}
+
+impl Linear for ChangedLayer {
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
+    fn contraction(&self) -> &Contraction {
+        &self.contraction
+    }
 }
 
 impl Linear for StoredLayer {

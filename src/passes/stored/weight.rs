@@ -115,10 +115,10 @@ impl StoredWeight {
     }
 
     /// The weights that the integers stand for.
-    pub fn floats(&self) -> Vec<f64> {
+    pub fn floats(&self) -> impl Iterator<Item = f64> {
         let stored = self.integers.iter().zip(&self.part_of);
         // Runtimes multiply as `float`.
-        stored.map(|(&q, &part)| f64::from(self.points.point(part, q) as f32)).collect()
+        stored.map(|(&q, &part)| f64::from(self.points.point(part, q) as f32))
     }
 
     /// Stores other integers, and other points as far as they are free.
