@@ -7,7 +7,7 @@ use clap::Args;
 use onnxpress::analysis::{Assume, Cost, Progress, Shapes};
 use onnxpress::data::Samples;
 use onnxpress::emit::Overwrite;
-use onnxpress::exec::Engine;
+use onnxpress::exec::{Engine, Tract};
 use onnxpress::ir::Model;
 use onnxpress::passes::Context;
 use onnxpress::pipeline::{self, QuantizeOptions, When};
@@ -153,7 +153,7 @@ impl Compare {
             let engine = self.engine.start()?;
             let models = [&original.model, &candidate.model];
             let progress = progress::Bar::new(self.talk.words.quiet);
-            execute(&engine, &mut report, models[0], models[1], &samples, &options, &progress)?;
+            execute(&engine, &mut report, models, &samples, &options, &progress)?;
             if self.layers && report.not_validated.is_none() {
                 let found = layers(&engine, models[0], models[1], &samples)?;
                 let lowest = report.outputs.iter().map(|output| output.sqnr_db);
@@ -204,24 +204,27 @@ pub fn sizes(original: &Loaded, candidate: &Model, candidate_bytes: u64) -> Comp
     }
 }
 
+/// What to do when the built-in engine does not run a model.
+const OTHER_ENGINE: &str = " (`--engine ort` may run it)";
+
 /// Runs both models on the samples; a model that the engine cannot run is "not validated".
 pub fn execute(
     engine: &dyn Engine,
     report: &mut ComparisonReport,
-    original: &Model,
-    candidate: &Model,
+    models: [&Model; 2],
     samples: &Samples,
     options: &validate::Options,
     progress: &dyn Progress,
 ) -> Result<()> {
     report.random = samples.is_random();
-    match compare_telling(engine, [original, candidate], samples, options, progress) {
+    match compare_telling(engine, models, samples, options, progress) {
         Ok(comparison) => {
             report.measured(&comparison);
             report.worst = SampleReport::all(&comparison, samples);
         }
         Err(error) if error.kind == ErrorKind::Engine => {
-            report.not_validated = Some(error.to_string());
+            let hint = if engine.name() == Tract.name() { OTHER_ENGINE } else { "" };
+            report.not_validated = Some(format!("{error}{hint}"));
         }
         Err(error) => return Err(error),
     }

@@ -18,7 +18,7 @@ use super::factorizing::{Factorizing, Outcome};
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::prune::NO_SAMPLES;
-use super::warnings::{grew, taken_back};
+use super::warnings::{grew, taken_back, unfitted};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
 /// Arguments of `factorize`.
@@ -199,7 +199,7 @@ impl Factorize {
         match &samples {
             Some(samples) => {
                 let all = validate::Options { top: vec![1], ..Default::default() };
-                execute(&engine, &mut drift, &original.model, result, samples, &all, &progress)?;
+                execute(&engine, &mut drift, [&original.model, result], samples, &all, &progress)?;
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }
@@ -210,6 +210,9 @@ impl Factorize {
         warnings.extend(own.cloned());
         if factorized.layers.iter().all(|layer| layer.chosen.is_none()) {
             warnings.push("no layer was split; -v says why".to_owned());
+        }
+        for (option, patterns) in [("--keep", &self.keep), ("--only", &self.only)] {
+            warnings.extend(unfitted(option, patterns, [&original.model, result]));
         }
         warnings.extend(grew(&drift.size_bytes));
         let input = self.model.display().to_string();

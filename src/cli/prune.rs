@@ -20,7 +20,7 @@ use super::pruning::{Outcome, Pruning};
 use super::quantization::Named;
 use super::sparsity::{SparsityArgs, worth};
 use super::then_quantize::ThenQuantize;
-use super::warnings::{grew, nothing_quantized, taken_back};
+use super::warnings::{grew, nothing_quantized, taken_back, unfitted};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
 /// Arguments of `prune`.
@@ -218,7 +218,7 @@ impl Prune {
         match judged {
             Some(judged) => {
                 let all = validate::Options { top: vec![1], ..Default::default() };
-                execute(&engine, &mut drift, &original.model, result, judged, &all, &progress)?;
+                execute(&engine, &mut drift, [&original.model, result], judged, &all, &progress)?;
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }
@@ -235,6 +235,7 @@ impl Prune {
         };
         let mut warnings = warnings(&pruned, &drift);
         warnings.extend(more);
+        warnings.extend(unfitted("--keep", &self.keep, [&original.model, &pruned.finished.model]));
         let input = self.model.display().to_string();
         let output = self.output.output.display().to_string();
         let report = PruningReport {

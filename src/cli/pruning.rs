@@ -133,8 +133,7 @@ impl Pruning<'_> {
             execute(
                 self.engine,
                 &mut report,
-                &self.original.model,
-                model,
+                [&self.original.model, model],
                 samples,
                 &top,
                 progress,

@@ -1,11 +1,14 @@
 //! What becomes integers, and of which type.
 
 use clap::{Args, ValueEnum};
+use onnxpress::ir::Model;
 use onnxpress::passes::{
     ConvertQoperator, Existing, Format, Granularity, QuantizeStatic, Storage, Target, Width,
 };
 use onnxpress::tensor::DType;
 use onnxpress::{Error, ErrorKind, Result};
+
+use super::warnings::unfitted;
 
 const HEADING: &str = "Quantization";
 /// Weights of few bits that share a scale, where nothing else is asked for: what runtimes have kernels for.
@@ -138,6 +141,13 @@ fn granularity(text: &str) -> std::result::Result<Granularity, String> {
 }
 
 impl Quantization {
+    /// See [`unfitted`].
+    pub fn unfitted(&self, models: [&Model; 2]) -> Vec<String> {
+        let mut found = unfitted("--keep", &self.keep, models);
+        found.extend(unfitted("--wide-activations", &self.wide_activations, models));
+        found
+    }
+
     /// The pass that writes operators on integers, when it is wanted.
     ///
     /// # Errors

@@ -264,7 +264,14 @@ impl Quantize {
             Some(samples) => {
                 let runs = Some(drift_runs(drift.macs.original));
                 let part = validate::Options { runs, ..Default::default() };
-                execute(&engine, &mut drift, &original.model, &result, samples, &part, &progress)?;
+                execute(
+                    &engine,
+                    &mut drift,
+                    [&original.model, &result],
+                    samples,
+                    &part,
+                    &progress,
+                )?;
                 if self.latency && drift.not_validated.is_none() {
                     let models = [&original.model, &result];
                     drift.latency_ms = Some(latency(&engine, models, samples)?);
@@ -289,6 +296,7 @@ impl Quantize {
             );
         }
         warnings.extend(refused);
+        warnings.extend(self.quantization.unfitted([&original.model, &result]));
         warnings.extend(
             fall_back.failed.iter().map(|error| {
                 format!("layers were not tried one by one on held-out samples: {error}")
@@ -317,7 +325,7 @@ impl Quantize {
         if let Some(samples) = &test {
             let mut figures = sizes(&original, &result, encoded.len() as u64);
             let all = validate::Options { top: vec![1], ..Default::default() };
-            execute(&engine, &mut figures, &original.model, &result, samples, &all, &progress)?;
+            execute(&engine, &mut figures, [&original.model, &result], samples, &all, &progress)?;
             report.test = Some(figures);
         }
         let judged = report.test.as_mut().unwrap_or(&mut report.drift);

@@ -14,7 +14,7 @@ use onnxpress::{Error, ErrorKind, Result};
 
 use super::limits::FoldLimits;
 use super::passes::check_names;
-use super::warnings::{grew, taken_back};
+use super::warnings::{grew, taken_back, unfitted};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page};
 
 /// Arguments of `simplify`.
@@ -131,6 +131,7 @@ impl Simplify {
         }
         let sizes = Pair { original: original.byte_size, candidate: encoded.len() as u64 };
         warnings.extend(grew(&sizes));
+        warnings.extend(unfitted("--keep", &self.keep, [&original.model, &finished.model]));
         let report = SimplificationReport {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),

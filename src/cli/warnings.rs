@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use onnxpress::passes::{Pass, QuantizeStatic, QuantizeWeights};
+use onnxpress::ir::Model;
+use onnxpress::passes::{Pass, QuantizeStatic, QuantizeWeights, fitting};
 use onnxpress::pipeline::{Outcome, Step};
 use onnxpress::report::{Pair, bytes};
 use onnxpress::{Error, ErrorKind, Result};
@@ -15,6 +16,22 @@ pub fn taken_back(steps: &[Step]) -> impl Iterator<Item = String> {
         }
         _ => None,
     })
+}
+
+/// The patterns of an option that fit no node of the original, nor of the result: most likely a slip of the pen.
+pub fn unfitted(option: &str, patterns: &[String], models: [&Model; 2]) -> Vec<String> {
+    let fits = |pattern: &String| {
+        models.iter().any(|model| {
+            let mut nodes = model.all_nodes().into_iter();
+            nodes.any(|node| fitting(model, node, std::slice::from_ref(pattern)).is_some())
+        })
+    };
+    let unfitted = patterns.iter().filter(|pattern| !fits(pattern));
+    unfitted
+        .map(|pattern| {
+            format!("`{option} {pattern}` fits no node; `onnxpress inspect --layers` names them")
+        })
+        .collect()
 }
 
 /// That the file became larger.

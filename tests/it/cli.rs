@@ -372,6 +372,26 @@ fn keep_skip_and_granularity_reach_the_passes() {
 }
 
 #[test]
+fn patterns_that_fit_no_node_are_named() {
+    let folder = tempdir().unwrap();
+    let model = "fixtures/digits_mlp.onnx";
+    for (line, option) in [
+        (QUANTIZE.to_owned(), "--keep"),
+        (format!("{QUANTIZE} --target qnn"), "--wide-activations"),
+        (format!("prune {model} --ratio 0.25"), "--keep"),
+        (format!("factorize {model} --params 75%"), "--keep"),
+        (format!("factorize {model} --params 75%"), "--only"),
+        (format!("simplify {model}"), "--keep"),
+    ] {
+        let ran = shell(&format!("{line} {option} nobody* -o TMP/x.onnx --force"), folder.path());
+        let expected = format!("warning: `{option} nobody*` fits no node");
+        assert!(ok(&ran).contains(&expected), "{line}: {}", ran.out);
+        let ran = shell(&format!("{line} {option} /fc1* -o TMP/x.onnx --force"), folder.path());
+        assert!(!ok(&ran).contains("fits no node"), "{line}: {}", ran.out);
+    }
+}
+
+#[test]
 fn weights_alone_are_quantized_or_nothing_is_written() {
     let folder = tempdir().unwrap();
     let line = "quantize fixtures/digits_mlp.onnx --mode weights";

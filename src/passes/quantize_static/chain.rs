@@ -119,8 +119,7 @@ impl Chain<'_> {
         let mut values = base.clone();
         for product in self.products.iter().filter(|product| !product.activations.is_empty()) {
             if self.is_closed(product) {
-                let last = product.bias.as_ref().map_or(product.node, |bias| bias.node);
-                values.extend(self.model.node(last).output(0));
+                values.extend(self.model.node(product.last()).output(0));
             }
         }
         for &node in inner {
@@ -148,7 +147,7 @@ impl Chain<'_> {
         if self.rules.closed.iter().any(|op| node.is(op)) {
             return true;
         }
-        let last = product.bias.as_ref().map_or(product.node, |bias| bias.node);
+        let last = product.last();
         let next =
             self.model.node(last).output(0).and_then(|y| self.model.value(y).only_consumer());
         let fused = |(next, _)| self.rules.fused.iter().any(|op| self.model.node(next).is(op));

@@ -98,6 +98,11 @@ pub(super) struct Operand {
 }
 
 impl PlannedNode {
+    /// The node behind which the layer ends: itself, or the one that adds its bias.
+    pub fn last(&self) -> NodeId {
+        self.bias.as_ref().map_or(self.node, |bias| bias.node)
+    }
+
     /// Only stores the weights that are worth it; false, and nothing changes, when none is.
     fn leave_in_float(&mut self, options: &QuantizeStatic, why: &str) -> bool {
         let Some(first) = self.weights.iter().find(|weight| candidate::is_worth_storing(weight))

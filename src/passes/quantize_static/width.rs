@@ -188,8 +188,7 @@ impl Layout<'_> {
             kernels.iter().enumerate().map(|(k, kernel)| (kernel.node, k)).collect();
         for (k, product) in products.enumerate() {
             // A product that is added to elsewhere is one kernel with the addition.
-            let last = product.bias.as_ref().map_or(product.node, |bias| bias.node);
-            of_node.entry(last).or_insert(k);
+            of_node.entry(product.last()).or_insert(k);
         }
         for (i, &value) in self.values.iter().enumerate() {
             let mut pending = vec![value];
