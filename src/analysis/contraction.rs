@@ -2,7 +2,7 @@
 
 use crate::analysis::{constant, is_layer};
 use crate::ir::ops::{Conv, Gemm};
-use crate::ir::{Model, Node, NodeId, ValueId};
+use crate::ir::{Model, NodeId, ValueId};
 use crate::math::{Moments, Padding, Unfold, Windows};
 use crate::tensor::{DType, Tensor};
 
@@ -36,14 +36,15 @@ enum Order {
 pub const WEIGHT_SLOT: usize = 1;
 
 impl Contraction {
-    /// The layers of the main graph whose weights are constant floats.
+    /// The layers whose weights are constant floats.
     pub fn all(model: &Model) -> impl Iterator<Item = Self> {
-        let weights = |node: &Node| constant(model, node.input(WEIGHT_SLOT)?);
-        model.nodes_of(model.main()).filter_map(move |(id, node)| {
-            let weights = is_layer(node).then(|| weights(node)).flatten()?;
-            let weights = Some(weights).filter(|tensor| tensor.dtype() == DType::Float)?;
-            Self::of(model, id, weights.dims()).ok()
-        })
+        model.all_nodes().into_iter().filter(|&node| is_layer(model.node(node))).filter_map(
+            |node| {
+                let weights = constant(model, model.node(node).input(WEIGHT_SLOT)?)?;
+                let weights = Some(weights).filter(|tensor| tensor.dtype() == DType::Float)?;
+                Self::of(model, node, weights.dims()).ok()
+            },
+        )
     }
 
     /// The layer `node`, whose weights have `dims`.
