@@ -1,7 +1,7 @@
 //! Ranges by a calibrator. What was measured is remembered: trials with models that differ in what is
 //! quantized, but not in what their float values are, ask for the same again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
@@ -43,23 +43,28 @@ pub struct Fit<'a> {
 #[derive(Default)]
 struct Measured {
     values: Mutex<HashMap<String, Option<Arc<ValueStatistics>>>>,
-    means: Mutex<Vec<(String, Vectors, Option<VectorMoments>)>>,
+    /// Of each value, by path, for all ways in which it is read.
+    means: Mutex<HashMap<String, Vec<Means>>>,
     /// By path and axis.
     magnitudes: Mutex<HashMap<(String, usize), Channels>>,
 }
 
+/// Vectors, and their moments.
+type Means = (Vectors, Option<VectorMoments>);
+
 impl Measured {
     /// The means of these vectors of a model, or that there are none, when they were measured.
     fn mean(&self, model: &Model, vectors: &Vectors) -> Option<Option<VectorMoments>> {
-        let (known, path) = (lock(&self.means), model.path_of(vectors.value));
-        let found = known.iter().find(|(of, known, _)| *of == path && known == vectors);
-        found.map(|(_, _, moments)| moments.clone())
+        let known = lock(&self.means);
+        let mut known = known.get(&model.path_of(vectors.value))?.iter();
+        known.find(|(known, _)| known == vectors).map(|(_, moments)| moments.clone())
     }
 
     fn add_means(&self, model: &Model, of: Vec<Vectors>, means: Vec<Option<VectorMoments>>) {
-        let path = |vectors: &Vectors| model.path_of(vectors.value);
-        let entries = of.into_iter().zip(means);
-        lock(&self.means).extend(entries.map(|(vectors, found)| (path(&vectors), vectors, found)));
+        let mut known = lock(&self.means);
+        for (vectors, found) in of.into_iter().zip(means) {
+            known.entry(model.path_of(vectors.value)).or_default().push((vectors, found));
+        }
     }
 }
 
@@ -163,13 +168,14 @@ impl<'a> Fit<'a> {
     /// The vectors that layers of a model read, of which no means are known.
     fn unknown_means(&self, model: &Model) -> Vec<Vectors> {
         let vectors = Contraction::all(model).map(|layer| layer.vectors(false));
-        let mut unknown = Vec::new();
+        let mut unknown: BTreeMap<ValueId, Vec<Vectors>> = BTreeMap::new();
         for vectors in vectors {
-            if !unknown.contains(&vectors) && self.measured.mean(model, &vectors).is_none() {
-                unknown.push(vectors);
+            let found = unknown.entry(vectors.value).or_default();
+            if !found.contains(&vectors) && self.measured.mean(model, &vectors).is_none() {
+                found.push(vectors);
             }
         }
-        unknown
+        unknown.into_values().flatten().collect()
     }
 
     /// Chooses the range of a value; `None` when it could not be observed.
