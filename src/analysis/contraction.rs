@@ -35,16 +35,20 @@ enum Order {
 /// The slot of the weights in every such layer.
 pub const WEIGHT_SLOT: usize = 1;
 
+/// The weights of such a layer, when they are constant floats.
+pub fn float_weight(model: &Model, layer: NodeId) -> Option<Tensor> {
+    let weight = constant(model, model.node(layer).input(WEIGHT_SLOT)?)?;
+    Some(weight).filter(|tensor| tensor.dtype() == DType::Float)
+}
+
 impl Contraction {
     /// The layers whose weights are constant floats.
-    pub fn all(model: &Model) -> impl Iterator<Item = Self> {
-        model.all_nodes().into_iter().filter(|&node| is_layer(model.node(node))).filter_map(
-            |node| {
-                let weights = constant(model, model.node(node).input(WEIGHT_SLOT)?)?;
-                let weights = Some(weights).filter(|tensor| tensor.dtype() == DType::Float)?;
-                Self::of(model, node, weights.dims()).ok()
-            },
-        )
+    pub fn all(model: &Model) -> impl Iterator<Item = (NodeId, Self)> {
+        let layers = model.all_nodes().into_iter().filter(|&node| is_layer(model.node(node)));
+        layers.filter_map(|node| {
+            let weight = float_weight(model, node)?;
+            Some((node, Self::of(model, node, weight.dims()).ok()?))
+        })
     }
 
     /// The layer `node`, whose weights have `dims`.

@@ -14,7 +14,7 @@ pub mod shapes;
 
 pub use channels::Channels;
 pub use constants::constant;
-pub use contraction::{Contraction, RunRows, VectorMoments, Vectors, WEIGHT_SLOT};
+pub use contraction::{Contraction, RunRows, VectorMoments, Vectors, WEIGHT_SLOT, float_weight};
 pub use cost::Cost;
 pub use dequantize::{dequantized, scale_index};
 pub use diff::Diff;

@@ -167,7 +167,7 @@ impl<'a> Fit<'a> {
 
     /// The vectors that layers of a model read, of which no means are known.
     fn unknown_means(&self, model: &Model) -> Vec<Vectors> {
-        let vectors = Contraction::all(model).map(|layer| layer.vectors(false));
+        let vectors = Contraction::all(model).map(|(_, layer)| layer.vectors(false));
         let mut unknown: BTreeMap<ValueId, Vec<Vectors>> = BTreeMap::new();
         for vectors in vectors {
             let found = unknown.entry(vectors.value).or_default();

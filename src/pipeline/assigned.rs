@@ -14,6 +14,7 @@ use crate::passes::{
     Context, Pass, QuantizeStatic, QuantizeWeights, Report, Resource, RoundWeights, Rounding,
     WeightSite, Width, WidthCost, spread_widths,
 };
+use crate::pipeline::noise::noise_power;
 use crate::pipeline::recipe::Stored;
 use crate::pipeline::score_trials::{self, ScoreTrials, Scores};
 use crate::pipeline::trial::held_out_inputs;
@@ -155,7 +156,7 @@ pub(super) fn assign(
                 held_out_inputs(samples, score_trials::affordable(prepared, count, WORK, SAMPLES))?
             };
             let scored = ScoreTrials::of(engine, &scores, inputs)?;
-            trials.of_all(sites, &|model, _, _| Ok(10f64.powf(-scored.sqnr_db(model)? / 10.0)))?
+            trials.of_all(sites, &|model, _, _| Ok(noise_power(scored.sqnr_db(model)?)))?
         }
         None => trials.of_all(sites, &|model, site, width| trials.moved(model, site, width))?,
     };

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
 use crate::passes::{Aim, Chosen, Context, Factorize, Plan, Report, Splittable, Survivors};
-use crate::pipeline::noise::{Powers, noise};
+use crate::pipeline::noise::{Powers, noise, noise_power};
 use crate::pipeline::recipe::{FactorizeOptions, factorize};
 use crate::pipeline::score_trials::{ScoreTrials, Scores};
 use crate::pipeline::trial::held_out_inputs;
@@ -114,7 +114,7 @@ fn try_layers(
             let mut model = model.clone();
             pass.split(&mut model, plan, &chosen, &mut Report::default());
             let ratio = trials.sqnr_db(&model)?;
-            layer.tried.push((layer.layer.candidates[at].2, 10f64.powf(-ratio / 10.0)));
+            layer.tried.push((layer.layer.candidates[at].2, noise_power(ratio)));
         }
         progress.step();
         Ok(())

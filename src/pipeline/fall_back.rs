@@ -8,6 +8,7 @@ use crate::analysis::{Assume, Cost, Shapes};
 use crate::error::Result;
 use crate::ir::Model;
 use crate::pipeline::layers::{QuantizedLayer, quantized_layers};
+use crate::pipeline::noise::noise_power;
 use crate::pipeline::trial::{FallBackLayers, Trial, Trials};
 
 /// What quantizing one layer alone does to the outputs.
@@ -30,7 +31,7 @@ pub struct Sensitivity {
 impl Sensitivity {
     /// Power of the noise it brings into the outputs, relative to the signal.
     fn noise(&self) -> f64 {
-        10f64.powf(-self.sqnr_db / 10.0)
+        noise_power(self.sqnr_db)
     }
 }
 
@@ -130,7 +131,8 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions, first: Rung) ->
     };
     let spare = if trials.affordable() { options.spare } else { 0.0 };
     let poor = trials.affordable() && whole.sqnr_db < POOR_DB;
-    let enough = options.worst == 0 && spare <= 0.0 && found.reached && !poor;
+    let good = options.worst == 0 && found.reached && !poor;
+    let enough = good && spare <= 0.0;
     let rank = match options.rank {
         Rank::Needed => false,
         Rank::Affordable => trials.affordable(),
@@ -139,17 +141,16 @@ pub fn fall_back(trials: &Trials<'_>, options: &FallBackOptions, first: Rung) ->
     if enough && !rank {
         return Ok(found);
     }
-    let all = rank || options.worst > 0 || poor || !found.reached;
-    found.ranking = ranking(trials, &whole.model, if all { 1.0 } else { spare })?;
+    let layers = quantized_layers(trials.prepared(), &whole.model);
+    found.ranking = ranking(trials, &layers, if rank || !good { 1.0 } else { spare })?;
     if enough {
         return Ok(found);
     }
-    let ladder = Ladder::new(trials, &found.ranking, &whole.model, first);
+    let ladder = Ladder::new(trials, &found.ranking, &layers, first);
     let none = vec![None; found.ranking.len()];
     let mut rungs = ladder.raised(&none, |i| (i < options.worst).then(|| ladder.of_worst(i)));
     let mut best = ladder.tried(&rungs)?;
-    let noise = 10f64.powf(-found.before_db / 10.0);
-    let spared = spared(&found.ranking, noise, spare);
+    let spared = spared(&found.ranking, noise_power(found.before_db), spare);
     let sparing =
         ladder.raised(&rungs, |i| spared.contains(&found.ranking[i].layer).then_some(first));
     if sparing != rungs {
@@ -191,11 +192,10 @@ impl<'a> Ladder<'a> {
     fn new(
         trials: &'a Trials<'a>,
         ranking: &'a [Sensitivity],
-        quantized: &Model,
+        layers: &[QuantizedLayer],
         first: Rung,
     ) -> Self {
         let names: Vec<&str> = ranking.iter().map(|layer| &*layer.layer).collect();
-        let layers = quantized_layers(trials.prepared(), quantized);
         let reading = layers.iter().filter(|layer| !layer.inputs.is_empty());
         let reading: HashSet<&str> = reading.map(|layer| &*layer.name).collect();
         let reads = names.iter().map(|name| reading.contains(name)).collect();
@@ -297,9 +297,8 @@ fn spared(ranking: &[Sensitivity], noise: f64, share: f64) -> Vec<String> {
 
 /// The layers that have at most a share of the multiply-accumulates, the most sensitive first; layers of equal
 /// ratios in the order of the model.
-fn ranking(trials: &Trials<'_>, quantized: &Model, most: f64) -> Result<Vec<Sensitivity>> {
-    let layers = quantized_layers(trials.prepared(), quantized);
-    let shares = shares(trials.prepared(), &layers);
+fn ranking(trials: &Trials<'_>, layers: &[QuantizedLayer], most: f64) -> Result<Vec<Sensitivity>> {
+    let shares = shares(trials.prepared(), layers);
     let ranked: Vec<usize> = (0..layers.len()).filter(|&i| shares[i].0 <= most).collect();
     if ranked.is_empty() {
         return Ok(Vec::new());

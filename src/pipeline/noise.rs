@@ -3,6 +3,11 @@
 /// Noise that nobody could measure, relative to the signal.
 const SILENT: f64 = 1e-12;
 
+/// Power of the noise relative to the signal at a ratio in decibel.
+pub(super) fn noise_power(sqnr_db: f64) -> f64 {
+    10f64.powf(-sqnr_db / 10.0)
+}
+
 /// Powers of what is lost by which noise may grow, and the one where only one point was measured.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Powers {

@@ -6,7 +6,7 @@ use crate::analysis::Progress;
 use crate::error::Result;
 use crate::ir::Model;
 use crate::passes::{Allocation, Budget, Fitted, PruneChannels, Surveyed};
-use crate::pipeline::noise::{Powers, noise};
+use crate::pipeline::noise::{Powers, noise, noise_power};
 use crate::pipeline::score_trials::ScoreTrials;
 
 /// Shares of a group at which it is tried alone: they say how fast its error grows.
@@ -79,7 +79,7 @@ impl GroupSensitivity {
     /// was measured, by powers of the share that is gone.
     fn noise(&self, left: usize) -> f64 {
         let gone = |left: usize| (self.orbits - left.min(self.orbits)) as f64 / self.orbits as f64;
-        let point = |&(left, sqnr_db): &(usize, f64)| (gone(left), 10f64.powf(-sqnr_db / 10.0));
+        let point = |&(left, sqnr_db): &(usize, f64)| (gone(left), noise_power(sqnr_db));
         let points: Vec<(f64, f64)> = self.tried.iter().map(point).collect();
         noise(&points, gone(left), POWERS).unwrap_or(f64::INFINITY)
     }

@@ -36,10 +36,13 @@ pub(super) struct Activation {
 impl Activation {
     /// Where a node finds the value.
     pub fn read_by(&self, node: NodeId) -> On {
-        match &self.converted {
-            Some((on, readers)) if readers.nodes.contains(&node) => *on,
-            _ => self.on,
-        }
+        self.second(node).unwrap_or(self.on)
+    }
+
+    /// The second grid, when that is where a node finds the value.
+    pub fn second(&self, node: NodeId) -> Option<On> {
+        let second = self.converted.as_ref().filter(|(_, readers)| readers.nodes.contains(&node));
+        second.map(|(on, _)| *on)
     }
 }
 

@@ -20,10 +20,8 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
     let weights = options.weights();
     let unpacks_at_load = options.target.rules().unpacks_at_load;
     let products = plan.nodes.iter().filter(|planned| planned.kernel);
-    let parts = |planned: &PlannedNode| {
-        std::iter::once(planned.node).chain(planned.bias.as_ref().map(|bias| bias.node))
-    };
-    let kernels = products.flat_map(parts).chain(plan.inner.iter().copied()).collect();
+    let ends = |planned: &PlannedNode| [planned.node, planned.last()];
+    let kernels = products.flat_map(ends).chain(plan.inner.iter().copied()).collect();
     let mut insert = Insert { model, weights, unpacks_at_load, kernels, constants };
     let mut users: HashMap<Key, Users<'_>> = HashMap::new();
     for planned in &plan.nodes {
@@ -307,12 +305,18 @@ impl Insert<'_> {
         }
         for (graph, readers) in self.by_graph(readers, self.model.main()) {
             let at = self.before(&readers, graph);
-            let node = self.model.add_node(graph, at, node.clone());
-            let output = self.output(node);
-            for (node, slot) in readers {
-                self.model.set_input(node, slot, Some(output));
-            }
+            self.add_for(&readers, graph, at, node.clone());
         }
+    }
+
+    /// Adds a node whose output `readers` read from now on.
+    pub fn add_for(&mut self, readers: &[Reader], graph: GraphId, at: At, node: NewNode) -> NodeId {
+        let added = self.model.add_node(graph, at, node);
+        let output = self.output(added);
+        for &(node, slot) in readers {
+            self.model.set_input(node, slot, Some(output));
+        }
+        added
     }
 
     /// The graphs in which floats are made for `readers`: for kernels their own, for all others `outer`.
@@ -359,11 +363,7 @@ impl Insert<'_> {
         let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
         let scales = self.constant("scale", Tensor::from_f32(&dims, &scales));
         let scaled = unnamed("Mul", &[floats, scales], &format!("{name}_unpacked"));
-        let scaled = self.model.add_node(graph, At::After(last), scaled);
-        let output = self.output(scaled);
-        for &(node, slot) in readers {
-            self.model.set_input(node, slot, Some(output));
-        }
+        self.add_for(readers, graph, At::After(last), scaled);
     }
 
     /// Where floats are made in `graph` that `readers`, in execution order, read there or in bodies.

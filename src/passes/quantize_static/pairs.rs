@@ -20,10 +20,8 @@ impl Insert<'_> {
         let is_output = entry.is_output() && producer.is_some();
         // Names as the user knows them: graph outputs hand theirs over below.
         let label = producer.map(|node| self.model.label(node));
-        let again = |(node, _): &Reader| {
-            converted.as_ref().is_some_and(|(_, readers)| readers.nodes.contains(node))
-        };
-        let (again, readers): (Vec<Reader>, Vec<Reader>) = entry.consumers().partition(again);
+        let (again, readers): (Vec<Reader>, Vec<Reader>) =
+            entry.consumers().partition(|&(node, _)| activation.second(node).is_some());
         let quantize = self.quantized(*value, *on, at);
         let own = self.floats(quantize, &readers, is_output || converted.is_some(), &name);
         if let (true, Some(own)) = (is_output, own) {
@@ -74,11 +72,7 @@ impl Insert<'_> {
         let mut own = None;
         for (place, readers) in places {
             let at = if place == graph { At::After(quantize) } else { At::Start };
-            let node = self.model.add_node(place, at, dequantize.clone());
-            let dequantized = self.output(node);
-            for (node, slot) in readers {
-                self.model.set_input(node, slot, Some(dequantized));
-            }
+            let node = self.add_for(&readers, place, at, dequantize.clone());
             own = own.or((place == graph).then_some(node));
         }
         own

@@ -18,7 +18,7 @@ impl Decisions {
     pub(super) fn key(&self, layer: &StoredLayer, pass: &RoundWeights) -> u64 {
         let mut digest = Fingerprint::default();
         digest.add(format!("{:?} {} {}", layer.node, pass.method, pass.biases_follow).as_bytes());
-        digest.add(bytemuck::cast_slice(&layer.floats()));
+        digest.add(layer.before.bytes());
         digest.add(bytemuck::cast_slice(&layer.weight.integers));
         match &layer.weight.points {
             Points::Grids(grids) => {

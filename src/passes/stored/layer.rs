@@ -1,11 +1,11 @@
 //! Layers whose weights became integers.
 
-use crate::analysis::{Contraction, Measure, VectorMoments, WEIGHT_SLOT, constant};
+use crate::analysis::{Contraction, Measure, VectorMoments, WEIGHT_SLOT, float_weight};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::passes::Report;
 use crate::passes::stored::{Bias, StoredWeight};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 
 /// A layer in a quantized model, and its weights before.
 pub(in crate::passes) struct StoredLayer {
@@ -13,7 +13,7 @@ pub(in crate::passes) struct StoredLayer {
     pub contraction: Contraction,
     pub weight: StoredWeight,
     /// The weights before.
-    before: Tensor,
+    pub before: Tensor,
     /// Bias as it is, and as it was.
     pub bias: Result<(Bias, Vec<f64>), String>,
 }
@@ -28,7 +28,12 @@ impl StoredLayer {
     /// `reference`, of which `model` is an edited copy. What cannot be handled is declined in `report`.
     pub fn all(model: &Model, reference: &Model, bits: u32, report: &mut Report) -> Vec<Self> {
         let mut layers = Vec::new();
-        for node in linear(model, reference) {
+        for node in model.all_nodes() {
+            let entry = model.node(node);
+            let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
+            if !linear || !stands_in(model, reference, node) {
+                continue;
+            }
             match Self::of(model, reference, node, bits) {
                 Ok(found) => layers.extend(found),
                 Err(reason) => report.refuse(model.label(node), reason),
@@ -107,30 +112,17 @@ impl ChangedLayer {
     /// Those of `model`, an edited copy of `reference`.
     pub fn all(model: &Model, reference: &Model) -> Vec<Self> {
         let weight = |model: &Model, node: NodeId| model.node(node).input(WEIGHT_SLOT);
-        let changed = linear(model, reference)
-            .filter(|&node| weight(model, node) != weight(reference, node))
-            .filter_map(|node| {
-                let before = float_weight(reference, node)?;
-                let contraction = Contraction::of(reference, node, before.dims()).ok()?;
-                Some(Self { node, contraction })
-            });
-        changed.collect()
+        let changed = |&(node, _): &(NodeId, Contraction)| {
+            stands_in(model, reference, node) && weight(model, node) != weight(reference, node)
+        };
+        let layers = Contraction::all(reference).filter(changed);
+        layers.map(|(node, contraction)| Self { node, contraction }).collect()
     }
 }
 
-/// The linear layers of `model` that stand in `reference`, too.
-fn linear(model: &Model, reference: &Model) -> impl Iterator<Item = NodeId> {
-    model.all_nodes().into_iter().filter(|&node| {
-        let entry = model.node(node);
-        let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
-        linear && reference.is_live(node) && reference.node(node).op() == entry.op()
-    })
-}
-
-/// The weight of a layer, when it is a constant of floats.
-fn float_weight(model: &Model, node: NodeId) -> Option<Tensor> {
-    let weight = constant(model, model.node(node).input(WEIGHT_SLOT)?)?;
-    Some(weight).filter(|tensor| tensor.dtype() == DType::Float)
+/// Whether a node stands in both models as the same operator.
+fn stands_in(model: &Model, other: &Model, node: NodeId) -> bool {
+    model.is_live(node) && other.is_live(node) && model.node(node).op() == other.node(node).op()
 }
 
 /// A layer that is a product with a matrix.
