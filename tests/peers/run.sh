@@ -76,6 +76,12 @@ else
     skip "check_roundtrip, quantize_models, check_qoperator, all_models" "no models/ and data/ in $ONNXPRESS_SHARED"
 fi
 
+if [[ -d $ONNXPRESS_SHARED/cases ]]; then
+    check check_cases "$venv/bin/python" "$peers/check_cases.py"
+else
+    skip check_cases "no cases/ in $ONNXPRESS_SHARED"
+fi
+
 if [[ -f $ONNXPRESS_SHARED/hostile/run_faults.py ]]; then
     check check_hostile env "ONNXPRESS_KILLS=${ONNXPRESS_KILLS:-100}" \
         "$venv/bin/python" "$peers/check_hostile.py"
