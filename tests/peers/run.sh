@@ -55,6 +55,7 @@ check check_fold "$venv/bin/python" "$peers/check_fold.py"
 check check_shapes "$venv/bin/python" -W ignore "$peers/check_shapes.py"
 
 check check_random "$venv/bin/python" -W ignore "$peers/check_random.py"
+check check_kinds "$venv/bin/python" "$peers/check_kinds.py"
 check check_operators "$venv/bin/python" "$peers/check_operators.py"
 check prune_masked "$venv/bin/python" "$peers/prune_masked.py"
 check prune_sparse "$venv/bin/python" "$peers/prune_sparse.py"
