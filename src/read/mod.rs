@@ -6,6 +6,7 @@ mod function;
 mod graph;
 mod onnx;
 mod order;
+mod repair;
 mod sniff;
 mod sparse;
 mod tensor;
