@@ -34,7 +34,7 @@ pub struct Loaded {
 /// place.
 pub fn file(path: &Path) -> Result<Loaded> {
     let (handle, size) = disk::open_regular(path)?;
-    let encoded = if size == 0 { Bytes::new() } else { disk::map(handle, path)? };
+    let encoded = disk::contents(handle, size, path)?;
     let mut folder = Folder::of(path);
     let mut loaded = decode(encoded, &mut folder).map_err(|error| error.in_file(path))?;
     loaded.external = folder.bytes_read() > 0;
