@@ -122,6 +122,12 @@ impl Bounds {
     }
 }
 
+/// Refuses labels that are no class of the model, before any work is done.
+pub fn check_labels<'a>(model: &Model, samples: impl Iterator<Item = &'a Samples>) -> Result<()> {
+    let mut samples = samples;
+    samples.try_for_each(|samples| validate::check_labels(model, samples, None))
+}
+
 impl Compare {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
@@ -140,6 +146,7 @@ impl Compare {
         if let Some(data) = &self.data {
             let samples = self.preprocessing.open(data, self.labels.as_deref(), &original.model)?;
             self.bounds.check(&samples)?;
+            validate::check_labels(&original.model, &samples, self.scores.as_deref())?;
             let mut top = self.top.clone();
             if self.bounds.max_drop.is_some() && !top.contains(&1) {
                 top.push(1);

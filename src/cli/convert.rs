@@ -61,7 +61,7 @@ enum Runtime {
 
 impl Convert {
     pub fn run(self) -> Result<Ended> {
-        self.output.check(&self.model)?;
+        self.output.check(&self.model, false)?;
         let mut loaded = io::load(&self.model, &self.words)?;
         if self.inline_functions {
             let report = InlineFunctions.run(&mut loaded.model, &Context::default())?;

@@ -13,7 +13,7 @@ use onnxpress::report::{FactorizationReport, SplitReport};
 use onnxpress::{Error, ErrorKind, Result, report, validate};
 
 use super::budget::amount;
-use super::compare::{Bounds, execute, share, sizes, warn_random};
+use super::compare::{Bounds, check_labels, execute, share, sizes, warn_random};
 use super::factorizing::{Factorizing, Outcome};
 use super::limits::FoldLimits;
 use super::passes::check_names;
@@ -152,7 +152,7 @@ impl Factorize {
             let text = "whitened, pca and --refit lsq need --data";
             return Err(Error::new(ErrorKind::Usage, text));
         }
-        self.output.check(&self.model)?;
+        self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
@@ -161,6 +161,7 @@ impl Factorize {
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
         let samples = self.data.as_ref().map(open).transpose()?;
         samples.as_ref().map(|samples| self.bounds.check(samples)).transpose()?;
+        check_labels(&original.model, samples.iter())?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {

@@ -11,6 +11,7 @@ mod factorize;
 mod factorizing;
 mod inspect;
 mod io;
+mod leftovers;
 mod limits;
 mod page;
 mod passes;
@@ -22,6 +23,7 @@ mod quantize;
 mod shell;
 mod simplify;
 mod sparsity;
+mod standard;
 mod statistics;
 mod then_quantize;
 mod warnings;
@@ -112,7 +114,7 @@ struct Words {
 /// How a command computes.
 #[derive(Debug, Args)]
 struct Work {
-    /// Number of threads; by default one for each processor.
+    /// Number of threads, at most 256; by default, or with 0, one for each processor.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
@@ -120,10 +122,13 @@ struct Work {
 /// Stack of a worker in bytes: the engine recurses over deep graphs.
 pub const WORKER_STACK: usize = 64 << 20;
 
+/// Threads beyond these wait for each other on any machine, and take memory. More are not started.
+const MOST_THREADS: usize = 256;
+
 impl Work {
     fn start(&self) -> onnxpress::Result<()> {
         rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads.unwrap_or(0))
+            .num_threads(self.threads.unwrap_or(0).min(MOST_THREADS))
             .stack_size(WORKER_STACK)
             .build_global()
             .map_err(|error| onnxpress::Error::new(onnxpress::ErrorKind::Engine, error.to_string()))

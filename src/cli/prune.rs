@@ -13,7 +13,7 @@ use onnxpress::report::{GroupShare, PruningReport, PruningStep, SparsityReport, 
 use onnxpress::{Error, ErrorKind, Result, validate};
 
 use super::budget::BudgetArgs;
-use super::compare::{Bounds, execute, sizes, warn_random};
+use super::compare::{Bounds, check_labels, execute, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::pruning::{Outcome, Pruning};
@@ -154,7 +154,7 @@ impl Prune {
             let text = "obs, wanda, activation and --repair lsq need --data";
             return Err(Error::new(ErrorKind::Usage, text));
         }
-        self.output.check(&self.model)?;
+        self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
@@ -170,6 +170,7 @@ impl Prune {
         let samples = samples.transpose()?;
         let judged = test.as_ref().or(samples.as_ref());
         judged.map(|samples| self.bounds.check(samples)).transpose()?;
+        check_labels(&original.model, judged.into_iter())?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {

@@ -23,7 +23,7 @@ use onnxpress::report::{
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::accuracy::Accuracy;
-use super::compare::{Bounds, execute, latency, sizes, warn_random};
+use super::compare::{Bounds, check_labels, execute, latency, sizes, warn_random};
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantization::Quantization;
@@ -172,7 +172,7 @@ impl Quantize {
         if self.bounds.max_drop.is_some() && self.test.is_none() {
             return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test with labels"));
         }
-        self.output.check(&self.model)?;
+        self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
@@ -195,6 +195,7 @@ impl Quantize {
         let test =
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
         test.as_ref().map(|test| self.bounds.check(test)).transpose()?;
+        check_labels(&original.model, test.iter().chain(&samples))?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {

@@ -93,7 +93,7 @@ enum Target {
 impl Simplify {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
-        self.output.check(&self.model)?;
+        self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;
         check_names(self.skip.iter().chain(&self.only))?;

@@ -431,9 +431,13 @@ impl Model {
     /// Imports `version` of the default domain, and raises the IR version to what it asks for.
     pub fn set_opset(&mut self, version: i64) {
         let default = |domain: &str| matches!(domain, "" | "ai.onnx");
-        match self.header.opsets.iter_mut().find(|(domain, _)| default(domain)) {
-            Some(entry) => entry.1 = version,
-            None => self.header.opsets.push((String::new(), version)),
+        let mut imported = false;
+        // It may be imported under both its names.
+        for entry in self.header.opsets.iter_mut().filter(|(domain, _)| default(domain)) {
+            (entry.1, imported) = (version, true);
+        }
+        if !imported {
+            self.header.opsets.push((String::new(), version));
         }
         let needed = ir_version_for(version);
         if self.header.ir_version.is_none_or(|ir| ir < needed) {
@@ -499,7 +503,7 @@ impl Model {
 
 /// The first IR version whose specification knows this version of the default operator set
 /// (table "Versioning" of the ONNX specification).
-fn ir_version_for(opset: i64) -> i64 {
+pub(crate) fn ir_version_for(opset: i64) -> i64 {
     match opset {
         ..=8 => 3,
         9 => 4,

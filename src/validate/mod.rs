@@ -3,6 +3,7 @@
 mod accuracy;
 mod compare;
 mod divergence;
+mod labels;
 mod layers;
 mod one_run;
 mod profile;
@@ -12,6 +13,7 @@ mod worst;
 pub use accuracy::{Accuracy, Score};
 pub use compare::{Comparison, Options, OutputDrift, compare, compare_telling, drift};
 pub use divergence::Divergence;
+pub use labels::check_labels;
 pub use layers::{LayerDrifts, ValueDrift, layers};
 pub use profile::{NodeTime, Profile, profile};
 pub use worst::{SampleDrift, Worst};

@@ -1,5 +1,6 @@
 //! The outputs of one run, sample by sample: classes, labels, the samples that differ most.
 
+use crate::validate::labels::{is_class, no_class};
 use crate::data::{Run, Samples};
 use crate::error::{Result, err};
 use crate::math::Distance;
@@ -91,15 +92,8 @@ impl Scores {
             let mut counts = Accuracy::default();
             for row in 0..run.count {
                 let (sample, label) = (run.first + row, labels[run.first + row]);
-                if usize::try_from(label).map_or(true, |label| label >= classes) {
-                    let text = "is not one of";
-                    return Err(err!(
-                        Data,
-                        "label {label} of sample {sample} {text} {classes} classes"
-                    )
-                    .help(
-                        "name the right output with --scores, or the right array with --labels",
-                    ));
+                if !is_class(label, classes) {
+                    return Err(no_class(sample, label, classes));
                 }
                 let [a, b] = self.row(row);
                 counts.count(k, label, a, b);
