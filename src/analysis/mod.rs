@@ -7,6 +7,7 @@ mod contraction;
 pub mod cost;
 mod dequantize;
 pub mod diff;
+mod indices;
 mod packed;
 mod products;
 mod progress;
@@ -18,10 +19,11 @@ pub use contraction::{Contraction, RunRows, VectorMoments, Vectors, WEIGHT_SLOT,
 pub use cost::Cost;
 pub use dequantize::{dequantized, scale_index};
 pub use diff::Diff;
+pub use indices::index_bounds;
 pub use packed::{unpacked_matrix, unpacked_table};
 pub use products::is_layer;
 pub use progress::Progress;
-pub use shapes::{Assume, Shapes, Term, exact};
+pub use shapes::{Assume, Shapes, Term, exact, names_an_axis};
 
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};

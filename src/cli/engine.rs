@@ -135,5 +135,5 @@ pub fn check<'a>(
         return Check::on(engine, samples, CHECK_RUNS).map(Some);
     }
     let inputs = pipeline::probes(model, seed);
-    Ok(inputs.ok().map(|inputs| Check { engine, inputs, enough: CHECK_RUNS }))
+    Ok(Some(Check { engine, inputs, enough: CHECK_RUNS }))
 }

@@ -402,7 +402,7 @@ impl Quantize {
         if let Some(samples) = samples {
             return Check::on(engine, samples, CHECK_RUNS);
         }
-        let inputs = pipeline::probes(model, self.preprocessing.seed)?;
+        let inputs = pipeline::probes(model, self.preprocessing.seed);
         Ok(Check { engine, inputs, enough: CHECK_RUNS })
     }
 

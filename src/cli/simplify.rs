@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::{Model, ValueId};
 use onnxpress::passes::{Context, fitting};
 use onnxpress::pipeline::{
-    self, Check, Finished, FixedAxes, SIMPLIFY_GROWTH, SimplifyOptions, When,
+    self, Check, Finished, FixedAxes, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, When,
 };
 use onnxpress::report::{Pair, SimplificationReport};
 use onnxpress::{Error, ErrorKind, Result};
@@ -62,12 +63,19 @@ pub struct Simplify {
     #[arg(long)]
     freeze_initializers: bool,
     /// Execute original and result on up to N seeded inputs, of several extents where axes are
-    /// free; 0 executes nothing.
+    /// free, or on N runs of the samples; 0 executes nothing.
     #[arg(long, value_name = "N", default_value_t = 2)]
     check: usize,
-    /// Seed of these inputs.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// Samples to execute them on instead: x.npz, x.npy, a folder of png or jpeg images, ONNX test data
+    /// (test_data_set_*/input_*.pb), or random:N. What is done depends on them only where a pass breaks its
+    /// promise.
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
+    /// Array of DATA that is no input.
+    #[arg(long, value_name = "NAME", requires = "data")]
+    labels: Option<String>,
+    #[command(flatten)]
+    preprocessing: io::Preprocessing,
     /// Execute after every pass that changed something, and name the first that breaks its promise.
     #[arg(long)]
     bisect: bool,
@@ -102,7 +110,11 @@ impl Simplify {
         axes.apply(&mut original.model)?;
         let engine = self.engine.start_briefly()?;
         let mut warnings = Vec::new();
-        let check = self.check(&engine, &original.model)?;
+        let labels = self.labels.as_deref();
+        let opened =
+            |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
+        let samples = self.data.as_deref().map(opened).transpose()?;
+        let check = self.check(&engine, samples.as_ref(), &original.model)?;
         let passes = pipeline::simplify(&SimplifyOptions {
             freeze_initializers: self.freeze_initializers,
             inline_functions: self.inline_functions,
@@ -123,8 +135,11 @@ impl Simplify {
         if self.check == 0 {
             warnings.push("not executed: --check 0".to_owned());
         } else if finished.executed == 0 && finished.promise().is_some() {
-            warnings.push("not executed: see the passes".to_owned());
+            warnings.push(format!("not executed: {}", why_not(&finished)));
         }
+        // What passes warn of was not said here so far, but for edits that were taken back.
+        let notes = finished.steps.iter().flat_map(|step| &step.report.warnings);
+        warnings.extend(notes.filter(|note| note.contains("taken back")).cloned());
         // With --bisect, the report names the first one, and the lines of the passes the others.
         if !self.bisect {
             warnings.extend(taken_back(&finished.steps));
@@ -138,6 +153,7 @@ impl Simplify {
             size_bytes: sizes,
             warnings,
             verbose: self.verbose,
+            seeded: samples.is_none(),
             ..SimplificationReport::new(&original.model, &finished)
         };
         self.output.save(&encoded)?;
@@ -165,12 +181,31 @@ impl Simplify {
     }
 
     /// What the original and the result are executed on.
-    fn check<'a>(&self, engine: &'a dyn Engine, model: &Model) -> Result<Option<Check<'a>>> {
+    fn check<'a>(
+        &self,
+        engine: &'a dyn Engine,
+        samples: Option<&Samples>,
+        model: &Model,
+    ) -> Result<Option<Check<'a>>> {
         if self.check == 0 {
             return Ok(None);
         }
-        Ok(Some(Check { engine, inputs: pipeline::probes(model, self.seed)?, enough: self.check }))
+        if let Some(samples) = samples {
+            return Check::on(engine, samples, self.check).map(Some);
+        }
+        let inputs = pipeline::probes(model, self.preprocessing.seed);
+        Ok(Some(Check { engine, inputs, enough: self.check }))
     }
+}
+
+/// Why nothing was executed.
+fn why_not(finished: &Finished) -> String {
+    let steps = finished.steps.iter().filter_map(|step| match &step.outcome {
+        Some(Outcome::NotExecuted(reason)) => Some(reason.clone()),
+        _ => None,
+    });
+    let parts = finished.parts.iter().map(|(reason, _)| reason.clone());
+    parts.chain(steps).next().unwrap_or_else(|| "see the passes".to_owned())
 }
 
 /// Pins what the kept nodes read and make, so that no pass can touch them.

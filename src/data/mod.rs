@@ -41,5 +41,5 @@ pub use npz::Npz;
 pub use options::{InputSpec, Limits, Options};
 pub use preprocess::{Channels, Layout, Preprocess, parse_number, parse_numbers};
 pub use preset::Preset;
-pub use random::random_tensor;
+pub use random::{random_below, random_tensor};
 pub use samples::{Run, Samples};

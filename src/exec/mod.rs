@@ -19,7 +19,7 @@ mod trial;
 mod view;
 
 pub use clock::OperatorTimes;
-pub use isolated::{Isolated, Limits, WORKER, serve};
+pub use isolated::{Isolated, Limits, WORKER, met_a_limit, serve};
 pub use observe::{Observation, Observe, Tap};
 pub use onnxruntime::{OnnxRuntime, Optimization};
 pub use runner::Runner;

@@ -21,6 +21,7 @@ mod part;
 pub mod schema;
 mod sparse;
 mod types;
+mod uses;
 mod value;
 mod verify;
 mod walk;

@@ -1,5 +1,6 @@
 //! A part of a model as a model of its own.
 
+use crate::ir::schema::{self, Role};
 use crate::ir::{At, Def, Info, Model, NewNode, NodeId, TensorType, Use, ValueId, ValueType};
 
 impl Model {
@@ -51,6 +52,28 @@ impl Model {
         }
     }
 
+    /// The rest of a node is needed. Outputs that were cut off and need not be there are left out; others
+    /// are values that nobody reads: an operator may have as many outputs as it is asked for.
+    fn fill_cut_outputs(&mut self, node: NodeId) {
+        let (entry, main) = (self.node(node), self.main());
+        let version = self.opset_of(entry.domain()).unwrap_or(1);
+        let operator = schema::find(entry.domain(), entry.op(), version);
+        let needed = |slot: &usize| {
+            let role = operator.and_then(|operator| Some(operator.output(*slot)?.role));
+            role.is_none_or(|role| role != Role::Optional)
+        };
+        let cut = (0..entry.outputs.len()).filter(|&slot| entry.outputs[slot].is_none());
+        for slot in cut.filter(needed).collect::<Vec<_>>() {
+            let name = self.fresh_name("unread");
+            let value = self.add_value(main, name, Def::Output { node, slot });
+            self.nodes[node.index()].outputs[slot] = Some(value);
+        }
+        let outputs = &mut self.nodes[node.index()].outputs;
+        while outputs.last() == Some(&None) {
+            outputs.pop();
+        }
+    }
+
     /// Removes nodes, initializers and inputs of the main graph that no output needs.
     fn drop_unneeded(&mut self) {
         let main = self.main();
@@ -61,11 +84,7 @@ impl Model {
                 self.remove_node(node);
                 continue;
             }
-            // The rest is needed; outputs at the end that were cut off are not there.
-            let outputs = &mut self.nodes[node.index()].outputs;
-            while outputs.last() == Some(&None) {
-                outputs.pop();
-            }
+            self.fill_cut_outputs(node);
         }
         let unused = |model: &Self, value: &ValueId| model.value(*value).uses.is_empty();
         let mut graph = std::mem::take(&mut self.graphs[main.index()]);

@@ -67,6 +67,7 @@ pub use convert_opset::ConvertOpset;
 pub use convert_qoperator::ConvertQoperator;
 pub use correct_bias::CorrectBias;
 pub use correct_weights::{CorrectWeights, InputMoments, Survivors};
+pub(crate) use eliminate_common::is_random;
 pub use eliminate_common::EliminateCommon;
 pub use eliminate_dead::EliminateDead;
 pub use eliminate_identity::EliminateIdentity;

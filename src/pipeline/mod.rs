@@ -21,12 +21,15 @@ mod pruned;
 mod quantized;
 mod recipe;
 mod run;
+mod salvage;
 mod score_trials;
 mod sensitivity;
 mod settle;
+mod shaken;
 mod sparse_storage;
 mod to_budget;
 mod trial;
+mod twins;
 mod widened;
 mod witness;
 

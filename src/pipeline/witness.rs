@@ -4,7 +4,7 @@ use crate::analysis::{Cost, Shapes};
 use crate::error::Error;
 use crate::ir::Model;
 use crate::passes::Promise;
-use crate::pipeline::check::{Check, Outcome, Outputs, assume, judge, ran};
+use crate::pipeline::check::{Check, Outcome, Outputs, assume, judge_fairly};
 use crate::pipeline::parts;
 use crate::pipeline::run::Finished;
 
@@ -52,12 +52,19 @@ impl<'a> Witness<'a> {
             };
             match outputs {
                 Ok(outputs) => {
-                    self.executed = ran(&outputs);
+                    self.executed = self.check.ran(&outputs);
                     let found = self.check.outputs_like(after, &outputs);
-                    let outcome = judge(promise, &outputs, &found);
-                    let kept = matches!(outcome, Outcome::Kept(_));
-                    *known = Some(if kept { found } else { outputs });
-                    return outcome;
+                    match judge_fairly(self.check, promise, before, &outputs, &found) {
+                        // The edited model meets a limit of the engine, or nothing can be seen.
+                        Outcome::NotExecuted(reason) => {
+                            self.how = How::Parts { reason, tried: true };
+                        }
+                        outcome => {
+                            let kept = matches!(outcome, Outcome::Kept(_));
+                            *known = Some(if kept { found } else { outputs });
+                            return outcome;
+                        }
+                    }
                 }
                 Err(error) => self.how = cannot(&error),
             }

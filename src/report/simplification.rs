@@ -41,6 +41,9 @@ pub struct SimplificationReport {
     /// Show every edit in the text view.
     #[serde(skip)]
     pub verbose: bool,
+    /// The inputs were seeded ones, not samples.
+    #[serde(skip)]
+    pub seeded: bool,
 }
 
 /// What was executed instead of the whole model.
@@ -115,6 +118,7 @@ impl SimplificationReport {
             first_broken: Broken::first(finished),
             warnings: Vec::new(),
             verbose: false,
+            seeded: true,
         }
     }
 }
@@ -142,7 +146,8 @@ impl fmt::Display for SimplificationReport {
         if self.checked > 0 {
             let plural = if self.checked == 1 { "" } else { "s" };
             let found = self.sqnr_db.map_or(String::new(), |ratio| format!(": {}", decibel(ratio)));
-            let inputs = format!("{} seeded input{plural} before and after{found}", self.checked);
+            let kind = if self.seeded { "seeded input" } else { "sample run" };
+            let inputs = format!("{} {kind}{plural} before and after{found}", self.checked);
             match &self.parts {
                 None => writeln!(f, "executed on {inputs}")?,
                 Some(Parts { nodes, reason }) => {
