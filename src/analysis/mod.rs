@@ -7,6 +7,7 @@ mod contraction;
 pub mod cost;
 mod dequantize;
 pub mod diff;
+mod moved;
 mod packed;
 mod products;
 mod progress;
@@ -18,6 +19,7 @@ pub use contraction::{Contraction, RunRows, VectorMoments, Vectors, WEIGHT_SLOT,
 pub use cost::Cost;
 pub use dequantize::{dequantized, scale_index};
 pub use diff::Diff;
+pub use moved::{ConstantFloats, constant_floats, moved_constant, origin, turned};
 pub use packed::{unpacked_matrix, unpacked_table};
 pub use products::is_layer;
 pub use progress::Progress;
