@@ -3,6 +3,7 @@
 mod axes;
 mod bypass;
 mod convert_constant;
+mod convert_einsum;
 mod convert_nbits;
 mod convert_opset;
 mod convert_qoperator;
@@ -20,6 +21,7 @@ mod factorize;
 mod fold_constant;
 mod fold_exact;
 mod fold_if;
+mod fold_quantize;
 mod fold_shape;
 mod fold_target;
 mod folding;
@@ -62,6 +64,7 @@ mod summand;
 mod unroll_loop;
 
 pub use convert_constant::ConvertConstant;
+pub use convert_einsum::ConvertEinsum;
 pub use convert_nbits::ConvertNbits;
 pub use convert_opset::ConvertOpset;
 pub use convert_qoperator::ConvertQoperator;
@@ -82,6 +85,7 @@ pub use factorize::{
 pub use fold_constant::FoldConstant;
 pub use fold_exact::FoldExact;
 pub use fold_if::FoldIf;
+pub use fold_quantize::FoldQuantize;
 pub use fold_shape::FoldShape;
 pub use fold_target::FoldTarget;
 pub use folding::Growth;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::passes::{
-    ConvertConstant, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights,
+    ConvertConstant, ConvertEinsum, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights,
     EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence,
     EliminateUnusedOutput, EliminateZeroState, Existing, Factorize, FoldConstant, FoldExact,
-    FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm,
+    FoldIf, FoldQuantize, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm,
     FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm,
     FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose,
     Growth, Importance, InlineFunctions, Pass, PruneChannels, QuantizeDynamic, QuantizeStatic,
@@ -140,6 +140,7 @@ pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     if options.quantization.existing == Existing::Strip {
         passes.insert(0, Box::new(StripQuantization));
     }
+    passes.push(Box::new(ConvertEinsum));
     passes.push(Box::new(StripDebugMetadata));
     passes.push(Box::new(ConvertOpset { target: options.opset() }));
     left(passes, &options.skip)
@@ -351,6 +352,7 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
         Box::new(FoldTarget),
         Box::new(fold),
         Box::new(beside),
+        Box::new(FoldQuantize),
         Box::new(EliminateUnusedOutput),
         Box::new(EliminateZeroState),
         Box::new(EliminateCommon),

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Pass, Promise, Report};
 
-use product::Product;
+use product::{Made, Product};
 use table::Table;
 
 /// Turns products and tables of few bits into MatMulNBits and GatherBlockQuantized of ONNX Runtime.
@@ -35,11 +35,15 @@ impl Pass for ConvertNbits {
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         let shapes = &*cx.shapes_of(model);
-        for ids in model.all_nodes().chunks(TOGETHER) {
-            let found = |&id: &NodeId| (id, Found::of(model, id, shapes));
+        let mut made = Made::default();
+        // Rows of a table that products multiply with are read of what was packed for these.
+        let (tables, others): (Vec<NodeId>, Vec<NodeId>) =
+            model.all_nodes().into_iter().partition(|&id| model.node(id).is("Gather"));
+        for ids in others.chunks(TOGETHER).chain(tables.chunks(TOGETHER)) {
+            let found = |&id: &NodeId| (id, Found::of(model, id, shapes, &made));
             let found: Vec<_> = ids.par_iter().map(found).collect();
             for (id, found) in found {
-                put(model, id, found, &mut report);
+                put(model, id, found, (&mut made, &mut report));
             }
         }
         Ok(report)
@@ -53,7 +57,7 @@ fn put(
     model: &mut Model,
     id: NodeId,
     found: std::result::Result<Option<Found>, String>,
-    report: &mut Report,
+    (made, report): (&mut Made, &mut Report),
 ) {
     let place = model.label(id);
     match found {
@@ -63,11 +67,11 @@ fn put(
         }
         Ok(Some(Found::Product(product))) => {
             report.did(place, product.text());
-            product.apply(model);
+            product.apply(model, made);
         }
         Ok(Some(Found::Table(table))) => {
             report.did(place, table.text());
-            table.apply(model);
+            table.apply(model, made);
         }
         Err(reason) => report.refuse(place, reason),
     }
@@ -80,10 +84,15 @@ enum Found {
 }
 
 impl Found {
-    fn of(model: &Model, id: NodeId, shapes: &Shapes) -> std::result::Result<Option<Self>, String> {
+    fn of(
+        model: &Model,
+        id: NodeId,
+        shapes: &Shapes,
+        made: &Made,
+    ) -> std::result::Result<Option<Self>, String> {
         let node = model.node(id);
         if node.is("Gather") {
-            return Ok(Table::find(model, id)?.map(Self::Table));
+            return Ok(Table::find(model, id, made)?.map(Self::Table));
         }
         if node.is("Gemm") || node.is("MatMul") {
             return Ok(

@@ -4,7 +4,7 @@ use crate::ir::ops::MICROSOFT;
 use crate::ir::{Model, NodeId};
 use crate::passes::quantize_dynamic::layer::weight;
 use crate::passes::stored::StoredWeight;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// What the report warns of: the engine has no such operator.
 pub(super) const EXECUTED_IN_FLOAT: &str = "DynamicQuantizeLSTM is executed with the weights that it stores and with float inputs; ONNX \
@@ -71,6 +71,9 @@ impl Lstm {
 fn factor(model: &Model, node: NodeId, slot: usize) -> Result<Factor, String> {
     let floats = model.node(node).input(slot).ok_or("an input is missing")?;
     let (stored, integers) = weight(model, floats)?;
+    if stored.dtype != DType::Float {
+        return Err(format!("DynamicQuantizeLSTM reads float, and not {}", stored.dtype));
+    }
     let &[directions, gates, inputs] = &stored.dims[..] else {
         return Err(format!("its weight has dims {:?}", stored.dims));
     };

@@ -53,7 +53,7 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
     }
     let reads = |node: NodeId| plan.formats.get(&node).map(|format| format.dtype);
     let texts = plan.nodes.iter().map(|planned| (planned.node, text(planned, reads(planned.node))));
-    let tables = plan.lookups.iter().map(|lookup| (lookup.node, lookup.text.clone()));
+    let tables = plan.lookups.iter().map(|lookup| (lookup.node, lookup.text()));
     let inner =
         plan.inner.iter().filter_map(|&node| Some((node, format!("reads {}", reads(node)?))));
     for (node, text) in texts.chain(tables).chain(inner) {
@@ -100,8 +100,9 @@ fn integers(users: &Users<'_>, format: Format, read: &Read<'_>) -> Integers {
         .collect();
     let borrowed: Vec<(&[f32], f32)> = biases.iter().map(|(b, s)| (&b[..], *s)).collect();
     let (_, weight) = users[0];
-    let elements = weight.tensor.view().as_f32().unwrap_or_default();
-    let made = weights::integers(&elements, &weight.dims, weight.share, format, &borrowed);
+    let elements = weight.elements();
+    let (dims, share, scales) = (&weight.dims, weight.share, scale_dtype(weight));
+    let made = weights::integers(&elements, (dims, share), format, scales, &borrowed);
     weight.tensor.release();
     made
 }
@@ -128,8 +129,15 @@ impl Insert<'_> {
             true => dtype == DType::Int8 && self.model.node(user.node).is("Conv"),
             false => !dtype.is_float(),
         };
-        let readers: Vec<Reader> =
-            users.iter().map(|(user, weight)| (user.node, weight.slot)).collect();
+        let (behind, before): (Users<'_>, Users<'_>) =
+            users.iter().copied().partition(|(user, weight)| user.kernel && weight.turned.is_some());
+        let mut readers: Vec<Reader> = Vec::new();
+        for (user, weight) in before {
+            let reader = weight.reader(user.node);
+            if !readers.contains(&reader) {
+                readers.push(reader);
+            }
+        }
         let unpacks = self.unpacks_at_load && !matches!(share, Share::Block { .. });
         let (dequantized, unpacked): (Vec<Reader>, Vec<Reader>) =
             readers.iter().partition(|(node, _)| !unpacks || self.kernels.contains(node));
@@ -137,16 +145,62 @@ impl Insert<'_> {
         let spare = grids.iter().all(|grid| grid.zero_point == 0)
             && users.iter().all(|(user, _)| unpacks && !user.kernel || needless(user));
         let format = self.weights;
-        let parameters =
-            (!dequantized.is_empty()).then(|| self.parameters(share, dims, &grids, format, spare));
+        let turned = self.untied(&behind);
+        let any = !dequantized.is_empty() || !turned.is_empty();
+        let dtype = scale_dtype(weight);
+        let parameters = any.then(|| self.parameters(share, dims, (&grids, dtype), format, spare));
         let (stored, name) = self.replaced(weight.value, &readers, tensor);
         if !unpacked.is_empty() {
             self.unpacked(weight, (stored, &name), &unpacked, &grids);
         }
-        if let Some(parameters) = parameters {
-            self.dequantized((stored, &name), &dequantized, &parameters, share);
+        let Some(parameters) = parameters else { return grids };
+        if !dequantized.is_empty() {
+            let made = Made { share, from: dtype, to: weight.dtype };
+            self.dequantized((stored, &name), &dequantized, &parameters, made);
+        }
+        if !turned.is_empty() {
+            let made = Made { share: share.turned(), from: dtype, to: weight.dtype };
+            let (stored, parameters) = self.turned((stored, &name), &parameters, share);
+            self.dequantized((stored, &name), &turned, &parameters, made);
         }
         grids
+    }
+
+    /// The readers of integers that a Transpose is put in front of; those that stood behind one of floats no
+    /// longer read it.
+    fn untied(&mut self, users: &Users<'_>) -> Vec<Reader> {
+        for (user, weight) in users {
+            self.model.set_input(user.node, weight.slot, None);
+            let Some(transpose) = weight.turned.filter(|&node| self.model.is_live(node)) else {
+                continue;
+            };
+            let output = self.output(transpose);
+            if self.model.value(output).uses().is_empty() {
+                self.model.remove_node(transpose);
+            }
+        }
+        users.iter().map(|(user, weight)| (user.node, weight.slot)).collect()
+    }
+
+    /// Integers and their scales transposed: a runtime does that once, when it loads the model.
+    fn turned(
+        &mut self,
+        (stored, name): (ValueId, &str),
+        parameters: &[ValueId],
+        share: Share,
+    ) -> (ValueId, Vec<ValueId>) {
+        let mut transpose = |value: ValueId, output: String| {
+            let node = unnamed("Transpose", &[value], &output).attr("perm", vec![1i64, 0]);
+            let node = self.model.add_node(self.model.main(), At::Start, node);
+            self.model.node(node).only_output().unwrap_or(value)
+        };
+        let integers = transpose(stored, format!("{name}_turned"));
+        let in_blocks = matches!(share, Share::Block { .. });
+        let parameters = parameters.iter().map(|&value| match in_blocks {
+            true => transpose(value, "scale_turned".to_owned()),
+            false => value,
+        });
+        (integers, parameters.collect())
     }
 
     fn bias(&mut self, planned: &PlannedNode, weight: &Weight, stored: &[Grid], read: &Read<'_>) {
@@ -160,7 +214,8 @@ impl Insert<'_> {
         let dims = share.dims(&[scales.len()]);
         let count: usize = dims.iter().product();
         let scale = self.constant("scale", Tensor::from_f32(&dims, &scales[..count]));
-        self.stored(bias.value, (bias.node, bias.slot), integers, &[scale], share);
+        let reader = (bias.node, bias.slot);
+        self.stored(bias.value, reader, integers, &[scale], Made::floats(share));
     }
 
     /// Tables as integers, and a DequantizeLinear behind each Gather.
@@ -171,9 +226,11 @@ impl Insert<'_> {
             let parameters = done.get(&key(weight)).cloned().unwrap_or_else(|| {
                 let (dims, share) = (&weight.dims, weight.share);
                 let format = lookup.format;
-                let elements = weight.tensor.view().as_f32().unwrap_or_default();
-                let found = weights::integers(&elements, dims, share, format, &[]);
-                let parameters = self.parameters(share, dims, &found.grids, format, false);
+                let elements = weight.elements();
+                let found =
+                    weights::integers(&elements, (dims, share), format, DType::Float, &[]);
+                let grids = (&found.grids[..], DType::Float);
+                let parameters = self.parameters(share, dims, grids, format, false);
                 let readers: Vec<Reader> = lookups
                     .iter()
                     .filter(|other| key(&other.weight) == key(weight))
@@ -202,7 +259,15 @@ impl Insert<'_> {
             node = node.attr("axis", axis as i64);
         }
         let node = self.model.add_node(graph, At::After(lookup.node), node);
-        let floats = self.output(node);
+        let mut floats = self.output(node);
+        if lookup.weight.dtype != DType::Float {
+            let cast = self.model.add_node(
+                graph,
+                At::After(node),
+                cast(floats, lookup.weight.dtype, &format!("{name}_cast")),
+            );
+            floats = self.output(cast);
+        }
         self.model.replace_uses_where(rows, floats, |reader, _| reader != node);
         if self.model.value(rows).is_output() {
             self.model.hand_over_outputs(rows, floats);
@@ -217,12 +282,14 @@ impl Insert<'_> {
     /// A constant operand of a node without weights: on a grid of its own.
     fn operand(&mut self, operand: &Operand) {
         let (dims, format) = (&operand.dims, operand.format);
-        let found = weights::integers(&operand.elements, dims, Share::Tensor, format, &[]);
+        let parts = (&dims[..], Share::Tensor);
+        let found = weights::integers(&operand.elements, parts, format, DType::Float, &[]);
         let scale = self.constant("scale", Tensor::from_f32(&[], &[found.grids[0].scale]));
         let zero = format.zeros(&[], &[found.grids[0].zero_point]);
         let zero = self.constant("zero_point", zero);
         let reader = (operand.node, operand.slot);
-        self.stored(operand.value, reader, found.tensor, &[scale, zero], Share::Tensor);
+        let made = Made::floats(Share::Tensor);
+        self.stored(operand.value, reader, found.tensor, &[scale, zero], made);
     }
 
     /// Scales, and zero points unless they may be left out.
@@ -230,13 +297,15 @@ impl Insert<'_> {
         &mut self,
         share: Share,
         dims: &[usize],
-        grids: &[Grid],
+        (grids, dtype): (&[Grid], DType),
         format: Format,
         spare: bool,
     ) -> Vec<ValueId> {
         let dims = share.dims(dims);
         let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
-        let mut parameters = vec![self.constant("scale", Tensor::from_f32(&dims, &scales))];
+        let stored = Tensor::from_f32_as(dtype, &dims, &scales);
+        let stored = stored.unwrap_or_else(|_| Tensor::from_f32(&dims, &scales));
+        let mut parameters = vec![self.constant("scale", stored)];
         if !spare {
             let zeros: Vec<i32> = grids.iter().map(|grid| grid.zero_point).collect();
             let zeros = format.zeros(&dims, &zeros);
@@ -278,10 +347,10 @@ impl Insert<'_> {
         reader: Reader,
         integers: Tensor,
         parameters: &[ValueId],
-        share: Share,
+        made: Made,
     ) {
         let (stored, name) = self.replaced(value, &[reader], integers);
-        self.dequantized((stored, &name), &[reader], parameters, share);
+        self.dequantized((stored, &name), &[reader], parameters, made);
     }
 
     /// Lets `readers` read integers that are stored behind a DequantizeLinear: kernels in their own graph,
@@ -292,7 +361,7 @@ impl Insert<'_> {
         (stored, name): (ValueId, &str),
         readers: &[Reader],
         parameters: &[ValueId],
-        share: Share,
+        Made { share, from, to }: Made,
     ) {
         let mut inputs = vec![stored];
         inputs.extend(parameters);
@@ -305,7 +374,13 @@ impl Insert<'_> {
         }
         for (graph, readers) in self.by_graph(readers, self.model.main()) {
             let at = self.before(&readers, graph);
-            self.add_for(&readers, graph, at, node.clone());
+            if from == to {
+                self.add_for(&readers, graph, at, node.clone());
+                continue;
+            }
+            let floats = self.model.add_node(graph, at, node.clone());
+            let cast = cast(self.output(floats), to, &format!("{name}_floats"));
+            self.add_for(&readers, graph, At::After(floats), cast);
         }
     }
 
@@ -348,9 +423,8 @@ impl Insert<'_> {
             dims[axis] = weight.dims[axis];
         }
         let at = self.before(readers, graph);
-        let cast = unnamed("Cast", &[stored], &format!("{name}_cast"));
-        let cast = cast.attr("to", i64::from(DType::Float.to_onnx()));
-        let mut last = self.model.add_node(graph, at, cast);
+        let floats = cast(stored, DType::Float, &format!("{name}_cast"));
+        let mut last = self.model.add_node(graph, at, floats);
         let mut floats = self.output(last);
         let offset = !self.weights.symmetric && !self.weights.is_float();
         if offset || grids.iter().any(|grid| grid.zero_point != 0) {
@@ -363,7 +437,13 @@ impl Insert<'_> {
         let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
         let scales = self.constant("scale", Tensor::from_f32(&dims, &scales));
         let scaled = unnamed("Mul", &[floats, scales], &format!("{name}_unpacked"));
-        self.add_for(readers, graph, At::After(last), scaled);
+        if weight.dtype == DType::Float {
+            self.add_for(readers, graph, At::After(last), scaled);
+            return;
+        }
+        let scaled = self.model.add_node(graph, At::After(last), scaled);
+        let cast = cast(self.output(scaled), weight.dtype, &format!("{name}_floats"));
+        self.add_for(readers, graph, At::After(scaled), cast);
     }
 
     /// Where floats are made in `graph` that `readers`, in execution order, read there or in bodies.
@@ -383,6 +463,35 @@ impl Insert<'_> {
     pub fn output(&self, node: NodeId) -> ValueId {
         self.model.node(node).only_output().expect("made with one output")
     }
+}
+
+/// What a DequantizeLinear makes of integers.
+#[derive(Clone, Copy)]
+struct Made {
+    /// Which of them have a scale in common.
+    share: Share,
+    /// The type of the scales, and so of the floats.
+    from: DType,
+    /// The type that is wanted.
+    to: DType,
+}
+
+impl Made {
+    fn floats(share: Share) -> Self {
+        Self { share, from: DType::Float, to: DType::Float }
+    }
+}
+
+/// The type of the scales behind which a weight is stored: halves where operators on packed integers want them.
+fn scale_dtype(weight: &Weight) -> DType {
+    match (weight.share, weight.dtype) {
+        (Share::Block { .. }, DType::Float16) => DType::Float16,
+        _ => DType::Float,
+    }
+}
+
+fn cast(value: ValueId, to: DType, output: &str) -> NewNode {
+    unnamed("Cast", &[value], output).attr("to", i64::from(to.to_onnx()))
 }
 
 /// A node without a name: what it makes has one, and names cost bytes in every file.

@@ -14,6 +14,7 @@ mod lookup;
 mod pairs;
 mod plan;
 mod runs;
+mod sharing;
 mod table;
 mod target;
 mod weights;

@@ -40,7 +40,7 @@ pub(super) fn apply(
             for &(node, _) in &weight.readers {
                 report.did(writer.label(node), what(storage, weight.share));
             }
-            writer.write(weight.value, &weight.readers, &code);
+            writer.write((weight.value, weight.dtype), &weight.readers, &code);
         }
     }
     Ok(())
@@ -52,7 +52,7 @@ fn saved(weight: &Storable, alphabet: Alphabet) -> usize {
     let table = if matches!(alphabet, Alphabet::Free(_)) { entries } else { 0 };
     let scales: usize = weight.share.dims(&weight.dims).iter().product();
     let floats = (table + scales) * size_of::<f32>();
-    let before = weight.tensor.len() * size_of::<f32>();
+    let before = weight.tensor.byte_size();
     before.saturating_sub(layout.packed_bytes(entries) + floats + NODES)
 }
 
@@ -77,7 +77,7 @@ fn code(weight: &Storable, alphabet: Alphabet) -> Code {
     let layout = layout(weight);
     let part = weight.share.index(&weight.dims);
     let parts = weight.share.dims(&weight.dims).iter().product();
-    let elements = weight.tensor.view().as_f32().unwrap_or_default();
+    let elements = weight.elements();
     let value = |i: usize| f64::from(elements[i]);
     let at = |i: usize| Member { value: value(i), importance: 1.0, part: part(i) as u32 };
     let count = elements.len();

@@ -23,6 +23,8 @@ pub(in crate::passes) struct Gridded {
     pub scales: Parameter,
     /// Zero points that may be others: symmetric grids stay such.
     pub zeros: Option<Parameter>,
+    /// The type of the floats.
+    pub dtype: DType,
 }
 
 impl Gridded {
@@ -31,7 +33,7 @@ impl Gridded {
     /// # Errors
     /// Why they are no weights on grids.
     pub fn of(model: &Model, floats: ValueId) -> Result<Option<Self>, String> {
-        let Some(Unpacking { integers, scales, zeros, axis, block, .. }) =
+        let Some(Unpacking { integers, scales, zeros, axis, block, dtype, .. }) =
             Unpacking::of(model, floats)
         else {
             return Ok(None);
@@ -40,7 +42,7 @@ impl Gridded {
         else {
             return Ok(None);
         };
-        if scale.dtype() != DType::Float {
+        if ![DType::Float, DType::Float16].contains(&scale.dtype()) {
             return Ok(None);
         }
         let odd = |_| "its scales cannot be read".to_owned();
@@ -89,6 +91,7 @@ impl Gridded {
             block,
             scale_dims,
             divided,
+            dtype: dtype.unwrap_or(scale.dtype()),
             scales,
             zeros,
         }))
@@ -104,7 +107,8 @@ impl Gridded {
     }
 }
 
-/// How floats come out of integers: by a DequantizeLinear, or a Cast, perhaps a Sub, and a Mul.
+/// How floats come out of integers: by a DequantizeLinear, or a Cast, perhaps a Sub, and a Mul; and perhaps a Cast
+/// to another type of floats.
 pub(in crate::passes) struct Unpacking {
     /// What stands between.
     pub inner: Vec<ValueId>,
@@ -114,6 +118,8 @@ pub(in crate::passes) struct Unpacking {
     zeros: Option<Parameter>,
     axis: Axis,
     block: usize,
+    /// The type that floats are cast to in the end.
+    dtype: Option<DType>,
 }
 
 /// Which elements a scale is for.
@@ -128,6 +134,17 @@ impl Unpacking {
     pub fn of(model: &Model, floats: ValueId) -> Option<Self> {
         let node = model.value(floats).producer()?;
         let entry = model.node(node);
+        let scaled = entry.input(0).filter(|_| entry.is("Cast"));
+        let maker = scaled.and_then(|scaled| model.value(scaled).producer());
+        if let (Some(scaled), Some(maker)) = (scaled, maker.map(|maker| model.node(maker)))
+            && (maker.is("Mul") || maker.is("DequantizeLinear"))
+        {
+            let mut found = Self::of(model, scaled)?;
+            found.inner.push(scaled);
+            let to = entry.attr_int("to").and_then(|to| i32::try_from(to).ok());
+            let dtype = Some(to.and_then(DType::from_onnx)?);
+            return Some(Self { dtype, ..found });
+        }
         if entry.is("DequantizeLinear") {
             return Some(Self {
                 inner: Vec::new(),
@@ -136,6 +153,7 @@ impl Unpacking {
                 zeros: entry.input(2).map(|zeros| (node, 2, zeros)),
                 axis: Axis::Attribute(entry.attr_int("axis").unwrap_or(1)),
                 block: usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?,
+                dtype: None,
             });
         }
         if !entry.is("Mul") {
@@ -152,6 +170,7 @@ impl Unpacking {
             step = model.node(model.value(step.input(0)?).producer()?);
         }
         let integers = step.input(0).filter(|_| step.is("Cast"))?;
-        Some(Self { inner, integers, scales, zeros, axis: Axis::Broadcast, block: 0 })
+        let axis = Axis::Broadcast;
+        Some(Self { inner, integers, scales, zeros, axis, block: 0, dtype: None })
     }
 }

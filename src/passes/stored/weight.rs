@@ -18,6 +18,8 @@ pub(in crate::passes) struct StoredWeight {
     /// How many neighbours along an axis share a scale; 0 when scales are for slices or for all.
     pub block: usize,
     pub scale_dims: Vec<usize>,
+    /// The type of the floats that are made of the integers.
+    pub dtype: DType,
     place: Place,
 }
 
@@ -69,6 +71,7 @@ impl StoredWeight {
             points: Points::Grids(grids.clone()),
             block,
             scale_dims: scale_dims.clone(),
+            dtype: gridded.dtype,
             place: Place::Grids { value, dtype: tensor.dtype(), scales, zeros },
         }))
     }
@@ -81,6 +84,7 @@ impl StoredWeight {
             part_of: coded.layout.parts(),
             block: 0,
             scale_dims: coded.layout.scale_dims(),
+            dtype: DType::Float,
             place: Place::Coded(coded),
         }
     }
@@ -134,7 +138,10 @@ impl StoredWeight {
         };
         if differ(&|before, now| before.scale != now.scale) {
             let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
-            exchange(model, node, slot, old, Tensor::from_f32(&self.scale_dims, &scales));
+            let dtype = constant(model, old).map_or(DType::Float, |old| old.dtype());
+            let stored = Tensor::from_f32_as(dtype, &self.scale_dims, &scales);
+            let stored = stored.unwrap_or_else(|_| Tensor::from_f32(&self.scale_dims, &scales));
+            exchange(model, node, slot, old, stored);
         }
         if let Some((node, slot, old)) = zeros
             && let Some(dtype) = constant(model, old).map(|zeros| zeros.dtype())
