@@ -170,6 +170,8 @@ impl Prune {
         let samples = samples.transpose()?;
         let judged = test.as_ref().or(samples.as_ref());
         judged.map(|samples| self.bounds.check(samples)).transpose()?;
+        io::say_fed(samples.as_ref(), &self.talk.words)?;
+        io::say_fed(test.as_ref(), &self.talk.words)?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {

@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::exec::{Engine, Runner};
 use crate::ir::Model;
 use crate::passes::Promise;
-use crate::tensor::Tensor;
-use crate::validate::{Comparison, drift};
+use crate::tensor::{DType, Tensor};
+use crate::validate::{Comparison, drift, drift_of};
 
 /// Smallest signal-to-noise ratio of an exact pass, in decibel. The engine may order additions
 /// differently for a graph of another form: a relative error of 1e-6.
@@ -130,7 +130,13 @@ pub(super) fn judge(promise: Promise, before: &Outputs, after: &Outputs) -> Outc
                 return Outcome::Broken(format!("the edited model no longer runs: {error}"));
             }
         };
-        match drift(before, after, Tensor::len) {
+        // What is lossy may decide otherwise: indices have no distance.
+        let whole = |tensor: &Tensor| {
+            promise == Promise::Lossy
+                && matches!(tensor.dtype(), DType::Int32 | DType::Int64 | DType::Bool)
+        };
+        let are_indices: Vec<bool> = before.iter().map(|(_, tensor)| whole(tensor)).collect();
+        match drift_of(before, after, Tensor::len, &are_indices) {
             Ok(comparison) => comparisons.push(comparison),
             Err(error) => return Outcome::Broken(error.to_string()),
         }
@@ -140,7 +146,8 @@ pub(super) fn judge(promise: Promise, before: &Outputs, after: &Outputs) -> Outc
         comparisons = comparisons.into_iter().reduce(Comparison::merge).into_iter().collect();
     }
     let mut worst = (f64::INFINITY, String::new());
-    for output in comparisons.into_iter().flat_map(|comparison| comparison.outputs) {
+    let outputs = comparisons.into_iter().flat_map(|comparison| comparison.outputs);
+    for output in outputs.filter(|output| !output.is_indices) {
         let ratio = output.distance.sqnr_db();
         if ratio < worst.0 {
             worst = (ratio, output.name);
