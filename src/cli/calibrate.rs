@@ -76,6 +76,7 @@ impl Calibrate {
         let original = io::load(&self.model, &self.words)?.model;
         let labels = self.labels.as_deref();
         let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original)?;
+        io::say_fed(Some(&samples), &self.words)?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new(self.words.quiet);
         let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };

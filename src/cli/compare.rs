@@ -147,6 +147,7 @@ impl Compare {
             let samples = self.preprocessing.open(data, self.labels.as_deref(), &original.model)?;
             self.bounds.check(&samples)?;
             validate::check_labels(&original.model, &samples, self.scores.as_deref())?;
+            io::say_fed(Some(&samples), &self.talk.words)?;
             let mut top = self.top.clone();
             if self.bounds.max_drop.is_some() && !top.contains(&1) {
                 top.push(1);
@@ -163,7 +164,8 @@ impl Compare {
             execute(&engine, &mut report, models, &samples, &options, &progress)?;
             if self.layers && report.not_validated.is_none() {
                 let found = layers(&engine, models[0], models[1], &samples)?;
-                let lowest = report.outputs.iter().map(|output| output.sqnr_db);
+                let numbers = report.outputs.iter().filter(|output| output.agreement.is_none());
+                let lowest = numbers.map(|output| output.sqnr_db);
                 let lowest = lowest.fold(f64::INFINITY, f64::min);
                 report.layers = Some(LayersReport::new(&found, lowest));
             }
@@ -195,6 +197,8 @@ pub fn sizes(original: &Loaded, candidate: &Model, candidate_bytes: u64) -> Comp
     ComparisonReport {
         samples: 0,
         random: false,
+        inputs: Vec::new(),
+        warnings: Vec::new(),
         outputs: Vec::new(),
         accuracy: BTreeMap::new(),
         size_bytes: Pair { original: original.byte_size, candidate: candidate_bytes },
@@ -224,6 +228,7 @@ pub fn execute(
     progress: &dyn Progress,
 ) -> Result<()> {
     report.random = samples.is_random();
+    report.fed(samples.fed()?);
     match compare_telling(engine, models, samples, options, progress) {
         Ok(comparison) => {
             report.measured(&comparison);

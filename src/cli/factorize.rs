@@ -162,6 +162,7 @@ impl Factorize {
         let samples = self.data.as_ref().map(open).transpose()?;
         samples.as_ref().map(|samples| self.bounds.check(samples)).transpose()?;
         check_labels(&original.model, samples.iter())?;
+        io::say_fed(samples.as_ref(), &self.talk.words)?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use onnxpress::analysis::lookups;
 use onnxpress::data::{
     Channels, Layout, Options, Preprocess, Preset, Resize, Samples, Size, parse_number,
     parse_numbers,
@@ -112,10 +113,22 @@ impl Preprocessing {
             },
             limits: self.limits.options(),
             seed: self.seed,
+            tables: lookups(model),
             ..Options::default()
         };
         Samples::open(data, &pipeline::inputs(model)?, &options)
     }
+}
+
+/// Says what is odd about what a model is fed, before any work is done.
+pub fn say_fed(samples: Option<&Samples>, words: &Words) -> Result<()> {
+    let Some(samples) = samples else { return Ok(()) };
+    let fed = samples.fed()?;
+    if !words.quiet {
+        fed.renamed().for_each(|note| eprintln!("note: {note}"));
+    }
+    fed.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(())
 }
 
 /// Prints to standard output, or to standard error when the result goes there; a reader that has gone away is

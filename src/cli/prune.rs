@@ -171,6 +171,8 @@ impl Prune {
         let judged = test.as_ref().or(samples.as_ref());
         judged.map(|samples| self.bounds.check(samples)).transpose()?;
         check_labels(&original.model, judged.into_iter())?;
+        io::say_fed(samples.as_ref(), &self.talk.words)?;
+        io::say_fed(test.as_ref(), &self.talk.words)?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {

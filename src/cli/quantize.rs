@@ -196,6 +196,8 @@ impl Quantize {
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
         test.as_ref().map(|test| self.bounds.check(test)).transpose()?;
         check_labels(&original.model, test.iter().chain(&samples))?;
+        io::say_fed(samples.as_ref(), &self.talk.words)?;
+        io::say_fed(test.as_ref(), &self.talk.words)?;
         let engine = self.engine.start()?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
@@ -358,7 +360,8 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         warnings.extend(taken_back(std::slice::from_ref(step)));
     }
     warnings.extend(nothing_quantized(steps));
-    for output in drift.outputs.iter().filter(|output| output.sqnr_db < POOR_DB) {
+    let numbers = drift.outputs.iter().filter(|output| output.agreement.is_none());
+    for output in numbers.filter(|output| output.sqnr_db < POOR_DB) {
         let found = decibel(output.sqnr_db);
         warnings
             .push(format!("output `{}` keeps only {found}: check it on real data", output.name));

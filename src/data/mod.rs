@@ -8,6 +8,7 @@
 
 mod array;
 mod convert;
+mod fed;
 mod feed;
 mod files;
 mod folder;
@@ -34,6 +35,7 @@ mod tests;
 #[cfg(test)]
 mod tests_files;
 
+pub use fed::{Fed, FedInput};
 pub use geometry::{Resize, Size};
 pub use npy::read_npy;
 pub use npy_header::{MAX_HEADER, MAX_RANK};

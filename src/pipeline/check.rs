@@ -12,8 +12,8 @@ use crate::ir::Model;
 use crate::passes::Promise;
 use crate::pipeline::probe::lacking;
 use crate::pipeline::shaken::OwnNoise;
-use crate::tensor::Tensor;
-use crate::validate::{Comparison, drift};
+use crate::tensor::{DType, Tensor};
+use crate::validate::{Comparison, drift, drift_of};
 
 /// Smallest signal-to-noise ratio of an exact pass, in decibel. The engine may order additions
 /// differently for a graph of another form: a relative error of 1e-6.
@@ -186,7 +186,13 @@ fn judge(promise: Promise, before: &Outputs, after: &Outputs, own: &OwnNoise) ->
                 return Outcome::Broken(format!("the edited model no longer runs: {error}"));
             }
         };
-        match drift(before, after, Tensor::len) {
+        // What is lossy may decide otherwise: indices have no distance.
+        let whole = |tensor: &Tensor| {
+            promise == Promise::Lossy
+                && matches!(tensor.dtype(), DType::Int32 | DType::Int64 | DType::Bool)
+        };
+        let are_indices: Vec<bool> = before.iter().map(|(_, tensor)| whole(tensor)).collect();
+        match drift_of(before, after, Tensor::len, &are_indices) {
             Ok(comparison) => comparisons.push((run, comparison)),
             Err(error) => return Outcome::Broken(error.to_string()),
         }
@@ -199,7 +205,7 @@ fn judge(promise: Promise, before: &Outputs, after: &Outputs, own: &OwnNoise) ->
     let mut worst = f64::INFINITY;
     let (mut broken, mut silent): (Option<(f64, String)>, Option<String>) = (None, None);
     for (run, comparison) in comparisons {
-        for output in comparison.outputs {
+        for output in comparison.outputs.into_iter().filter(|output| !output.is_indices) {
             let ratio = output.distance.sqnr_db();
             match own.limit(run, &output.name, limit) {
                 None => silent = Some(output.name),

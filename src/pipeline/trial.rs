@@ -13,7 +13,7 @@ use crate::pipeline::check::Inputs;
 use crate::pipeline::downstream::Known;
 use crate::pipeline::score_trials::Scores;
 use crate::tensor::Tensor;
-use crate::validate::{Comparison, drift};
+use crate::validate::{Comparison, drift_of};
 
 /// Runs that are looked at for one that is held out.
 const LOOKED_AT: usize = 4;
@@ -88,7 +88,8 @@ pub struct Trial {
     /// The same of its scores: of what a final Softmax, LogSoftmax or Sigmoid reads instead of what it gives.
     /// It says more about samples that are not held out: behind these a few of them make all of the error.
     pub score_db: f64,
-    /// Share of held-out samples in which no output of at least two elements names another class.
+    /// Share of held-out samples in which no output of at least two elements names another class, and no index
+    /// is another.
     pub agreement: f64,
 }
 
@@ -216,9 +217,12 @@ impl<'a> Trials<'a> {
             // Parts have other names for them.
             let names = expected.iter().map(|(name, _)| name.clone());
             let found: Vec<_> = names.zip(found.into_iter().map(|(_, tensor)| tensor)).collect();
-            let drifts =
-                [drift(&expected, &found, Tensor::len)?, scores.drift(&scored, &found_scores)?];
-            Ok((drifts, same_classes(&expected, &found)))
+            let decided = scores.decided();
+            let drifts = [
+                drift_of(&expected, &found, Tensor::len, decided)?,
+                scores.drift(&scored, &found_scores)?,
+            ];
+            Ok((drifts, same_classes(&expected, &found, decided)))
         });
         let judged = judged.into_iter().collect::<Result<Vec<_>>>()?;
         let agreeing = judged.iter().filter(|(_, same)| *same).count();
@@ -342,12 +346,21 @@ impl Affordable {
     }
 }
 
-/// Whether the largest element of each output stands where it stood.
-fn same_classes(expected: &[(String, Tensor)], found: &[(String, Tensor)]) -> bool {
+/// Whether the largest element of each output stands where it stood, and indices are what they were.
+fn same_classes(
+    expected: &[(String, Tensor)],
+    found: &[(String, Tensor)],
+    decided: &[bool],
+) -> bool {
     let largest = |tensor: &Tensor| -> Option<usize> {
         let elements = tensor.to_f32().ok()?;
         let place = (0..elements.len()).max_by(|&a, &b| elements[a].total_cmp(&elements[b]));
         place.filter(|_| elements.len() > 1)
     };
-    expected.iter().zip(found).all(|((_, a), (_, b))| largest(a) == largest(b))
+    let outputs = expected.iter().zip(found).enumerate();
+    let mut same = outputs.map(|(at, ((_, a), (_, b)))| match decided.get(at) {
+        Some(true) => a == b,
+        _ => largest(a) == largest(b),
+    });
+    same.all(|same| same)
 }

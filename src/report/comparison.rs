@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::data::{Fed, FedInput};
 use crate::report::drifts::SAMPLES;
 use crate::report::text::{bytes, decibel, finite, finite_decibel, grouped, percent};
 use crate::report::{Latency, LayersReport, ProfileReport, SampleReport};
@@ -18,6 +19,12 @@ pub struct ComparisonReport {
     /// The samples are seeded noise, which says nothing about real inputs.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub random: bool,
+    /// What each input was fed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputReport>,
+    /// What about the samples cannot be meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Drift of each output.
     pub outputs: Vec<OutputReport>,
     /// `top1`, `top5`, …: accuracy and agreement; empty without labels.
@@ -52,13 +59,67 @@ pub struct ComparisonReport {
     pub verbose: bool,
 }
 
+/// What one input was fed, after scaling.
+#[derive(Debug, Clone, Serialize)]
+pub struct InputReport {
+    /// Its name.
+    pub name: String,
+    /// The array that fed it, when that has another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The smallest element.
+    pub min: Option<f64>,
+    /// The largest element.
+    pub max: Option<f64>,
+    /// The mean of the elements.
+    pub mean: Option<f64>,
+}
+
+impl From<&FedInput> for InputReport {
+    fn from(input: &FedInput) -> Self {
+        let FedInput { name, from, min, max, mean, .. } = input;
+        let [min, max, mean] = [*min, *max, *mean].map(finite);
+        Self { name: name.clone(), from: from.clone(), min, max, mean }
+    }
+}
+
+impl fmt::Display for InputReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |x: Option<f64>| x.map_or("?".to_owned(), |x| short(x));
+        let from = self.from.as_ref().map_or(String::new(), |from| format!(" from array `{from}`"));
+        write!(
+            f,
+            "`{}`{from}: {} to {}, mean {}",
+            self.name,
+            number(self.min),
+            number(self.max),
+            number(self.mean)
+        )
+    }
+}
+
+/// A number in a few digits.
+fn short(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".to_owned(),
+        size if (1e-3..1e6).contains(&size) => {
+            let text = format!("{x:.3}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => format!("{x:.2e}"),
+    }
+}
+
 /// Drift of one output.
 #[derive(Debug, Clone, Serialize)]
 pub struct OutputReport {
     /// Name.
     pub name: String,
-    /// Signal-to-noise ratio in decibel; 300 stands for equal outputs, -300 for NaN.
+    /// Signal-to-noise ratio in decibel; 300 stands for equal outputs, -300 for NaN. It says nothing of indices.
     pub sqnr_db: f64,
+    /// Share of elements that are equal, when the output is made of indices: classes, places, boxes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
     /// Cosine similarity.
     pub cosine: f64,
     /// Largest absolute difference; `null` when one side is not finite.
@@ -107,6 +168,7 @@ impl From<&OutputDrift> for OutputReport {
         Self {
             name: output.name.clone(),
             sqnr_db: finite_decibel(distance.sqnr_db()),
+            agreement: output.is_indices.then(|| distance.agreement()),
             cosine: distance.cosine(),
             max_abs: finite(distance.max_abs()),
             mean_abs: distance.mean_abs(),
@@ -127,6 +189,10 @@ pub struct Top {
     pub candidate: f64,
     /// Share of samples on which both choose the same: the same set of `k` classes.
     pub agreement: f64,
+    /// The original is hardly more often right than chance is: it is not fed what it was trained on, or the
+    /// labels are others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub at_chance: bool,
 }
 
 /// A figure of both models.
@@ -139,6 +205,17 @@ pub struct Pair<T> {
 }
 
 impl ComparisonReport {
+    /// Fills in what the samples feed.
+    pub fn fed(&mut self, fed: &Fed) {
+        self.inputs = fed.inputs.iter().map(InputReport::from).collect();
+        self.warnings.clone_from(&fed.warnings);
+    }
+
+    /// Writes the warnings, which belong in front of everything else.
+    pub(super) fn warn(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
+    }
+
     /// Fills in what execution measured.
     pub fn measured(&mut self, comparison: &Comparison) {
         self.samples = comparison.samples;
@@ -149,7 +226,15 @@ impl ComparisonReport {
                 original: score.original,
                 candidate: score.candidate,
                 agreement: score.agreement,
+                at_chance: score.at_chance,
             };
+            if score.at_chance {
+                let found = percent(score.original);
+                self.warnings.push(format!(
+                    "the original is right in {found} of the samples (top{k}): hardly more than chance; \
+                     check --scale, --mean, --channels and the labels"
+                ));
+            }
             self.accuracy.insert(format!("top{k}"), top);
         }
     }
@@ -162,7 +247,13 @@ impl ComparisonReport {
             self.missed.push(format!("the bounds could not be checked: {reason}"));
         }
         if let Some(bound) = min_sqnr {
-            for output in self.outputs.iter().filter(|output| output.sqnr_db < bound) {
+            let numbers = || self.outputs.iter().filter(|output| output.agreement.is_none());
+            if self.not_validated.is_none() && numbers().next().is_none() {
+                let text = "no output has numbers whose signal-to-noise ratio could be asked for";
+                self.missed.push(text.to_owned());
+            }
+            let far: Vec<&OutputReport> = numbers().filter(|o| o.sqnr_db < bound).collect();
+            for output in far {
                 let found = decibel(output.sqnr_db);
                 self.missed
                     .push(format!("output `{}`: {found}, asked for {bound} dB", output.name));
@@ -173,6 +264,12 @@ impl ComparisonReport {
             self.missed.push("the fall of top-1 could not be checked: there are no labels".into());
         }
         if let (Some(bound), Some(top)) = (max_drop, self.accuracy.get("top1")) {
+            if top.at_chance {
+                let found = percent(top.original);
+                self.missed.push(format!(
+                    "top-1 of the original is {found}, at chance level: that it does not fall says nothing"
+                ));
+            }
             let drop = top.original - top.candidate;
             // Half a sample of slack for the representation of shares.
             if drop > bound + 0.5 / self.samples.max(1) as f64 * 1e-6 {
@@ -201,6 +298,9 @@ impl fmt::Display for ComparisonReport {
                     unit(pair.candidate)
                 )
             };
+        if self.verbose {
+            self.warn(f)?;
+        }
         row(f, "size", &self.size_bytes, bytes)?;
         row(f, "parameters", &self.parameters, grouped)?;
         row(f, "MACs", &self.macs, grouped)?;
@@ -208,6 +308,9 @@ impl fmt::Display for ComparisonReport {
             return writeln!(f, "NOT VALIDATED BY EXECUTION: {reason}");
         }
         writeln!(f, "samples     {}", grouped(self.samples as u64))?;
+        for input in &self.inputs {
+            writeln!(f, "input       {input}")?;
+        }
         for (name, top) in &self.accuracy {
             writeln!(
                 f,
@@ -245,6 +348,10 @@ impl fmt::Display for ComparisonReport {
 impl OutputReport {
     /// One line, and with `verbose` all that is known.
     fn write(&self, f: &mut fmt::Formatter<'_>, verbose: bool) -> fmt::Result {
+        if let Some(agreement) = self.agreement {
+            let (name, share) = (&self.name, percent(agreement));
+            return writeln!(f, "output      `{name}`: indices, {share} of them equal");
+        }
         let largest = self.max_abs.map_or("not finite".into(), |x| format!("{x:.4}"));
         writeln!(
             f,

@@ -78,6 +78,7 @@ impl PruningReport {
 impl fmt::Display for PruningReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} -> {}", self.input, self.output)?;
+        self.drift.warn(f)?;
         writeln!(f, "passes")?;
         for step in self.passes.iter().filter(|step| self.verbose || step.mattered()) {
             step.write(f, self.verbose || step.pass.starts_with("prune-"))?;

@@ -11,7 +11,7 @@ pub mod timing;
 mod worst;
 
 pub use accuracy::{Accuracy, Score};
-pub use compare::{Comparison, Options, OutputDrift, compare, compare_telling, drift};
+pub use compare::{Comparison, Options, OutputDrift, compare, compare_telling, drift, drift_of};
 pub use divergence::Divergence;
 pub use labels::check_labels;
 pub use layers::{LayerDrifts, ValueDrift, layers};

@@ -7,7 +7,7 @@ use crate::math::Distance;
 use crate::tensor::Tensor;
 use crate::validate::divergence::first;
 use crate::validate::{
-    Accuracy, Comparison, Divergence, Options, OutputDrift, SampleDrift, Worst, drift,
+    Accuracy, Comparison, Divergence, Options, OutputDrift, SampleDrift, Worst, drift_of,
 };
 
 type Named = (String, Tensor);
@@ -19,11 +19,11 @@ type Named = (String, Tensor);
 pub(super) fn compare(
     run: &Run,
     samples: &Samples,
-    before: &[Named],
-    after: &[Named],
-    options: &Options,
+    [before, after]: [&[Named]; 2],
+    (options, are_indices): (&Options, &[bool]),
 ) -> Result<Comparison> {
-    let mut comparison = drift(before, after, |tensor| real_share(tensor, run.size, run.count))?;
+    let share = |tensor: &Tensor| real_share(tensor, run.size, run.count);
+    let mut comparison = drift_of(before, after, share, are_indices)?;
     comparison.samples = run.count;
     let labels = samples.labels().filter(|_| !options.top.is_empty());
     let scores = match (labels, &options.output) {
@@ -128,8 +128,8 @@ fn sample_drifts(
 ) -> Result<Vec<SampleDrift>> {
     let sample = |sample, distance| SampleDrift { sample, distance, label: None, classes: None };
     let mut found: Vec<Option<Distance>> = vec![None; run.count];
-    for ((_, a), (_, b)) in before.iter().zip(after) {
-        if run.size == 0 || a.dims().first() != Some(&run.size) {
+    for (((_, a), (_, b)), output) in before.iter().zip(after).zip(whole) {
+        if run.size == 0 || a.dims().first() != Some(&run.size) || output.is_indices {
             continue;
         }
         let (a, b) = (a.to_f32()?, b.to_f32()?);
