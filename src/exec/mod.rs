@@ -12,10 +12,13 @@ mod onnxruntime;
 mod packed;
 mod panic;
 mod quantized;
+mod recurrent;
 mod runner;
+mod stable;
 mod tensors;
 mod tract;
 mod trial;
+mod trusted;
 mod view;
 
 pub use clock::OperatorTimes;

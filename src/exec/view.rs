@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::error::{Error, ErrorKind, Result, err};
-use crate::exec::{InputShape, grid, integer, packed, quantized, tract::Lowering};
+use crate::exec::{InputShape, grid, integer, packed, quantized, recurrent, tract::Lowering};
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
 
@@ -27,7 +27,7 @@ pub(super) fn inlined(model: &Model) -> Result<Cow<'_, Model>> {
 /// The copy for tract of a model without functions.
 ///
 /// # Errors
-/// When a sparse initializer is too large to be spelled out.
+/// When a sparse initializer is too large to be spelled out, or a recurrent layer cannot be turned around.
 pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering) -> Result<Model> {
     let mut view = model.into_owned();
     settle_defaults(&mut view, given);
@@ -47,6 +47,9 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering
         if view.is_live(node) {
             packed::spell_out(&mut view, node);
         }
+    }
+    for node in view.all_nodes() {
+        recurrent::spell_out(&mut view, node)?;
     }
     for node in view.all_nodes() {
         if lowering == Lowering::Short && view.is_live(node) {

@@ -1,0 +1,89 @@
+//! Attention of queries for which the mask leaves no key: zeros, where tract divides by zero or takes the mean.
+
+use tract_onnx::tract_core::dyn_clone;
+use tract_onnx::tract_hir::internal::*;
+
+/// Instead of tract's attention with a mask.
+pub(super) fn instead(op: &dyn TypedOp, inputs: &[&TypedFact]) -> Option<Box<dyn TypedOp>> {
+    let with_mask = op.name() == "Sdpa" && inputs.len() > MASK;
+    with_mask.then(|| Box::new(Masked { inner: dyn_clone::clone_box(op) }) as Box<dyn TypedOp>)
+}
+
+/// The slot of the mask; the others are queries, keys and values.
+const MASK: usize = 3;
+
+/// tract's attention, and zeros where the mask leaves nothing.
+#[derive(Debug, Clone)]
+struct Masked {
+    inner: Box<dyn TypedOp>,
+}
+
+impl PartialEq for Masked {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl Eq for Masked {}
+
+/// For each row of a mask whether it keeps any key.
+fn kept(mask: &Tensor) -> TractResult<tract_ndarray::ArrayD<bool>> {
+    let keys = mask.shape().last().copied().unwrap_or(1);
+    let yes = if mask.datum_type() == DatumType::Bool {
+        mask.try_as_plain_ram()?.as_slice::<bool>()?.to_vec()
+    } else {
+        let wide = mask.cast_to::<f32>()?;
+        let plain = wide.try_as_plain_ram()?;
+        plain.as_slice::<f32>()?.iter().map(|&x| x != f32::NEG_INFINITY).collect()
+    };
+    let rows: Vec<bool> = yes.chunks(keys.max(1)).map(|row| row.contains(&true)).collect();
+    let mut dims = mask.shape().to_vec();
+    if let Some(last) = dims.last_mut() {
+        *last = 1;
+    }
+    Ok(tract_ndarray::ArrayD::from_shape_vec(dims, rows)?)
+}
+
+impl Op for Masked {
+    fn name(&self) -> StaticName {
+        "MaskedSdpa".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Masked {
+    op_out_of_plan!();
+
+    fn eval(&self, context: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let kept = kept(&inputs[MASK])?;
+        let outputs = self.inner.eval(context, inputs)?;
+        if kept.iter().all(|&kept| kept) {
+            return Ok(outputs);
+        }
+        let output = args_1!(outputs).into_tensor();
+        let dt = output.datum_type();
+        let mut wide = output.cast_to_dt(DatumType::F32)?.into_owned();
+        {
+            let mut plain = wide.try_as_plain_ram_mut()?;
+            let mut view = plain.to_array_view_mut::<f32>()?;
+            let Some(kept) = kept.broadcast(view.raw_dim()) else {
+                bail!("the mask has other dims than the result")
+            };
+            tract_ndarray::Zip::from(&mut view).and(&kept).for_each(|x, &kept| {
+                if !kept {
+                    *x = 0.0;
+                }
+            });
+        }
+        Ok(tvec!(wide.cast_to_dt(dt)?.into_owned().into_tvalue()))
+    }
+}
+
+impl TypedOp for Masked {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        self.inner.output_facts(inputs)
+    }
+
+    as_op!();
+}
