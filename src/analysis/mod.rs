@@ -21,7 +21,7 @@ pub use diff::Diff;
 pub use packed::{unpacked_matrix, unpacked_table};
 pub use products::is_layer;
 pub use progress::Progress;
-pub use shapes::{Assume, Shapes, Term, exact};
+pub use shapes::{Assume, Shapes, Term, exact, is_placeholder};
 
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};

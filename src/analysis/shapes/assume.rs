@@ -113,7 +113,7 @@ impl<'a> Bound<'a> {
     /// What a declaration says.
     pub fn declared(&self, ty: &TensorType, names: Names) -> Fact {
         let axis = |dim: &crate::ir::Dim| match (&dim.size, names) {
-            (DimSize::Symbol(name), _) if PLACEHOLDERS.contains(&name.as_str()) => Term::Unknown,
+            (DimSize::Symbol(name), _) if is_placeholder(name) => Term::Unknown,
             (DimSize::Symbol(name), names) => match (self.symbols.get(name.as_str()), names) {
                 (Some(&extent), _) => extent.into(),
                 (None, Names::Believed) => Term::named(name),
@@ -128,6 +128,11 @@ impl<'a> Bound<'a> {
 
 /// What exporters write into the name of an axis that has none.
 const PLACEHOLDERS: [&str; 5] = ["", "?", "*", "-1", "None"];
+
+/// Whether that is what exporters write where an axis has no name.
+pub fn is_placeholder(name: &str) -> bool {
+    PLACEHOLDERS.contains(&name)
+}
 
 /// Whether equal names of axes in a declaration are equal extents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
