@@ -10,8 +10,8 @@ use clap::Parser;
 const FAILED: u8 = 1;
 /// The arguments contradict each other or the model.
 const USAGE: u8 = 2;
-/// The command did its work, but a bound was missed, or two models differ.
-const BOUND_MISSED: u8 = 3;
+/// The result is not what was asked for: a bound or a budget was missed, nothing was done, or two models differ.
+const MISSED: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     // Whatever was found out about a file that has changed since, or went wrong with it: this is why.
     match onnxpress::read::check_unchanged().and(ended) {
         Ok(cli::Ended::Done) => ExitCode::SUCCESS,
-        Ok(cli::Ended::BoundMissed | cli::Ended::Different) => ExitCode::from(BOUND_MISSED),
+        Ok(cli::Ended::Missed | cli::Ended::Different) => ExitCode::from(MISSED),
         Err(error) => {
             eprintln!("error: {error}");
             match error.kind {

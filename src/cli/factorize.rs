@@ -9,15 +9,18 @@ use onnxpress::analysis::Measure;
 use onnxpress::calibrate::Calibration;
 use onnxpress::passes::{Aim, Amount, Context, Factorize as Pass, Growth, Layers, Method};
 use onnxpress::pipeline::{self, FactorizeOptions, When};
-use onnxpress::report::{FactorizationReport, SplitReport};
+use onnxpress::report::{BudgetReport, FactorizationReport, SplitReport};
 use onnxpress::{Error, ErrorKind, Result, report, validate};
 
-use super::budget::amount;
-use super::compare::{Bounds, check_labels, execute, share, sizes, warn_random};
+use super::budget::{amount, countable, kept};
+use super::compare::{Bounds, check_labels, execute, sizes, warn_random};
 use super::factorizing::{Factorizing, Outcome};
+use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::prune::NO_SAMPLES;
+use super::pruning;
+use super::undone::nothing_split;
 use super::warnings::{grew, taken_back, unfitted};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
@@ -41,6 +44,8 @@ pub struct Factorize {
     page: page::ReportFile,
     #[command(flatten)]
     aim: AimArgs,
+    #[command(flatten)]
+    fix: FixArgs,
     /// What counts as near: what a layer gives on samples (whitened, the default with --data), the same
     /// about its mean (pca), or the weights themselves (svd).
     #[arg(long, value_name = "HOW", value_parser = method())]
@@ -100,25 +105,28 @@ pub struct Factorize {
 #[group(required = true, multiple = false)]
 pub struct AimArgs {
     /// Multiply-accumulates that stay at most: a share of the original's, or a number such as 120M.
-    #[arg(long, value_name = "SHARE|N", value_parser = amount)]
+    #[arg(long, value_name = "SHARE|N", value_parser = amount, allow_negative_numbers = true)]
     pub macs: Option<Amount>,
     /// Parameters that stay at most: a share, or a number such as 1.5M.
-    #[arg(long, value_name = "SHARE|N", value_parser = amount)]
+    #[arg(long, value_name = "SHARE|N", value_parser = amount, allow_negative_numbers = true)]
     pub params: Option<Amount>,
     /// Size of the file at most: a share, or a number of bytes such as 800K.
-    #[arg(long, value_name = "SHARE|BYTES", value_parser = amount)]
+    #[arg(long, value_name = "SHARE|BYTES", value_parser = amount, allow_negative_numbers = true)]
     pub size: Option<Amount>,
     /// Share of what each layer gives that stays at least: with --data of its squares on the samples, else
     /// of those of the weights.
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(long, value_name = "SHARE", value_parser = kept, allow_negative_numbers = true)]
     pub energy: Option<f64>,
     /// Share of the time of one run at most, measured in this engine on a few results; it needs --data.
-    #[arg(long, value_name = "SHARE", value_parser = share, requires = "data")]
+    #[arg(long, value_name = "SHARE", value_parser = kept, allow_negative_numbers = true, requires = "data")]
     pub latency: Option<f64>,
     /// The ranks of a report (--json), or its `ranks` alone.
     #[arg(long, value_name = "FILE.json")]
     pub ranks: Option<PathBuf>,
 }
+
+/// What binds when a budget is missed.
+const RANKS: &str = "no more can be saved within the ranks that make layers smaller (--multiple)";
 
 /// Whether layers are refitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -156,7 +164,8 @@ impl Factorize {
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
-        let original = io::load(&self.model, &self.talk.words)?;
+        let mut original = io::load(&self.model, &self.talk.words)?;
+        self.fix.apply(&mut original.model)?;
         let labels = self.labels.as_deref();
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
         let samples = self.data.as_ref().map(open).transpose()?;
@@ -179,7 +188,13 @@ impl Factorize {
         };
         let check =
             engine::check(&engine, samples.as_ref(), &original.model, self.preprocessing.seed)?;
-        let options = self.options(samples.is_some())?;
+        let mut options = self.options(samples.is_some())?;
+        let at = pipeline::counted_at(&original.model, samples.as_ref());
+        options.factorize.at = at.clone();
+        let mut warnings = Vec::new();
+        if self.aim.macs.is_some() || self.aim.latency.is_some() {
+            warnings.extend(countable(&original.model, &at)?);
+        }
         let passes = pipeline::prepare_factorize(&options);
         let model = original.model.clone();
         let prepared = pipeline::settle(model, &passes, &cx, check.as_ref(), When::AtEnd)?;
@@ -193,11 +208,12 @@ impl Factorize {
             prepared: &prepared.model,
             output: &self.output,
         };
-        let Outcome { mut factorized, budget, mut warnings } = job.run()?;
+        let Outcome { mut factorized, mut budget, mut missed } = job.run()?;
         factorized.finished.steps.splice(0..0, prepared.steps);
         let result = &factorized.finished.model;
         let encoded = self.output.encode(result, original.external)?;
-        let mut drift = sizes(&original, result, encoded.len() as u64);
+        let bytes = encoded.len() as u64;
+        let mut drift = sizes(&original, result, bytes, &at);
         match &samples {
             Some(samples) => {
                 let all = validate::Options { top: vec![1], ..Default::default() };
@@ -206,13 +222,21 @@ impl Factorize {
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }
         drift.judge(self.bounds.min_sqnr, self.bounds.max_drop);
+        if let Some(most) = self.aim.size {
+            let (original, counts) = (original.byte_size, "bytes of the file".to_owned());
+            budget = Some(BudgetReport { counts, original, most: most.of(original), left: bytes });
+        }
+        let short = budget.as_ref().filter(|budget| budget.left > budget.most);
+        missed.extend(short.map(|budget| pruning::missed(budget, Some(RANKS))));
+        let within = budget.is_some() && short.is_none();
+        if !within && factorized.layers.iter().all(|layer| layer.chosen.is_none()) {
+            missed.extend(nothing_split(&factorized.finished.steps));
+        }
+        drift.miss(missed);
         let passed = drift.passed;
         warnings.extend(taken_back(&factorized.finished.steps));
         let own = factorized.finished.steps.iter().flat_map(|step| &step.report.warnings);
         warnings.extend(own.cloned());
-        if factorized.layers.iter().all(|layer| layer.chosen.is_none()) {
-            warnings.push("no layer was split; -v says why".to_owned());
-        }
         for (option, patterns) in [("--keep", &self.keep), ("--only", &self.only)] {
             warnings.extend(unfitted(option, patterns, [&original.model, result]));
         }
@@ -233,7 +257,7 @@ impl Factorize {
             warn_random(self.data.as_deref());
             io::show(&report)?;
         }
-        Ok(if passed { Ended::Done } else { Ended::BoundMissed })
+        Ok(if passed { Ended::Done } else { Ended::Missed })
     }
 
     fn options(&self, samples: bool) -> Result<FactorizeOptions> {

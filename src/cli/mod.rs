@@ -9,6 +9,7 @@ mod diff;
 mod engine;
 mod factorize;
 mod factorizing;
+mod fixing;
 mod inspect;
 mod io;
 mod leftovers;
@@ -26,6 +27,7 @@ mod sparsity;
 mod standard;
 mod statistics;
 mod then_quantize;
+mod undone;
 mod warnings;
 mod widths;
 mod worker;
@@ -37,8 +39,8 @@ use clap::{Args, Parser, Subcommand};
 pub enum Ended {
     /// Everything was done.
     Done,
-    /// Everything was done, but a bound was missed.
-    BoundMissed,
+    /// The result is there, but it is not what was asked for: a bound or a budget was missed, or nothing was done.
+    Missed,
     /// The models compared are not the same, and the caller asked to be told by the exit code.
     Different,
 }
@@ -56,7 +58,8 @@ const EXIT_STATUS: &str = "Exit status:
   0  done
   1  failed
   2  wrong arguments
-  3  done, but a bound (--min-sqnr, --max-drop) was not met";
+  3  written, but not what was asked for: a bound (--min-sqnr, --max-drop) or a budget was missed,
+     or nothing was done that could be; the report says what, and why";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -24,10 +24,12 @@ use onnxpress::{Error, ErrorKind, Result, read, validate};
 
 use super::accuracy::Accuracy;
 use super::compare::{Bounds, check_labels, execute, latency, sizes, warn_random};
+use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantization::Quantization;
-use super::warnings::{did_anything, grew, nothing_quantized, taken_back};
+use super::undone::nothing_quantized;
+use super::warnings::{grew, taken_back};
 use super::widths::WidthArgs;
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress, statistics};
 
@@ -79,6 +81,8 @@ pub struct Quantize {
     /// was seen and what is expected.
     #[arg(long)]
     explain: bool,
+    #[command(flatten)]
+    fix: FixArgs,
     #[command(flatten)]
     quantization: Quantization,
     #[command(flatten)]
@@ -186,7 +190,8 @@ impl Quantize {
             return Err(Error::new(ErrorKind::Usage, text));
         }
         let options = self.options()?;
-        let original = io::load(&self.model, &self.talk.words)?;
+        let mut original = io::load(&self.model, &self.talk.words)?;
+        self.fix.apply(&mut original.model)?;
         let labels = self.labels.as_deref();
         let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
         let samples = self.data.as_deref().map(opened).transpose()?;
@@ -242,9 +247,6 @@ impl Quantize {
         };
         let Quantized { mut finished, fall_back, assigned, gain, calibrated, equalized, layers } =
             pipeline::quantized_on(model, &options, &cx, &tries)?;
-        if !measures {
-            did_anything(&finished.steps, &self.model)?;
-        }
         let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let judged = samples.is_some() || test.is_some();
@@ -262,7 +264,8 @@ impl Quantize {
             refused.extend(report.refused.iter().map(stays));
             encoded = self.output.encode(&model, original.external)?;
         }
-        let mut drift = sizes(&original, &result, encoded.len() as u64);
+        let at = pipeline::counted_at(&original.model, samples.as_ref().or(test.as_ref()));
+        let mut drift = sizes(&original, &result, encoded.len() as u64, &at);
         match &samples {
             Some(samples) => {
                 let runs = Some(drift_runs(drift.macs.original));
@@ -291,12 +294,16 @@ impl Quantize {
         };
         let layers = self.explains().then(|| layers.iter().map(layer).collect());
         let mut warnings = warnings(&finished.steps, &drift);
+        let mut missed = nothing_quantized(&finished.steps);
         let large = self.widths.exceeded(&original, encoded.len());
         if large || assigned.as_ref().is_some_and(|assigned| !assigned.reached) {
-            warnings.push(
+            missed.push(
                 "weights do not become as small as asked for; --widths may name narrower ones"
                     .to_owned(),
             );
+        }
+        if self.quantization.quantize_io && interface.is_empty() {
+            missed.push("no input or output became an integer".to_owned());
         }
         warnings.extend(refused);
         warnings.extend(self.quantization.unfitted([&original.model, &result]));
@@ -326,14 +333,16 @@ impl Quantize {
             explain: self.explain,
         };
         if let Some(samples) = &test {
-            let mut figures = sizes(&original, &result, encoded.len() as u64);
+            let mut figures = sizes(&original, &result, encoded.len() as u64, &at);
             let all = validate::Options { top: vec![1], ..Default::default() };
             execute(&engine, &mut figures, [&original.model, &result], samples, &all, &progress)?;
             report.test = Some(figures);
         }
         let judged = report.test.as_mut().unwrap_or(&mut report.drift);
         judged.judge(self.bounds.min_sqnr, self.bounds.max_drop);
-        let passed = judged.passed;
+        let met = judged.passed;
+        report.drift.miss(missed);
+        let passed = met && report.drift.passed;
         self.output.save(&encoded)?;
         self.page.write("quantize", &report, self.output.overwrite())?;
         if self.talk.json {
@@ -342,7 +351,7 @@ impl Quantize {
             warn_random(self.data.as_deref());
             io::show(&report)?;
         }
-        Ok(if passed { Ended::Done } else { Ended::BoundMissed })
+        Ok(if passed { Ended::Done } else { Ended::Missed })
     }
 }
 
@@ -359,7 +368,6 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         warnings.extend(step.report.warnings.iter().cloned());
         warnings.extend(taken_back(std::slice::from_ref(step)));
     }
-    warnings.extend(nothing_quantized(steps));
     let numbers = drift.outputs.iter().filter(|output| output.agreement.is_none());
     for output in numbers.filter(|output| output.sqnr_db < POOR_DB) {
         let found = decibel(output.sqnr_db);

@@ -8,13 +8,15 @@ use onnxpress::exec::Engine;
 use onnxpress::ir::{Model, ValueId};
 use onnxpress::passes::{Context, fitting};
 use onnxpress::pipeline::{
-    self, Check, Finished, FixedAxes, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, When,
+    self, Check, Finished, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, When,
 };
 use onnxpress::report::{Pair, SimplificationReport};
 use onnxpress::{Error, ErrorKind, Result};
 
+use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
+use super::undone::nothing_simplified;
 use super::warnings::{grew, taken_back, unfitted};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page};
 
@@ -33,12 +35,8 @@ pub struct Simplify {
     output: io::Output,
     #[command(flatten)]
     page: page::ReportFile,
-    /// Fix all extents of an input.
-    #[arg(long, value_name = "NAME=1,3,224,224", value_parser = fixed_shape)]
-    fix_shape: Vec<(String, Vec<usize>)>,
-    /// Fix the extent of a named axis, everywhere.
-    #[arg(long, value_name = "NAME=N", value_parser = fixed_dim)]
-    fix_dim: Vec<(String, usize)>,
+    #[command(flatten)]
+    fix: FixArgs,
     /// Leave nodes as they are whose names fit the pattern; `*` stands for any text. A node without a
     /// name goes by its first output.
     #[arg(long, value_name = "NODE-PATTERN")]
@@ -106,8 +104,7 @@ impl Simplify {
         self.page.check(&files, self.output.overwrite())?;
         check_names(self.skip.iter().chain(&self.only))?;
         let mut original = io::load(&self.model, &self.talk.words)?;
-        let axes = FixedAxes { dims: self.fix_dim.clone(), shapes: self.fix_shape.clone() };
-        axes.apply(&mut original.model)?;
+        self.fix.apply(&mut original.model)?;
         let engine = self.engine.start_briefly()?;
         let mut warnings = Vec::new();
         let labels = self.labels.as_deref();
@@ -147,11 +144,15 @@ impl Simplify {
         let sizes = Pair { original: original.byte_size, candidate: encoded.len() as u64 };
         warnings.extend(grew(&sizes));
         warnings.extend(unfitted("--keep", &self.keep, [&original.model, &finished.model]));
+        let missed = nothing_simplified(&finished.steps);
+        let passed = missed.is_empty();
         let report = SimplificationReport {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),
             size_bytes: sizes,
             warnings,
+            missed,
+            passed,
             verbose: self.verbose,
             seeded: samples.is_none(),
             ..SimplificationReport::new(&original.model, &finished)
@@ -163,7 +164,7 @@ impl Simplify {
         } else {
             io::show(&report)?;
         }
-        Ok(Ended::Done)
+        Ok(if passed { Ended::Done } else { Ended::Missed })
     }
 
     /// An operator set that was asked for and is not there is an error.
@@ -219,18 +220,4 @@ fn pin(model: &mut Model, keep: &[String]) -> Vec<ValueId> {
     }
     pinned.iter().for_each(|&value| model.pin(value));
     pinned
-}
-
-fn fixed_dim(text: &str) -> Result<(String, usize), String> {
-    let (name, extent) = text.rsplit_once('=').ok_or("expected NAME=N, e.g. batch=1")?;
-    let extent = extent.trim().parse().map_err(|_| format!("`{extent}` is not an extent"))?;
-    Ok((name.trim().to_owned(), extent))
-}
-
-fn fixed_shape(text: &str) -> Result<(String, Vec<usize>), String> {
-    let (name, dims) = text.rsplit_once('=').ok_or("expected NAME=N,N,…, e.g. x=1,3,224,224")?;
-    let dims = dims
-        .split([',', 'x'])
-        .map(|dim| dim.trim().parse().map_err(|_| format!("`{dim}` is not an extent")));
-    Ok((name.trim().to_owned(), dims.collect::<Result<_, _>>()?))
 }

@@ -187,6 +187,15 @@ impl Feed {
         self.dtype.byte_len(element_count(&self.shape(size, &self.dims))?)
     }
 
+    /// Dims of the input for one sample, or as many as the model takes at once.
+    pub fn one_sample(&self) -> Vec<usize> {
+        let batch = match self.mode {
+            Mode::Rows(batch) => batch.unwrap_or(1),
+            Mode::Whole | Mode::Shared => 1,
+        };
+        self.shape(batch, &self.dims)
+    }
+
     fn shape(&self, size: usize, sample: &[usize]) -> Vec<usize> {
         match self.mode {
             Mode::Rows(_) => [&[size], sample].concat(),

@@ -271,6 +271,12 @@ impl Samples {
         self.len.div_ceil(self.size)
     }
 
+    /// Dims of each input for one sample, of the largest one where they differ: rows that are fed one by one
+    /// where the batch is free.
+    pub fn dims(&self) -> Vec<(String, Vec<usize>)> {
+        self.feeds.iter().map(|feed| (feed.name.clone(), feed.one_sample())).collect()
+    }
+
     /// The inputs of run `run`, below [`Samples::runs`].
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! Decides what runs in which order, checks it, and collects what was done.
 
+mod aligned;
 mod assigned;
 mod calibrated;
 mod check;
+mod counted;
 mod declare;
 mod downstream;
 mod edits;
@@ -33,9 +35,11 @@ mod twins;
 mod widened;
 mod witness;
 
+pub use aligned::{Renamed, aligned, check_fed};
 pub use assigned::{Aim, Assigned, AssignedLayer, FLOAT, Tried, Widths, width_name};
 pub use calibrated::Calibrated;
 pub use check::{Check, Inputs, Outcome};
+pub use counted::{Counted, counted, counted_at};
 pub use declare::declare_shapes;
 pub use equalized::{Equalized, Equalizing};
 pub use factorized::{Factorized, LayerSensitivity, factorized};

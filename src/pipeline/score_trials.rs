@@ -4,7 +4,6 @@ use crate::analysis::{Decision, constant, decision};
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
 use crate::ir::{Model, ValueId};
-use crate::passes::Resource;
 use crate::pipeline::check::Inputs;
 use crate::pipeline::downstream::Known;
 use crate::tensor::Tensor;
@@ -49,9 +48,10 @@ pub(super) struct ScoreTrials<'a> {
     known: Known,
 }
 
-/// Samples, within `bounds`, on which so many `trials` of a model take at most `work` multiply-accumulates.
-pub(super) fn affordable(model: &Model, trials: usize, work: u64, bounds: (usize, usize)) -> usize {
-    let all = Resource::Macs.of(model).unwrap_or(0).saturating_mul(trials as u64).max(1);
+/// Samples, within `bounds`, on which so many `trials` of a model that takes so many multiply-accumulates take at
+/// most `work` of them.
+pub(super) fn affordable(macs: u64, trials: usize, work: u64, bounds: (usize, usize)) -> usize {
+    let all = macs.saturating_mul(trials as u64).max(1);
     usize::try_from(work / all).unwrap_or(usize::MAX).clamp(bounds.0, bounds.1)
 }
 

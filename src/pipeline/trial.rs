@@ -10,6 +10,7 @@ use crate::exec::{Engine, Runner};
 use crate::ir::Model;
 use crate::passes::{Context, Pass};
 use crate::pipeline::check::Inputs;
+use crate::pipeline::counted::counted_at;
 use crate::pipeline::downstream::Known;
 use crate::pipeline::score_trials::Scores;
 use crate::tensor::Tensor;
@@ -50,6 +51,8 @@ pub struct Trials<'a> {
     quantizer: Quantizer<'a>,
     cx: &'a Context<'a>,
     held_out: Arc<HeldOut>,
+    /// Dims of inputs at which work is counted.
+    at: Assume,
     affordable: Affordable,
     /// Runs of all samples.
     runs: usize,
@@ -113,7 +116,8 @@ impl<'a> Trials<'a> {
         quantizer: Quantizer<'a>,
         cx: &'a Context<'a>,
     ) -> Result<Self> {
-        let affordable = Affordable::of(prepared);
+        let at = counted_at(prepared, Some(samples));
+        let affordable = Affordable::of(prepared, &at);
         let inputs = held_out_inputs(samples, affordable.whole)?;
         let scores = Scores::of(prepared);
         let watched = scores.behind_outputs(prepared);
@@ -122,7 +126,7 @@ impl<'a> Trials<'a> {
         let outputs = outputs.into_iter().collect::<Result<_>>()?;
         let held_out = Arc::new(HeldOut { inputs, scores, outputs });
         let (runs, whole) = (samples.runs(), OnceLock::new());
-        Ok(Self { engine, prepared, quantizer, cx, held_out, affordable, runs, whole })
+        Ok(Self { engine, prepared, quantizer, cx, held_out, at, affordable, runs, whole })
     }
 
     /// Trials on the same samples of what another quantizer makes.
@@ -143,8 +147,8 @@ impl<'a> Trials<'a> {
 
     fn again(&self) -> Self {
         let Self { engine, prepared, quantizer, cx, affordable, runs, .. } = *self;
-        let (held_out, whole) = (self.held_out.clone(), OnceLock::new());
-        Self { engine, prepared, quantizer, cx, held_out, affordable, runs, whole }
+        let (held_out, at, whole) = (self.held_out.clone(), self.at.clone(), OnceLock::new());
+        Self { engine, prepared, quantizer, cx, held_out, at, affordable, runs, whole }
     }
 
     /// Quantizes all layers, and runs the result; remembered.
@@ -260,6 +264,11 @@ impl<'a> Trials<'a> {
         self.prepared
     }
 
+    /// Dims of inputs at which work is counted.
+    pub fn at(&self) -> &Assume {
+        &self.at
+    }
+
     /// What the samples are run with.
     pub(super) fn engine(&self) -> &'a dyn Engine {
         self.engine
@@ -332,8 +341,8 @@ fn applied(prepared: &Model, passes: Vec<Box<dyn Pass>>, cx: &Context<'_>) -> Re
 }
 
 impl Affordable {
-    fn of(model: &Model) -> Self {
-        let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+    fn of(model: &Model, at: &Assume) -> Self {
+        let cost = Cost::of(model, &Shapes::infer(model, at));
         let all = cost.macs.saturating_mul(cost.layers.len() as u64).max(1);
         let samples = |work: u64| usize::try_from(work / all).unwrap_or(usize::MAX);
         let whole = usize::try_from(WHOLE_WORK / cost.macs.max(1)).unwrap_or(usize::MAX);

@@ -35,6 +35,12 @@ pub struct ComparisonReport {
     pub parameters: Pair<u64>,
     /// Multiply-accumulates for batch 1, of the layers whose shapes are known.
     pub macs: Pair<u64>,
+    /// The dims of inputs at which these were counted, where the model leaves them open.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub macs_at: BTreeMap<String, Vec<usize>>,
+    /// How many layers are not counted, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub macs_uncounted: Option<String>,
     /// Median time of one run in the engine; only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<Latency>,
@@ -50,9 +56,9 @@ pub struct ComparisonReport {
     /// Why the models were not run, when they were not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_validated: Option<String>,
-    /// The bounds that were missed, in words.
+    /// What was asked for and missed, in words: bounds, budgets, and that nothing was done.
     pub missed: Vec<String>,
-    /// True when every bound was met.
+    /// True when nothing was missed.
     pub passed: bool,
     /// Show all that is known of each output in the text view.
     #[serde(skip)]
@@ -239,6 +245,12 @@ impl ComparisonReport {
         }
     }
 
+    /// Records what was asked for and missed.
+    pub fn miss(&mut self, missed: impl IntoIterator<Item = String>) {
+        self.missed.extend(missed);
+        self.passed = self.missed.is_empty();
+    }
+
     /// Checks the bounds: least signal-to-noise ratio of every output in decibel, and largest fall
     /// of top-1 accuracy as a share of all samples.
     pub fn judge(&mut self, min_sqnr: Option<f64>, max_drop: Option<f64>) {
@@ -304,9 +316,26 @@ impl fmt::Display for ComparisonReport {
         row(f, "size", &self.size_bytes, bytes)?;
         row(f, "parameters", &self.parameters, grouped)?;
         row(f, "MACs", &self.macs, grouped)?;
-        if let Some(reason) = &self.not_validated {
-            return writeln!(f, "NOT VALIDATED BY EXECUTION: {reason}");
+        for (name, dims) in &self.macs_at {
+            writeln!(f, "counted at  `{name}` {dims:?}")?;
         }
+        if let Some(why) = &self.macs_uncounted {
+            writeln!(f, "            {why}")?;
+        }
+        match &self.not_validated {
+            Some(reason) => writeln!(f, "NOT VALIDATED BY EXECUTION: {reason}")?,
+            None => self.write_measured(f)?,
+        }
+        for missed in &self.missed {
+            writeln!(f, "MISSED      {missed}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ComparisonReport {
+    /// What execution measured.
+    fn write_measured(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "samples     {}", grouped(self.samples as u64))?;
         for input in &self.inputs {
             writeln!(f, "input       {input}")?;
@@ -337,9 +366,6 @@ impl fmt::Display for ComparisonReport {
         }
         if let Some(profile) = &self.profile {
             write!(f, "{profile}")?;
-        }
-        for missed in &self.missed {
-            writeln!(f, "MISSED      {missed}")?;
         }
         Ok(())
     }

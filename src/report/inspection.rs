@@ -31,6 +31,12 @@ pub struct InspectionReport {
     pub macs: u64,
     /// Layers whose multiply-accumulates are unknown because their shapes are.
     pub macs_unknown: usize,
+    /// The dims of inputs at which multiply-accumulates were counted, where the model leaves them open.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub macs_at: BTreeMap<String, Vec<usize>>,
+    /// Why these layers are not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub macs_uncounted: Option<String>,
     /// Inputs without those that have a default.
     pub inputs: Vec<PortReport>,
     /// Outputs.
@@ -107,6 +113,15 @@ impl fmt::Display for InspectionReport {
             n => format!(" (and {n} layers of unknown shape)"),
         };
         writeln!(f, "MACs        {}{unknown}", grouped(self.macs))?;
+        for (name, dims) in &self.macs_at {
+            writeln!(f, "counted at  `{name}` {dims:?}")?;
+        }
+        if let Some(why) = &self.macs_uncounted {
+            writeln!(
+                f,
+                "            {why}; --fix-dim, --fix-shape or --data say how large they are"
+            )?;
+        }
         for (what, ports) in [("input", &self.inputs), ("output", &self.outputs)] {
             for port in ports {
                 let shape = port.shape.as_ref().map_or("?".to_owned(), |s| s.join(", "));

@@ -38,6 +38,10 @@ pub struct SimplificationReport {
     pub first_broken: Option<Broken>,
     /// What the user must know.
     pub warnings: Vec<String>,
+    /// That nothing was done although something could be, and why.
+    pub missed: Vec<String>,
+    /// True when nothing was missed.
+    pub passed: bool,
     /// Show every edit in the text view.
     #[serde(skip)]
     pub verbose: bool,
@@ -117,6 +121,8 @@ impl SimplificationReport {
             },
             first_broken: Broken::first(finished),
             warnings: Vec::new(),
+            missed: Vec::new(),
+            passed: true,
             verbose: false,
             seeded: true,
         }
@@ -158,6 +164,9 @@ impl fmt::Display for SimplificationReport {
         }
         if let Some(Broken { pass, reason }) = &self.first_broken {
             writeln!(f, "first broken: pass {pass}: {reason}")?;
+        }
+        for missed in &self.missed {
+            writeln!(f, "MISSED      {missed}")?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

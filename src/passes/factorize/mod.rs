@@ -13,7 +13,7 @@ pub use site::Layers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::analysis::Measure;
+use crate::analysis::{Assume, Measure};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::math::allocate::{Choice, allocate};
@@ -68,6 +68,8 @@ pub struct Factorize {
     pub method: Method,
     /// How far layers are split.
     pub aim: Aim,
+    /// Dims of inputs at which multiply-accumulates are counted.
+    pub at: Assume,
     /// Ranks are multiples of this many.
     pub multiple: usize,
     /// Which layers are looked at.
@@ -88,6 +90,7 @@ impl Default for Factorize {
         Self {
             method: Method::default(),
             aim: Aim::Energy(ENERGY),
+            at: Assume::one_sample(),
             multiple: 1,
             layers: Layers::default(),
             plan: None,
@@ -183,11 +186,11 @@ impl Factorize {
 
     /// How much of a resource the layers have that are looked at; all of the model when all are.
     pub fn scope(&self, model: &Model, resource: Resource) -> u64 {
-        use crate::analysis::{Assume, Cost, Shapes};
+        use crate::analysis::{Cost, Shapes};
         if self.layers.is_all() || resource == Resource::WeightBytes {
-            return resource.of(model).unwrap_or(0);
+            return resource.of(model, &self.at).unwrap_or(0);
         }
-        let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+        let cost = Cost::of(model, &Shapes::infer(model, &self.at));
         let layers = cost.layers.iter().filter(|layer| self.layers.includes(model, layer.node));
         let of = |layer: &crate::analysis::cost::Layer| match resource {
             Resource::Macs => layer.macs.unwrap_or(0),

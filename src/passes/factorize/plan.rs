@@ -4,7 +4,7 @@ use std::fmt;
 
 use rayon::prelude::*;
 
-use crate::analysis::{Assume, Measure, Shapes, VectorMoments, constant};
+use crate::analysis::{Measure, Shapes, VectorMoments, constant};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::math::Moments;
@@ -80,7 +80,7 @@ impl Plan {
     /// When the model cannot be run on the samples.
     pub fn of(model: &Model, options: &Factorize, measure: Option<&dyn Measure>) -> Result<Self> {
         let mut report = Report::default();
-        let shapes = Shapes::infer(model, &Assume::one_sample());
+        let shapes = Shapes::infer(model, &options.at);
         let sites = Site::all(model, &shapes, &options.layers, &mut report);
         let measure = measure.filter(|_| options.method != Method::Svd);
         let mut plan = Self { sites: Vec::new(), refused: Vec::new(), warnings: Vec::new() };

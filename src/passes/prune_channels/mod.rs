@@ -39,6 +39,8 @@ pub struct PruneChannels {
     pub ratio: f64,
     /// What the model may cost.
     pub budget: Option<Budget>,
+    /// Dims of inputs at which multiply-accumulates are counted.
+    pub at: Assume,
     /// Which groups give how much for a budget.
     pub allocation: Allocation,
     /// Least share of the orbits of a group that stays when a budget is spread.
@@ -71,6 +73,7 @@ impl Default for PruneChannels {
         Self {
             ratio: 1.0,
             budget: None,
+            at: Assume::one_sample(),
             allocation: Allocation::default(),
             floor: FLOOR,
             importance: Importance::default(),
