@@ -11,6 +11,7 @@ mod fit;
 mod magnitudes;
 mod moments;
 mod observed;
+mod reach;
 mod statistics;
 mod view;
 

@@ -44,12 +44,7 @@ fn wrong(model: &Model, node: &Node) -> Option<String> {
     let int = |name: &str| node.attr_int(name).unwrap_or(0);
     let given = |slot: usize| node.input(slot).is_some();
     match node.op() {
-        "LSTM" | "GRU" | "RNN"
-            if node.attr_str("direction") == Some("reverse")
-                && !recurrent::is_turned_around(node) =>
-        {
-            Some("tract computes direction `reverse` of sequences of several lengths wrongly".into())
-        }
+        "LSTM" | "GRU" | "RNN" => recurrent::obstacle(model, node).map(Into::into),
         "DynamicQuantizeLSTM" if node.attr_str("direction") == Some("reverse") => {
             Some("tract computes direction `reverse` wrongly".into())
         }

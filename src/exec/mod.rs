@@ -7,6 +7,7 @@ mod grid;
 mod guard;
 mod integer;
 mod isolated;
+mod lengths;
 mod observe;
 mod onnxruntime;
 mod packed;

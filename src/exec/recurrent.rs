@@ -2,17 +2,33 @@
 
 use crate::analysis::constant;
 use crate::error::{Result, err};
+use crate::exec::lengths;
 use crate::ir::{At, Attribute, Model, NewNode, Node, NodeId, ValueId};
 use crate::tensor::{DType, Tensor};
 
 /// Slots of the initial states: hidden, and that of the cell of an LSTM.
 const INITIAL: [usize; 2] = [5, 6];
+/// The first operator set with ConstantOfShape.
+const ZEROS_OPSET: i64 = 9;
+/// The first operator set with Slice that goes backwards.
+const TURN_OPSET: i64 = 10;
 
-/// Makes missing initial states explicit, which tract takes for those of a batch of one, and turns the sequence
-/// around for a layer that reads it backwards.
+/// Why [`spell_out`] leaves something of a recurrent layer that tract computes wrongly.
+pub(super) fn obstacle(model: &Model, node: &Node) -> Option<&'static str> {
+    if node.input(lengths::LENGTHS).is_some() {
+        lengths::obstacle(model, node)
+    } else if node.attr_str("direction") == Some("reverse") && model.opset() < Some(TURN_OPSET) {
+        Some("tract computes direction `reverse` wrongly")
+    } else {
+        None
+    }
+}
+
+/// Makes missing initial states explicit, which tract takes for those of a batch of one, turns the sequence around
+/// for a layer that reads it backwards, and spells lengths out.
 ///
 /// # Errors
-/// When a layer cannot be turned around.
+/// When a layer cannot be spelled out.
 pub(super) fn spell_out(view: &mut Model, id: NodeId) -> Result<()> {
     let node = view.node(id);
     if !["LSTM", "GRU", "RNN"].iter().any(|op| node.is(op)) {
@@ -21,12 +37,16 @@ pub(super) fn spell_out(view: &mut Model, id: NodeId) -> Result<()> {
     let states = if node.is("LSTM") { 2 } else { 1 };
     for &slot in &INITIAL[..states] {
         if view.node(id).input(slot).is_none()
+            && view.opset() >= Some(ZEROS_OPSET)
             && let Some(zeros) = zero_states(view, id)
         {
             view.set_input(id, slot, Some(zeros));
         }
     }
     let node = view.node(id);
+    if node.input(lengths::LENGTHS).is_some() {
+        return lengths::spell_out(view, id);
+    }
     if node.attr_str("direction") == Some("reverse") {
         let label = view.label(id);
         turn_around(view, id)
@@ -35,34 +55,35 @@ pub(super) fn spell_out(view: &mut Model, id: NodeId) -> Result<()> {
     Ok(())
 }
 
-/// Whether [`spell_out`] makes a layer that reads forward of one that reads backwards: not where sequences of other
-/// lengths begin elsewhere.
-pub(super) fn is_turned_around(node: &Node) -> bool {
-    const LENGTHS: usize = 4;
-    node.input(LENGTHS).is_none()
-}
-
-/// The axis of the sequence in what the layer reads and makes: the batch may come first.
-fn time_axis(node: &Node) -> i64 {
-    i64::from(is_batch_first(node))
-}
-
 fn is_batch_first(node: &Node) -> bool {
     node.attr_int("layout").unwrap_or(0) == 1
+}
+
+/// The number of units of a layer.
+pub(super) fn units(view: &Model, node: &Node) -> Option<i64> {
+    let of_weights = || {
+        let recurrent = constant(view, node.input(2)?)?;
+        i64::try_from(*recurrent.dims().get(2)?).ok()
+    };
+    node.attr_int("hidden_size").or_else(of_weights)
+}
+
+/// A zero of the type that a layer computes with: that of its weights, which may be made of integers.
+pub(super) fn zero(view: &Model, node: &Node, dims: &[usize]) -> Option<Tensor> {
+    let weight = node.input(1)?;
+    let made_of = view.value(weight).producer().map(|producer| view.node(producer));
+    let scale = made_of.filter(|node| node.is("DequantizeLinear")).and_then(|node| node.input(1));
+    let like = constant(view, weight).or_else(|| constant(view, scale?));
+    let dtype = like.map_or(DType::Float, |like| like.dtype());
+    Tensor::from_f32_as(dtype, dims, &vec![0.0; dims.iter().product()]).ok()
 }
 
 /// A state of zeros for each direction and element of the batch, which is known while running.
 fn zero_states(view: &mut Model, id: NodeId) -> Option<ValueId> {
     let node = view.node(id);
-    let (x, weight, recurrent) = (node.input(0)?, node.input(1)?, node.input(2)?);
+    let (x, hidden, zero) = (node.input(0)?, units(view, node)?, zero(view, node, &[1])?);
+    let directions = if node.attr_str("direction") == Some("bidirectional") { 2 } else { 1 };
     let batch_first = is_batch_first(node);
-    let recurrent = constant(view, recurrent)?;
-    let [directions, _, hidden] = recurrent.dims() else { return None };
-    let [directions, hidden] = [directions, hidden].map(|&dim| dim as i64);
-    let zero = match constant(view, weight)?.dtype() {
-        DType::Float => Tensor::from_f32(&[1], &[0.0]),
-        other => Tensor::from_f32_as(other, &[1], &[0.0]).ok()?,
-    };
     let graph = view.node(id).graph();
     let number = |view: &mut Model, n: i64| {
         view.add_initializer(graph, "dims", Tensor::from_i64(&[1], &[n]))
@@ -83,14 +104,11 @@ fn zero_states(view: &mut Model, id: NodeId) -> Option<ValueId> {
 /// Reads the sequence from its end with a layer that reads forward, and turns the output back.
 fn turn_around(view: &mut Model, id: NodeId) -> Option<()> {
     let node = view.node(id);
-    if !is_turned_around(node) {
-        return None;
-    }
-    let (axis, x, graph) = (time_axis(node), node.input(0)?, node.graph());
+    let (axis, x, graph) = (i64::from(is_batch_first(node)), node.input(0)?, node.graph());
     let (op, mut inputs) = (node.op().to_owned(), node.inputs().to_vec());
     let outputs: Vec<_> = node.outputs().to_vec();
-    let direction = |attribute: &&Attribute| attribute.name != "direction";
-    let attributes = node.attributes().iter().filter(direction).cloned().collect();
+    let plain = |attribute: &&Attribute| attribute.name != "direction";
+    let attributes = node.attributes().iter().filter(plain).cloned().collect();
     let name = format!("{}_forward", view.name_of(id));
     inputs[0] = Some(flipped(view, id, x, axis)?);
     let forward = NewNode {
@@ -104,12 +122,23 @@ fn turn_around(view: &mut Model, id: NodeId) -> Option<()> {
     let forward = view.add_node(graph, At::Before(id), forward);
     let mut pairs = Vec::new();
     for (slot, output) in outputs.into_iter().enumerate() {
-        let (Some(old), Some(new)) = (output, view.node(forward).output(slot)) else { continue };
+        let new = view.node(forward).output(slot)?;
         let new = if slot == 0 { flipped(view, id, new, axis)? } else { new };
-        if !view.can_substitute(old, new) {
-            return None;
-        }
-        pairs.push((old, new));
+        pairs.push((output, new));
+    }
+    replace(view, id, &pairs)
+}
+
+/// Lets values stand for the outputs of a node, under their names, and removes it. `None`, and nothing is changed,
+/// when that is impossible.
+pub(super) fn replace(
+    view: &mut Model,
+    id: NodeId,
+    pairs: &[(Option<ValueId>, ValueId)],
+) -> Option<()> {
+    let pairs: Vec<_> = pairs.iter().filter_map(|&(old, new)| Some((old?, new))).collect();
+    if !pairs.iter().all(|&(old, new)| view.can_substitute(old, new)) {
+        return None;
     }
     let names = pairs.iter().map(|&(old, _)| view.value(old).name().to_owned());
     let names: Vec<String> = names.collect();

@@ -8,6 +8,7 @@ mod diff;
 mod equalize;
 mod exec;
 mod exec_guard;
+mod exec_stable;
 mod factorize;
 mod functions;
 mod fuzz;

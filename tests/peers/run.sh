@@ -22,7 +22,7 @@ if ! cmp -s "$peers/requirements.txt" "$venv/requirements.txt"; then
     "$venv/bin/pip" install --quiet --requirement "$peers/requirements.txt"
     cp "$peers/requirements.txt" "$venv/requirements.txt"
 fi
-cargo build --locked --release --bins --example text_form
+cargo build --locked --release --bins --examples
 release=${CARGO_TARGET_DIR:-$root/target}/release
 export ONNXPRESS=${ONNXPRESS:-$release/onnxpress}
 
@@ -51,6 +51,10 @@ check check_opset "$venv/bin/python" "$peers/check_opset.py" \
     "$ONNXPRESS convert {in} -o {out} --opset {target} --force -q" --cases hand
 
 check check_fold "$venv/bin/python" "$peers/check_fold.py"
+
+check check_constants "$venv/bin/python" -W ignore "$peers/check_constants.py"
+check check_engine env "ONNXPRESS_RUN_MODELS=$release/examples/run_models" \
+    "$venv/bin/python" -W ignore "$peers/check_engine.py"
 
 check check_shapes "$venv/bin/python" -W ignore "$peers/check_shapes.py"
 

@@ -5,7 +5,7 @@ use tract_onnx::tract_hir::internal::*;
 
 /// Instead of tract's attention with a mask.
 pub(super) fn instead(op: &dyn TypedOp, inputs: &[&TypedFact]) -> Option<Box<dyn TypedOp>> {
-    let with_mask = op.name() == "Sdpa" && inputs.len() > MASK;
+    let with_mask = op.name() == "SDPA" && inputs.len() > MASK;
     with_mask.then(|| Box::new(Masked { inner: dyn_clone::clone_box(op) }) as Box<dyn TypedOp>)
 }
 
@@ -46,7 +46,7 @@ fn kept(mask: &Tensor) -> TractResult<tract_ndarray::ArrayD<bool>> {
 
 impl Op for Masked {
     fn name(&self) -> StaticName {
-        "MaskedSdpa".into()
+        "MaskedSDPA".into()
     }
 
     op_as_typed_op!();

@@ -2,6 +2,7 @@
 //! is right for every number: put in the place of tract's when it reads a model. `docs/ENGINE.md` lists them.
 
 mod cast;
+mod compress;
 mod functions;
 mod masked;
 mod rows;
@@ -22,6 +23,7 @@ pub(super) fn register(framework: &mut tract_onnx::Onnx) {
     let register = &mut framework.op_register;
     functions::register(register);
     cast::register(register);
+    compress::register(register);
     for op in ["ReduceMax", "ReduceMin", "ReduceLogSumExp", "ArgMax", "ArgMin", "LogSoftmax"] {
         register.insert(op, by_rows);
     }
@@ -37,10 +39,12 @@ fn tract_reads(op: &str, context: &ParsingContext<'_>, node: &NodeProto) -> Read
     read(context, node)
 }
 
-/// Axes, and what becomes of them, are the same for ReduceMax and ReduceLogSumExp in all versions.
+/// Axes, and what becomes of them, are the same for ReduceMax and ReduceLogSumExp in all versions, and for Softmax and
+/// LogSoftmax.
 fn by_rows(context: &ParsingContext<'_>, node: &NodeProto) -> Read {
     let (of, swap): (&str, swap::Swap) = match node.op_type.as_str() {
         "ReduceLogSumExp" => ("ReduceMax", Rows::instead_of_max),
+        "LogSoftmax" => ("Softmax", Rows::instead_of_softmax),
         other => (other, Rows::instead),
     };
     let (op, outer) = tract_reads(of, context, node)?;

@@ -1,6 +1,6 @@
 //! Reductions to the largest, the smallest, and the logarithm of a sum of powers, and LogSoftmax: along axes of floats.
 
-use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax};
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::internal::tract_ndarray::ArrayD;
 
@@ -29,26 +29,29 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Instead of tract's reductions and LogSoftmax; integers are right there.
+    /// Instead of tract's reductions; integers are right there.
     pub(super) fn instead(op: &dyn TypedOp, inputs: &[&TypedFact]) -> Option<Box<dyn TypedOp>> {
         if !inputs.first()?.datum_type.is_float() {
             return None;
         }
-        let (of, axes) = if let Some(reduce) = op.downcast_ref::<Reduce>() {
-            let of = match reduce.reducer {
-                Reducer::Max => Of::Max,
-                Reducer::Min => Of::Min,
-                Reducer::ArgMax(last) => Of::ArgMax { last },
-                Reducer::ArgMin(last) => Of::ArgMin { last },
-                _ => return None,
-            };
-            (of, reduce.axes.clone())
-        } else {
-            let softmax = op.downcast_ref::<Softmax>()?;
-            (softmax.kind == SoftmaxKind::LogSoftmax).then_some(())?;
-            (Of::LogSoftmax, softmax.axes.clone())
+        let reduce = op.downcast_ref::<Reduce>()?;
+        let of = match reduce.reducer {
+            Reducer::Max => Of::Max,
+            Reducer::Min => Of::Min,
+            Reducer::ArgMax(last) => Of::ArgMax { last },
+            Reducer::ArgMin(last) => Of::ArgMin { last },
+            _ => return None,
         };
-        Some(Box::new(Self { of, axes }))
+        Some(Box::new(Self { of, axes: reduce.axes.clone() }))
+    }
+
+    /// LogSoftmax, instead of a Softmax.
+    pub(super) fn instead_of_softmax(
+        op: &dyn TypedOp,
+        _: &[&TypedFact],
+    ) -> Option<Box<dyn TypedOp>> {
+        let axes = op.downcast_ref::<Softmax>()?.axes.clone();
+        Some(Box::new(Self { of: Of::LogSoftmax, axes }))
     }
 
     /// ReduceLogSumExp, instead of a reduction to the largest.
