@@ -123,8 +123,8 @@ impl EngineArgs {
     }
 }
 
-/// What passes are checked on: runs of the samples, or seeded noise when there are none. A model whose
-/// inputs are no tensors is not executed.
+/// What passes are checked on: runs of the samples, or seeded noise when there are none. A model for
+/// whose inputs nothing can be made up is not executed.
 pub fn check<'a>(
     engine: &'a dyn Engine,
     samples: Option<&Samples>,
@@ -135,5 +135,8 @@ pub fn check<'a>(
         return Check::on(engine, samples, CHECK_RUNS).map(Some);
     }
     let inputs = pipeline::probes(model, seed);
+    if inputs.first().is_some_and(|inputs| pipeline::lacking(model, inputs).is_some()) {
+        return Ok(None);
+    }
     Ok(Some(Check { engine, inputs, enough: CHECK_RUNS }))
 }

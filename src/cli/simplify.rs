@@ -131,7 +131,9 @@ impl Simplify {
         let encoded = self.output.encode(&finished.model, original.external)?;
         if self.check == 0 {
             warnings.push("not executed: --check 0".to_owned());
-        } else if finished.executed == 0 && finished.promise().is_some() {
+        } else if (finished.executed == 0 || finished.looked_at_nothing())
+            && finished.promise().is_some()
+        {
             warnings.push(format!("not executed: {}", why_not(&finished)));
         }
         // What passes warn of was not said here so far, but for edits that were taken back.

@@ -145,6 +145,21 @@ mod tests {
     }
 
     #[test]
+    fn outputs_that_nobody_reads_any_more_stay_where_their_number_counts() {
+        let text = r#"<ir_version: 8, opset_import: ["" : 13]>
+            g (float[4] x) => (float[2] y, float[2] z) { a, b = Split <axis = 0> (x) y = Neg (a) z = Abs (b) }"#;
+        let model = crate::read::text(text).unwrap();
+        let of = |name| model.find_value(model.main(), name).unwrap();
+        let ty = TensorType::with_dims(DType::Float, &[2]);
+        let part = model.part(&[(of("b"), ty)], &[of("y"), of("z")]);
+        part.verify().unwrap();
+        let split = part.all_nodes().into_iter().find(|&n| part.node(n).is("Split")).unwrap();
+        let outputs = part.node(split).outputs();
+        assert!(outputs.len() == 2 && outputs[1].is_some_and(|v| v != of("b")), "{outputs:?}");
+        assert_eq!(part.graph(part.main()).inputs().len(), 2);
+    }
+
+    #[test]
     fn inputs_and_weights_that_a_part_does_not_need_go() {
         let (model, values) = model();
         let part = model.part(&[], &[values[5]]);

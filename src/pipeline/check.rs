@@ -176,6 +176,7 @@ pub(super) fn judge_beside(
 fn judge(promise: Promise, before: &Outputs, after: &Outputs, own: &OwnNoise) -> Outcome {
     let limit = limit(promise);
     let mut comparisons: Vec<(usize, Comparison)> = Vec::new();
+    let mut empty = HashSet::new();
     for (run, (before, after)) in before.iter().zip(after).enumerate() {
         // Not every shape of free axes suits a model.
         let Ok(before) = before else { continue };
@@ -192,6 +193,8 @@ fn judge(promise: Promise, before: &Outputs, after: &Outputs, own: &OwnNoise) ->
                 && matches!(tensor.dtype(), DType::Int32 | DType::Int64 | DType::Bool)
         };
         let are_indices: Vec<bool> = before.iter().map(|(_, tensor)| whole(tensor)).collect();
+        let nothing = before.iter().filter(|(_, tensor)| tensor.is_empty());
+        empty.extend(nothing.map(|(name, _)| (run, name.clone())));
         match drift_of(before, after, Tensor::len, &are_indices) {
             Ok(comparison) => comparisons.push((run, comparison)),
             Err(error) => return Outcome::Broken(error.to_string()),
@@ -202,14 +205,17 @@ fn judge(promise: Promise, before: &Outputs, after: &Outputs, own: &OwnNoise) ->
         let all = comparisons.into_iter().map(|(_, comparison)| comparison);
         comparisons = all.reduce(Comparison::merge).map(|all| (0, all)).into_iter().collect();
     }
-    let mut worst = f64::INFINITY;
+    let (mut worst, mut seen) = (f64::INFINITY, false);
     let (mut broken, mut silent): (Option<(f64, String)>, Option<String>) = (None, None);
     for (run, comparison) in comparisons {
         for output in comparison.outputs.into_iter().filter(|output| !output.is_indices) {
             let ratio = output.distance.sqnr_db();
             match own.limit(run, &output.name, limit) {
                 None => silent = Some(output.name),
-                Some(least) if ratio >= least => worst = worst.min(ratio),
+                Some(least) if ratio >= least => {
+                    worst = worst.min(ratio);
+                    seen |= !empty.contains(&(run, output.name));
+                }
                 Some(_) if broken.as_ref().is_some_and(|(most, _)| *most <= ratio) => {}
                 Some(_) => broken = Some((ratio, output.name)),
             }
@@ -219,7 +225,7 @@ fn judge(promise: Promise, before: &Outputs, after: &Outputs, own: &OwnNoise) ->
         (Some((ratio, name)), _) => Outcome::Broken(format!(
             "output `{name}` keeps {ratio:.1} dB, promised are {limit} dB ({promise})"
         )),
-        (None, Some(name)) if worst == f64::INFINITY => Outcome::NotExecuted(format!(
+        (None, Some(name)) if !seen => Outcome::NotExecuted(format!(
             "output `{name}` is rounding errors alone on these inputs"
         )),
         _ => Outcome::Kept(worst),

@@ -49,7 +49,7 @@ pub use inputs::inputs;
 pub use layers::{QuantizedLayer, quantized_layers};
 pub use methods::Gain;
 pub use possible::{Possible, possible};
-pub use probe::probes;
+pub use probe::{lacking, probes};
 pub use pruned::{Pruned, prepared_pruned, pruned};
 pub use quantized::{Quantized, Tries, quantized, quantized_on};
 pub use recipe::{

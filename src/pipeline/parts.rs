@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::analysis::{Shapes, constant};
 use crate::data::random_tensor;
-use crate::error::{Error, Result, err};
+use crate::error::{Error, ErrorKind, Result, err};
 use crate::exec::Runner;
 use crate::ir::{Def, Model, TensorType, ValueId};
 use crate::passes::Promise;
@@ -20,6 +20,7 @@ use crate::pipeline::check::{
 use crate::pipeline::edits::Edits;
 use crate::pipeline::shaken::{OwnNoise, rounded};
 use crate::pipeline::twins::Twins;
+use crate::pipeline::witness::MOST_NODES;
 use crate::tensor::Tensor;
 
 /// Most elements of the random tensors of one run: 256 MB of `float`.
@@ -130,7 +131,10 @@ impl Run<'_> {
         let (old, new): (Vec<_>, Vec<_>) = self.edits.pairs.iter().copied().unzip();
         let given = self.given(&old, &new)?;
         let (before, _) = self.run(self.edits.before, &old, &given)?;
-        let after = self.run(self.edits.after, &new, &given);
+        let after = match self.run(self.edits.after, &new, &given) {
+            Err(error) if error.kind == ErrorKind::Limit => return Err(error),
+            after => after,
+        };
         let nodes = after.as_ref().map_or(0, |(_, nodes)| *nodes);
         Ok(Ran { before, after: after.map(|(outputs, _)| outputs), nodes })
     }
@@ -198,20 +202,33 @@ impl Run<'_> {
             left = left.checked_sub(count).ok_or_else(|| {
                 err!(Engine, "the rewritten parts read more than {MOST_ELEMENTS} elements")
             })?;
-            let tensor = random_tensor(dtype, &dims, self.seed, stream)?;
-            for twin in self.twins.all(value) {
+            let twins = self.twins.all(value);
+            // What equals an input is no other number than it.
+            let tensor = match twins.iter().find_map(|&twin| self.input(twin)) {
+                Some(tensor) => tensor.clone(),
+                None => random_tensor(dtype, &dims, self.seed, stream)?,
+            };
+            for twin in twins {
                 drawn.insert(twin);
-                given.push((twin, tensor.clone()));
+                if self.edits.before.value(twin).producer().is_some() {
+                    given.push((twin, tensor.clone()));
+                }
             }
         }
         let main = self.edits.before.graph(self.edits.before.main());
         for &input in main.inputs() {
-            let name = self.edits.before.value(input).name();
-            if let Some((_, tensor)) = self.inputs.iter().find(|(known, _)| known == name) {
+            if let Some(tensor) = self.input(input) {
                 given.push((input, tensor.clone()));
             }
         }
         Ok(given)
+    }
+
+    /// What the check gives for an input of the model.
+    fn input(&self, value: ValueId) -> Option<&Tensor> {
+        let entry = self.edits.before.value(value);
+        let (_, tensor) = self.inputs.iter().find(|(name, _)| name == entry.name())?;
+        entry.is_input().then_some(tensor)
     }
 
     /// The values of `wanted`, and the number of nodes that make them.
@@ -235,6 +252,10 @@ impl Run<'_> {
             .map(|(value, tensor)| (*value, TensorType::with_dims(tensor.dtype(), tensor.dims())))
             .collect();
         let part = model.part(&types, wanted);
+        let size = part.all_nodes().len();
+        if size > MOST_NODES {
+            return Err(err!(Limit, "what was rewritten has {size} nodes, the limit is {MOST_NODES}"));
+        }
         part.verify().map_err(Error::from)?;
         let inputs: Inputs = given
             .iter()

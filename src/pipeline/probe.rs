@@ -69,7 +69,7 @@ pub fn probes(model: &Model, seed: u64) -> Vec<Inputs> {
 }
 
 /// The first input of `model` that `inputs` give nothing for, in words.
-pub(super) fn lacking(model: &Model, inputs: &Inputs) -> Option<String> {
+pub fn lacking(model: &Model, inputs: &Inputs) -> Option<String> {
     let known = |value: &Value| inputs.iter().any(|(name, _)| name == value.name());
     let (_, missing) = given(model).into_iter().find(|(_, value)| !known(value))?;
     let what = match &missing.info().ty {

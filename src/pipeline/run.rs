@@ -41,6 +41,11 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// Parts were executed, but no node stands in them: values only took the place of others.
+    pub fn looked_at_nothing(&self) -> bool {
+        matches!(self.parts, Some((_, 0)))
+    }
+
     /// The weakest promise of the passes that changed something; `None` when nothing was changed.
     pub fn promise(&self) -> Option<Promise> {
         self.steps.iter().filter(|step| step.report.changed()).map(|step| step.promise).max()

@@ -109,11 +109,11 @@ impl SimplificationReport {
             operators,
             size_bytes: Pair { original: 0, candidate: 0 },
             passes: finished.steps.iter().map(StepReport::new).collect(),
-            checked: finished.executed,
+            checked: if finished.looked_at_nothing() { 0 } else { finished.executed },
             parts: finished
                 .parts
                 .as_ref()
-                .filter(|_| finished.executed > 0)
+                .filter(|(_, nodes)| finished.executed > 0 && *nodes > 0)
                 .map(|(reason, nodes)| Parts { nodes: *nodes, reason: reason.clone() }),
             sqnr_db: match &finished.outcome {
                 Some(Outcome::Kept(ratio)) => Some(finite_decibel(*ratio)),

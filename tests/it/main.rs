@@ -1,6 +1,8 @@
 //! The integration tests, one binary, one module for each capability.
 
+mod any_extents;
 mod calibrate;
+mod checks;
 mod cli;
 mod cli_errors;
 mod compare;
