@@ -7,6 +7,7 @@ use clap::Args;
 use onnxpress::Result;
 use onnxpress::analysis::channels::Options;
 use onnxpress::analysis::{Assume, Channels, Cost, Shapes};
+use onnxpress::data::{self, Samples};
 use onnxpress::emit::Overwrite;
 use onnxpress::ir::{Def, DimSize, Model, Node, ValueType};
 use onnxpress::passes::{Context, separate_vectors};
@@ -62,8 +63,6 @@ pub struct Inspect {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    preprocessing: io::Preprocessing,
-    #[command(flatten)]
     talk: Talk,
 }
 
@@ -73,8 +72,13 @@ impl Inspect {
         self.page.check(&[&self.model], overwrite)?;
         let mut loaded = io::load(&self.model, &self.talk.words)?;
         self.fix.apply(&mut loaded.model)?;
-        let open = |data: &PathBuf| self.preprocessing.open_unlabelled(data, None, &loaded.model);
-        let samples = self.data.as_ref().map(open).transpose()?;
+        let samples = match &self.data {
+            Some(data) => {
+                let inputs = pipeline::inputs(&loaded.model)?;
+                Some(Samples::open(data, &inputs, &data::Options::default())?)
+            }
+            None => None,
+        };
         let at = pipeline::counted_at(&loaded.model, samples.as_ref());
         let mut report = report(&loaded, &at, self.layers);
         (report.show_weights, report.show_possible) = (self.weights, self.possible);

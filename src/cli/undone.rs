@@ -107,15 +107,16 @@ fn is_quantizing(step: &Step) -> bool {
 
 /// Notes summarized by what they say: the most frequent reason first.
 pub fn by_reason<'a>(notes: impl Iterator<Item = &'a Note>) -> Vec<String> {
-    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut reasons: Vec<(String, Vec<&Note>)> = Vec::new();
     for note in notes {
-        match reasons.iter_mut().find(|(text, _)| *text == note.text) {
-            Some((_, places)) if places.contains(&note.place.as_str()) => {}
-            Some((_, places)) => places.push(&note.place),
-            None => reasons.push((&note.text, vec![&note.place])),
+        let kind = without_names(&note.text);
+        match reasons.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, notes)) if notes.iter().any(|known| known.place == note.place) => {}
+            Some((_, notes)) => notes.push(note),
+            None => reasons.push((kind, vec![note])),
         }
     }
-    reasons.sort_by_key(|(_, places)| std::cmp::Reverse(places.len()));
+    reasons.sort_by_key(|(_, notes)| std::cmp::Reverse(notes.len()));
     let more = reasons.len().saturating_sub(REASONS);
     let mut lines: Vec<String> = reasons.iter().take(REASONS).map(in_words).collect();
     if more > 0 {
@@ -125,15 +126,23 @@ pub fn by_reason<'a>(notes: impl Iterator<Item = &'a Note>) -> Vec<String> {
 }
 
 /// A reason, and where it holds.
-fn in_words((text, places): &(&str, Vec<&str>)) -> String {
-    let [place] = places[..] else {
-        let names: Vec<&str> = places.iter().take(PLACES).map(|place| name(place)).collect();
-        let more = if places.len() > PLACES { ", …" } else { "" };
-        let what =
-            if places.iter().all(|place| place.starts_with("node ")) { "layers" } else { "places" };
-        return format!("{} {what}: {text} ({}{more})", places.len(), names.join(", "));
-    };
-    format!("{place}: {text}")
+fn in_words((kind, notes): &(String, Vec<&Note>)) -> String {
+    if let [note] = notes[..] {
+        return format!("{}: {}", note.place, note.text);
+    }
+    let same = notes.iter().all(|note| note.text == notes[0].text);
+    let text = if same { &notes[0].text } else { kind };
+    let names: Vec<&str> = notes.iter().take(PLACES).map(|note| name(&note.place)).collect();
+    let more = if notes.len() > PLACES { ", …" } else { "" };
+    let nodes = notes.iter().all(|note| note.place.starts_with("node "));
+    let what = if nodes { "layers" } else { "places" };
+    format!("{} {what}: {text} ({}{more})", notes.len(), names.join(", "))
+}
+
+/// A reason in which names are left out.
+fn without_names(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    parts.map(|(i, part)| if i % 2 == 1 { "…" } else { part }).collect()
 }
 
 /// The name in a place: ``node `conv1` (Conv)``.
@@ -155,10 +164,16 @@ mod tests {
             note("node `d` (Conv)", "its weights are shared"),
             note("node `e` (Gemm)", "its weights are shared"),
             note("node `e` (Gemm)", "its weights are shared"),
+            note("node `f` (Gemm)", "weight `v` is float16"),
+            note("node `g` (Gemm)", "weight `w` is float16"),
         ];
         assert_eq!(
             by_reason(notes.iter()),
-            ["4 layers: its weights are shared (a, c, d, …)", "node `b` (Conv): too small"]
+            [
+                "4 layers: its weights are shared (a, c, d, …)",
+                "2 layers: weight … is float16 (f, g)",
+                "node `b` (Conv): too small"
+            ]
         );
     }
 }

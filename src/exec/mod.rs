@@ -5,6 +5,7 @@ mod clock;
 mod evaluate;
 mod grid;
 mod guard;
+mod half;
 mod integer;
 mod isolated;
 mod lengths;

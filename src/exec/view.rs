@@ -4,8 +4,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use crate::analysis::{Assume, Shapes};
 use crate::error::{Error, ErrorKind, Result, err};
-use crate::exec::{InputShape, grid, integer, packed, quantized, recurrent, tract::Lowering};
+use crate::exec::{
+    InputShape, grid, half, integer, packed, quantized, recurrent, tract::Lowering,
+};
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
 
@@ -42,6 +45,12 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering
         fill_constant_of_shape(&mut view, node);
         write_zero_point(&mut view, node);
     }
+    if view.values().any(|(_, value)| value.initializer().is_some_and(is_half)) {
+        let shapes = Shapes::infer(&view, &Assume::default());
+        for node in view.all_nodes() {
+            half::spell_out(&mut view, node, &shapes);
+        }
+    }
     for node in view.all_nodes() {
         integer::spell_out(&mut view, node);
         if view.is_live(node) {
@@ -62,6 +71,10 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering
         }
     }
     Ok(view)
+}
+
+fn is_half(tensor: &Tensor) -> bool {
+    tensor.dtype() == DType::Float16
 }
 
 /// tract needs weights as constants: inputs that are not given keep their defaults for good. Of
