@@ -9,7 +9,8 @@ use crate::exec::{Engine, Runner};
 use crate::ir::Model;
 use crate::math::Distance;
 use crate::tensor::Tensor;
-use crate::validate::{Accuracy, Divergence, Worst, one_run};
+use crate::validate::slices::layouts;
+use crate::validate::{Accuracy, Divergence, Slices, Worst, one_run};
 
 /// What to compare.
 #[derive(Debug, Clone, Default)]
@@ -48,12 +49,14 @@ pub struct OutputDrift {
     /// How far the classes are apart, when the output is known to have class scores, or all of the
     /// original's rows are probabilities.
     pub divergence: Option<Divergence>,
+    /// How far its parts are, where that was looked at.
+    pub slices: Slices,
 }
 
 impl OutputDrift {
-    /// An output without classes.
+    /// An output without classes, whose parts are not looked at.
     pub fn new(name: String, distance: Distance) -> Self {
-        Self { name, distance, divergence: None }
+        Self { name, distance, divergence: None, slices: Slices::default() }
     }
 }
 
@@ -66,6 +69,7 @@ impl Comparison {
             known.distance = known.distance.merge(new.distance);
             let both = known.divergence.zip(new.divergence);
             known.divergence = both.map(|(known, new)| known.merge(new));
+            known.slices = std::mem::take(&mut known.slices).merge(new.slices);
         }
         for ((_, known), (_, new)) in self.accuracy.iter_mut().zip(part.accuracy) {
             *known = known.merge(new);
@@ -107,6 +111,7 @@ pub fn compare_telling(
     progress: &dyn Progress,
 ) -> Result<Comparison> {
     let (a, b) = (Runner::new(engine, original, vec![]), Runner::new(engine, candidate, vec![]));
+    let layouts = layouts(original);
     let runs = options.runs.unwrap_or(usize::MAX).min(samples.runs());
     progress.start("comparing", runs);
     let parts: Result<Vec<Comparison>> = (0..runs)
@@ -116,7 +121,7 @@ pub fn compare_telling(
             let before = a.run(&run.inputs).map_err(|error| error.at("original model"))?;
             let after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
             progress.step();
-            one_run::compare(&run, samples, &before.outputs, &after.outputs, options)
+            one_run::compare(&run, samples, (&before.outputs, &after.outputs), &layouts, options)
         })
         .collect();
     progress.finish();

@@ -6,6 +6,7 @@ mod divergence;
 mod layers;
 mod one_run;
 mod profile;
+mod slices;
 pub mod timing;
 mod worst;
 
@@ -14,4 +15,5 @@ pub use compare::{Comparison, Options, OutputDrift, compare, compare_telling, dr
 pub use divergence::Divergence;
 pub use layers::{LayerDrifts, ValueDrift, layers};
 pub use profile::{NodeTime, Profile, profile};
+pub use slices::{Slices, WeakSlice};
 pub use worst::{SampleDrift, Worst};

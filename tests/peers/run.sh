@@ -55,6 +55,7 @@ check check_fold "$venv/bin/python" "$peers/check_fold.py"
 check check_shapes "$venv/bin/python" -W ignore "$peers/check_shapes.py"
 
 check check_operators "$venv/bin/python" "$peers/check_operators.py"
+check check_kernels "$venv/bin/python" -W ignore "$peers/check_kernels.py"
 check prune_masked "$venv/bin/python" "$peers/prune_masked.py"
 check prune_sparse "$venv/bin/python" "$peers/prune_sparse.py"
 check check_engine_ort "$venv/bin/python" "$peers/check_engine_ort.py"
