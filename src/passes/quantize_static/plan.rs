@@ -196,9 +196,9 @@ pub(super) fn plan(
             }
             let written: Vec<Option<ValueId>> =
                 plan.nodes.iter().map(|product| chain.written(product)).collect();
-            let mut written = written.into_iter();
+            let mut of_layers = written.iter();
             plan.nodes.retain_mut(|layer| {
-                let value = written.next().flatten();
+                let value = of_layers.next().copied().flatten();
                 let Some(part) = value.and_then(|value| mixed.get(&value)) else { return true };
                 let reason = ties::reason(part);
                 let stays = layer.leave_in_float(options, &reason);
@@ -207,10 +207,12 @@ pub(super) fn plan(
                 }
                 stays
             });
-            for &value in values.iter().filter(|value| mixed.contains_key(value)) {
-                let label = model.value(value).producer().map(|node| model.label(node));
-                let reason = ties::reason(&mixed[&value]);
-                report.refuse(label.unwrap_or_default(), format!("stays in float: {reason}"));
+            for &value in values.iter().filter(|&&value| !written.contains(&Some(value))) {
+                let maker = model.value(value).producer();
+                if let (Some(part), Some(maker)) = (mixed.get(&value), maker) {
+                    let reason = format!("stays in float: {}", ties::reason(part));
+                    report.refuse(model.label(maker), reason);
+                }
             }
             banned.extend(mixed.into_keys());
             continue;
