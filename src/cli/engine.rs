@@ -104,6 +104,17 @@ impl EngineArgs {
         Ok(engine)
     }
 
+    /// ONNX Runtime in a process of its own as it is deployed, with all of its optimizations, when a library is found.
+    pub fn deploying(&self) -> Option<Box<dyn Engine>> {
+        let threads = rayon::current_num_threads();
+        let runtime = OnnxRuntime::find(self.ort_library.as_deref(), threads).ok()?;
+        let usual = Limits::default();
+        let limits =
+            Limits { time: self.engine_seconds.map_or(usual.time, Duration::from_secs), ..usual };
+        let isolated = Isolated::this_program(limits).ok()?;
+        Some(Box::new(isolated.onnxruntime(runtime.optimized(Optimization::All))))
+    }
+
     /// ONNX Runtime, when it is asked for.
     fn onnxruntime(&self, threads: usize) -> Result<Option<OnnxRuntime>> {
         let needs =

@@ -5,6 +5,7 @@ mod budget;
 mod calibrate;
 mod compare;
 mod convert;
+mod deployed;
 mod diff;
 mod engine;
 mod factorize;

@@ -18,7 +18,7 @@ use onnxpress::pipeline::{
 };
 use onnxpress::report::{
     AssignmentReport, CalibratedReport, ChoiceReport, CompressionReport, EqualizedReport,
-    FallBackReport, IntegerPort, MethodsReport, QuantizedLayerReport, StepReport, decibel,
+    FallBackReport, IntegerPort, MethodsReport, POOR_DB, QuantizedLayerReport, StepReport, decibel,
 };
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
@@ -29,9 +29,9 @@ use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantization::Quantization;
 use super::undone::nothing_quantized;
-use super::warnings::{grew, taken_back};
+use super::warnings::{grew, lost_parts, taken_back};
 use super::widths::WidthArgs;
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress, statistics};
+use super::{EXIT_STATUS, Ended, Talk, Work, deployed, engine, io, page, progress, statistics};
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
@@ -166,9 +166,6 @@ const DRIFT_WORK: u64 = 2_500_000_000;
 /// Why nothing is compared without samples.
 const NO_SAMPLES: &str =
     "no samples were given; exact and rounding passes were executed on seeded noise";
-/// Outputs below this signal-to-noise ratio in decibel get a warning: the error is a third of the
-/// signal.
-const POOR_DB: f64 = 10.0;
 
 impl Quantize {
     pub fn run(self) -> Result<Ended> {
@@ -255,6 +252,10 @@ impl Quantize {
             _ => std::mem::take(&mut finished.model),
         };
         let (mut interface, mut refused) = (Vec::new(), Vec::new());
+        if self.quantization.is_for_onnxruntime() {
+            let models = [&original.model, &result];
+            deployed::check(&self.engine, models, encoded.len() as u64, real)?;
+        }
         if self.quantization.quantize_io {
             // Only callers notice: the integers are those that the judged model computes with.
             let mut model = result.clone();
@@ -374,6 +375,7 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         warnings
             .push(format!("output `{}` keeps only {found}: check it on real data", output.name));
     }
+    warnings.extend(lost_parts(drift));
     warnings.extend(grew(&drift.size_bytes));
     warnings
 }
@@ -429,7 +431,7 @@ impl Quantize {
     fn options(&self) -> Result<QuantizeOptions> {
         let nbits = matches!(self.mode, Mode::Weights)
             && self.quantization.reads_nbits()
-            && !self.skip.iter().any(|name| name == ConvertNbits.name());
+            && !self.skip.iter().any(|name| name == ConvertNbits::default().name());
         Ok(QuantizeOptions {
             quantization: match self.mode {
                 Mode::Static => self.quantization.options()?,

@@ -3,7 +3,7 @@
 use onnxpress::ir::Model;
 use onnxpress::passes::fitting;
 use onnxpress::pipeline::{Outcome, Step};
-use onnxpress::report::{Pair, bytes};
+use onnxpress::report::{ComparisonReport, POOR_DB, Pair, bytes};
 
 /// The passes that were taken back.
 pub fn taken_back(steps: &[Step]) -> impl Iterator<Item = String> {
@@ -38,3 +38,20 @@ pub fn grew(sizes: &Pair<u64>) -> Option<String> {
         format!("the file grew from {from} to {to}")
     })
 }
+
+/// Parts of outputs that are lost while the whole is well.
+pub fn lost_parts(drift: &ComparisonReport) -> impl Iterator<Item = String> {
+    let outputs = drift.outputs.iter().filter(|output| !output.slices.is_empty());
+    outputs.map(|output| {
+        let parts: Vec<String> = output.slices.iter().take(LOST).map(ToString::to_string).collect();
+        let more = match output.slices.len() - parts.len() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let (name, parts) = (&output.name, parts.join("; "));
+        format!("parts of output `{name}` are lost, though the whole keeps more than {POOR_DB} dB: {parts}{more}")
+    })
+}
+
+/// Parts that a warning names.
+const LOST: usize = 3;

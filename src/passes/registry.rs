@@ -68,7 +68,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(CorrectBias) },
     Entry { make: || Box::new(CorrectWeights::default()) },
     Entry { make: || Box::new(QuantizeDynamic::default()) },
-    Entry { make: || Box::new(ConvertNbits) },
+    Entry { make: || Box::new(ConvertNbits::default()) },
     Entry { make: || Box::new(EliminateDead) },
     Entry { make: || Box::new(ConvertQoperator::default()) },
 ];

@@ -105,6 +105,16 @@ impl QuantizeOptions {
         }
     }
 
+    /// Some weights are stored as integers of 2 bits.
+    fn has_two_bits(&self) -> bool {
+        let narrow =
+            |width: &Width| width.storage == Storage::Integers && width.format.dtype.bits() == 2;
+        match &self.assigned {
+            Some(assigned) => assigned.iter().any(|(width, _)| narrow(width)),
+            None => narrow(&self.width()),
+        }
+    }
+
     /// The operator set that the types ask for.
     fn opset(&self) -> i64 {
         match self.quantization.weights_only {
@@ -172,8 +182,8 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     if options.dynamic {
         passes.push(Box::new(QuantizeDynamic::new(options.quantization.clone())));
     }
-    if options.nbits {
-        passes.push(Box::new(ConvertNbits));
+    if options.nbits || options.has_two_bits() {
+        passes.push(Box::new(ConvertNbits { microsoft: options.nbits }));
     }
     passes.push(Box::new(EliminateDead));
     if let Some(pass) = options.qoperator {

@@ -9,7 +9,7 @@ use crate::data::{Fed, FedInput};
 use crate::report::drifts::SAMPLES;
 use crate::report::text::{bytes, decibel, finite, finite_decibel, grouped, percent};
 use crate::report::{Latency, LayersReport, ProfileReport, SampleReport};
-use crate::validate::{Comparison, Divergence, OutputDrift};
+use crate::validate::{Comparison, Divergence, OutputDrift, WeakSlice};
 
 /// Two models side by side. The field names are the contract of `compare --json`.
 #[derive(Debug, Clone, Serialize)]
@@ -141,7 +141,62 @@ pub struct OutputReport {
     /// How far the classes are apart, for outputs with class scores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<ClassesReport>,
+    /// Parts that keep less than 10 dB while the whole keeps more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SliceReport>,
 }
+
+/// A part of an output of which little is left.
+#[derive(Debug, Clone, Serialize)]
+pub struct SliceReport {
+    /// The axis along which it is a part, from 0.
+    pub axis: usize,
+    /// Its first index there.
+    pub first: usize,
+    /// Its last index there.
+    pub last: usize,
+    /// The value that a Concat of the original puts there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// Signal-to-noise ratio in decibel.
+    pub sqnr_db: f64,
+}
+
+impl SliceReport {
+    fn all(output: &OutputDrift) -> Vec<Self> {
+        // Of an output that is lost as a whole, no part is news.
+        let whole = output.distance.sqnr_db() >= POOR_DB;
+        let weak = if whole { output.slices.weak() } else { Vec::new() };
+        let report = |WeakSlice { axis, first, last, of, sqnr_db }| Self {
+            axis,
+            first,
+            last,
+            of,
+            sqnr_db: finite_decibel(sqnr_db),
+        };
+        weak.into_iter().map(report).collect()
+    }
+}
+
+impl fmt::Display for SliceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { axis, first, last, of, sqnr_db } = self;
+        match last - first {
+            0 => write!(f, "index {first}")?,
+            _ => write!(f, "indices {first} to {last}")?,
+        }
+        write!(f, " of axis {axis}")?;
+        if let Some(of) = of {
+            write!(f, " (`{of}`)")?;
+        }
+        write!(f, ": {}", decibel(*sqnr_db))
+    }
+}
+
+/// Outputs that keep less, in decibel, are warned of: the error is a third of the signal.
+pub const POOR_DB: f64 = 10.0;
+/// Parts that the text view names of an output.
+const NAMED: usize = 4;
 
 /// How far apart the classes are that two models believe in.
 #[derive(Debug, Clone, Serialize)]
@@ -182,6 +237,7 @@ impl From<&OutputDrift> for OutputReport {
             nan: pair(distance.nan()),
             infinite: pair(distance.infinite()),
             classes: output.divergence.as_ref().map(ClassesReport::from),
+            slices: SliceReport::all(output),
         }
     }
 }
@@ -392,6 +448,9 @@ impl OutputReport {
                 let (a, b) = (grouped(count.original), grouped(count.candidate));
                 writeln!(f, "  {what:<10}{a} elements -> {b}")?;
             }
+        }
+        for slice in self.slices.iter().take(if verbose { usize::MAX } else { NAMED }) {
+            writeln!(f, "  LOST      {slice}")?;
         }
         if !verbose {
             return Ok(());

@@ -11,7 +11,8 @@ use crate::exec::{Engine, Runner};
 use crate::ir::Model;
 use crate::math::Distance;
 use crate::tensor::Tensor;
-use crate::validate::{Accuracy, Divergence, Worst, one_run};
+use crate::validate::slices::layouts;
+use crate::validate::{Accuracy, Divergence, Slices, Worst, one_run};
 
 /// What to compare.
 #[derive(Debug, Clone, Default)]
@@ -52,12 +53,14 @@ pub struct OutputDrift {
     pub divergence: Option<Divergence>,
     /// It is made of indices, which are equal or not; no distance says how far apart they are.
     pub is_indices: bool,
+    /// How far its parts are, where that was looked at.
+    pub slices: Slices,
 }
 
 impl OutputDrift {
-    /// An output without classes.
+    /// An output without classes, whose parts are not looked at.
     pub fn new(name: String, distance: Distance) -> Self {
-        Self { name, distance, divergence: None, is_indices: false }
+        Self { name, distance, divergence: None, is_indices: false, slices: Slices::default() }
     }
 }
 
@@ -70,6 +73,7 @@ impl Comparison {
             known.distance = known.distance.merge(new.distance);
             let both = known.divergence.zip(new.divergence);
             known.divergence = both.map(|(known, new)| known.merge(new));
+            known.slices = std::mem::take(&mut known.slices).merge(new.slices);
         }
         for ((_, known), (_, new)) in self.accuracy.iter_mut().zip(part.accuracy) {
             *known = known.merge(new);
@@ -115,6 +119,7 @@ pub fn compare_telling(
     let outputs = original.graph(original.main()).outputs().iter();
     let are_indices: Vec<bool> =
         outputs.map(|output| decision(original, output.value).is_some()).collect();
+    let layouts = layouts(original);
     let runs = options.runs.unwrap_or(usize::MAX).min(samples.runs());
     progress.start("comparing", runs);
     let parts: Result<Vec<Comparison>> = (0..runs)
@@ -125,7 +130,7 @@ pub fn compare_telling(
             let after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
             progress.step();
             let outputs = [&before.outputs[..], &after.outputs];
-            one_run::compare(&run, samples, outputs, (options, &are_indices))
+            one_run::compare(&run, samples, outputs, (options, &are_indices, &layouts))
         })
         .collect();
     progress.finish();

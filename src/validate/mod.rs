@@ -7,6 +7,7 @@ mod labels;
 mod layers;
 mod one_run;
 mod profile;
+mod slices;
 pub mod timing;
 mod worst;
 
@@ -16,4 +17,5 @@ pub use divergence::Divergence;
 pub use labels::check_labels;
 pub use layers::{LayerDrifts, ValueDrift, layers};
 pub use profile::{NodeTime, Profile, profile};
+pub use slices::{Slices, WeakSlice};
 pub use worst::{SampleDrift, Worst};

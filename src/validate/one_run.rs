@@ -1,13 +1,16 @@
 //! The outputs of one run, sample by sample: classes, labels, the samples that differ most.
 
-use crate::validate::labels::{is_class, no_class};
+use std::collections::HashMap;
+
 use crate::data::{Run, Samples};
 use crate::error::{Result, err};
 use crate::math::Distance;
 use crate::tensor::Tensor;
 use crate::validate::divergence::first;
+use crate::validate::labels::{is_class, no_class};
+use crate::validate::slices::Layout;
 use crate::validate::{
-    Accuracy, Comparison, Divergence, Options, OutputDrift, SampleDrift, Worst, drift_of,
+    Accuracy, Comparison, Divergence, Options, OutputDrift, SampleDrift, Slices, Worst, drift_of,
 };
 
 type Named = (String, Tensor);
@@ -20,7 +23,7 @@ pub(super) fn compare(
     run: &Run,
     samples: &Samples,
     [before, after]: [&[Named]; 2],
-    (options, are_indices): (&Options, &[bool]),
+    (options, are_indices, layouts): (&Options, &[bool], &HashMap<String, Layout>),
 ) -> Result<Comparison> {
     let share = |tensor: &Tensor| real_share(tensor, run.size, run.count);
     let mut comparison = drift_of(before, after, share, are_indices)?;
@@ -34,10 +37,19 @@ pub(super) fn compare(
         comparison.accuracy = scores.count(run, labels, &options.top)?;
     }
     for (slot, output) in comparison.outputs.iter_mut().enumerate() {
+        let (a, b) = (&before[slot].1, &after[slot].1);
         output.divergence = match &scores {
             Some(scores) if scores.slot == slot => Some(scores.divergence(run)),
-            _ => distributions(run, &before[slot].1, &after[slot].1)?,
+            _ => distributions(run, a, b)?,
         };
+        let layout = layouts.get(&output.name).cloned().unwrap_or_default();
+        if a.dtype().is_float() && a.dims().len() > 1 {
+            let real = real_share(a, run.size, run.count);
+            let (x, y) = (a.to_f32()?, b.to_f32()?);
+            let both = [&x[..real.min(x.len())], &y[..real.min(y.len())]];
+            output.slices =
+                Slices::of(layout, a.dims(), both, run.size > 0 && a.dims()[0] == run.size);
+        }
     }
     comparison.worst = Worst::new(options.worst);
     if comparison.worst.wanted() {

@@ -35,6 +35,7 @@ mod random_graphs;
 mod report;
 mod roundtrip;
 mod sessions;
+mod shared_grids;
 mod simplify;
 mod snapshots_example;
 mod statistics;

@@ -1,8 +1,9 @@
 //! `convert-nbits`: see `docs/passes/convert-nbits.md`.
 //!
-//! `product` handles matrices, `table` handles tables of Gather.
+//! `product` handles matrices, `table` handles tables of Gather, `shaped` what stays behind a DequantizeLinear.
 
 mod product;
+mod shaped;
 mod table;
 
 use rayon::prelude::*;
@@ -13,11 +14,22 @@ use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Pass, Promise, Report};
 
 use product::{Made, Product};
+use shaped::Shaped;
 use table::Table;
 
-/// Turns products and tables of few bits into MatMulNBits and GatherBlockQuantized of ONNX Runtime.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ConvertNbits;
+/// Turns products and tables of few bits into MatMulNBits and GatherBlockQuantized of ONNX Runtime, and others into a
+/// form that it does not take for such.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvertNbits {
+    /// Operators of com.microsoft may be used.
+    pub microsoft: bool,
+}
+
+impl Default for ConvertNbits {
+    fn default() -> Self {
+        Self { microsoft: true }
+    }
+}
 
 impl Pass for ConvertNbits {
     fn name(&self) -> &'static str {
@@ -40,10 +52,22 @@ impl Pass for ConvertNbits {
         let (tables, others): (Vec<NodeId>, Vec<NodeId>) =
             model.all_nodes().into_iter().partition(|&id| model.node(id).is("Gather"));
         for ids in others.chunks(TOGETHER).chain(tables.chunks(TOGETHER)) {
-            let found = |&id: &NodeId| (id, Found::of(model, id, shapes, &made));
+            let found = |&id: &NodeId| match self.microsoft {
+                true => (id, Found::of(model, id, shapes, &made)),
+                false => (id, Ok(None)),
+            };
             let found: Vec<_> = ids.par_iter().map(found).collect();
             for (id, found) in found {
                 put(model, id, found, (&mut made, &mut report));
+                if let Some(shaped) = Shaped::find(model, id) {
+                    let place = model.label(id);
+                    if model.is_kept(shaped.node()) {
+                        report.refuse(place, "the file's own data mentions it");
+                        continue;
+                    }
+                    report.did(place, shaped.text());
+                    shaped.apply(model);
+                }
             }
         }
         Ok(report)

@@ -12,8 +12,8 @@ use crate::tensor::{DType, Tensor};
 pub(super) struct Insert {
     /// Activations that have a DynamicQuantizeLinear.
     dynamic: HashMap<ValueId, Dynamic>,
-    /// Integers by the stored ones that were in another order.
-    reordered: HashMap<ValueId, ValueId>,
+    /// Integers by the stored ones that were in another order, or for the other side of a product.
+    reordered: HashMap<(ValueId, bool), ValueId>,
     /// Scales and zero points.
     constants: SharedConstants,
 }
@@ -119,8 +119,10 @@ impl Insert {
         let zero = weight.zero_point.clone();
         let zero = zero.map(|zero| self.constant(model, "zero_point", zero));
         let Some(reordered) = &weight.reordered else { return (weight.integers, zero) };
-        let integers = *self.reordered.entry(weight.integers).or_insert_with(|| {
-            let name = format!("{}_transposed", model.value(weight.integers).name());
+        let key = (weight.integers, weight.left);
+        let integers = *self.reordered.entry(key).or_insert_with(|| {
+            let role = if weight.left { "raised" } else { "transposed" };
+            let name = format!("{}_{role}", model.value(weight.integers).name());
             match reordered {
                 Reordered::Stored(tensor) => {
                     model.add_initializer(model.main(), &name, tensor.clone())

@@ -31,7 +31,7 @@ pub(super) struct Weight {
     /// It is the left factor.
     pub left: bool,
     pub integers: ValueId,
-    /// In the order of the product, when they are stored in another.
+    /// In the order and of the type that the product reads, when they are stored otherwise.
     pub reordered: Option<Reordered>,
     /// Nothing when all are 0.
     pub zero_point: Option<Tensor>,
@@ -153,11 +153,14 @@ fn of_matmul(model: &Model, node: NodeId) -> Result<Layer, String> {
     let rank = stored.dims.len();
     // Columns of the right factor are those of the product; rows of the left one are not its last axis.
     let grids = by_channel(&stored, (!left).then_some(rank - 1))?;
-    let zero_point = match zero_points(&stored, &grids) {
-        Some(zeros) if zeros.len() > 1 && rank > 2 => {
-            return Err("its weight has several axes and several zero points".into());
-        }
-        zeros => zeros,
+    let weight = match left {
+        true => of_left(&stored, integers, &grids),
+        false => match zero_points(&stored, &grids) {
+            Some(zeros) if zeros.len() > 1 && rank > 2 => {
+                return Err("its weight has several axes and several zero points".into());
+            }
+            zero_point => Weight { left, integers, reordered: None, zero_point },
+        },
     };
     Ok(Layer {
         node,
@@ -165,11 +168,27 @@ fn of_matmul(model: &Model, node: NodeId) -> Result<Layer, String> {
         attributes: Vec::new(),
         activation: x,
         transposed: false,
-        weight: Weight { left, integers, reordered: None, zero_point },
+        weight,
         scale: scales(&grids, 1.0, &[grids.len()]),
         dtype: stored.dtype,
         summand: None,
     })
+}
+
+/// A left factor, unsigned: ONNX Runtime has no kernel for int8 on the left of uint8.
+fn of_left(stored: &StoredWeight, integers: ValueId, grids: &[Grid]) -> Weight {
+    let signed = matches!(stored.on_grids(), Some((_, DType::Int8)));
+    let raised = |q: &i32| if signed { q - i32::from(i8::MIN) } else { *q };
+    let unsigned =
+        |dims: &[usize], numbers: Vec<i32>| Tensor::from_integers(DType::Uint8, dims, &numbers);
+    let numbers = || unsigned(&stored.dims, stored.integers.iter().map(raised).collect());
+    let zero = grids.first().map_or(0, |grid| raised(&grid.zero_point));
+    Weight {
+        left: true,
+        integers,
+        reordered: signed.then(numbers).map(Reordered::Stored),
+        zero_point: Some(unsigned(&[], vec![zero])),
+    }
 }
 
 /// The stored weight that `floats` are made of, and its integers.

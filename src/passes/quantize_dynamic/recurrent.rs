@@ -80,6 +80,9 @@ fn factor(model: &Model, node: NodeId, slot: usize) -> Result<Factor, String> {
     let grids = by_gate(&stored, gates, inputs)?;
     let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
     let zeros: Vec<i32> = grids.iter().map(|grid| grid.zero_point).collect();
+    if zeros.iter().any(|zero| *zero != zeros[0]) {
+        return Err("DynamicQuantizeLSTM has one zero point for all rows".into());
+    }
     let at = |i: usize| {
         let (direction, input, gate) = (i / gates / inputs, i / gates % inputs, i % gates);
         stored.integers[(direction * gates + gate) * inputs + input]

@@ -10,7 +10,7 @@ use crate::passes::quantize_static::plan::{Bias, PlannedNode, Weight};
 use crate::passes::quantize_static::table::{self, Role};
 use crate::passes::quantize_static::target::Rules;
 use crate::passes::quantize_static::weights::Share;
-use crate::passes::quantize_static::{Granularity, QuantizeStatic};
+use crate::passes::quantize_static::{Granularity, QuantizeStatic, kernels};
 use crate::tensor::{DType, Tensor};
 
 /// Fewest elements of a weight that is only stored as integers: below, the nodes and scales that it
@@ -54,6 +54,14 @@ pub(super) fn product(
             }
             None => activations.push(value),
         }
+    }
+    let dtype = options.weights().dtype;
+    let missing = weights.first().and_then(|w| kernels::missing(node.op(), dtype, w.share));
+    if let Some(why) = missing {
+        let found = only_stored(model, id, &[weights[0].slot], options)?;
+        let because =
+            |layer: PlannedNode| PlannedNode { text: format!("{}: {why}", layer.text), ..layer };
+        return Ok(found.map(because));
     }
     // What was quantized before stays as it is.
     let layer = node.is("Conv") || node.is("ConvTranspose") || role == Role::Scaling;

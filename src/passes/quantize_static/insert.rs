@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use crate::ir::{At, GraphId, Model, NewNode, NodeId, ValueId, ValueType};
+use crate::ir::{At, GraphId, Model, NewNode, NodeId, ValueId};
 use crate::math::Grid;
 use crate::passes::Report;
 use crate::passes::quantize_static::grids::Activation;
-use crate::passes::quantize_static::plan::{Lookup, Operand, Plan, PlannedNode, Weight};
+use crate::passes::quantize_static::plan::{Operand, Plan, PlannedNode, Weight};
+use crate::passes::quantize_static::rows::Rows;
 use crate::passes::quantize_static::weights::{Integers, Share};
 use crate::passes::quantize_static::{Format, QuantizeStatic, weights};
 use crate::passes::shared_constants::SharedConstants;
@@ -44,16 +45,31 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
             }
         }
     }
-    insert.tables(&plan.lookups);
+    let rows = insert.tables(&plan.lookups, &read);
     for operand in &plan.operands {
         insert.operand(operand);
     }
     for activation in &plan.activations {
-        insert.activation(activation, report);
+        match rows.get(&activation.value) {
+            // The table holds integers of this grid.
+            Some(Rows::Integers(_)) => {}
+            Some(&Rows::Floats(floats)) => insert.activation(floats, activation, report),
+            None => insert.activation(activation.value, activation, report),
+        }
     }
     let reads = |node: NodeId| plan.formats.get(&node).map(|format| format.dtype);
     let texts = plan.nodes.iter().map(|planned| (planned.node, text(planned, reads(planned.node))));
-    let tables = plan.lookups.iter().map(|lookup| (lookup.node, lookup.text()));
+    let tables = plan.lookups.iter().map(|lookup| {
+        let rows = insert.model.node(lookup.node).output(0).and_then(|value| rows.get(&value));
+        let text = match rows {
+            Some(Rows::Integers(dtype)) => {
+                format!("{dtype} table, on the grid on which its rows are read")
+            }
+            _ => lookup.text(),
+        };
+        (lookup.node, text)
+    });
+    let tables: Vec<_> = tables.collect();
     let inner =
         plan.inner.iter().filter_map(|&node| Some((node, format!("reads {}", reads(node)?))));
     for (node, text) in texts.chain(tables).chain(inner) {
@@ -67,7 +83,7 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
 }
 
 /// The activations by value.
-type Read<'a> = HashMap<ValueId, &'a Activation>;
+pub(super) type Read<'a> = HashMap<ValueId, &'a Activation>;
 
 /// What the report says of a node with weights.
 fn text(planned: &PlannedNode, reads: Option<DType>) -> String {
@@ -77,9 +93,9 @@ fn text(planned: &PlannedNode, reads: Option<DType>) -> String {
 }
 
 /// One weight, divided in one way, is stored once, whoever uses it.
-type Key = (ValueId, Share);
+pub(super) type Key = (ValueId, Share);
 
-fn key(weight: &Weight) -> Key {
+pub(super) fn key(weight: &Weight) -> Key {
     (weight.value, weight.share)
 }
 
@@ -218,67 +234,6 @@ impl Insert<'_> {
         self.stored(bias.value, reader, integers, &[scale], Made::floats(share));
     }
 
-    /// Tables as integers, and a DequantizeLinear behind each Gather.
-    fn tables(&mut self, lookups: &[Lookup]) {
-        let mut done: HashMap<Key, Vec<ValueId>> = HashMap::new();
-        for lookup in lookups {
-            let weight = &lookup.weight;
-            let parameters = done.get(&key(weight)).cloned().unwrap_or_else(|| {
-                let (dims, share) = (&weight.dims, weight.share);
-                let format = lookup.format;
-                let elements = weight.elements();
-                let found =
-                    weights::integers(&elements, (dims, share), format, DType::Float, &[]);
-                let grids = (&found.grids[..], DType::Float);
-                let parameters = self.parameters(share, dims, grids, format, false);
-                let readers: Vec<Reader> = lookups
-                    .iter()
-                    .filter(|other| key(&other.weight) == key(weight))
-                    .map(|other| (other.node, other.weight.slot))
-                    .collect();
-                let (table, _) = self.replaced(weight.value, &readers, found.tensor);
-                for (node, slot) in readers {
-                    self.model.set_input(node, slot, Some(table));
-                }
-                parameters
-            });
-            done.insert(key(weight), parameters.clone());
-            self.floats_behind(lookup, &parameters);
-        }
-    }
-
-    /// The rows that a Gather gives are integers now; who read them reads floats behind them.
-    fn floats_behind(&mut self, lookup: &Lookup, parameters: &[ValueId]) {
-        let Some(rows) = self.model.node(lookup.node).output(0) else { return };
-        let graph = self.model.node(lookup.node).graph();
-        let name = self.model.value(rows).name().to_owned();
-        let inputs: Vec<ValueId> =
-            std::iter::once(rows).chain(parameters.iter().copied()).collect();
-        let mut node = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
-        if let Some(axis) = lookup.columns {
-            node = node.attr("axis", axis as i64);
-        }
-        let node = self.model.add_node(graph, At::After(lookup.node), node);
-        let mut floats = self.output(node);
-        if lookup.weight.dtype != DType::Float {
-            let cast = self.model.add_node(
-                graph,
-                At::After(node),
-                cast(floats, lookup.weight.dtype, &format!("{name}_cast")),
-            );
-            floats = self.output(cast);
-        }
-        self.model.replace_uses_where(rows, floats, |reader, _| reader != node);
-        if self.model.value(rows).is_output() {
-            self.model.hand_over_outputs(rows, floats);
-        }
-        let mut info = self.model.value(rows).info().clone();
-        if let Some(ValueType::Tensor(ty)) = &mut info.ty {
-            ty.dtype = lookup.format.dtype;
-            self.model.set_info(rows, info);
-        }
-    }
-
     /// A constant operand of a node without weights: on a grid of its own.
     fn operand(&mut self, operand: &Operand) {
         let (dims, format) = (&operand.dims, operand.format);
@@ -293,7 +248,7 @@ impl Insert<'_> {
     }
 
     /// Scales, and zero points unless they may be left out.
-    fn parameters(
+    pub fn parameters(
         &mut self,
         share: Share,
         dims: &[usize],
@@ -317,7 +272,7 @@ impl Insert<'_> {
     /// Takes the constant `value` from its readers and stores integers, whose name is returned, too.
     /// When nobody else reads it, the integers take its place and keep its name, unless floats are made of
     /// them outside of its body.
-    fn replaced(
+    pub fn replaced(
         &mut self,
         value: ValueId,
         readers: &[Reader],
@@ -490,7 +445,7 @@ fn scale_dtype(weight: &Weight) -> DType {
     }
 }
 
-fn cast(value: ValueId, to: DType, output: &str) -> NewNode {
+pub(super) fn cast(value: ValueId, to: DType, output: &str) -> NewNode {
     unnamed("Cast", &[value], output).attr("to", i64::from(to.to_onnx()))
 }
 

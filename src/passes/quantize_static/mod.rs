@@ -1,8 +1,9 @@
 //! `quantize-static`: see `docs/passes/quantize-static.md`.
 //!
-//! `table` says what each operator is, `target` what each runtime wants, `candidate` looks at a node
+//! `table` says what each operator is, `target` what each runtime wants, `kernels` what none has, `candidate` looks at a node
 //! with weights, `chain` at the nodes between, `plan` decides without editing, `width` in how many bits,
-//! `grids`, `format` and `weights` make the integers, `insert` and `pairs` edit.
+//! `ties` what is too different for one grid,
+//! `grids`, `format` and `weights` make the integers, `insert`, `pairs` and `rows` edit.
 
 mod candidate;
 mod chain;
@@ -10,13 +11,16 @@ mod format;
 mod grids;
 mod insert;
 mod interface;
+mod kernels;
 mod lookup;
 mod pairs;
 mod plan;
+mod rows;
 mod runs;
 mod sharing;
 mod table;
 mod target;
+mod ties;
 mod weights;
 mod width;
 

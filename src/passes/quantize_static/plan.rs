@@ -8,12 +8,13 @@ use crate::error::{Result, err};
 use crate::ir::{Model, Node, NodeId, ValueId};
 use crate::passes::pattern::fitting;
 use crate::passes::quantize_static::chain::{self, Chain, Selection};
-use crate::passes::quantize_static::grids::{self, Activation};
+use crate::passes::quantize_static::grids::{self, Activation, Ranges};
 use crate::passes::quantize_static::lookup::Found;
 use crate::passes::quantize_static::table::{self, Role};
+use crate::passes::quantize_static::ties::{self, Extents};
 use crate::passes::quantize_static::weights::Share;
-use crate::passes::quantize_static::width::Layout;
 use crate::passes::quantize_static::target::Rules;
+use crate::passes::quantize_static::width::{Layout, Placed, Placement};
 use crate::passes::quantize_static::{Format, QuantizeStatic, candidate, lookup, sharing};
 use crate::passes::{Context, Report};
 use crate::tensor::{DType, Tensor};
@@ -207,30 +208,72 @@ pub(super) fn plan(
     let (mut plan, candidates) = survey(model, options, shapes, report);
     sharing::settle(model, options, &mut plan, report);
     let mut banned: HashSet<ValueId> = HashSet::new();
-    let select = |nodes: &[PlannedNode], banned: &HashSet<ValueId>| {
-        let rules = options.target.rules();
-        let interface = options.interface;
-        Chain { model, rules, shapes, products: nodes, candidates: &candidates, banned, interface }
-            .select()
-    };
+    let rules = options.target.rules();
     let (inner, placement, ranges) = loop {
-        let Selection { inner, values } = select(&plan.nodes, &banned);
+        let chain = Chain {
+            model,
+            rules,
+            shapes,
+            products: &plan.nodes,
+            candidates: &candidates,
+            banned: &banned,
+            interface: options.interface,
+        };
+        let Selection { inner, values } = chain.select();
         if values.is_empty() && banned.is_empty() {
             return Ok(plan);
         }
         let measure = cx.measure.ok_or_else(|| {
             err!(Usage, "static quantization needs calibration data").help("give --data")
         })?;
-        let layout =
-            Layout { model, options, products: &plan.nodes, inner: &inner, values: &values };
-        let placement = layout.placed();
-        let ranges = grids::ranges(model, &placement.values, measure)?;
-        let reason = |(&(value, _), range): (&(ValueId, _), &Result<_, String>)| {
-            Some((value, range.as_ref().err()?.clone()))
+        let mut layout = Layout {
+            model,
+            options,
+            products: &plan.nodes,
+            inner: &inner,
+            values: &values,
+            lookups: &plan.lookups,
+            extents: None,
         };
-        let missing: HashMap<ValueId, String> = ranges.iter().filter_map(reason).collect();
+        let placement = layout.placed();
+        let mut ranges = grids::ranges(model, &placement.values, measure)?;
+        let missing = without_range(&ranges);
         if missing.is_empty() {
-            break (inner, placement, ranges);
+            let extents = extents(&placement, &ranges, options);
+            let mixed = ties::mixed(model, &extents, &chain.wanted_values());
+            let mixed: HashMap<ValueId, String> =
+                mixed.into_iter().filter(|(value, _)| values.contains(value)).collect();
+            if mixed.is_empty() {
+                layout.extents = Some(&extents);
+                let placement = layout.placed();
+                let known = |p: &Placed| ranges.contains_key(&(p.value, p.format));
+                if !placement.values.iter().all(known) {
+                    ranges = grids::ranges(model, &placement.values, measure)?;
+                }
+                break (inner, placement, ranges);
+            }
+            let written: Vec<Option<ValueId>> =
+                plan.nodes.iter().map(|product| chain.written(product)).collect();
+            let mut of_layers = written.iter();
+            plan.nodes.retain_mut(|layer| {
+                let value = of_layers.next().copied().flatten();
+                let Some(part) = value.and_then(|value| mixed.get(&value)) else { return true };
+                let reason = ties::reason(part);
+                let stays = layer.leave_in_float(options, &reason);
+                if !stays {
+                    report.refuse(model.label(layer.node), format!("stays in float: {reason}"));
+                }
+                stays
+            });
+            for &value in values.iter().filter(|&&value| !written.contains(&Some(value))) {
+                let maker = model.value(value).producer();
+                if let (Some(part), Some(maker)) = (mixed.get(&value), maker) {
+                    let reason = format!("stays in float: {}", ties::reason(part));
+                    report.refuse(model.label(maker), reason);
+                }
+            }
+            banned.extend(mixed.into_keys());
+            continue;
         }
         let measured = |layer: &mut PlannedNode| {
             let mut read = layer.activations.iter();
@@ -263,6 +306,24 @@ pub(super) fn plan(
     plan.formats = placement.formats;
     plan.activations = grids::grids(placement.values, &ranges);
     Ok(plan)
+}
+
+/// Why values have no range.
+fn without_range(ranges: &Ranges) -> HashMap<ValueId, String> {
+    let reason = |(&(value, _), range): (&(ValueId, _), &Result<_, String>)| {
+        Some((value, range.as_ref().err()?.clone()))
+    };
+    ranges.iter().filter_map(reason).collect()
+}
+
+/// What values reach that get grids of few levels.
+fn extents(placement: &Placement, ranges: &Ranges, options: &QuantizeStatic) -> Extents {
+    let placed = placement.values.iter().filter(|placed| ties::matter(placed.format.levels()));
+    let range = |placed: &Placed| {
+        let range = ranges.get(&(placed.value, placed.format))?.as_ref().ok()?;
+        Some((placed.value, *range))
+    };
+    Extents::new(placed.filter_map(range).collect(), options.activations().symmetric)
 }
 
 /// Nodes with weights, and the nodes that may stand in a chain of integers.

@@ -125,6 +125,15 @@ fn stored_scale(scale: f32, dtype: DType) -> f32 {
     }
 }
 
+/// Puts all of `weight` on one grid of `format`; what lies beyond it becomes its ends.
+pub(super) fn on_grid(weight: &[f32], dims: &[usize], format: Format, grid: Grid) -> Integers {
+    let tensor = match Share::Tensor.small_integers(dims, weight, &[grid]) {
+        Some(bytes) if format.is_small() => Tensor::from_small_integers(format.dtype, dims, &bytes),
+        _ => format.stored(dims, weight, |_| grid),
+    };
+    Integers { tensor, grids: vec![grid] }
+}
+
 /// The largest magnitude of a bias that is scaled with part `part` of `count`. The channels of a
 /// grouped ConvTranspose go around the parts.
 fn of_part(bias: &[f32], part: usize, count: usize) -> f32 {
