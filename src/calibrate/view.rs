@@ -85,7 +85,7 @@ impl<'a> View<'a> {
     }
 
     /// The part of the model that makes the values `asked` for, which are of its main graph.
-    pub fn of_part(model: &Model, wanted: &[Look], asked: &[ValueId]) -> Self {
+    pub fn of_part(model: &'a Model, wanted: &[Look], asked: &[ValueId]) -> Self {
         let main = Self::of_main(model, wanted);
         let shown = main.shown.into_iter().zip(wanted);
         let shown = shown.map(|(shown, (value, _))| shown.filter(|_| asked.contains(value)));

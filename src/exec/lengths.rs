@@ -125,7 +125,7 @@ impl Draft<'_> {
             for slot in OF_DIRECTIONS {
                 let Some(Some(value)) = inputs.get(slot).copied() else { continue };
                 let bounds = [part, part + 1, 0].map(|n| self.ints(&[n]));
-                inputs[slot] = Some(self.op("Slice", &[&[value], &bounds[..]].concat())?);
+                inputs[slot] = Some(self.op("Slice", &[&[value][..], &bounds[..]].concat())?);
             }
         }
         let outputs = vec!["forward".to_owned()];

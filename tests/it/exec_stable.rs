@@ -29,7 +29,7 @@ fn of_rows(op: &str, x: &Tensor) -> Vec<f32> {
             _ => (", axes", ""),
         };
         let text = format!(
-            "<ir_version: 8, opset_import: [\"\" : {opset}]>
+            "<ir_version: 10, opset_import: [\"\" : {opset}]>
              g (float[{rows},{columns}] x) => (float[{rows}] y) <int64[1] axes = {{-1}}> {{
                y = {op} <keepdims = 0{axes}> (x{extra})
              }}"
@@ -242,7 +242,7 @@ fn constants_are_right_or_stay() {
         ("float[2] a = {-1, 1}", "Cast <to = 13> (a)", "a number is out of the range of uint64"),
         ("float[2] a = {1e20, 1}", "Cast <to = 7> (a)", "a number is out of the range of int64"),
         ("float[2] a = {1000, 1}", "Exp (a)", "its result is not finite"),
-        ("float[1] a = {0.5}", "QLinearConcat (a)", "QLinearConcat of constants is not computed"),
+        ("float[2] a = {0.5, 1}", "Hardmax (a)", "Hardmax of constants is not computed"),
     ] {
         let found = folded(17, declared, op).expect_err(op);
         assert!(found.contains(why), "{op}: {found}");
