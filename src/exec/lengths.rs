@@ -24,7 +24,9 @@ pub(super) fn obstacle(model: &Model, node: &Node) -> Option<&'static str> {
     } else if cells {
         Some("tract does not compute the last cells of sequences of several lengths")
     } else if both && own.iter().any(|name| node.attr(name).is_some()) {
-        Some("tract does not compute lengths of sequences in two directions with activations of their own")
+        Some(
+            "tract does not compute lengths of sequences in two directions with activations of their own",
+        )
     } else {
         None
     }

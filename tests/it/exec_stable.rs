@@ -64,9 +64,8 @@ fn axes_of_reductions_may_be_any() {
           n = ReduceMin <noop_with_empty_axes = 1> (x, none)
         }";
     let found = outputs(text, &Tensor::from_f32(&[2, 3, 4], &x));
-    let largest: Vec<f32> = (0..3)
-        .map(|b| (0..8).map(|i| at(i / 4, b, i % 4)).fold(-INF, f32::max))
-        .collect();
+    let largest: Vec<f32> =
+        (0..3).map(|b| (0..8).map(|i| at(i / 4, b, i % 4)).fold(-INF, f32::max)).collect();
     assert_eq!(floats(&found[0]), largest);
     // Numbers are 40 apart: the largest is the sum, but for rounding.
     assert_eq!(floats(&found[1]), largest);
