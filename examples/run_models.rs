@@ -28,9 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn outputs(folder: &Path) -> onnxpress::Result<Model> {
     let model = read::file(&folder.join("model.onnx"))?.model;
     let given = read::file(&folder.join("given.onnx"))?.model;
-    let tensors = given.values().filter_map(|(_, value)| {
-        Some((value.name().to_owned(), value.initializer()?.clone()))
-    });
+    let tensors = given
+        .values()
+        .filter_map(|(_, value)| Some((value.name().to_owned(), value.initializer()?.clone())));
     let inputs: Vec<_> = tensors.collect();
     let executed = Runner::new(&Tract, &model, Vec::new()).run(&inputs)?;
     let mut found = Model::new(8, 17);

@@ -74,7 +74,8 @@ impl Calibration<'_> {
         }
         let runner = Runner::new(self.engine, &view.model, taps);
         let given = view.model.graph(view.model.main()).inputs();
-        let given: HashSet<&str> = given.iter().map(|&input| view.model.value(input).name()).collect();
+        let given: HashSet<&str> =
+            given.iter().map(|&input| view.model.value(input).name()).collect();
         let one = |&place: &usize| -> Result<(Ran, Seen)> {
             let mut run = self.samples.run(place)?;
             let ran = Ran { place, digest: fingerprint(&run), samples: run.count };

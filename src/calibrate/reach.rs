@@ -22,8 +22,7 @@ impl Calibration<'_> {
             if self.runs(model, &free) {
                 let seen: HashSet<ValueId> = outputs(model, &free).collect();
                 let asked = wanted.iter().filter(|(value, _)| {
-                    seen.contains(value)
-                        || model.graph(model.main()).inputs().contains(value)
+                    seen.contains(value) || model.graph(model.main()).inputs().contains(value)
                 });
                 let asked: Vec<ValueId> = asked.map(|(value, _)| *value).collect();
                 return (!asked.is_empty()).then(|| View::of_part(model, wanted, &asked));

@@ -24,7 +24,9 @@ pub(super) fn obstacle(model: &Model, node: &Node) -> Option<&'static str> {
     } else if cells {
         Some("tract does not compute the last cells of sequences of several lengths")
     } else if both && own.iter().any(|name| node.attr(name).is_some()) {
-        Some("tract does not compute lengths of sequences in two directions with activations of their own")
+        Some(
+            "tract does not compute lengths of sequences in two directions with activations of their own",
+        )
     } else {
         None
     }
@@ -125,7 +127,7 @@ impl Draft<'_> {
             for slot in OF_DIRECTIONS {
                 let Some(Some(value)) = inputs.get(slot).copied() else { continue };
                 let bounds = [part, part + 1, 0].map(|n| self.ints(&[n]));
-                inputs[slot] = Some(self.op("Slice", &[&[value], &bounds[..]].concat())?);
+                inputs[slot] = Some(self.op("Slice", &[&[value][..], &bounds[..]].concat())?);
             }
         }
         let outputs = vec!["forward".to_owned()];

@@ -29,7 +29,7 @@ fn of_rows(op: &str, x: &Tensor) -> Vec<f32> {
             _ => (", axes", ""),
         };
         let text = format!(
-            "<ir_version: 8, opset_import: [\"\" : {opset}]>
+            "<ir_version: 10, opset_import: [\"\" : {opset}]>
              g (float[{rows},{columns}] x) => (float[{rows}] y) <int64[1] axes = {{-1}}> {{
                y = {op} <keepdims = 0{axes}> (x{extra})
              }}"
@@ -64,9 +64,8 @@ fn axes_of_reductions_may_be_any() {
           n = ReduceMin <noop_with_empty_axes = 1> (x, none)
         }";
     let found = outputs(text, &Tensor::from_f32(&[2, 3, 4], &x));
-    let largest: Vec<f32> = (0..3)
-        .map(|b| (0..8).map(|i| at(i / 4, b, i % 4)).fold(-INF, f32::max))
-        .collect();
+    let largest: Vec<f32> =
+        (0..3).map(|b| (0..8).map(|i| at(i / 4, b, i % 4)).fold(-INF, f32::max)).collect();
     assert_eq!(floats(&found[0]), largest);
     // Numbers are 40 apart: the largest is the sum, but for rounding.
     assert_eq!(floats(&found[1]), largest);
@@ -242,7 +241,7 @@ fn constants_are_right_or_stay() {
         ("float[2] a = {-1, 1}", "Cast <to = 13> (a)", "a number is out of the range of uint64"),
         ("float[2] a = {1e20, 1}", "Cast <to = 7> (a)", "a number is out of the range of int64"),
         ("float[2] a = {1000, 1}", "Exp (a)", "its result is not finite"),
-        ("float[1] a = {0.5}", "QLinearConcat (a)", "QLinearConcat of constants is not computed"),
+        ("float[2] a = {0.5, 1}", "Hardmax (a)", "Hardmax of constants is not computed"),
     ] {
         let found = folded(17, declared, op).expect_err(op);
         assert!(found.contains(why), "{op}: {found}");

@@ -23,11 +23,14 @@ LEAST = 1500
 
 LIMITS = ["--max-fold-bytes", "10000000", "--max-fold-total", "100000000"]
 
+# Not about constants: ONNX Runtime 1.31 has no Swish in models of operator set 26.
+SKIP = ["--skip", "fuse-activation"]
+
 
 def simplified(model, folder):
     source, out = os.path.join(folder, "in.onnx"), os.path.join(folder, "out.onnx")
     onnx.save(model, source)
-    done = subprocess.run([TOOL, "simplify", source, "-o", out, "--force", "-q", *LIMITS], capture_output=True, text=True)
+    done = subprocess.run([TOOL, "simplify", source, "-o", out, "--force", "-q", *LIMITS, *SKIP], capture_output=True, text=True)
     return onnx.load(out) if done.returncode == 0 else None
 
 
@@ -48,7 +51,7 @@ def check(case):
         return operator, "differs", f"{name}, {kind}: ONNX Runtime does not run the result"
     for output, one, other in zip(model.graph.output, found, expected):
         if not isinstance(other, (list, dict)):
-            words = planted.difference(one, other, arrays)
+            words = planted.difference(name, one, other, arrays)
             if words:
                 return operator, "differs", f"{name}, {kind}: `{output.name}` is {words}"
     computed = len(result.graph.node) <= len(model.graph.output)

@@ -116,7 +116,11 @@ impl ElementWiseMiniOp for Truncate {
         let wide = tensor.cast_to::<f64>()?;
         let plain = wide.try_as_plain_ram()?;
         let numbers = plain.as_slice::<f64>()?;
-        fn made<T: Datum>(numbers: &[f64], shape: &[usize], make: impl Fn(f64) -> T) -> TractResult<Tensor> {
+        fn made<T: Datum>(
+            numbers: &[f64],
+            shape: &[usize],
+            make: impl Fn(f64) -> T,
+        ) -> TractResult<Tensor> {
             let made: Vec<T> = numbers.iter().map(|&x| make(x)).collect();
             Ok(tract_ndarray::ArrayD::from_shape_vec(shape, made)?.into_tensor())
         }

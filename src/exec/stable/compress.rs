@@ -109,7 +109,7 @@ impl EvalOp for Compress {
 impl TypedOp for Compress {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let dims = self.dims(inputs[0].shape.dims());
-        Ok(tvec!(inputs[0].datum_type.fact(&*dims)))
+        Ok(tvec!(inputs[0].datum_type.fact(dims)))
     }
 
     as_op!();

@@ -1,8 +1,8 @@
 //! Reductions to the largest, the smallest, and the logarithm of a sum of powers, and LogSoftmax: along axes of floats.
 
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax};
-use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::internal::tract_ndarray::ArrayD;
+use tract_onnx::tract_hir::internal::*;
 
 /// What is computed of the elements along the axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,10 +55,7 @@ impl Rows {
     }
 
     /// ReduceLogSumExp, instead of a reduction to the largest.
-    pub(super) fn instead_of_max(
-        op: &dyn TypedOp,
-        _: &[&TypedFact],
-    ) -> Option<Box<dyn TypedOp>> {
+    pub(super) fn instead_of_max(op: &dyn TypedOp, _: &[&TypedFact]) -> Option<Box<dyn TypedOp>> {
         let reduce = op.downcast_ref::<Reduce>()?;
         (reduce.reducer == Reducer::Max).then_some(())?;
         Some(Box::new(Self { of: Of::LogSumExp, axes: reduce.axes.clone() }))
@@ -100,7 +97,12 @@ impl Rows {
             let there = turned.permuted_axes(back).as_standard_layout().into_owned();
             return Ok(there.into_tensor().cast_to_dt(output)?.into_owned());
         }
-        let dims: Vec<usize> = input.shape().iter().enumerate().map(|(axis, &dim)| if self.axes.contains(&axis) { 1 } else { dim }).collect();
+        let dims: Vec<usize> = input
+            .shape()
+            .iter()
+            .enumerate()
+            .map(|(axis, &dim)| if self.axes.contains(&axis) { 1 } else { dim })
+            .collect();
         let rows = dims.iter().product();
         let results: Vec<f64> = match length {
             0 => vec![self.of(&[]); rows],
