@@ -162,7 +162,7 @@ impl Factorize {
         let samples = self.data.as_ref().map(open).transpose()?;
         samples.as_ref().map(|samples| self.bounds.check(samples)).transpose()?;
         check_labels(&original.model, samples.iter())?;
-        let engine = self.engine.start()?;
+        let engine = self.engine.start(original.byte_size, samples.as_ref())?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,

@@ -171,7 +171,7 @@ impl Prune {
         let judged = test.as_ref().or(samples.as_ref());
         judged.map(|samples| self.bounds.check(samples)).transpose()?;
         check_labels(&original.model, judged.into_iter())?;
-        let engine = self.engine.start()?;
+        let engine = self.engine.start(original.byte_size, judged)?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,

@@ -196,7 +196,7 @@ impl Quantize {
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
         test.as_ref().map(|test| self.bounds.check(test)).transpose()?;
         check_labels(&original.model, test.iter().chain(&samples))?;
-        let engine = self.engine.start()?;
+        let engine = self.engine.start(original.byte_size, samples.as_ref().or(test.as_ref()))?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,

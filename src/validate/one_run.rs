@@ -1,11 +1,11 @@
 //! The outputs of one run, sample by sample: classes, labels, the samples that differ most.
 
-use crate::validate::labels::{is_class, no_class};
 use crate::data::{Run, Samples};
 use crate::error::{Result, err};
 use crate::math::Distance;
 use crate::tensor::Tensor;
 use crate::validate::divergence::first;
+use crate::validate::labels::{is_class, no_class};
 use crate::validate::{
     Accuracy, Comparison, Divergence, Options, OutputDrift, SampleDrift, Worst, drift,
 };

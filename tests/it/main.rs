@@ -9,6 +9,8 @@ mod equalize;
 mod exec;
 mod exec_guard;
 mod factorize;
+#[cfg(unix)]
+mod files;
 mod functions;
 mod fuzz;
 mod house;
@@ -29,6 +31,7 @@ mod quantize_targets;
 mod quantize_types;
 mod quantize_wide;
 mod random_graphs;
+mod reading;
 mod report;
 mod roundtrip;
 mod sessions;
