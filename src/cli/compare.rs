@@ -184,7 +184,8 @@ impl Compare {
                 runs: None,
                 worst: self.worst.unwrap_or_default(),
             };
-            let engine = self.engine.start()?;
+            let engine =
+                self.engine.start(original.byte_size.max(candidate.byte_size), Some(&samples))?;
             let models = [&original.model, &candidate.model];
             let progress = progress::Bar::new(self.talk.words.quiet);
             execute(&engine, &mut report, models, &samples, &options, &progress)?;

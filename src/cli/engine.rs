@@ -57,12 +57,13 @@ pub struct EngineArgs {
     /// deployed, with fused and integer kernels (all).
     #[arg(long, help_heading = ENGINE, value_enum, value_name = "LEVEL")]
     optimization: Option<Level>,
-    /// Most memory that a process of the engine may use, e.g. 8G or 512M; by default half of the
-    /// machine's, and 400M for `simplify`. What needs more is reported as not validated.
+    /// Most memory that a process of the engine may use, e.g. 8G or 512M; by default 400M, 64 times the model's
+    /// size and 128 times that of its inputs on all threads, at most half of the machine's; for `simplify`
+    /// 400M. What needs more is reported as not validated.
     #[arg(long, help_heading = HEADING, value_name = "SIZE", value_parser = size)]
     engine_memory: Option<u64>,
-    /// Longest time in seconds that preparing a model, or one run of it, may take; 120 by default,
-    /// and 8 for `simplify`.
+    /// Longest time in seconds that preparing a model, or one run of it, may take; by default 8, and 2 more for
+    /// each megabyte of the model and its inputs, at most 120; for `simplify` 8.
     #[arg(long, help_heading = HEADING, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     engine_seconds: Option<u64>,
     /// Execute models in this process, without limits: a crash of the engine ends the command.
@@ -71,9 +72,12 @@ pub struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// The engine; call it when the number of threads is settled.
-    pub fn start(&self) -> Result<Box<dyn Engine>> {
-        self.start_within(Limits::default())
+    /// The engine for a model of `bytes` bytes on samples; call it when the number of threads is settled.
+    pub fn start(&self, bytes: u64, samples: Option<&Samples>) -> Result<Box<dyn Engine>> {
+        let run = samples.and_then(|samples| samples.run(0).ok());
+        let inputs = run.iter().flat_map(|run| &run.inputs);
+        let inputs = inputs.map(|(_, tensor)| tensor.bytes().len() as u64).sum();
+        self.start_within(Limits::of_size(bytes, inputs, rayon::current_num_threads()))
     }
 
     /// The engine for checks that nobody wants to wait for: they can do with parts of the model.

@@ -172,7 +172,7 @@ impl Factorize {
         samples.as_ref().map(|samples| self.bounds.check(samples)).transpose()?;
         check_labels(&original.model, samples.iter())?;
         io::say_fed(samples.as_ref(), &self.talk.words)?;
-        let engine = self.engine.start()?;
+        let engine = self.engine.start(original.byte_size, samples.as_ref())?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,

@@ -20,7 +20,7 @@ pub fn of(output: &Path) -> BTreeSet<PathBuf> {
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let own = old.into_iter().filter(|location| is_named_after(location, &name));
-    let own = own.map(|location| (folder.join(&location), location));
+    let own = own.map(|location| (output.with_file_name(&location), location));
     own.filter(|(path, location)| {
         let plain = path.symlink_metadata().is_ok_and(|found| found.is_file());
         plain && !read::was_read(path) && !is_mentioned(folder, &name, location)
@@ -56,9 +56,8 @@ fn mentions(model: &Path, location: &[u8]) -> bool {
         return false;
     }
     match fs::metadata(model) {
-        Ok(found) if found.len() <= LARGEST => fs::read(model).map_or(true, |bytes| {
-            bytes.windows(location.len()).any(|window| window == location)
-        }),
+        Ok(found) if found.len() <= LARGEST => fs::read(model)
+            .map_or(true, |bytes| bytes.windows(location.len()).any(|window| window == location)),
         _ => true,
     }
 }

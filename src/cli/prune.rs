@@ -181,7 +181,7 @@ impl Prune {
         check_labels(&original.model, judged.into_iter())?;
         io::say_fed(samples.as_ref(), &self.talk.words)?;
         io::say_fed(test.as_ref(), &self.talk.words)?;
-        let engine = self.engine.start()?;
+        let engine = self.engine.start(original.byte_size, judged)?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,

@@ -200,7 +200,7 @@ impl Quantize {
         check_labels(&original.model, test.iter().chain(&samples))?;
         io::say_fed(samples.as_ref(), &self.talk.words)?;
         io::say_fed(test.as_ref(), &self.talk.words)?;
-        let engine = self.engine.start()?;
+        let engine = self.engine.start(original.byte_size, samples.as_ref().or(test.as_ref()))?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,

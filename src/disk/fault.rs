@@ -76,11 +76,7 @@ pub fn watch_mapped_files() {
     /// What handled the signal before.
     static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(std::ptr::null_mut());
 
-    extern "C" fn lost(
-        signal: libc::c_int,
-        info: *mut libc::siginfo_t,
-        _: *mut libc::c_void,
-    ) {
+    extern "C" fn lost(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
         // SAFETY: the system hands over a valid record (SA_SIGINFO); only loads of atomics, write(2), sigaction(2)
         // and _exit(2) follow, which a handler may call; messages are never freed.
         unsafe {

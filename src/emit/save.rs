@@ -98,13 +98,13 @@ pub fn refuse_existing(path: &Path, overwrite: Overwrite) -> Result<()> {
             .help("make it first, or choose another name"));
     }
     match path.symlink_metadata() {
+        Ok(_) if path.is_dir() => Err(err!(Usage, "expected the name of a file, found a folder")
+            .in_file(path)
+            .help("name a file in it")),
         Ok(_) if overwrite == Overwrite::Never => Err(exists(path)),
         // Renaming onto a folder, a pipe or a device would fail late, or destroy it.
         Ok(found) if !found.is_file() && !found.is_symlink() => {
             Err(err!(Usage, "exists and is no regular file").in_file(path))
-        }
-        _ if path.file_name().is_none() => {
-            Err(err!(Usage, "expected the name of a file, found a folder").in_file(path))
         }
         _ => try_out(path),
     }

@@ -12,6 +12,8 @@ mod exec;
 mod exec_guard;
 mod exec_stable;
 mod factorize;
+#[cfg(unix)]
+mod files;
 mod functions;
 mod fuzz;
 mod house;
@@ -32,6 +34,7 @@ mod quantize_targets;
 mod quantize_types;
 mod quantize_wide;
 mod random_graphs;
+mod reading;
 mod report;
 mod roundtrip;
 mod sessions;

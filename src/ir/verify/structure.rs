@@ -145,7 +145,9 @@ impl Walk<'_, '_> {
         let known = std::mem::replace(&mut self.visible[value.index()], true);
         let shared = self.shared[value.index()];
         if known
-            || (shared && !self.names.insert(value, &self.model.values) && !self.hides(value, graph))
+            || (shared
+                && !self.names.insert(value, &self.model.values)
+                && !self.hides(value, graph))
         {
             let place = format_args!("value `{}`", entry.name);
             self.findings.violation(place, "is defined twice; every name must be defined once");
