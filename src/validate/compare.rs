@@ -142,10 +142,13 @@ pub fn drift(
         ));
     }
     let mut outputs = Vec::with_capacity(before.len());
-    for ((name, a), (other, b)) in before.iter().zip(after) {
-        if name != other {
-            return Err(err!(Invalid, "output `{name}` is called `{other}` in the candidate"));
-        }
+    for ((name, a), at_its_place) in before.iter().zip(after) {
+        let named = after.iter().find(|(other, _)| other == name);
+        let Some((_, b)) = named else {
+            let other = &at_its_place.0;
+            return Err(err!(Invalid, "output `{name}` is called `{other}` in the candidate")
+                .help(format!("`compare --map {name}={other}` takes them for the same")));
+        };
         if a.dims() != b.dims() {
             return Err(err!(
                 Invalid,
