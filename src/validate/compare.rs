@@ -114,7 +114,10 @@ pub fn compare_telling(
         .map(|i| {
             let run = samples.run(i * samples.runs() / runs)?;
             let before = a.run(&run.inputs).map_err(|error| error.at("original model"))?;
-            let after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
+            let mut after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
+            // The same outputs may stand in another order.
+            let place = |name: &String| before.outputs.iter().position(|(known, _)| known == name);
+            after.outputs.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
             progress.step();
             one_run::compare(&run, samples, &before.outputs, &after.outputs, options)
         })
@@ -142,13 +145,11 @@ pub fn drift(
         ));
     }
     let mut outputs = Vec::with_capacity(before.len());
-    for ((name, a), at_its_place) in before.iter().zip(after) {
-        let named = after.iter().find(|(other, _)| other == name);
-        let Some((_, b)) = named else {
-            let other = &at_its_place.0;
+    for ((name, a), (other, b)) in before.iter().zip(after) {
+        if name != other {
             return Err(err!(Invalid, "output `{name}` is called `{other}` in the candidate")
                 .help(format!("`compare --map {name}={other}` takes them for the same")));
-        };
+        }
         if a.dims() != b.dims() {
             return Err(err!(
                 Invalid,
