@@ -162,9 +162,13 @@ pub fn countable(model: &Model, at: &Assume) -> Result<Option<String>> {
         return Ok(Some(format!("the budget leaves out work: {text}")));
     }
     let text = format!("multiply-accumulates cannot be counted: {text}");
-    Err(Error::new(ErrorKind::Usage, text).help(
-        "give samples with --data, whose dims then count, or fix the axes with --fix-dim NAME=N or --fix-shape",
-    ))
+    let help = match counted.free.is_empty() {
+        true => "--params and --ratio need no count",
+        false => {
+            "give samples with --data, whose dims then count, or fix the axes with --fix-dim NAME=N or --fix-shape"
+        }
+    };
+    Err(Error::new(ErrorKind::Usage, text).help(help))
 }
 
 #[cfg(test)]

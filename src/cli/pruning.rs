@@ -85,7 +85,9 @@ impl Pruning<'_> {
         let counts = resource.name().to_owned();
         let budget = BudgetReport { counts, original, most, left };
         if left > most {
-            let binds = fitted.map(|fitted| fitted.binds(resource));
+            let steps = &found.spread.pruned.finished.steps;
+            let ran = steps.iter().any(|step| step.name == "prune-channels");
+            let binds = fitted.filter(|_| ran).map(|fitted| fitted.binds(resource));
             found.missed.push(missed(&budget, binds.as_deref()));
         }
         found.budget = Some(budget);

@@ -19,6 +19,7 @@ use onnxpress::pipeline::{
 use onnxpress::report::{
     AssignmentReport, CalibratedReport, ChoiceReport, CompressionReport, EqualizedReport,
     FallBackReport, IntegerPort, MethodsReport, POOR_DB, QuantizedLayerReport, StepReport, decibel,
+    percent,
 };
 use onnxpress::{Error, ErrorKind, Result, read, validate};
 
@@ -298,10 +299,13 @@ impl Quantize {
         let mut missed = nothing_quantized(&finished.steps);
         let large = self.widths.exceeded(&original, encoded.len());
         if large || assigned.as_ref().is_some_and(|assigned| !assigned.reached) {
-            missed.push(
-                "weights do not become as small as asked for; --widths may name narrower ones"
-                    .to_owned(),
-            );
+            let (share, bytes) =
+                (encoded.len() as f64 / original.byte_size.max(1) as f64, encoded.len());
+            missed.push(format!(
+                "weights do not become as small as asked for: the file has {bytes} bytes, {} of the \
+                 original; --widths may name narrower ones",
+                percent(share)
+            ));
         }
         if self.quantization.quantize_io && interface.is_empty() {
             missed.push("no input or output became an integer".to_owned());

@@ -1,10 +1,11 @@
 //! `fuse-transpose`: see `docs/passes/fuse-transpose.md`.
 
 use crate::analysis::{Shapes, Term};
-use crate::ir::{AttrValue, Attribute, Model, NodeId, ValueId};
+use crate::ir::{At, AttrValue, Attribute, Model, NewNode, NodeId, ValueId};
 use crate::passes::{Match, Promise, Rule};
+use crate::tensor::Tensor;
 
-/// Makes one Transpose of two in a row, and of one between two Reshape that merge axes and split them again.
+/// Makes one Transpose of two in a row, and lets nothing split axes behind one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FuseTranspose;
 
@@ -12,6 +13,8 @@ pub struct FuseTranspose;
 pub struct Plan {
     node: NodeId,
     from: ValueId,
+    /// What a Reshape makes of it before, if one is needed.
+    target: Option<Vec<i64>>,
     perm: Vec<i64>,
 }
 
@@ -23,7 +26,7 @@ impl Rule for FuseTranspose {
     }
 
     fn summary(&self) -> &'static str {
-        "Makes one Transpose of two in a row, or of one between Reshapes."
+        "Makes one Transpose of two in a row, and splits axes in front of one."
     }
 
     fn promise(&self) -> Promise {
@@ -36,36 +39,50 @@ impl Rule for FuseTranspose {
 
     fn find(&self, model: &Model, node: NodeId, shapes: &Shapes) -> Match<Plan> {
         let found = in_a_row(model, shapes, node).or_else(|| between(model, shapes, node));
-        found.map_or(Match::No, |(from, perm)| Match::Yes(Plan { node, from, perm }))
+        found.map_or(Match::No, Match::Yes)
     }
 
     fn apply(&self, model: &mut Model, plan: Plan) -> String {
-        let Plan { node, from, perm } = plan;
+        let Plan { node, from, target, perm } = plan;
         let alone = model.node(node).is("Transpose");
         let what = if alone { "the one before it" } else { "the Reshape and Transpose before it" };
-        let text = format!("joined with {what}: perm = {perm:?}");
+        let split =
+            target.as_ref().map_or(String::new(), |target| format!(", of a Reshape to {target:?}"));
+        let text = format!("joined with {what}: perm = {perm:?}{split}");
         let perm = Attribute::new("perm", AttrValue::Ints(perm));
+        let from = target.map_or(Some(from), |target| reshape(model, node, from, &target));
         if alone {
-            model.set_input(node, 0, Some(from));
+            model.set_input(node, 0, from);
             model.set_attr(node, perm);
         } else {
-            model.turn_into(node, "", "Transpose", &[Some(from)], vec![perm]);
+            model.turn_into(node, "", "Transpose", &[from], vec![perm]);
         }
         text
     }
 }
 
+/// A Reshape in front of a node.
+fn reshape(model: &mut Model, node: NodeId, from: ValueId, target: &[i64]) -> Option<ValueId> {
+    let (graph, name) = (model.node(node).graph(), model.name_of(node).to_owned());
+    let tensor = Tensor::from_i64(&[target.len()], target);
+    let shape = model.add_initializer(graph, &format!("{name}_shape"), tensor);
+    let split = NewNode::new("Reshape", &[from, shape], &format!("{name}_split"));
+    let split = model.add_node(graph, At::Before(node), split);
+    model.node(split).output(0)
+}
+
 /// A Transpose that reads another: what that one reads, and the order of both.
-fn in_a_row(model: &Model, shapes: &Shapes, node: NodeId) -> Option<(ValueId, Vec<i64>)> {
+fn in_a_row(model: &Model, shapes: &Shapes, node: NodeId) -> Option<Plan> {
     let (middle, outer) = transpose(model, shapes, node)?;
     let (from, inner) = transpose(model, shapes, model.value(middle).producer()?)?;
     let at = |&axis: &i64| inner.get(usize::try_from(axis).ok()?).copied();
-    Some((from, outer.iter().map(at).collect::<Option<_>>()?))
+    Some(Plan { node, from, target: None, perm: outer.iter().map(at).collect::<Option<_>>()? })
 }
 
-/// A Reshape that splits the axes again which a Reshape merged before a Transpose: what that Reshape reads, and the
-/// order of the axes in the end.
-fn between(model: &Model, shapes: &Shapes, node: NodeId) -> Option<(ValueId, Vec<i64>)> {
+/// A Reshape that splits axes, behind a Transpose of what a Reshape made: split at once, there is nothing to split
+/// behind the Transpose. What the first Reshape reads, its new target, unless that is what it reads, and the order of
+/// the axes in the end.
+fn between(model: &Model, shapes: &Shapes, node: NodeId) -> Option<Plan> {
     let reshaped = |node: NodeId| {
         let entry = model.node(node);
         entry.input(0).filter(|_| entry.is("Reshape"))
@@ -75,16 +92,43 @@ fn between(model: &Model, shapes: &Shapes, node: NodeId) -> Option<(ValueId, Vec
     let from = reshaped(model.value(merged).producer()?)?;
     // Otherwise a Transpose is added to the one that stays.
     model.value(turned).only_consumer()?;
-    let result = model.node(node).only_output()?;
-    let (axes, merged, found) = (shapes.dims(from)?, shapes.dims(merged)?, shapes.dims(result)?);
-    let groups = groups(axes, merged)?;
-    let order: Option<Vec<&Vec<usize>>> =
-        perm.iter().map(|&axis| groups.get(usize::try_from(axis).ok()?)).collect();
-    let order: Vec<usize> = order?.into_iter().flatten().copied().collect();
-    let same = order.len() == found.len()
-        && order.iter().zip(found).all(|(&axis, dim)| axes[axis] == *dim && dim.is_determined());
-    let order = order.into_iter().map(i64::try_from).collect::<Result<_, _>>().ok()?;
-    same.then_some((from, order))
+    let (axes, result) = (shapes.dims(from)?, shapes.dims(model.node(node).only_output()?)?);
+    let parts = groups(result, shapes.dims(turned)?)?;
+    // The parts of each axis in front of the Transpose, and where they are in the result.
+    let mut split: Vec<usize> = Vec::with_capacity(result.len());
+    for axis in 0..perm.len() {
+        let at = perm.iter().position(|&from| usize::try_from(from) == Ok(axis))?;
+        split.extend(parts.get(at)?);
+    }
+    let dims: Vec<&Term> = split.iter().map(|&part| &result[part]).collect();
+    let order = (0..result.len()).map(|part| split.iter().position(|&other| other == part));
+    let order = order.map(|at| i64::try_from(at?).ok()).collect::<Option<_>>()?;
+    let same = dims.len() == axes.len() && dims.iter().zip(axes).all(|(a, b)| *a == b);
+    let target = if same { None } else { Some(target(axes, &dims)?) };
+    // A Reshape that others read stays: two nodes would become two.
+    if target.is_some() {
+        model.value(merged).only_consumer()?;
+    }
+    Some(Plan { node, from, target, perm: order })
+}
+
+/// The target with which Reshape makes `dims` of `axes`, whatever their extents are.
+fn target(axes: &[Term], dims: &[&Term]) -> Option<Vec<i64>> {
+    let mut open = 0;
+    let mut target = Vec::with_capacity(dims.len());
+    for (at, &dim) in dims.iter().enumerate() {
+        target.push(match dim.known() {
+            Some(0) => return None,
+            Some(number) => number,
+            // 0 copies.
+            None if axes.get(at) == Some(dim) => 0,
+            None => {
+                open += 1;
+                -1
+            }
+        });
+    }
+    (open < 2).then_some(target)
 }
 
 /// For each merged axis, the axes that it is made of.

@@ -1,6 +1,6 @@
 //! At which dims of the inputs the work of a model is counted.
 
-use crate::analysis::{Assume, Cost, Shapes};
+use crate::analysis::{Assume, Cost, Shapes, is_placeholder};
 use crate::data::Samples;
 use crate::ir::{Def, DimSize, Model, Value};
 
@@ -37,7 +37,9 @@ impl Counted {
     pub fn of(model: &Model, at: &Assume, cost: &Cost) -> Self {
         let inputs = model.graph(model.main()).inputs().iter().map(|&input| model.value(input));
         let open = inputs.filter(|value| !at.inputs.contains_key(value.name()));
-        let free = open.filter_map(free_axes).collect();
+        let mut found = Vec::new();
+        open.for_each(|input| free_axes(input, &mut found));
+        let free = found.iter().map(in_words).collect();
         Self { unknown: cost.unknown, layers: cost.layers.len(), free }
     }
 
@@ -46,31 +48,46 @@ impl Counted {
         let layers = if self.unknown == 1 { "layer is" } else { "layers are" };
         let why = match self.free.is_empty() {
             true => "the dims depend on the data".to_owned(),
-            false => format!("the dims depend on {}", self.free.join(" and ")),
+            false if self.free.len() == 1 => {
+                format!("the dims depend on the free axis {}", self.free[0])
+            }
+            false => format!("the dims depend on the free axes {}", self.free.join(", ")),
         };
         (self.unknown > 0).then(|| format!("{} {layers} not counted: {why}", self.unknown))
     }
 }
 
-/// The free axes of an input behind the first, which counts samples, in words.
-fn free_axes(value: &Value) -> Option<String> {
-    let name = value.name();
+/// A free axis and the inputs that have it.
+type Free = (String, Vec<String>);
+
+/// Adds the free axes of an input behind the first, which counts samples.
+fn free_axes(value: &Value, found: &mut Vec<Free>) {
+    let name = value.name().to_owned();
+    let Some(ty) = value.tensor_type() else { return };
     if !matches!(value.def(), Def::Input { default: None }) {
-        return None;
+        return;
     }
-    let Some(dims) = &value.tensor_type()?.dims else {
-        return Some(format!("the shape of `{name}`"));
-    };
+    let Some(dims) = &ty.dims else { return found.push(("all".to_owned(), vec![name])) };
     let samples = dims.first().map(|dim| &dim.size);
-    let free = dims.iter().enumerate().skip(1).filter(|(_, dim)| dim.fixed().is_none());
-    let free = free.filter_map(|(axis, dim)| match &dim.size {
-        size @ DimSize::Symbol(_) if Some(size) == samples => None,
-        DimSize::Symbol(symbol) if !symbol.is_empty() => Some(format!("`{symbol}`")),
-        _ => Some(axis.to_string()),
-    });
-    let free: Vec<String> = free.collect();
-    let axes = if free.len() == 1 { "axis" } else { "axes" };
-    (!free.is_empty()).then(|| format!("the free {axes} {} of `{name}`", free.join(", ")))
+    for (axis, dim) in dims.iter().enumerate().skip(1).filter(|(_, dim)| dim.fixed().is_none()) {
+        let symbol = match &dim.size {
+            size @ DimSize::Symbol(_) if Some(size) == samples => continue,
+            DimSize::Symbol(symbol) if !is_placeholder(symbol) => format!("`{symbol}`"),
+            _ => axis.to_string(),
+        };
+        match found.iter_mut().find(|(known, _)| *known == symbol && symbol.starts_with('`')) {
+            Some((_, inputs)) => inputs.push(name.clone()),
+            None => found.push((symbol, vec![name.clone()])),
+        }
+    }
+}
+
+/// `` `seq` of `x` ``, or with several inputs `` `seq` ``.
+fn in_words((axis, inputs): &Free) -> String {
+    match &inputs[..] {
+        [input] => format!("{axis} of `{input}`"),
+        _ => axis.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +111,7 @@ mod tests {
         let found = words("N,3,H,W", &one).unwrap();
         assert_eq!(
             found,
-            "1 layer is not counted: the dims depend on the free axes `H`, `W` of `x`"
+            "1 layer is not counted: the dims depend on the free axes `H` of `x`, `W` of `x`"
         );
         assert!(words("N,3,8,?", &one).unwrap().ends_with("the free axis 3 of `x`"));
         assert_eq!(words("N,3,H,W", &one.input("x", &[1, 3, 8, 8])), None);

@@ -108,11 +108,13 @@ impl fmt::Display for InspectionReport {
         writeln!(f, "producer    {}", self.producer)?;
         writeln!(f, "parameters  {}", grouped(self.parameters))?;
         writeln!(f, "weights     {}", bytes(self.weight_bytes))?;
-        let unknown = match self.macs_unknown {
-            0 => String::new(),
-            n => format!(" (and {n} layers of unknown shape)"),
-        };
-        writeln!(f, "MACs        {}{unknown}", grouped(self.macs))?;
+        match (self.macs, self.macs_unknown) {
+            (macs, 0) => writeln!(f, "MACs        {}", grouped(macs))?,
+            (0, _) => writeln!(f, "MACs        not counted")?,
+            (macs, n) => {
+                writeln!(f, "MACs        {} (and {n} layers of unknown shape)", grouped(macs))?
+            }
+        }
         for (name, dims) in &self.macs_at {
             writeln!(f, "counted at  `{name}` {dims:?}")?;
         }

@@ -127,7 +127,10 @@ pub fn compare_telling(
         .map(|i| {
             let run = samples.run(i * samples.runs() / runs)?;
             let before = a.run(&run.inputs).map_err(|error| error.at("original model"))?;
-            let after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
+            let mut after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
+            // The same outputs may stand in another order.
+            let place = |name: &String| before.outputs.iter().position(|(known, _)| known == name);
+            after.outputs.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
             progress.step();
             let outputs = [&before.outputs[..], &after.outputs];
             one_run::compare(&run, samples, outputs, (options, &are_indices, &layouts))
@@ -171,7 +174,8 @@ pub fn drift_of(
     let mut outputs = Vec::with_capacity(before.len());
     for (slot, ((name, a), (other, b))) in before.iter().zip(after).enumerate() {
         if name != other {
-            return Err(err!(Invalid, "output `{name}` is called `{other}` in the candidate"));
+            return Err(err!(Invalid, "output `{name}` is called `{other}` in the candidate")
+                .help(format!("`compare --map {name}={other}` takes them for the same")));
         }
         let is_indices = are_indices.get(slot) == Some(&true);
         let distance = match (a.dims() == b.dims(), is_indices.then(|| common(a, b)).flatten()) {

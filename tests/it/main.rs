@@ -7,6 +7,7 @@ mod cli;
 mod cli_errors;
 mod compare;
 mod diff;
+mod dynamic_dims;
 mod equalize;
 mod exec;
 mod exec_guard;

@@ -81,7 +81,8 @@ impl Fitted {
                 format!("no cut of the {groups} groups{kept} comes nearer within the multiples")
             }
         };
-        if self.beyond > 0 && resource != Resource::Channels {
+        // What is little beside the budget does not bind.
+        if self.beyond > self.most / LITTLE && resource != Resource::Channels {
             let (beyond, name) = (self.beyond, resource.name());
             text += &format!(
                 ", and {beyond} {name} are in nothing that can be cut, `inspect --channels` says why"
@@ -101,6 +102,9 @@ pub struct Surveyed {
     /// How many stay at each share that was asked for; those at which none goes are left out.
     pub counts: Vec<usize>,
 }
+
+/// One part of so many is little.
+const LITTLE: u64 = 4;
 
 /// What is left when all groups are gone.
 fn beyond(stocks: &[Stock], mut costs: CostModel) -> f64 {
