@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use onnxpress::ir::Model;
-use onnxpress::passes::{Pass, QuantizeStatic, QuantizeWeights, fitting};
+use onnxpress::passes::{FoldQuantize, Pass, QuantizeStatic, QuantizeWeights, fitting};
 use onnxpress::pipeline::{Outcome, Step};
 use onnxpress::report::{Pair, bytes};
 use onnxpress::{Error, ErrorKind, Result};
@@ -64,7 +64,9 @@ pub fn nothing_quantized(steps: &[Step]) -> Option<String> {
 
 /// The pass that makes integers.
 fn is_quantizing(step: &Step) -> bool {
-    step.name == QuantizeStatic::default().name() || step.name == QuantizeWeights::default().name()
+    step.name == QuantizeStatic::default().name()
+        || step.name == QuantizeWeights::default().name()
+        || step.name == FoldQuantize.name()
 }
 
 /// Reasons that an error names.
@@ -72,15 +74,15 @@ const REASONS: usize = 3;
 
 /// Whoever asks for nothing but smaller weights is not served by a copy.
 pub fn did_anything(steps: &[Step], model: &Path) -> Result<()> {
-    let step = steps.iter().find(|step| is_quantizing(step));
-    if step.is_none_or(|step| !step.report.done.is_empty()) {
+    let own: Vec<&Step> = steps.iter().filter(|step| is_quantizing(step)).collect();
+    if own.is_empty() || own.iter().any(|step| !step.report.done.is_empty()) {
         return Ok(());
     }
     // What was declined for the model as a whole may be why there are no constants.
     let others = steps.iter().filter(|step| !is_quantizing(step));
     let before = others.flat_map(|step| &step.report.refused);
     let before = before.filter(|note| note.place == "model");
-    let own = step.map(|step| &step.report.refused).into_iter().flatten();
+    let own = own.iter().flat_map(|step| &step.report.refused);
     let reasons = own.chain(before).take(REASONS);
     let reasons: Vec<String> =
         reasons.map(|note| format!("{}: {}", note.place, note.text)).collect();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::error::{Error, ErrorKind, Result, err};
-use crate::exec::{InputShape, grid, integer, packed, quantized, tract::Lowering};
+use crate::exec::{InputShape, ellipsis, grid, integer, packed, quantized, tract::Lowering};
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
 
@@ -36,6 +36,7 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering
     name_apart(&mut view);
     // tract looks for `uint64` and `uint32` elements in the wrong fields.
     view.store_raw();
+    ellipsis::spell_out(&mut view);
     for node in view.all_nodes() {
         // tract counts inputs that are left out at the end.
         view.trim_inputs(node);

@@ -1,12 +1,14 @@
 //! `quantize-static`: see `docs/passes/quantize-static.md`.
 //!
 //! `table` says what each operator is, `target` what each runtime wants, `candidate` looks at a node
-//! with weights, `chain` at the nodes between, `plan` decides without editing, `width` in how many bits,
-//! `grids`, `format` and `weights` make the integers, `insert` and `pairs` edit.
+//! with weights, `chain` at the nodes between, `plan` decides without editing, `sharing` lets the readers of a weight
+//! agree, `width` in how many bits, `grids`, `format` and `weights` make the integers, `insert`, `forms` and
+//! `pairs` edit.
 
 mod candidate;
 mod chain;
 mod format;
+mod forms;
 mod grids;
 mod insert;
 mod interface;
