@@ -101,7 +101,9 @@ fn moved(model: &Model, id: NodeId, node: &Node, tensor: Tensor) -> Option<Tenso
 fn transposed(tensor: &Tensor, order: Option<&[i64]>) -> Option<Tensor> {
     let (rank, dims) = (tensor.dims().len(), tensor.dims());
     let order: Vec<usize> = match order {
-        Some(order) => order.iter().map(|&axis| usize::try_from(axis).ok()).collect::<Option<_>>()?,
+        Some(order) => {
+            order.iter().map(|&axis| usize::try_from(axis).ok()).collect::<Option<_>>()?
+        }
         None => (0..rank).rev().collect(),
     };
     let mut sorted = order.clone();

@@ -1,7 +1,7 @@
 //! Weights that operators of com.microsoft read as packed integers, as floats.
 
-use crate::analysis::{constant, moved_constant};
 use crate::analysis::dequantize::dequantized_from;
+use crate::analysis::{constant, moved_constant};
 use crate::ir::ops::MICROSOFT;
 use crate::ir::{Model, NodeId};
 use crate::tensor::{DType, Tensor, element_count, unpack};

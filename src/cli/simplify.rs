@@ -7,9 +7,7 @@ use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::{Model, ValueId};
 use onnxpress::passes::{Context, fitting};
-use onnxpress::pipeline::{
-    self, Check, Finished, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, When,
-};
+use onnxpress::pipeline::{self, Check, Finished, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, When};
 use onnxpress::report::{Pair, SimplificationReport};
 use onnxpress::{Error, ErrorKind, Result};
 
@@ -108,8 +106,7 @@ impl Simplify {
         let engine = self.engine.start_briefly()?;
         let mut warnings = Vec::new();
         let labels = self.labels.as_deref();
-        let opened =
-            |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
+        let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
         let samples = self.data.as_deref().map(opened).transpose()?;
         let check = self.check(&engine, samples.as_ref(), &original.model)?;
         let passes = pipeline::simplify(&SimplifyOptions {

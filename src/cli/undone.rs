@@ -1,6 +1,8 @@
 //! What was asked for and not done, and why: the result is written, and the exit status tells.
 
-use onnxpress::passes::{Note, Pass, QuantizeDynamic, QuantizeStatic, QuantizeWeights};
+use onnxpress::passes::{
+    FoldQuantize, Note, Pass, QuantizeDynamic, QuantizeStatic, QuantizeWeights,
+};
 use onnxpress::pipeline::{Outcome, Step};
 
 /// Reasons that are told.
@@ -101,6 +103,7 @@ fn is_quantizing(step: &Step) -> bool {
         QuantizeStatic::default().name(),
         QuantizeWeights::default().name(),
         QuantizeDynamic::default().name(),
+        FoldQuantize.name(),
     ];
     names.contains(&step.name)
 }

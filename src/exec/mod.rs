@@ -2,6 +2,7 @@
 
 mod backend;
 mod clock;
+mod ellipsis;
 mod evaluate;
 mod grid;
 mod guard;

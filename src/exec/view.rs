@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use crate::analysis::{Assume, Shapes};
 use crate::error::{Error, ErrorKind, Result, err};
 use crate::exec::{
-    InputShape, grid, half, integer, packed, quantized, recurrent, tract::Lowering,
+    InputShape, ellipsis, grid, half, integer, packed, quantized, recurrent, tract::Lowering,
 };
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
@@ -39,6 +39,7 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering
     name_apart(&mut view);
     // tract looks for `uint64` and `uint32` elements in the wrong fields.
     view.store_raw();
+    ellipsis::spell_out(&mut view);
     for node in view.all_nodes() {
         // tract counts inputs that are left out at the end.
         view.trim_inputs(node);

@@ -73,7 +73,9 @@ fn integers(model: &Model, node: NodeId, floats: ValueId) -> Result<Tensor, Stri
     let entry = model.node(node);
     let constant_in = |slot: usize| match entry.input(slot) {
         None => Ok(None),
-        Some(value) => constant(model, value).map(Some).ok_or("its scale or zero point is computed"),
+        Some(value) => {
+            constant(model, value).map(Some).ok_or("its scale or zero point is computed")
+        }
     };
     let scale = constant_in(1)?.ok_or("it has no scale")?;
     let zero = constant_in(2)?;
@@ -108,8 +110,8 @@ fn integers(model: &Model, node: NodeId, floats: ValueId) -> Result<Tensor, Stri
     let block = usize::try_from(entry.attr_int("block_size").unwrap_or(0)).unwrap_or(0);
     let axis = entry.attr_int("axis").unwrap_or(1);
     let dims = found.tensor.dims();
-    let index = scale_index(dims, scale.dims(), axis, block)
-        .ok_or("its scales do not fit its input")?;
+    let index =
+        scale_index(dims, scale.dims(), axis, block).ok_or("its scales do not fit its input")?;
     let (low, high) = (low as i64, high as i64);
     let integer = |(i, x): (usize, &f32)| {
         let part = index(i);

@@ -1,15 +1,15 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertConstant, ConvertEinsum, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights,
-    EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence,
-    EliminateUnusedOutput, EliminateZeroState, EqualizeChannels, Factorize, FoldConstant,
-    FoldExact, FoldIf, FoldQuantize, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention,
-    FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm,
-    FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax,
-    FuseTranspose, InlineFunctions, Pass, PruneChannels, PruneWeights, QuantizeDynamic,
-    QuantizeStatic, QuantizeWeights, RoundWeights, StripDebugMetadata, StripInitializerInputs,
-    StripQuantization, UnrollLoop,
+    ConvertConstant, ConvertEinsum, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias,
+    CorrectWeights, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp,
+    EliminateSequence, EliminateUnusedOutput, EliminateZeroState, EqualizeChannels, Factorize,
+    FoldConstant, FoldExact, FoldIf, FoldQuantize, FoldShape, FoldTarget, FuseActivation,
+    FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
+    FuseSoftmax, FuseTranspose, InlineFunctions, Pass, PruneChannels, PruneWeights,
+    QuantizeDynamic, QuantizeStatic, QuantizeWeights, RoundWeights, StripDebugMetadata,
+    StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// A registered pass with its default options.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::analysis::{Assume, Progress, Shapes, constant};
+use crate::analysis::{Assume, Progress, Shapes, constant, constant_floats};
 use crate::data::Samples;
 use crate::emit;
 use crate::error::{Result, err};
@@ -263,7 +263,8 @@ impl Trials<'_> {
         let usual = 0.25f64.powf(width.bits());
         let (mut error, mut all) = (0.0, 0.0);
         for &(value, node, slot) in &site.weights {
-            let Some(before) = constant(self.prepared, value).and_then(|w| w.to_f32().ok()) else {
+            let before = constant_floats(self.prepared, value);
+            let Some(before) = before.and_then(|before| before.tensor.to_f32().ok()) else {
                 continue;
             };
             let Some(after) = self.floats(model, node, slot)? else {

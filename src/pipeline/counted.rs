@@ -1,6 +1,6 @@
 //! At which dims of the inputs the work of a model is counted.
 
-use crate::analysis::{Assume, Cost, Shapes, is_placeholder};
+use crate::analysis::{Assume, Cost, Shapes, names_an_axis};
 use crate::data::Samples;
 use crate::ir::{Def, DimSize, Model, Value};
 
@@ -72,7 +72,7 @@ fn free_axes(value: &Value, found: &mut Vec<Free>) {
     for (axis, dim) in dims.iter().enumerate().skip(1).filter(|(_, dim)| dim.fixed().is_none()) {
         let symbol = match &dim.size {
             size @ DimSize::Symbol(_) if Some(size) == samples => continue,
-            DimSize::Symbol(symbol) if !is_placeholder(symbol) => format!("`{symbol}`"),
+            DimSize::Symbol(symbol) if names_an_axis(symbol) => format!("`{symbol}`"),
             _ => axis.to_string(),
         };
         match found.iter_mut().find(|(known, _)| *known == symbol && symbol.starts_with('`')) {

@@ -254,7 +254,10 @@ impl Run<'_> {
         let part = model.part(&types, wanted);
         let size = part.all_nodes().len();
         if size > MOST_NODES {
-            return Err(err!(Limit, "what was rewritten has {size} nodes, the limit is {MOST_NODES}"));
+            return Err(err!(
+                Limit,
+                "what was rewritten has {size} nodes, the limit is {MOST_NODES}"
+            ));
         }
         part.verify().map_err(Error::from)?;
         let inputs: Inputs = given

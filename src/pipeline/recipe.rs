@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use crate::passes::{
-    ConvertConstant, ConvertEinsum, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights,
-    EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence,
-    EliminateUnusedOutput, EliminateZeroState, Existing, Factorize, FoldConstant, FoldExact,
-    FoldIf, FoldQuantize, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm,
-    FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm,
-    FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose,
-    Growth, Importance, InlineFunctions, Pass, PruneChannels, QuantizeDynamic, QuantizeStatic,
-    QuantizeWeights, RoundWeights, Rounding, Storage, StripDebugMetadata, StripInitializerInputs,
-    StripQuantization, UnrollLoop, Width,
+    ConvertConstant, ConvertEinsum, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias,
+    CorrectWeights, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp,
+    EliminateSequence, EliminateUnusedOutput, EliminateZeroState, Existing, Factorize,
+    FoldConstant, FoldExact, FoldIf, FoldQuantize, FoldShape, FoldTarget, FuseActivation,
+    FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
+    FuseSoftmax, FuseTranspose, Growth, Importance, InlineFunctions, Pass, PruneChannels,
+    QuantizeDynamic, QuantizeStatic, QuantizeWeights, RoundWeights, Rounding, Storage,
+    StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop, Width,
 };
 
 /// A width, and the names of the layers whose weights have it.

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn what_is_noise_says_nothing_and_what_is_steady_keeps_its_limit() {
-        let noise = OwnNoise(vec![[("a".into(), 140.0), ("b".into(), 40.0), ("c".into(), 3.0)].into()]);
+        let noise =
+            OwnNoise(vec![[("a".into(), 140.0), ("b".into(), 40.0), ("c".into(), 3.0)].into()]);
         assert_eq!(noise.limit(0, "a", 60.0), Some(60.0));
         assert_eq!(noise.limit(0, "b", 60.0), Some(28.0));
         assert_eq!(noise.limit(0, "c", 60.0), None);

@@ -16,16 +16,8 @@ use proptest::test_runner::{Config, RngSeed};
 use crate::support::run;
 
 /// Samples, height and width.
-const EXTENTS: [[usize; 3]; 8] = [
-    [1, 8, 8],
-    [0, 8, 8],
-    [3, 13, 9],
-    [2, 1, 1],
-    [1, 7, 5],
-    [5, 6, 11],
-    [0, 7, 9],
-    [1, 16, 15],
-];
+const EXTENTS: [[usize; 3]; 8] =
+    [[1, 8, 8], [0, 8, 8], [3, 13, 9], [2, 1, 1], [1, 7, 5], [5, 6, 11], [0, 7, 9], [1, 16, 15]];
 const CHANNELS: usize = 4;
 /// Fewest decibel: rounding passes order sums differently.
 const LEAST_DB: f64 = 90.0;
@@ -34,12 +26,29 @@ const LEAST_DB: f64 = 90.0;
 #[derive(Debug, Clone)]
 enum Step {
     Relu,
-    Pool { kind: usize, stride: usize, ceil: bool, pad: usize, auto: usize },
-    Pad { pad: usize, lowest: bool },
-    Conv { stride: usize, pad: usize },
+    Pool {
+        kind: usize,
+        stride: usize,
+        ceil: bool,
+        pad: usize,
+        auto: usize,
+    },
+    Pad {
+        pad: usize,
+        lowest: bool,
+    },
+    Conv {
+        stride: usize,
+        pad: usize,
+    },
     /// To one row for each channel and back, by targets that are computed from Shape.
-    Rows { samples_first: bool, inferred: bool },
-    Slice { from: usize },
+    Rows {
+        samples_first: bool,
+        inferred: bool,
+    },
+    Slice {
+        from: usize,
+    },
     Transpose,
     Identity,
     Double,
@@ -69,7 +78,9 @@ fn step() -> impl Strategy<Value = Step> {
 fn nodes(step: &Step, i: usize) -> String {
     let (x, y) = (format!("v{i}"), format!("v{}", i + 1));
     let extent = |of: &str, axis: usize| {
-        format!("{of}{axis}g{i} = Gather ({of}, i{axis}) {of}{axis} = Unsqueeze ({of}{axis}g{i}, ax0)\n")
+        format!(
+            "{of}{axis}g{i} = Gather ({of}, i{axis}) {of}{axis} = Unsqueeze ({of}{axis}g{i}, ax0)\n"
+        )
     };
     match *step {
         Step::Relu => format!("{y} = Relu ({x})"),
@@ -80,7 +91,9 @@ fn nodes(step: &Step, i: usize) -> String {
                 1 => "auto_pad = \"VALID\"".to_owned(),
                 _ => format!("pads = [{pad}, {pad}, {pad}, {pad}], ceil_mode = {}", u8::from(ceil)),
             };
-            format!("{y} = {op} <kernel_shape = [3, 3], strides = [{stride}, {stride}], {pads}> ({x})")
+            format!(
+                "{y} = {op} <kernel_shape = [3, 3], strides = [{stride}, {stride}], {pads}> ({x})"
+            )
         }
         Step::Pad { pad, lowest } => {
             let value = if lowest { "lowest" } else { "zero" };
@@ -128,7 +141,8 @@ fn model(steps: &[Step]) -> String {
          int64[8] pads0 = {0, 0, 0, 0, 0, 0, 1, 1}, int64[8] pads1 = {0, 0, 1, 1, 0, 0, 1, 1}> {
         "#,
     );
-    let weights: Vec<String> = (0..64).map(|i| format!("{}", (i * 37 % 19) as f32 / 19.0 - 0.4)).collect();
+    let weights: Vec<String> =
+        (0..64).map(|i| format!("{}", (i * 37 % 19) as f32 / 19.0 - 0.4)).collect();
     text = text.replace("WEIGHTS", &weights.join(", "));
     for (i, step) in steps.iter().enumerate() {
         writeln!(text, "{}", nodes(step, i)).unwrap();
@@ -161,7 +175,8 @@ fn compare(text: &str) -> Result<usize, String> {
         let Ok(expected) = run(&before, &inputs) else { continue };
         ran += 1;
         let found = run(&after, &inputs).map_err(|error| format!("{n} {h} {w}: {error}"))?;
-        let drift = drift(&expected, &found, Tensor::len).map_err(|e| format!("{n} {h} {w}: {e}"))?;
+        let drift =
+            drift(&expected, &found, Tensor::len).map_err(|e| format!("{n} {h} {w}: {e}"))?;
         if drift.worst_sqnr_db() < LEAST_DB {
             return Err(format!("{n} {h} {w}: {} dB", drift.worst_sqnr_db()));
         }

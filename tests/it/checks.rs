@@ -161,7 +161,8 @@ impl Pass for Reordered {
 #[test]
 fn models_for_whose_inputs_nothing_can_be_made_up_are_simplified() {
     let folder = tempdir().unwrap();
-    for input in ["string[N] s", "seq(float[2]) s", "float8e4m3fn[N] s", "float[1000000,1000000] s"] {
+    for input in ["string[N] s", "seq(float[2]) s", "float8e4m3fn[N] s", "float[1000000,1000000] s"]
+    {
         let kind = input.trim_end_matches(" s");
         let text = format!(
             r#"<ir_version: 10, opset_import: ["" : 21]>

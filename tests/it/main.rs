@@ -30,6 +30,7 @@ mod quantize;
 mod quantize_bodies;
 mod quantize_dynamic;
 mod quantize_nbits;
+mod quantize_shared;
 mod quantize_storage;
 mod quantize_targets;
 mod quantize_types;

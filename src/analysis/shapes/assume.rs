@@ -128,8 +128,31 @@ impl<'a> Bound<'a> {
 
 /// What exporters write into the name of an axis that has none, in lower case.
 const PLACEHOLDERS: [&str; 25] = [
-    "", "?", "*", "-", "_", ":", "...", "-1", "0", "none", "null", "nil", "nan", "n/a", "na", "any",
-    "unknown", "unk", "undefined", "unnamed", "dynamic", "dyn", "variable", "free", "symbolic",
+    "",
+    "?",
+    "*",
+    "-",
+    "_",
+    ":",
+    "...",
+    "-1",
+    "0",
+    "none",
+    "null",
+    "nil",
+    "nan",
+    "n/a",
+    "na",
+    "any",
+    "unknown",
+    "unk",
+    "undefined",
+    "unnamed",
+    "dynamic",
+    "dyn",
+    "variable",
+    "free",
+    "symbolic",
 ];
 /// What they write before "dim", "axis", "size", or a number.
 const UNKNOWN: [&str; 4] = ["unk__", "unknown_", "dynamic_", "dyn_"];

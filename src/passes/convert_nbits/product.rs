@@ -99,7 +99,9 @@ impl Product {
         }
         let blocks = inputs.div_ceil(block);
         if !all_packed(model, floats, by_rows, inputs.is_multiple_of(block) && bits >= 4) {
-            return Err("its integers are read by other nodes, too, and would be in the file twice".into());
+            return Err(
+                "its integers are read by other nodes, too, and would be in the file twice".into(),
+            );
         }
         let index = stored.index()?;
         let at = |input: usize, output: usize| match by_rows {
@@ -204,7 +206,9 @@ fn all_packed(model: &Model, floats: ValueId, by_rows: bool, whole: bool) -> boo
             "Transpose" => reader.only_output().is_some_and(|output| {
                 let mut readers = model.value(output).consumers();
                 let alone = !model.value(output).is_output();
-                by_rows && alone && readers.all(|(node, slot)| model.node(node).is("MatMul") && slot == 1)
+                by_rows
+                    && alone
+                    && readers.all(|(node, slot)| model.node(node).is("MatMul") && slot == 1)
             }),
             _ => false,
         }

@@ -67,9 +67,10 @@ impl Table {
         let gather = model.node(node);
         let unpacking = Unpacking::of(model, gather.input(0)?)?;
         let &packed = made.packed.get(&(unpacking.integers, true))?;
-        let (product, _) = model.value(packed).consumers().find(|&(node, slot)| {
-            model.node(node).op() == "MatMulNBits" && slot == 1
-        })?;
+        let (product, _) = model
+            .value(packed)
+            .consumers()
+            .find(|&(node, slot)| model.node(node).op() == "MatMulNBits" && slot == 1)?;
         let product = model.node(product);
         let &[rows, blocks, bytes] = model.value(packed).initializer()?.dims() else { return None };
         let attribute = |name: &str| product.attr_int(name);

@@ -141,7 +141,7 @@ fn of_matmul(model: &Model, node: NodeId) -> Result<Layer, String> {
             transposed: false,
             weight: Weight { left: false, integers, reordered, zero_point },
             scale: scales(&grids, 1.0, &[grids.len()]),
-        dtype: stored.dtype,
+            dtype: stored.dtype,
             summand: None,
         });
     }

@@ -239,8 +239,7 @@ fn weight(
         (Granularity::Block(_), Some((output, _))) => Share::Axis(output),
         _ => Share::Tensor,
     };
-    let weight =
-        Weight { slot, value, tensor, dtype, dims, share, turned: None, shared: false };
+    let weight = Weight { slot, value, tensor, dtype, dims, share, turned: None, shared: false };
     Ok(behind_transpose(model, weight))
 }
 

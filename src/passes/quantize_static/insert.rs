@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::ir::{At, GraphId, Model, NewNode, NodeId, ValueId};
 use crate::math::Grid;
 use crate::passes::Report;
+use crate::passes::quantize_static::forms::{Made, cast, scale_dtype};
 use crate::passes::quantize_static::grids::Activation;
 use crate::passes::quantize_static::plan::{Operand, Plan, PlannedNode, Weight};
 use crate::passes::quantize_static::rows::Rows;
@@ -103,7 +104,7 @@ pub(super) fn key(weight: &Weight) -> Key {
 pub(super) type Reader = (NodeId, usize);
 
 /// The nodes that read a weight as one.
-type Users<'a> = Vec<(&'a PlannedNode, &'a Weight)>;
+pub(super) type Users<'a> = Vec<(&'a PlannedNode, &'a Weight)>;
 
 /// The integers of a weight, on scales that leave room for the biases of those that read it.
 fn integers(users: &Users<'_>, format: Format, read: &Read<'_>) -> Integers {
@@ -145,8 +146,10 @@ impl Insert<'_> {
             true => dtype == DType::Int8 && self.model.node(user.node).is("Conv"),
             false => !dtype.is_float(),
         };
-        let (behind, before): (Users<'_>, Users<'_>) =
-            users.iter().copied().partition(|(user, weight)| user.kernel && weight.turned.is_some());
+        let (behind, before): (Users<'_>, Users<'_>) = users
+            .iter()
+            .copied()
+            .partition(|(user, weight)| user.kernel && weight.turned.is_some());
         let mut readers: Vec<Reader> = Vec::new();
         for (user, weight) in before {
             let reader = weight.reader(user.node);
@@ -180,43 +183,6 @@ impl Insert<'_> {
             self.dequantized((stored, &name), &turned, &parameters, made);
         }
         grids
-    }
-
-    /// The readers of integers that a Transpose is put in front of; those that stood behind one of floats no
-    /// longer read it.
-    fn untied(&mut self, users: &Users<'_>) -> Vec<Reader> {
-        for (user, weight) in users {
-            self.model.set_input(user.node, weight.slot, None);
-            let Some(transpose) = weight.turned.filter(|&node| self.model.is_live(node)) else {
-                continue;
-            };
-            let output = self.output(transpose);
-            if self.model.value(output).uses().is_empty() {
-                self.model.remove_node(transpose);
-            }
-        }
-        users.iter().map(|(user, weight)| (user.node, weight.slot)).collect()
-    }
-
-    /// Integers and their scales transposed: a runtime does that once, when it loads the model.
-    fn turned(
-        &mut self,
-        (stored, name): (ValueId, &str),
-        parameters: &[ValueId],
-        share: Share,
-    ) -> (ValueId, Vec<ValueId>) {
-        let mut transpose = |value: ValueId, output: String| {
-            let node = unnamed("Transpose", &[value], &output).attr("perm", vec![1i64, 0]);
-            let node = self.model.add_node(self.model.main(), At::Start, node);
-            self.model.node(node).only_output().unwrap_or(value)
-        };
-        let integers = transpose(stored, format!("{name}_turned"));
-        let in_blocks = matches!(share, Share::Block { .. });
-        let parameters = parameters.iter().map(|&value| match in_blocks {
-            true => transpose(value, "scale_turned".to_owned()),
-            false => value,
-        });
-        (integers, parameters.collect())
     }
 
     fn bias(&mut self, planned: &PlannedNode, weight: &Weight, stored: &[Grid], read: &Read<'_>) {
@@ -418,35 +384,6 @@ impl Insert<'_> {
     pub fn output(&self, node: NodeId) -> ValueId {
         self.model.node(node).only_output().expect("made with one output")
     }
-}
-
-/// What a DequantizeLinear makes of integers.
-#[derive(Clone, Copy)]
-struct Made {
-    /// Which of them have a scale in common.
-    share: Share,
-    /// The type of the scales, and so of the floats.
-    from: DType,
-    /// The type that is wanted.
-    to: DType,
-}
-
-impl Made {
-    fn floats(share: Share) -> Self {
-        Self { share, from: DType::Float, to: DType::Float }
-    }
-}
-
-/// The type of the scales behind which a weight is stored: halves where operators on packed integers want them.
-fn scale_dtype(weight: &Weight) -> DType {
-    match (weight.share, weight.dtype) {
-        (Share::Block { .. }, DType::Float16) => DType::Float16,
-        _ => DType::Float,
-    }
-}
-
-pub(super) fn cast(value: ValueId, to: DType, output: &str) -> NewNode {
-    unnamed("Cast", &[value], output).attr("to", i64::from(to.to_onnx()))
 }
 
 /// A node without a name: what it makes has one, and names cost bytes in every file.

@@ -11,9 +11,9 @@ use crate::passes::quantize_static::chain::{self, Chain, Selection};
 use crate::passes::quantize_static::grids::{self, Activation, Ranges};
 use crate::passes::quantize_static::lookup::Found;
 use crate::passes::quantize_static::table::{self, Role};
+use crate::passes::quantize_static::target::Rules;
 use crate::passes::quantize_static::ties::{self, Extents};
 use crate::passes::quantize_static::weights::Share;
-use crate::passes::quantize_static::target::Rules;
 use crate::passes::quantize_static::width::{Layout, Placed, Placement};
 use crate::passes::quantize_static::{Format, QuantizeStatic, candidate, lookup, sharing};
 use crate::passes::{Context, Report};
@@ -92,8 +92,10 @@ pub(in crate::passes) struct Storable {
     pub dtype: DType,
     pub dims: Vec<usize>,
     pub share: Share,
-    /// Nodes and slots.
+    /// Nodes and slots: a Transpose in the place of layers behind it.
     pub readers: Vec<(NodeId, usize)>,
+    /// The layers.
+    pub layers: Vec<NodeId>,
 }
 
 impl Storable {
@@ -154,7 +156,8 @@ impl PlannedNode {
         if !rules.unpacks_at_load {
             return Err(format!("target {} has no integer kernel for {dtype}", rules.name));
         }
-        self.text = format!("{}: it reads {dtype}, for which there is no integer kernel", self.text);
+        self.text =
+            format!("{}: it reads {dtype}, for which there is no integer kernel", self.text);
         Ok(self)
     }
 
@@ -185,13 +188,14 @@ impl Plan {
             let reader = weight.reader(node);
             let Weight { value, tensor, dtype, dims, share, .. } = weight;
             let at = *index.entry(value).or_insert(found.len());
-            match found.get_mut(at) {
-                Some(weight) if weight.readers.contains(&reader) => {}
-                Some(weight) => weight.readers.push(reader),
-                None => {
-                    let readers = vec![reader];
-                    found.push(Storable { value, tensor, dtype, dims, share, readers });
-                }
+            if found.len() == at {
+                let (readers, layers) = (Vec::new(), Vec::new());
+                found.push(Storable { value, tensor, dtype, dims, share, readers, layers });
+            }
+            let stored = &mut found[at];
+            stored.layers.push(node);
+            if !stored.readers.contains(&reader) {
+                stored.readers.push(reader);
             }
         }
         found

@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use crate::ir::{At, NewNode, NodeId, ValueId, ValueType};
+use crate::passes::quantize_static::forms::cast;
 use crate::passes::quantize_static::grids::On;
-use crate::passes::quantize_static::insert::{Insert, Key, Read, Reader, cast, key, unnamed};
+use crate::passes::quantize_static::insert::{Insert, Key, Read, Reader, key, unnamed};
 use crate::passes::quantize_static::plan::Lookup;
 use crate::passes::quantize_static::weights::{self, Integers, Share};
 use crate::tensor::DType;

@@ -73,7 +73,9 @@ fn others(
         let name = model.value(value).name();
         for &by in model.value(value).uses() {
             let Use::Input { node, slot } = by else {
-                return Err(format!("stays in float: `{name}` is an output, or named in carried data"));
+                return Err(format!(
+                    "stays in float: `{name}` is an output, or named in carried data"
+                ));
             };
             let output = model.node(node).output(0);
             if wanted.readers.contains(&(node, slot)) {
@@ -85,7 +87,9 @@ fn others(
             }
             let reader = model.label(node);
             if let Some(pattern) = fitting(model, node, &options.keep) {
-                return Err(format!("stays in float: {reader} reads `{name}`, too, and is kept by `{pattern}`"));
+                return Err(format!(
+                    "stays in float: {reader} reads `{name}`, too, and is kept by `{pattern}`"
+                ));
             }
             if !options.looks_at(model, node) || !wanted.values.contains(&value) {
                 return Err(format!("stays in float: {reader} reads `{name}`, too"));
@@ -160,7 +164,8 @@ fn agree(
             };
             let ConstantFloats { tensor, dtype } = floats;
             let (dims, share) = (first.dims.clone(), first.share);
-            let shared = Weight { slot, value, tensor, dtype, dims, share, turned: None, shared: true };
+            let shared =
+                Weight { slot, value, tensor, dtype, dims, share, turned: None, shared: true };
             let text = "reads the floats that integers stand for".to_owned();
             plan.nodes.push(PlannedNode { text, ..reader(node, shared) });
         }

@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn a_bias_that_would_overflow_raises_the_weight_scale() {
         let (input, b) = (1e-3f32, [5.0f32]);
-        let found = integers(&[1e-9], (&[1, 1], Share::Axis(0)), INT8, DType::Float, &[(&b, input)]);
+        let found =
+            integers(&[1e-9], (&[1, 1], Share::Axis(0)), INT8, DType::Float, &[(&b, input)]);
         let (integers, of_bias) = bias(&b, input, &found.grids);
         let back = integers.to_i64().unwrap()[0] as f32 * of_bias[0];
         assert!((back - 5.0).abs() < 1e-5, "{back}");
@@ -197,7 +198,8 @@ mod tests {
     #[test]
     fn a_channel_of_zeros_keeps_its_bias() {
         let b = [0.3f32];
-        let found = integers(&[0.0, 0.0], (&[1, 2], Share::Axis(0)), INT8, DType::Float, &[(&b, 0.02)]);
+        let found =
+            integers(&[0.0, 0.0], (&[1, 2], Share::Axis(0)), INT8, DType::Float, &[(&b, 0.02)]);
         let (integers, of_bias) = bias(&b, 0.02, &found.grids);
         assert!((integers.to_i64().unwrap()[0] as f32 * of_bias[0] - 0.3).abs() < 1e-6);
     }

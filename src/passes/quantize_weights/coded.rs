@@ -30,14 +30,14 @@ pub(super) fn apply(
     let any = saved > shared_bytes(alphabet.entries());
     let (worth, others): (Vec<_>, Vec<_>) =
         weights.into_iter().partition(|weight| any && self::saved(weight, alphabet) > 0);
-    for (node, _) in others.iter().flat_map(|weight| &weight.readers) {
+    for node in others.iter().flat_map(|weight| &weight.layers) {
         report.refuse(model.label(*node), NO_GAIN);
     }
     let mut writer = Writer::new(model);
     for weights in worth.chunks(TOGETHER) {
         let codes: Vec<Code> = weights.par_iter().map(|weight| code(weight, alphabet)).collect();
         for (weight, code) in weights.iter().zip(codes) {
-            for &(node, _) in &weight.readers {
+            for &node in &weight.layers {
                 report.did(writer.label(node), what(storage, weight.share));
             }
             writer.write((weight.value, weight.dtype), &weight.readers, &code);

@@ -3,6 +3,7 @@
 use crate::analysis::{constant, scale_index};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::math::Grid;
+use crate::passes::stored::weight::exchange;
 use crate::tensor::{DType, Tensor};
 
 /// An input of a node, and what is there.
@@ -97,6 +98,47 @@ impl Gridded {
         }))
     }
 
+    /// Flat indices of the integers on one grid.
+    ///
+    /// # Errors
+    /// When the scales do not fit the integers.
+    pub fn members(&self) -> Result<impl Fn(usize) -> Members + use<>, String> {
+        let _ = self.index()?;
+        let dims = self.tensor.dims();
+        let single = self.grids.len() == 1 && self.block == 0;
+        let (extent, inner) = match single {
+            true => (1, 1),
+            false => {
+                (dims[self.axis].max(1), dims[self.axis + 1..].iter().product::<usize>().max(1))
+            }
+        };
+        let (block, count) = (self.block, self.tensor.len());
+        let blocks = if block == 0 { 0 } else { extent.div_ceil(block) };
+        Ok(move |grid: usize| match block {
+            _ if single => {
+                Members { first: 0, along: 1, inner: count, outer: 1, step: 0, slice: 0 }
+            }
+            0 => {
+                let slice = extent * inner;
+                let outer = count / slice.max(1);
+                Members { first: grid * inner, along: 1, inner, outer, step: 0, slice }
+            }
+            size => {
+                let (place, at) = (grid / inner, grid % inner);
+                let (outer, start) = (place / blocks, place % blocks * size);
+                let first = (outer * extent + start) * inner + at;
+                let along = size.min(extent - start);
+                Members { first, along, inner: 1, outer: 1, step: inner, slice: 0 }
+            }
+        })
+    }
+
+    /// Stores other integers on other grids.
+    pub fn replace(&self, model: &mut Model, integers: Tensor, grids: &[Grid]) {
+        model.set_tensor(self.value, integers);
+        store(model, &self.grids, grids, (self.scales, self.zeros), &self.scale_dims);
+    }
+
     /// For the flat index of an integer, the index of its grid.
     ///
     /// # Errors
@@ -104,6 +146,67 @@ impl Gridded {
     pub fn index(&self) -> Result<impl Fn(usize) -> usize, String> {
         scale_index(self.tensor.dims(), &self.divided, self.axis as i64, self.block)
             .ok_or_else(|| "its scales do not fit its integers".to_owned())
+    }
+}
+
+/// Places of the elements that share a grid.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::passes) struct Members {
+    first: usize,
+    /// Neighbours along the axis, and the distance of these.
+    along: usize,
+    step: usize,
+    /// Elements side by side.
+    inner: usize,
+    /// Slices of outer axes, and the distance of these.
+    outer: usize,
+    slice: usize,
+}
+
+impl Members {
+    /// Flat indices.
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        let Self { first, along, step, inner, outer, slice } = self;
+        (0..outer).flat_map(move |o| {
+            (0..along).flat_map(move |a| {
+                let begin = first + o * slice + a * step;
+                begin..begin + inner
+            })
+        })
+    }
+}
+
+/// Stores the scales and zero points that differ from those before.
+pub(super) fn store(
+    model: &mut Model,
+    before: &[Grid],
+    grids: &[Grid],
+    ((node, slot, old), zeros): (Parameter, Option<Parameter>),
+    dims: &[usize],
+) {
+    let differ = |other: &dyn Fn(&Grid, &Grid) -> bool| {
+        before.iter().zip(grids).any(|(before, now)| other(before, now))
+    };
+    if differ(&|before, now| before.scale != now.scale) {
+        let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
+        let dtype = constant(model, old).map_or(DType::Float, |old| old.dtype());
+        let stored = Tensor::from_f32_as(dtype, dims, &scales);
+        let stored = stored.unwrap_or_else(|_| Tensor::from_f32(dims, &scales));
+        exchange(model, node, slot, old, stored);
+    }
+    if let Some((node, slot, old)) = zeros
+        && let Some(dtype) = constant(model, old).map(|zeros| zeros.dtype())
+        && differ(&|before, now| before.zero_point != now.zero_point)
+    {
+        let zeros: Vec<i32> = grids.iter().map(|grid| grid.zero_point).collect();
+        let zeros = match dtype {
+            DType::Float => {
+                let zeros: Vec<f32> = zeros.iter().map(|&zero| zero as f32).collect();
+                Tensor::from_f32(dims, &zeros)
+            }
+            dtype => Tensor::from_integers(dtype, dims, &zeros),
+        };
+        exchange(model, node, slot, old, zeros);
     }
 }
 
