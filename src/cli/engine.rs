@@ -79,7 +79,7 @@ impl EngineArgs {
     pub fn start(&self, bytes: u64, samples: Option<&Samples>) -> Result<Box<dyn Engine>> {
         let run = samples.and_then(|samples| samples.run(0).ok());
         let inputs = run.iter().flat_map(|run| &run.inputs);
-        let mut inputs = inputs.map(|(_, tensor)| tensor.bytes().len() as u64).sum();
+        let mut inputs: u64 = inputs.map(|(_, tensor)| tensor.bytes().len() as u64).sum();
         if samples.is_some_and(Samples::is_random) {
             // They are as large as a model of a few bytes says.
             inputs = inputs.min(MOST_OF_RANDOM);
