@@ -16,6 +16,9 @@ use super::quantize::CHECK_RUNS;
 /// Limits of checks that can do with parts of the model.
 const BRIEF: Limits = Limits { memory: 400 << 20, time: Duration::from_secs(8), threads: 1 };
 
+/// Bytes of random inputs for which a run may use more. 4 MiB: a picture of 600 x 600.
+const MOST_OF_RANDOM: u64 = 4 << 20;
+
 /// Heading of the choice of an engine in a command's help.
 const ENGINE: &str = "Engine";
 
@@ -76,7 +79,11 @@ impl EngineArgs {
     pub fn start(&self, bytes: u64, samples: Option<&Samples>) -> Result<Box<dyn Engine>> {
         let run = samples.and_then(|samples| samples.run(0).ok());
         let inputs = run.iter().flat_map(|run| &run.inputs);
-        let inputs = inputs.map(|(_, tensor)| tensor.bytes().len() as u64).sum();
+        let mut inputs: u64 = inputs.map(|(_, tensor)| tensor.bytes().len() as u64).sum();
+        if samples.is_some_and(Samples::is_random) {
+            // They are as large as a model of a few bytes says.
+            inputs = inputs.min(MOST_OF_RANDOM);
+        }
         self.start_within(Limits::of_size(bytes, inputs, rayon::current_num_threads()))
     }
 

@@ -29,14 +29,18 @@ impl Model {
             Walk { model: self, shared, visible: NameIndex::default(), hiding: Vec::new() };
         walk.run();
         let hiding = walk.hiding;
-        hiding.into_iter().map(|value| (value, self.rename_always(value))).collect()
+        let mut renamed = Vec::with_capacity(hiding.len());
+        for value in hiding {
+            let former = self.value(value).name.clone();
+            self.name_afresh(value, &former);
+            renamed.push((value, former));
+        }
+        renamed
     }
 
-    /// Gives a value a name that nothing else has, whatever its name was known for. Returns that.
-    pub(crate) fn rename_always(&mut self, value: ValueId) -> SmolStr {
-        let former = self.values[value.index()].name.clone();
-        self.values[value.index()].name = self.fresh_name(&former);
-        former
+    /// Gives a value a name that nothing else has, whatever its name was known for.
+    pub(crate) fn name_afresh(&mut self, value: ValueId, base: &str) {
+        self.values[value.index()].name = self.fresh_name(base);
     }
 }
 

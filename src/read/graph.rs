@@ -15,12 +15,12 @@ use crate::read::{Folder, attribute, sparse, tensor, types};
 use crate::wire::{Message, Rest, Span};
 
 /// Reads the main graph of a model, or of the body of a function. Returns values of Constant nodes that nothing
-/// means any more, because a later Constant node has the same name.
+/// means any more, because a later Constant node has the same name, and takes the name from them.
 pub(super) fn read(
     model: &mut Model,
     message: &Message,
     folder: &mut Folder,
-) -> Result<Vec<ValueId>> {
+) -> Result<Vec<(ValueId, SmolStr)>> {
     let mut reader = Reader { model, scopes: Vec::new(), replaced: Vec::new() };
     reader.graph(message, folder)?;
     Ok(reader.replaced)
@@ -31,7 +31,7 @@ struct Reader<'a> {
     /// Names visible at this place, those of the innermost graph last.
     scopes: Vec<NameIndex>,
     /// Values of Constant nodes whose name a later Constant node took.
-    replaced: Vec<ValueId>,
+    replaced: Vec<(ValueId, SmolStr)>,
 }
 
 /// Where the fields of a graph message stand.
@@ -156,7 +156,9 @@ impl Reader<'_> {
         let Some(value) = self.own(name).filter(|value| constants.contains(value)) else { return };
         if let Some(scope) = self.scopes.last_mut() {
             scope.remove(name, &self.model.values);
-            self.replaced.push(value);
+            // Without a name nothing finds it.
+            let former = std::mem::take(&mut self.model.values[value.index()].name);
+            self.replaced.push((value, former));
         }
     }
 

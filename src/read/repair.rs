@@ -121,18 +121,18 @@ fn fits(node: &Node, version: i64) -> bool {
         && node.attributes.iter().all(|attribute| schema.attribute(&attribute.name).is_some())
 }
 
-/// Gives values a name of their own that have that of another: those of bodies, and `replaced` ones.
-pub(super) fn names(model: &mut Model, replaced: &[ValueId], notes: &mut Vec<String>) {
-    let mut former: Vec<(ValueId, SmolStr)> = Vec::new();
-    for &value in replaced {
-        former.push((value, model.rename_always(value)));
+/// Gives values a name of their own that have that of another: those of bodies, and `replaced` ones, which have
+/// lost theirs.
+pub(super) fn names(model: &mut Model, replaced: &[(ValueId, SmolStr)], notes: &mut Vec<String>) {
+    for (value, former) in replaced {
+        model.name_afresh(*value, former);
     }
-    if let Some((value, name)) = former.first() {
+    if let Some((value, former)) = replaced.first() {
         let renamed = model.value(*value).name();
         notes.push(format!(
-            "value `{name}` is made by several Constant nodes: the last one counts, as in ONNX Runtime, and the \
+            "value `{former}` is made by several Constant nodes: the last one counts, as in ONNX Runtime, and the \
              other is renamed `{renamed}`{}",
-            such(former.len())
+            such(replaced.len())
         ));
     }
     let hiding = model.rename_hiding();

@@ -148,7 +148,6 @@ fn domains_that_runtimes_know_need_no_import() {
         ("ai.onnx.ml.Scaler", "ai.onnx.ml", 5),
         // Trees have another form since version 5.
         (r#"ai.onnx.ml.TreeEnsembleRegressor<post_transform = "NONE">"#, "ai.onnx.ml", 3),
-        (r#"ai.onnx.ml.LabelEncoder<classes_strings = ["a"]>"#, "ai.onnx.ml", 1),
     ] {
         let loaded = one(r#""" : 17"#, node).unwrap();
         assert_eq!(loaded.model.opset_of(domain), Some(version), "{node}");
@@ -177,7 +176,7 @@ fn layer_normalization_before_its_time() {
         assert!(loaded.notes[0].contains("ONNX Runtime runs it"), "{:?}", loaded.notes);
         let mut model = loaded.model;
         let report = ConvertOpset { target }.run(&mut model, &Context::default()).unwrap();
-        assert_eq!(report.refused, [], "{from} to {target}");
+        assert!(report.refused.is_empty(), "{from} to {target}");
         assert_eq!(model.opset(), Some(target));
         assert_eq!(model.warnings().is_empty(), target >= 17);
         let x = ("x".to_owned(), Tensor::from_f32(&[2, 3], &[1.0, 2.0, 3.0, -1.0, 0.0, 1.0]));
