@@ -45,7 +45,7 @@ pub fn grew(sizes: &Pair<u64>) -> Option<String> {
 /// That nothing was quantized, and why.
 pub fn nothing_quantized(steps: &[Step]) -> Option<String> {
     let quantized = steps.iter().any(|step| {
-        is_quantizing(step)
+        (is_quantizing(step) || step.name == FoldQuantize.name())
             && step.report.changed()
             && !matches!(step.outcome, Some(Outcome::Broken(_)))
     });
@@ -64,9 +64,7 @@ pub fn nothing_quantized(steps: &[Step]) -> Option<String> {
 
 /// The pass that makes integers.
 fn is_quantizing(step: &Step) -> bool {
-    step.name == QuantizeStatic::default().name()
-        || step.name == QuantizeWeights::default().name()
-        || step.name == FoldQuantize.name()
+    step.name == QuantizeStatic::default().name() || step.name == QuantizeWeights::default().name()
 }
 
 /// Reasons that an error names.
@@ -75,7 +73,8 @@ const REASONS: usize = 3;
 /// Whoever asks for nothing but smaller weights is not served by a copy.
 pub fn did_anything(steps: &[Step], model: &Path) -> Result<()> {
     let own: Vec<&Step> = steps.iter().filter(|step| is_quantizing(step)).collect();
-    if own.is_empty() || own.iter().any(|step| !step.report.done.is_empty()) {
+    let folded = steps.iter().filter(|step| step.name == FoldQuantize.name());
+    if own.is_empty() || own.iter().copied().chain(folded).any(|s| !s.report.done.is_empty()) {
         return Ok(());
     }
     // What was declined for the model as a whole may be why there are no constants.
