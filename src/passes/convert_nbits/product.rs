@@ -27,6 +27,8 @@ pub(super) struct Product {
     packed: Tensor,
     /// `[outputs, blocks]`.
     scales: Tensor,
+    /// The same without the factor of the product.
+    own_scales: Tensor,
     /// `[outputs, bytes]`; nothing when all are in the middle.
     zero_points: Option<Tensor>,
 }
@@ -36,7 +38,9 @@ pub(super) struct Product {
 pub(super) struct Made {
     /// Packed integers by those before, and whether these stood output by output.
     pub packed: HashMap<(ValueId, bool), ValueId>,
-    /// The same with the bytes of each output in a row.
+    /// Scales of packed integers, without factors of products.
+    pub scales: HashMap<ValueId, Tensor>,
+    /// Packed integers with the bytes of each output in a row.
     pub rows: HashMap<ValueId, ValueId>,
     /// Scales and zero points.
     pub constants: SharedConstants,
@@ -121,7 +125,12 @@ impl Product {
             None => layout.packed(&stored.tensor, &zeros).ok_or("its integers cannot be read")?,
         };
         let alpha = gemm.as_ref().map_or(1.0, |gemm| gemm.alpha);
-        let scales: Vec<f32> = grids.iter().map(|grid| grid.scale * alpha).collect();
+        let scales = |factor: f32| {
+            let scales: Vec<f32> = grids.iter().map(|grid| grid.scale * factor).collect();
+            let stored = Tensor::from_f32_as(stored.dtype, &[outputs, blocks], &scales);
+            stored.map_err(|_| "its scales cannot be stored")
+        };
+        let (own_scales, scales) = (scales(1.0)?, scales(alpha)?);
         let centred = zeros.iter().all(|&zero| i32::from(zero) == middle);
         let of_rows = |row: &[u8]| pack(row, bits);
         let zeros: Vec<u8> = zeros.chunks(blocks).flat_map(of_rows).collect();
@@ -135,8 +144,8 @@ impl Product {
             name: model.value(stored.value).name().to_owned(),
             stored: (stored.value, by_rows),
             packed: Tensor::from_u8(&[outputs, blocks, block * bits / 8], &packed),
-            scales: Tensor::from_f32_as(stored.dtype, &[outputs, blocks], &scales)
-                .map_err(|_| "its scales cannot be stored")?,
+            scales,
+            own_scales,
             zero_points: (!centred)
                 .then(|| Tensor::from_u8(&[outputs, zeros.len() / outputs], &zeros)),
         }))
@@ -153,6 +162,7 @@ impl Product {
         let packed = *made.packed.entry(self.stored).or_insert_with(|| {
             model.add_initializer(main, &format!("{}_packed", self.name), self.packed)
         });
+        made.scales.insert(packed, self.own_scales);
         let scales = made.constants.value(model, "scale", self.scales);
         let mut inputs = vec![Some(self.x), Some(packed), Some(scales)];
         let zeros = self.zero_points;

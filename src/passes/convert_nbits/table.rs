@@ -13,8 +13,8 @@ pub(super) struct Table {
     inputs: Vec<Option<ValueId>>,
     /// The axis that is gathered, that of the blocks, and their size.
     attributes: [(&'static str, i64); 3],
-    /// Bits of the integers where bytes hold them, and the extents of these bytes.
-    bytes: Option<(usize, [i64; 2])>,
+    /// Bits of the integers where bytes hold them, the extents of these bytes, and the scales.
+    bytes: Option<(usize, [i64; 2], Tensor)>,
 }
 
 /// Bits of the integers, and the smallest block.
@@ -79,16 +79,18 @@ impl Table {
         if !reads_rows(model, node) || !whole {
             return None;
         }
+        let scales = made.scales.get(&packed)?.clone();
         let mut inputs = vec![Some(packed), gather.input(1), product.input(2)];
         inputs.extend(product.input(3).map(Some));
         let attributes = [("gather_axis", 0), ("quantize_axis", 1), ("block_size", block)];
         let dims = [rows as i64, (blocks * bytes) as i64];
-        Some(Self { node, inputs, attributes, bytes: Some((usize::try_from(bits).ok()?, dims)) })
+        let bytes = Some((usize::try_from(bits).ok()?, dims, scales));
+        Some(Self { node, inputs, attributes, bytes })
     }
 
     /// What the report says.
     pub fn text(&self) -> String {
-        let bits = self.bytes.map_or(BITS, |(bits, _)| bits);
+        let bits = self.bytes.as_ref().map_or(BITS, |(bits, ..)| *bits);
         let shared = if self.bytes.is_some() { ", which a product reads, too" } else { "" };
         format!("GatherBlockQuantized of {bits} bits in blocks of {}{shared}", self.attributes[2].1)
     }
@@ -97,7 +99,8 @@ impl Table {
     pub fn apply(mut self, model: &mut Model, made: &mut Made) {
         let attributes = self.attributes.map(|(name, value)| Attribute::new(name, value));
         let mut attributes = attributes.to_vec();
-        if let Some((bits, dims)) = self.bytes {
+        if let Some((bits, dims, scales)) = self.bytes {
+            self.inputs[2] = Some(made.constants.value(model, "scale", scales));
             attributes.push(Attribute::new("bits", bits as i64));
             let shape = Tensor::from_i64(&[dims.len()], &dims);
             let shape = made.constants.value(model, "shape", shape);

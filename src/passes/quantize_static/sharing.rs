@@ -22,6 +22,10 @@ pub(super) fn settle(
     let mut roots: Vec<ValueId> = Vec::new();
     let mut known: HashMap<ValueId, Wanted> = HashMap::new();
     for (node, weight) in plan.weights() {
+        if !candidate::is_worth_storing(weight) {
+            // A second copy of it is smaller than what would tie its readers together.
+            continue;
+        }
         let Some((root, path)) = origin(model, weight.value) else { continue };
         let wanted = known.entry(root).or_insert_with(|| {
             roots.push(root);
