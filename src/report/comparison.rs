@@ -164,9 +164,10 @@ pub struct SliceReport {
 
 impl SliceReport {
     fn all(output: &OutputDrift) -> Vec<Self> {
-        // Of an output that is lost as a whole, no part is news.
-        let whole = output.distance.sqnr_db() >= POOR_DB;
-        let weak = if whole { output.slices.weak() } else { Vec::new() };
+        // Of an output that is lost as a whole, or nearly, no part is news.
+        let whole = output.distance.sqnr_db();
+        let mut weak = if whole >= POOR_DB { output.slices.weak() } else { Vec::new() };
+        weak.retain(|weak| weak.sqnr_db <= whole - BELOW_WHOLE_DB);
         let report = |WeakSlice { axis, first, last, of, sqnr_db }| Self {
             axis,
             first,
@@ -195,6 +196,8 @@ impl fmt::Display for SliceReport {
 
 /// Outputs that keep less, in decibel, are warned of: the error is a third of the signal.
 pub const POOR_DB: f64 = 10.0;
+/// A part that is named keeps so much less than the whole, in decibel: half of it.
+const BELOW_WHOLE_DB: f64 = 6.0;
 /// Parts that the text view names of an output.
 const NAMED: usize = 4;
 

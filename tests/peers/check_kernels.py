@@ -168,7 +168,7 @@ def tables():
 
 # These are quantized in all ways, the others in the usual ones.
 ALL_WAYS = {"matmul", "matmul_odd", "matmul_sum", "matmul_left", "matmul_stack", "gemm_a_tb_1.0", "gemm_ta_b_0.5", "conv1d_grouped", "conv2d",
-            "conv3d_depthwise", "conv2d_transposed", "lstm_forward", "gru_bidirectional", "table", "table_matmul"}
+            "conv3d_depthwise", "conv2d_transposed", "lstm_forward", "gru_forward", "table", "table_matmul"}
 # And these for operator sets from old to new.
 ALL_OPSETS = {"matmul", "matmul_odd", "matmul_left", "gemm_a_tb_1.0", "conv2d", "lstm_forward", "table_matmul"}
 OPSETS = (11, 13, 21, 23, 24, 25)

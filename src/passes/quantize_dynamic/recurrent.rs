@@ -27,6 +27,28 @@ struct Factor {
     zero_point: Tensor,
 }
 
+impl Factor {
+    /// Of signed integers, and the one for 0 is another.
+    fn is_off_centre(&self) -> bool {
+        let zeros = self.zero_point.to_i64().unwrap_or_default();
+        self.zero_point.dtype() == DType::Int8 && zeros.iter().any(|&zero| zero != 0)
+    }
+
+    /// The same numbers as unsigned integers.
+    fn unsigned(self) -> Self {
+        let raised = |tensor: Tensor| match (tensor.dtype(), tensor.to_i64()) {
+            (DType::Int8, Ok(numbers)) => {
+                let up = |q: &i64| (q - i64::from(i8::MIN)) as i32;
+                let numbers: Vec<i32> = numbers.iter().map(up).collect();
+                Tensor::from_integers(DType::Uint8, tensor.dims(), &numbers)
+            }
+            _ => tensor,
+        };
+        let (integers, zero_point) = (raised(self.integers), raised(self.zero_point));
+        Self { integers, zero_point, ..self }
+    }
+}
+
 /// Where DynamicQuantizeLSTM has the scale of a factor, and behind it its zero point.
 const SCALES: [usize; 2] = [8, 10];
 /// Inputs of DynamicQuantizeLSTM.
@@ -41,7 +63,13 @@ impl Lstm {
         if model.node(node).attr_int("layout").unwrap_or(0) != 0 {
             return Err("DynamicQuantizeLSTM has no layout with the batch first".into());
         }
-        Ok(Self { node, factors: [factor(model, node, 1)?, factor(model, node, 2)?] })
+        let factors = [factor(model, node, 1)?, factor(model, node, 2)?];
+        // Signed factors have no zero point there, and both are of one type.
+        let factors = match factors.iter().any(Factor::is_off_centre) {
+            true => factors.map(Factor::unsigned),
+            false => factors,
+        };
+        Ok(Self { node, factors })
     }
 
     /// What the report says.
