@@ -59,6 +59,11 @@ pub trait Measure: Sync {
     /// When the model cannot be run on the samples.
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>>;
 
+    /// Runs of the samples; none where there are no samples to run.
+    fn runs(&self) -> usize {
+        0
+    }
+
     /// The moments of what layers read, for each that is asked for, in the same order. `None` where the
     /// value cannot be observed, or where there are no samples to run.
     ///

@@ -65,6 +65,14 @@ impl BudgetArgs {
         })
     }
 
+    /// The same, where work that was found to take so long stands for a time.
+    pub fn timed(&self, macs: u64) -> Self {
+        match self.latency {
+            Some(_) => Self { latency: None, macs: Some(Amount::Number(macs)), ..self.clone() },
+            None => self.clone(),
+        }
+    }
+
     /// The allocation for the pass; for [`How::Sensitivity`] it is measured.
     pub fn allocation(&self, samples: bool) -> Allocation {
         match self.how(samples) {

@@ -236,6 +236,7 @@ pub fn sizes(
         random: false,
         inputs: Vec::new(),
         warnings: Vec::new(),
+        figures: None,
         outputs: Vec::new(),
         accuracy: BTreeMap::new(),
         size_bytes: Pair { original: original.byte_size, candidate: candidate_bytes },

@@ -7,14 +7,17 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::analysis::Measure;
 use onnxpress::calibrate::Calibration;
+use onnxpress::data::Samples;
+use onnxpress::ir::Model;
 use onnxpress::passes::{Aim, Amount, Context, Factorize as Pass, Growth, Layers, Method};
 use onnxpress::pipeline::{self, FactorizeOptions, When};
 use onnxpress::report::{BudgetReport, FactorizationReport, SplitReport};
 use onnxpress::{Error, ErrorKind, Result, report, validate};
 
 use super::budget::{amount, countable, kept};
-use super::compare::{Bounds, check_labels, execute, sizes, warn_random};
+use super::compare::{Bounds, check_labels, sizes, warn_random};
 use super::factorizing::{Factorizing, Outcome};
+use super::figures::{Figures, Need};
 use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
@@ -127,6 +130,15 @@ pub struct AimArgs {
 
 /// What binds when a budget is missed.
 const RANKS: &str = "no more can be saved within the ranks that make layers smaller (--multiple)";
+impl AimArgs {
+    /// The same, where work that was found to take so long stands for a time.
+    fn timed(&self, macs: u64) -> Self {
+        match self.latency {
+            Some(_) => Self { latency: None, macs: Some(Amount::Number(macs)), ..self.clone() },
+            None => self.clone(),
+        }
+    }
+}
 
 /// Whether layers are refitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -174,11 +186,10 @@ impl Factorize {
         io::say_fed(samples.as_ref(), &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, samples.as_ref())?;
         let progress = progress::Bar::new(self.talk.words.quiet);
-        let calibration = samples.as_ref().map(|samples| Calibration {
-            engine: &engine,
-            samples,
-            progress: &progress,
-        });
+        let figures = Figures::of(samples.as_ref(), &original.model, Need::Fitting)?;
+        let fit = figures.fit(samples.as_ref());
+        let calibration =
+            fit.map(|samples| Calibration { engine: &engine, samples, progress: &progress });
         let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
         let cx = Context {
             evaluate: Some(&engine),
@@ -187,7 +198,7 @@ impl Factorize {
             ..Context::default()
         };
         let check =
-            engine::check(&engine, samples.as_ref(), &original.model, self.preprocessing.seed)?;
+            engine::check(&engine, fit, &original.model, self.preprocessing.seed)?;
         let mut options = self.options(samples.is_some())?;
         let at = pipeline::counted_at(&original.model, samples.as_ref());
         options.factorize.at = at.clone();
@@ -203,7 +214,7 @@ impl Factorize {
             options,
             engine: &engine,
             cx,
-            samples: samples.as_ref(),
+            samples: fit,
             original: &original,
             prepared: &prepared.model,
             output: &self.output,
@@ -217,7 +228,23 @@ impl Factorize {
         match &samples {
             Some(samples) => {
                 let all = validate::Options { top: vec![1], ..Default::default() };
-                execute(&engine, &mut drift, [&original.model, result], samples, &all, &progress)?;
+                let left = drift.macs.candidate;
+                let again = |samples: &Samples| -> Result<Model> {
+                    let calibration = Calibration { engine: &engine, samples, progress: &() };
+                    let job = Factorizing {
+                        args: &self.aim.timed(left),
+                        options: self.options(true)?,
+                        engine: &engine,
+                        cx: Context { measure: Some(&calibration), progress: None, ..cx },
+                        samples: Some(samples),
+                        original: &original,
+                        prepared: &prepared.model,
+                        output: &self.output,
+                    };
+                    Ok(job.run()?.factorized.finished.model)
+                };
+                let models = [&original.model, result];
+                figures.execute(&engine, &mut drift, models, (samples, &all), &progress, &again)?;
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }

@@ -11,6 +11,7 @@ mod engine;
 mod factorize;
 mod factorizing;
 mod fixing;
+mod figures;
 mod inspect;
 mod io;
 mod leftovers;

@@ -7,15 +7,18 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::analysis::Measure;
 use onnxpress::analysis::channels::Options;
 use onnxpress::calibrate::Calibration;
+use onnxpress::data::Samples;
+use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Importance, PruneChannels, Resource, Target};
 use onnxpress::pipeline::{self, PruneOptions, Pruned, Repair};
 use onnxpress::report::{
-    BudgetReport, GroupShare, PruningReport, PruningStep, SparsityReport, StorageReport,
+    BudgetReport, GroupShare, PruningReport, PruningStep, Source, SparsityReport, StorageReport,
 };
 use onnxpress::{Error, ErrorKind, Result, validate};
 
 use super::budget::{self, BudgetArgs};
-use super::compare::{Bounds, check_labels, execute, sizes, warn_random};
+use super::compare::{Bounds, check_labels, sizes, warn_random};
+use super::figures::{Figures, Need};
 use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
@@ -177,17 +180,20 @@ impl Prune {
         let samples = samples.transpose()?;
         let mut more = Vec::new();
         let judged = test.as_ref().or(samples.as_ref());
+        let need = if self.budget.steps.is_some() { Need::Judging } else { Need::Fitting };
+        let figures = match &test {
+            Some(_) => Figures::As(Source::Test),
+            None => Figures::of(samples.as_ref(), &original.model, need)?,
+        };
+        let fit = figures.fit(samples.as_ref());
         judged.map(|samples| self.bounds.check(samples)).transpose()?;
         check_labels(&original.model, judged.into_iter())?;
         io::say_fed(samples.as_ref(), &self.talk.words)?;
         io::say_fed(test.as_ref(), &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, judged)?;
         let progress = progress::Bar::new(self.talk.words.quiet);
-        let calibration = samples.as_ref().map(|samples| Calibration {
-            engine: &engine,
-            samples,
-            progress: &progress,
-        });
+        let calibration =
+            fit.map(|samples| Calibration { engine: &engine, samples, progress: &progress });
         let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
         let cx = Context {
             evaluate: Some(&engine),
@@ -196,7 +202,7 @@ impl Prune {
             ..Context::default()
         };
         let check =
-            engine::check(&engine, samples.as_ref(), &original.model, self.preprocessing.seed)?;
+            engine::check(&engine, fit, &original.model, self.preprocessing.seed)?;
         let mut options = self.options(samples.is_some());
         options.pruning.at = pipeline::counted_at(&original.model, samples.as_ref());
         if self.budget.macs.is_some() || self.budget.latency.is_some() {
@@ -209,8 +215,8 @@ impl Prune {
             engine: &engine,
             cx,
             check: check.as_ref(),
-            samples: samples.as_ref(),
-            judged,
+            samples: fit,
+            judged: test.as_ref().or(figures.judged(samples.as_ref())),
             original: &original,
             output: &self.output,
             zeros: self.sparsity.pass(&self.keep),
@@ -237,7 +243,31 @@ impl Prune {
         match judged {
             Some(judged) => {
                 let all = validate::Options { top: vec![1], ..Default::default() };
-                execute(&engine, &mut drift, [&original.model, result], judged, &all, &progress)?;
+                let left = drift.macs.candidate;
+                let again = |samples: &Samples| -> Result<Model> {
+                    let calibration = Calibration { engine: &engine, samples, progress: &() };
+                    let cx = Context { measure: Some(&calibration), progress: None, ..cx };
+                    let again = Pruning {
+                        args: &self.budget.timed(left),
+                        options: self.options(true),
+                        cx,
+                        samples: Some(samples),
+                        judged: None,
+                        zeros: self.sparsity.pass(&self.keep),
+                        bounds: self.bounds,
+                        engine: &engine,
+                        check: check.as_ref(),
+                        original: &original,
+                        output: &self.output,
+                    };
+                    let model = again.run()?.spread.pruned.finished.model;
+                    let Some(Named(target)) = self.quantize else { return Ok(model) };
+                    let skip = self.skip.clone();
+                    let then = ThenQuantize { target, skip, calibration: &calibration, cx };
+                    Ok(then.run(model)?.finished.model)
+                };
+                let models = [&original.model, result];
+                figures.execute(&engine, &mut drift, models, (judged, &all), &progress, &again)?;
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }

@@ -21,10 +21,11 @@ use onnxpress::report::{
     FallBackReport, IntegerPort, MethodsReport, POOR_DB, QuantizedLayerReport, StepReport, decibel,
     percent,
 };
-use onnxpress::{Error, ErrorKind, Result, read, validate};
+use onnxpress::{Error, ErrorKind, Result, read, report, validate};
 
 use super::accuracy::Accuracy;
 use super::compare::{Bounds, check_labels, execute, latency, sizes, warn_random};
+use super::figures::{Figures, Need};
 use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
@@ -161,7 +162,7 @@ fn percentile(text: &str) -> Result<f64, String> {
 /// Runs of the calibration samples with which each pass is checked.
 pub const CHECK_RUNS: usize = 4;
 /// Fewest and most runs of the calibration samples on which the result is compared with the original.
-const DRIFT_RUNS: (usize, usize) = (8, 32);
+const DRIFT_RUNS: (usize, usize) = (8, 128);
 /// Multiply-accumulates of these runs: about 0.2 s on two cores.
 const DRIFT_WORK: u64 = 2_500_000_000;
 /// Why nothing is compared without samples.
@@ -225,6 +226,11 @@ impl Quantize {
             progress: Some(&progress),
             ..Context::default()
         };
+        // Other samples than those that statistics were made with.
+        let figures = match &statistics {
+            Some(_) => Figures::As(report::Source::Test),
+            None => Figures::of(samples.as_ref(), &original.model, Need::Ranges)?,
+        };
         let real = samples.as_ref().or(test.as_ref());
         let check = self.check(&engine, real, &original.model)?;
         let model = original.model.clone();
@@ -272,13 +278,33 @@ impl Quantize {
             Some(samples) => {
                 let runs = Some(drift_runs(drift.macs.original));
                 let part = validate::Options { runs, ..Default::default() };
-                execute(
+                let again = |samples: &Samples| -> Result<Model> {
+                    let calibration = Calibration { engine: &engine, samples, progress: &() };
+                    let fit = self.fit(Source::Samples(&calibration));
+                    let others = if measures { fit.others() } else { Vec::new() };
+                    let cx = Context { measure: Some(&fit), progress: None, ..cx };
+                    let check = self.check(&engine, Some(samples), &original.model)?;
+                    let tries = Tries {
+                        check: &check,
+                        samples: Some(samples),
+                        calibrators: &others,
+                        fall_back: self.fall_back(),
+                        explain: false,
+                        real: true,
+                        equalize: tries.equalize,
+                        widths: widths.as_ref(),
+                    };
+                    let model = original.model.clone();
+                    Ok(pipeline::quantized_on(model, &options, &cx, &tries)?.finished.model)
+                };
+                let models = [&original.model, &result];
+                figures.execute(
                     &engine,
                     &mut drift,
-                    [&original.model, &result],
-                    samples,
-                    &part,
+                    models,
+                    (samples, &part),
                     &progress,
+                    &again,
                 )?;
                 if self.latency && drift.not_validated.is_none() {
                     let models = [&original.model, &result];
@@ -341,6 +367,7 @@ impl Quantize {
             let mut figures = sizes(&original, &result, encoded.len() as u64, &at);
             let all = validate::Options { top: vec![1], ..Default::default() };
             execute(&engine, &mut figures, [&original.model, &result], samples, &all, &progress)?;
+            figures.source(report::Source::Test);
             report.test = Some(figures);
         }
         let judged = report.test.as_mut().unwrap_or(&mut report.drift);

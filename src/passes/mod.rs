@@ -80,7 +80,7 @@ pub use eliminate_unused_output::EliminateUnusedOutput;
 pub use eliminate_zero_state::EliminateZeroState;
 pub use equalize_channels::{Equalize, EqualizeChannels};
 pub use factorize::{
-    Aim, Chosen, Factorize, Form, LayerLoss, Layers, Method, Plan, Ranks, Split, Splittable,
+    Aim, Chosen, Factorize, Form, Known, LayerLoss, Layers, Method, Plan, Ranks, Split, Splittable,
 };
 pub use fold_constant::FoldConstant;
 pub use fold_exact::FoldExact;
@@ -110,7 +110,7 @@ pub use fuse_transpose::FuseTranspose;
 pub use inline_functions::InlineFunctions;
 pub use pattern::fitting;
 pub use prune_channels::{
-    Allocation, Amount, Budget, Fitted, Importance, Loss, Measured, PruneChannels, Resource,
+    Allocation, Amount, Budget, Fitted, Importance, Loss, Measured, Part, PruneChannels, Resource,
     Surveyed, separate_vectors,
 };
 pub use prune_weights::{Criterion, PruneWeights, Scope, Zeros};

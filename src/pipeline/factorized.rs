@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
 use crate::passes::{
-    Aim, Chosen, Context, Factorize, Plan, Report, Resource, Splittable, Survivors,
+    Aim, Chosen, Context, Factorize, Known, Plan, Report, Resource, Splittable, Survivors,
 };
 use crate::pipeline::noise::{Powers, noise, noise_power};
 use crate::pipeline::recipe::{FactorizeOptions, factorize};
@@ -86,6 +86,15 @@ pub fn factorized(
         _ => pass.choose(&plan, &model, None),
     };
     layers.iter_mut().zip(&chosen).for_each(|(layer, &chosen)| layer.chosen = chosen);
+    let (plan, chosen) = match cx.measure.filter(|_| options.factorize.known() == Known::Fitting) {
+        // Once it is known how far each layer is split, all samples are better than some.
+        Some(measure) => {
+            let pass = &options.factorize;
+            let (plan, chosen) = pass.settled((&*plan, &chosen), &model, Some(measure))?;
+            (Arc::new(plan), chosen)
+        }
+        None => (plan, chosen),
+    };
     options.factorize.plan = Some(plan);
     options.factorize.chosen = Some(chosen);
     let cx = Context { reference: Some(&model), ..*cx };

@@ -6,7 +6,8 @@ use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
 use crate::passes::{
-    Allocation, Amount, Budget, Context, Fitted, InputMoments, PruneChannels, Resource, Survivors,
+    Allocation, Amount, Budget, Context, Fitted, InputMoments, Measured, Part, PruneChannels, Resource,
+    Survivors,
 };
 use crate::pipeline::recipe::{PruneOptions, Repair, prune};
 use crate::pipeline::score_trials::{ScoreTrials, Scores};
@@ -50,11 +51,18 @@ pub fn pruned_to_budget(
         let pruned = prepared_pruned(model, options, cx, check)?;
         return Ok(Spread { pruned, ..Spread::default() });
     };
+    // Of few samples, what is tried has not seen those that it is judged on.
+    let few = cx.measure.is_some_and(|measure| measure.runs() < FEW);
+    let (measured, part) = match few {
+        true => (Measured::default(), Part::Fitting),
+        false => (options.pruning.measured.clone(), Part::All),
+    };
+    let tried = PruneChannels { measured, ..options.pruning.clone() };
     if let Some(measure) = cx.measure {
-        options.pruning.learn(&model, measure)?;
+        tried.learn(&model, measure, part)?;
     }
     let Some(trying) = trying else {
-        let fitted = options.pruning.fit(&model, budget, None)?;
+        let fitted = tried.fit(&model, budget, None)?;
         let options = counted(options, &fitted);
         let pruned = prepared_pruned(model, &options, cx, check)?;
         return Ok(Spread { pruned, fitted: Some(fitted), ..Spread::default() });
@@ -62,11 +70,11 @@ pub fn pruned_to_budget(
     let cutting = Cutting::of(&model, options, cx)?;
     let cutter = |model: &Model, pruning: &PruneChannels| cutting.cut(model, pruning);
     let scores = Scores::of(&model);
-    let most = affordable(&model, &options.pruning);
+    let most = affordable(&model, &tried);
     let inputs = held_out_inputs(trying.samples, most)?;
     let trials = ScoreTrials::of(trying.engine, &scores, inputs)?;
     let trials = (&trials, cx.progress());
-    let (fitted, groups) = spread(trials, &model, &options.pruning, budget, &cutter)?;
+    let (fitted, groups) = spread(trials, &model, &tried, budget, &cutter)?;
     let options = counted(options, &fitted);
     let pruned = prepared_pruned(model, &options, cx, check)?;
     Ok(Spread { pruned, groups, fitted: Some(fitted) })
@@ -84,6 +92,9 @@ fn counted(options: &PruneOptions, fitted: &Fitted) -> PruneOptions {
 const WORK: u64 = 800_000_000_000;
 /// Fewest samples that say anything about the next one, and most that are run.
 const SAMPLES: (usize, usize) = (4, 64);
+
+/// Runs from which on those held out change little about which channels matter.
+const FEW: usize = 256;
 
 /// Samples on which all groups can be tried in seconds rather than minutes.
 fn affordable(model: &Model, pruning: &PruneChannels) -> usize {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::analysis::{Assume, Cost, Shapes};
-use crate::calibrate::held_out;
+use crate::calibrate::{held_out, held_out_runs};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
@@ -20,6 +20,8 @@ use crate::validate::{Comparison, drift_of};
 const LOOKED_AT: usize = 4;
 /// Most held-out samples that a trial runs: their mean error says enough, and there are many trials.
 const MOST: usize = 16;
+/// Runs up to which all are looked at, so that some are held out for certain.
+const FEW: usize = 256;
 /// Fewest of them that say anything about the next sample.
 const FEWEST: usize = 4;
 /// Most multiply-accumulates of trials of all layers together: about 5 s on two cores, as only what
@@ -308,6 +310,15 @@ impl OfLittle<'_> {
 
 /// Up to `most` inputs that nothing is fitted to, spread over all samples.
 pub(super) fn held_out_inputs(samples: &Samples, most: usize) -> Result<Vec<Inputs>> {
+    if samples.runs() <= FEW {
+        let held = held_out_runs(samples)?;
+        let held: Vec<usize> = (0..held.len()).filter(|&run| held[run]).collect();
+        if !held.is_empty() {
+            let spread =
+                (0..held.len().min(most)).map(|i| held[i * held.len() / held.len().min(most)]);
+            return spread.map(|run| Ok(samples.run(run)?.inputs)).collect();
+        }
+    }
     let looked_at = samples.runs().min(LOOKED_AT * most);
     let mut found = Vec::new();
     let mut others = Vec::new();

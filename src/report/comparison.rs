@@ -25,6 +25,9 @@ pub struct ComparisonReport {
     /// What about the samples cannot be meant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What the samples are to the result: `test`, `held_out` and `folds` say that nothing was fitted to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub figures: Option<Source>,
     /// Drift of each output.
     pub outputs: Vec<OutputReport>,
     /// `top1`, `top5`, …: accuracy and agreement; empty without labels.
@@ -63,6 +66,38 @@ pub struct ComparisonReport {
     /// Show all that is known of each output in the text view.
     #[serde(skip)]
     pub verbose: bool,
+}
+
+/// What samples are to a result that is judged on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Others than it was made with.
+    Test,
+    /// Some that were kept aside.
+    HeldOut,
+    /// Models that were made in the same way, each without the samples that it is judged on.
+    Folds,
+    /// Ranges were made from them.
+    Calibration,
+    /// It was fitted to them.
+    Fitted,
+}
+
+impl Source {
+    /// What a reader must know of them.
+    fn in_words(self) -> Option<&'static str> {
+        match self {
+            Self::Test | Self::Calibration => None,
+            Self::HeldOut => Some("of samples that were kept aside: nothing was fitted to them"),
+            Self::Folds => Some(
+                "of models made in the same way, each without the samples that it is judged on",
+            ),
+            Self::Fitted => {
+                Some("OF SAMPLES THAT THE RESULT WAS FITTED TO: others will be further off")
+            }
+        }
+    }
 }
 
 /// What one input was fed, after scaling.
@@ -293,14 +328,26 @@ impl ComparisonReport {
                 agreement: score.agreement,
                 at_chance: score.at_chance,
             };
-            if score.at_chance {
-                let found = percent(score.original);
-                self.warnings.push(format!(
-                    "the original is right in {found} of the samples (top{k}): hardly more than chance; \
-                     check --scale, --mean, --channels and the labels"
-                ));
-            }
             self.accuracy.insert(format!("top{k}"), top);
+        }
+        self.note_chance();
+    }
+
+    /// Warns of an original at chance level.
+    pub fn note_chance(&mut self) {
+        for (name, top) in self.accuracy.iter().filter(|(_, top)| top.at_chance) {
+            let found = percent(top.original);
+            self.warnings.push(format!(
+                "the original is right in {found} of the samples ({name}): hardly more than chance; \
+                 check --scale, --mean, --channels and the labels"
+            ));
+        }
+    }
+
+    /// Says what the samples are to the result.
+    pub fn source(&mut self, source: Source) {
+        if self.not_validated.is_none() {
+            self.figures = Some(source);
         }
     }
 
@@ -396,6 +443,9 @@ impl ComparisonReport {
     /// What execution measured.
     fn write_measured(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "samples     {}", grouped(self.samples as u64))?;
+        if let Some(text) = self.figures.and_then(Source::in_words) {
+            writeln!(f, "figures     {text}")?;
+        }
         for input in &self.inputs {
             writeln!(f, "input       {input}")?;
         }

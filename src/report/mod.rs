@@ -28,7 +28,8 @@ pub use assignment::{AssignedLayerReport, AssignmentReport, TriedWidth};
 pub use calibration::ChoiceReport;
 pub use channels::{ChannelsReport, FrozenReport, GroupReport, MemberReport};
 pub use comparison::{
-    ClassesReport, ComparisonReport, InputReport, OutputReport, POOR_DB, Pair, SliceReport, Top,
+    ClassesReport, ComparisonReport, InputReport, OutputReport, POOR_DB, Pair, SliceReport, Source,
+    Top,
 };
 pub use compression::{CompressionReport, IntegerPort, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};

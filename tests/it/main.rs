@@ -13,6 +13,7 @@ mod exec;
 mod exec_guard;
 mod exec_stable;
 mod factorize;
+mod figures;
 #[cfg(unix)]
 mod files;
 mod functions;

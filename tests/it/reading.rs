@@ -8,7 +8,7 @@ use onnxpress::tensor::Tensor;
 use crate::support::{encode, floats, run};
 
 fn text(model: &str) -> Loaded {
-    read::text(model).unwrap_or_else(|error| panic!("{error}\n{model}"))
+    read::noted_text(model).unwrap_or_else(|error| panic!("{error}\n{model}"))
 }
 
 /// A Loop of three rounds whose body has names of the values around it.
@@ -140,7 +140,7 @@ fn domains_that_runtimes_know_need_no_import() {
         let model = format!(
             "<ir_version: 8, opset_import: [{imports}]> main (float[2] x) => (y) {{ y = {node}(x) }}"
         );
-        read::text(&model)
+        read::noted_text(&model)
     };
     for (node, domain, version) in [
         ("com.microsoft.Gelu", "com.microsoft", 1),

@@ -77,6 +77,7 @@ if [[ -f $ONNXPRESS_SHARED/models/models.json && -d $ONNXPRESS_SHARED/data ]]; t
     check dynamic_models "$venv/bin/python" "$peers/dynamic_models.py"
     check nbits_models "$venv/bin/python" "$peers/nbits_models.py"
     check check_qoperator "$venv/bin/python" "$peers/check_qoperator.py"
+    check check_figures "$venv/bin/python" "$peers/check_figures.py"
     check all_models "$venv/bin/python" "$peers/all_models.py"
     check simplify_models "$venv/bin/python" "$peers/simplify_models.py"
 else

@@ -47,6 +47,17 @@ impl Method {
     }
 }
 
+/// Which samples decompositions are fitted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Known {
+    /// Those that are not held out; on the others is judged what each layer loses. What is then chosen is
+    /// fitted to all.
+    #[default]
+    Fitting,
+    /// All.
+    All,
+}
+
 /// For layers by name, what they become. A layer that is not named stays as it is.
 pub type Ranks = BTreeMap<String, Split>;
 
@@ -78,6 +89,10 @@ pub struct Factorize {
     pub plan: Option<Arc<Plan>>,
     /// How far each of its layers is split, where that is decided.
     pub chosen: Option<Chosen>,
+    /// Which samples decompositions are fitted to.
+    pub known: Known,
+    /// What is decided for layers by node; the others stay as they are.
+    pub splits: Option<BTreeMap<NodeId, Split>>,
     /// Is told which values are new.
     pub survivors: Survivors,
 }
@@ -95,6 +110,8 @@ impl Default for Factorize {
             layers: Layers::default(),
             plan: None,
             chosen: None,
+            known: Known::default(),
+            splits: None,
             survivors: Survivors::default(),
         }
     }
@@ -124,6 +141,14 @@ impl Pass for Factorize {
             Some(chosen) => chosen.clone(),
             None => self.choose(&plan, model, None),
         };
+        let judged = cx.measure.filter(|_| self.plan.is_none() && self.known() == Known::Fitting);
+        let (plan, chosen) = match judged {
+            Some(measure) => {
+                let (plan, chosen) = self.settled((&*plan, &chosen), model, Some(measure))?;
+                (Arc::new(plan), chosen)
+            }
+            None => (plan, chosen),
+        };
         self.split(model, &plan, &chosen, &mut report);
         Ok(report)
     }
@@ -145,12 +170,37 @@ impl Factorize {
         Plan::of(model, self, measure)
     }
 
+    /// Which samples decompositions are fitted to: ranks that were given are no choice to be judged.
+    pub fn known(&self) -> Known {
+        if matches!(self.aim, Aim::Ranks(_)) { Known::All } else { self.known }
+    }
+
     /// The ranks that are looked at for a layer; `None` when it stays as it is.
     fn wanted(&self, model: &Model, node: NodeId) -> Option<Wanted> {
+        if let Some(splits) = &self.splits {
+            return splits.get(&node).cloned().map(Wanted::Just);
+        }
         match &self.aim {
             Aim::Ranks(ranks) => ranks.get(model.name_of(node)).cloned().map(Wanted::Just),
             _ => Some(Wanted::Multiples(self.multiple.max(1))),
         }
+    }
+
+    /// A plan of just what was `chosen` of another one, fitted to all samples, and how far its layers are split.
+    ///
+    /// # Errors
+    /// When the model cannot be run on the samples.
+    pub fn settled(
+        &self,
+        (judged, chosen): (&Plan, &Chosen),
+        model: &Model,
+        measure: Option<&dyn Measure>,
+    ) -> Result<(Plan, Chosen)> {
+        let splits = Some(judged.splits(chosen));
+        let pass = Self { known: Known::All, splits, ..self.clone() };
+        let plan = pass.plan(model, measure)?.told(judged, chosen, model);
+        let chosen = plan.sites.iter().map(|_| Some(0)).collect();
+        Ok((plan, chosen))
     }
 
     /// How far each layer is split. With a `loss`, it decides which give most.
@@ -210,8 +260,7 @@ impl Factorize {
         for (planned, &chosen) in plan.sites.iter().zip(chosen) {
             let place = model.label(planned.site.node);
             let Some(candidate) = chosen.and_then(|at| planned.candidates.get(at)) else {
-                report
-                    .refuse(place, "stays whole: it would lose more than others for what it saves");
+                report.refuse(place, plan::WHOLE);
                 continue;
             };
             match rewrite::split(model, planned, &candidate.split) {

@@ -15,7 +15,7 @@ mod separate;
 
 pub use allocate::Loss;
 pub use budget::{Allocation, Amount, Budget, Resource};
-pub use observed::Measured;
+pub use observed::{Measured, Part};
 pub use plan::{Fitted, Surveyed};
 pub use score::Importance;
 pub use separate::separate_vectors;
@@ -148,7 +148,7 @@ impl PruneChannels {
     ///
     /// # Errors
     /// When the model cannot be run on the samples.
-    pub fn learn(&self, model: &Model, measure: &dyn Measure) -> Result<()> {
+    pub fn learn(&self, model: &Model, measure: &dyn Measure, part: Part) -> Result<()> {
         if !self.importance.needs_samples() {
             return Ok(());
         }
@@ -156,7 +156,7 @@ impl PruneChannels {
         separate_vectors(&mut model);
         let shapes = Shapes::infer(&model, &Assume::default());
         let channels = Channels::of(&model, &shapes, self.channels);
-        self.measured.learn(&model, &channels, self.importance, measure)
+        self.measured.learn(&model, &channels, self.importance, (measure, part))
     }
 
     /// Cuts once; false when nothing is to be cut.
