@@ -277,7 +277,7 @@ fn quantize_takes_statistics_instead_of_samples() {
         assert!(a == b, "{calibrator}: the same model from samples and from their statistics");
     }
     let judged = format!("quantize {DIGITS} --stats TMP/merged.stats -o TMP/judged.onnx");
-    assert!(ok(&run(&judged)).contains("samples     32"));
+    assert!(ok(&run(&judged)).contains("samples     128"));
     let unjudged = "quantize fixtures/digits_resnet_bn.onnx --stats TMP/merged.stats --min-sqnr 1 -o TMP/u.onnx";
     assert_eq!(run(unjudged).code, 3, "a bound that cannot be checked is missed");
 }
