@@ -257,7 +257,7 @@ fn tiny_models_cost_little() {
         ),
     ];
     for (name, text) in models {
-        let model = onnxpress::read::text(&text).unwrap().model;
+        let model = onnxpress::read::text(&text).unwrap();
         let path = at.join(format!("{name}.onnx"));
         let encoded = onnxpress::emit::onnx(model.verify().unwrap()).unwrap();
         onnxpress::emit::save(&path, &encoded, onnxpress::emit::Overwrite::Never).unwrap();
