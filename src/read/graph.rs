@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::error::{Result, err};
@@ -116,21 +117,26 @@ impl Reader<'_> {
         let mut constants = HashSet::new();
         for node in parts.nodes.messages(message) {
             let node = node?;
-            let is_constant = is_constant(&node)?;
+            let (mut op, mut domain) = ("", "");
+            let mut outputs: SmallVec<[&str; 2]> = SmallVec::new();
             for field in node.fields() {
                 let field = field?;
-                if field.number == node::OUTPUT {
-                    let name = field.str()?;
-                    if !name.is_empty() {
-                        if is_constant {
-                            self.replace_constant(name, &constants);
-                        }
-                        // `push_node` fills in the producer.
-                        let value = self.define(graph, name.into(), Def::Undefined)?;
-                        if is_constant {
-                            constants.insert(value);
-                        }
-                    }
+                match field.number {
+                    node::OUTPUT => outputs.push(field.str()?),
+                    node::OP => op = field.str()?,
+                    node::DOMAIN => domain = field.str()?,
+                    _ => {}
+                }
+            }
+            let is_constant = op == "Constant" && matches!(domain, "" | "ai.onnx");
+            for name in outputs.into_iter().filter(|name| !name.is_empty()) {
+                if is_constant {
+                    self.replace_constant(name, &constants);
+                }
+                // `push_node` fills in the producer.
+                let value = self.define(graph, name.into(), Def::Undefined)?;
+                if is_constant {
+                    constants.insert(value);
                 }
             }
         }
@@ -330,20 +336,6 @@ mod node {
     pub(super) const DOMAIN: u32 = 7;
     pub(super) const OVERLOAD: u32 = 8;
     pub(super) const METADATA: u32 = 9;
-}
-
-/// Whether a node is a Constant of ONNX.
-fn is_constant(message: &Message) -> Result<bool> {
-    let (mut op, mut domain) = ("", "");
-    for field in message.fields() {
-        let field = field?;
-        match field.number {
-            node::OP => op = field.str()?,
-            node::DOMAIN => domain = field.str()?,
-            _ => {}
-        }
-    }
-    Ok(op == "Constant" && matches!(domain, "" | "ai.onnx"))
 }
 
 /// How messages name a node that is being read; for errors alone.

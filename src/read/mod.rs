@@ -18,7 +18,7 @@ pub use external::Folder;
 pub use locations::data_files;
 pub use onnx::{Loaded, bytes, file};
 pub use tensor::tensor;
-pub use text::{noted_text, text};
+pub use text::{text, text_with_notes};
 
 pub use crate::disk::watch_mapped_files;
 

@@ -8,7 +8,7 @@ use onnxpress::tensor::Tensor;
 use crate::support::{encode, floats, run};
 
 fn text(model: &str) -> Loaded {
-    read::noted_text(model).unwrap_or_else(|error| panic!("{error}\n{model}"))
+    read::text_with_notes(model).unwrap_or_else(|error| panic!("{error}\n{model}"))
 }
 
 /// A Loop of three rounds whose body has names of the values around it.
@@ -93,7 +93,7 @@ fn of_constants_with_one_name_the_last_one_counts() {
         loaded.notes
     );
     let two = model.replace("k = Constant<value = float[2] {5, 7}>()", "k = Neg(a)");
-    let error = read::text(&two).unwrap_err().to_string();
+    let error = read::text_with_notes(&two).unwrap_err().to_string();
     assert!(error.contains("`k` is defined twice"), "{error}");
 }
 
@@ -122,7 +122,7 @@ fn of_two_imports_the_last_one_counts() {
     }
     let ml = text(&imports(r#""" : 13, "ai.onnx.ml" : 2, "ai.onnx.ml" : 3"#)).model;
     assert_eq!(ml.opset_of("ai.onnx.ml"), Some(3));
-    let error = read::text(&imports(r#""" : 13, "" : 0"#)).unwrap_err().to_string();
+    let error = read::text_with_notes(&imports(r#""" : 13, "" : 0"#)).unwrap_err().to_string();
     assert!(error.contains("version 0"), "{error}");
 }
 
@@ -140,7 +140,7 @@ fn domains_that_runtimes_know_need_no_import() {
         let model = format!(
             "<ir_version: 8, opset_import: [{imports}]> main (float[2] x) => (y) {{ y = {node}(x) }}"
         );
-        read::noted_text(&model)
+        read::text_with_notes(&model)
     };
     for (node, domain, version) in [
         ("com.microsoft.Gelu", "com.microsoft", 1),

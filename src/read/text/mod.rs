@@ -33,14 +33,14 @@ const DEEPEST: usize = 30;
 /// When the text breaks the grammar, with line, column, what was expected and what was found; and
 /// as [`bytes()`] when the model breaks a rule of the format.
 pub fn text(source: &str) -> Result<Model> {
-    Ok(noted_text(source)?.model)
+    Ok(text_with_notes(source)?.model)
 }
 
-/// The same with notes of what was put in order while reading.
+/// As [`text`], with what the reader changed or noticed.
 ///
 /// # Errors
-/// As [`text()`].
-pub fn noted_text(source: &str) -> Result<Loaded> {
+/// As [`text`].
+pub fn text_with_notes(source: &str) -> Result<Loaded> {
     let mut parser = Parser { cursor: Cursor::new(source), depth: 0 };
     let encoded = parser.model()?.encode_to_vec();
     bytes(encoded.into())
