@@ -2,9 +2,11 @@
 
 mod backend;
 mod clock;
+mod ellipsis;
 mod evaluate;
 mod grid;
 mod guard;
+mod half;
 mod integer;
 mod isolated;
 mod lengths;
@@ -23,7 +25,7 @@ mod trusted;
 mod view;
 
 pub use clock::OperatorTimes;
-pub use isolated::{Isolated, Limits, WORKER, serve};
+pub use isolated::{Isolated, Limits, WORKER, met_a_limit, serve};
 pub use observe::{Observation, Observe, Tap};
 pub use onnxruntime::{OnnxRuntime, Optimization};
 pub use runner::Runner;

@@ -4,8 +4,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use crate::analysis::{Assume, Shapes};
 use crate::error::{Error, ErrorKind, Result, err};
-use crate::exec::{InputShape, grid, integer, packed, quantized, recurrent, tract::Lowering};
+use crate::exec::{
+    InputShape, ellipsis, grid, half, integer, packed, quantized, recurrent, tract::Lowering,
+};
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
 
@@ -36,11 +39,18 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering
     name_apart(&mut view);
     // tract looks for `uint64` and `uint32` elements in the wrong fields.
     view.store_raw();
+    ellipsis::spell_out(&mut view);
     for node in view.all_nodes() {
         // tract counts inputs that are left out at the end.
         view.trim_inputs(node);
         fill_constant_of_shape(&mut view, node);
         write_zero_point(&mut view, node);
+    }
+    if view.values().any(|(_, value)| value.initializer().is_some_and(is_half)) {
+        let shapes = Shapes::infer(&view, &Assume::default());
+        for node in view.all_nodes() {
+            half::spell_out(&mut view, node, &shapes);
+        }
     }
     for node in view.all_nodes() {
         integer::spell_out(&mut view, node);
@@ -62,6 +72,10 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering
         }
     }
     Ok(view)
+}
+
+fn is_half(tensor: &Tensor) -> bool {
+    tensor.dtype() == DType::Float16
 }
 
 /// tract needs weights as constants: inputs that are not given keep their defaults for good. Of

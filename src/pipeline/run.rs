@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result, err};
 use crate::ir::Model;
 use crate::passes::{Context, Pass, Promise, Report};
-use crate::pipeline::check::{Outputs, judge, ran};
+use crate::pipeline::check::{Outputs, judge_fairly};
 use crate::pipeline::{Check, Outcome};
 
 /// One pass as it went.
@@ -41,6 +41,11 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// Parts were executed, but no node stands in them: values only took the place of others.
+    pub fn looked_at_nothing(&self) -> bool {
+        matches!(self.parts, Some((_, 0)))
+    }
+
     /// The weakest promise of the passes that changed something; `None` when nothing was changed.
     pub fn promise(&self) -> Option<Promise> {
         self.steps.iter().filter(|step| step.report.changed()).map(|step| step.promise).max()
@@ -84,12 +89,13 @@ pub fn run(
             same_interface(&model, &edited, pass.name())?;
             if let Some(check) = check {
                 let known = before.take().unwrap_or_else(|| check.outputs(&model));
-                executed = known.as_ref().map_or(executed, ran);
+                executed = known.as_ref().map_or(executed, |known| check.ran(known));
                 if mended && !pass.mends() {
                     aim = known.as_ref().ok().cloned();
                 }
                 let aimed = aim.clone().filter(|_| pass.mends()).map_or(known, Ok);
-                let (verdict, next) = verdict(check, pass.promise(), aimed, &edited);
+                let models = [&model, &edited];
+                let (verdict, next) = verdict(check, pass.promise(), aimed, models);
                 // Of what is taken back the outputs are asked again: these may be older.
                 let ahead = matches!(verdict, Outcome::Kept(_)) || !pass.mends();
                 before = ahead.then_some(next);
@@ -134,7 +140,7 @@ pub(super) fn verdict(
     check: &Check<'_>,
     promise: Promise,
     before: Result<Outputs>,
-    edited: &Model,
+    [model, edited]: [&Model; 2],
 ) -> (Outcome, Result<Outputs>) {
     let known = match before {
         Ok(known) => known,
@@ -148,7 +154,7 @@ pub(super) fn verdict(
         }
     };
     let after = check.outputs_like(edited, &known);
-    match judge(promise, &known, &after) {
+    match judge_fairly(check, promise, model, &known, &after) {
         Outcome::Kept(ratio) => (Outcome::Kept(ratio), Ok(after)),
         outcome => (outcome, Ok(known)),
     }

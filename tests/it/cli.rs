@@ -15,6 +15,12 @@ fn ok(ran: &Ran) -> &str {
     &ran.out
 }
 
+/// What was printed by a command that did not do what was asked for.
+fn missed(ran: &Ran) -> &str {
+    assert_eq!(ran.code, 3, "{}{}", ran.out, ran.err);
+    &ran.out
+}
+
 fn json(ran: &Ran) -> Value {
     serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}\n{}", ran.out, ran.err))
 }
@@ -359,12 +365,12 @@ fn keep_skip_and_granularity_reach_the_passes() {
     let folder = tempdir().unwrap();
     let line = format!("{QUANTIZE} --keep * -v -o TMP/kept.onnx");
     let ran = shell(&line, folder.path());
-    assert!(ok(&ran).contains("kept in float by `*`"), "{}", ran.out);
-    assert!(ran.out.contains("warning: nothing was quantized"), "{}", ran.out);
+    assert!(missed(&ran).contains("kept in float by `*`"), "{}", ran.out);
+    assert!(ran.out.contains("MISSED      nothing was quantized"), "{}", ran.out);
     let line = format!("{QUANTIZE} --skip quantize-static -o TMP/skipped.onnx");
     let ran = shell(&line, folder.path());
-    assert!(!ok(&ran).contains("\n  quantize-static"), "{}", ran.out);
-    let expected = "warning: nothing was quantized: the pass was left out";
+    assert!(!missed(&ran).contains("\n  quantize-static"), "{}", ran.out);
+    let expected = "MISSED      nothing was quantized: the pass was left out";
     assert!(ran.out.contains(expected), "{}", ran.out);
     let line = format!("{QUANTIZE} --granularity tensor -v -o TMP/tensor.onnx");
     let ran = shell(&line, folder.path());
@@ -392,17 +398,19 @@ fn patterns_that_fit_no_node_are_named() {
 }
 
 #[test]
-fn weights_alone_are_quantized_or_nothing_is_written() {
+fn weights_alone_are_quantized_or_the_status_tells() {
     let folder = tempdir().unwrap();
     let line = "quantize fixtures/digits_mlp.onnx --mode weights";
     let ran = shell(&format!("{line} --weights int4 -o TMP/w.onnx"), folder.path());
     assert!(ok(&ran).contains("quantize-weights"), "{}", ran.out);
     assert!(ran.out.contains("opset raised"), "{}", ran.out);
     let ran = shell(&format!("{line} --keep * -o TMP/none.onnx"), folder.path());
-    assert_eq!(ran.code, 1, "{}", ran.out);
-    assert!(ran.err.contains("no weight becomes smaller, so nothing is written"), "{}", ran.err);
-    assert!(ran.err.contains("kept in float by `*`"), "{}", ran.err);
-    assert!(!folder.path().join("none.onnx").exists());
+    assert!(missed(&ran).contains("MISSED      nothing was quantized: 3 layers: "), "{}", ran.out);
+    assert!(ran.out.contains("kept in float by `*`"), "{}", ran.out);
+    assert!(folder.path().join("none.onnx").exists());
+    let ran = shell(&format!("{line} --json --keep * -o TMP/again.onnx"), folder.path());
+    assert_eq!(at(&json(&ran), "drift/passed"), false);
+    assert_eq!(at(&json(&ran), "drift/missed").as_array().map(Vec::len), Some(1));
     let ran = shell(&format!("{line} --activations uint8 -o TMP/none.onnx"), folder.path());
     assert_eq!(ran.code, 2, "{}", ran.err);
     assert!(ran.err.contains("leave out --activations"), "{}", ran.err);
@@ -463,12 +471,12 @@ fn layers_are_ranked_and_the_worst_stay_in_float() {
 }
 
 #[test]
-fn nothing_left_to_quantize_is_a_warning() {
+fn nothing_left_to_quantize_has_its_own_status() {
     let folder = tempdir().unwrap();
     ok(&shell(&format!("{QUANTIZE} --spare 0 -o TMP/once.onnx"), folder.path()));
     let again = QUANTIZE.replace("fixtures/digits_mlp.onnx", "TMP/once.onnx");
     let ran = shell(&format!("{again} --spare 0 -o TMP/twice.onnx"), folder.path());
-    assert!(ok(&ran).contains("warning: nothing was quantized: "), "{}", ran.out);
+    assert!(missed(&ran).contains("MISSED      nothing was quantized: "), "{}", ran.out);
     let [once, twice] = ["once", "twice"]
         .map(|name| std::fs::read(folder.path().join(format!("{name}.onnx"))).unwrap());
     assert!(once == twice, "the file is the same");

@@ -10,7 +10,7 @@ use crate::analysis::{Contraction, Measure, VectorMoments, WEIGHT_SLOT, constant
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::math::surgeon::{Reader, removal_costs};
-use crate::math::{Fingerprint, Moments};
+use crate::math::{Estimate, Fingerprint, Moments};
 use crate::passes::prune_channels::score::Importance;
 
 /// Scores of each group, where there are any.
@@ -34,6 +34,38 @@ const MOST_COLUMNS: usize = 2304;
 const CHUNK: usize = 256 << 20;
 /// Added to the variance of each input, in units of their mean: what is less is not known.
 const DAMPING: f64 = 1e-3;
+
+/// On which samples channels are weighed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Those on which nothing is judged.
+    Fitting,
+    /// All.
+    All,
+}
+
+/// What was seen of the vectors of one group.
+struct Seen {
+    moments: Moments,
+    /// Where products were asked for.
+    estimate: Option<Estimate>,
+}
+
+impl Seen {
+    fn of(fitting: &Moments, held_out: &Moments, part: Part) -> Self {
+        match part {
+            Part::Fitting => {
+                Self { moments: fitting.clone(), estimate: Estimate::of_fitting(fitting, held_out) }
+            }
+            Part::All => {
+                let estimate = Estimate::of_all(fitting, held_out);
+                let mut moments = fitting.clone();
+                moments.merge(held_out);
+                Self { moments, estimate }
+            }
+        }
+    }
+}
 
 /// A layer that sums over indices of groups.
 struct Consumer {
@@ -94,13 +126,13 @@ impl Measured {
         model: &Model,
         channels: &Channels,
         importance: Importance,
-        measure: &dyn Measure,
+        (measure, part): (&dyn Measure, Part),
     ) -> Result<()> {
         let key = key(model, importance);
         if !importance.needs_samples() || self.lock().contains_key(&key) {
             return Ok(());
         }
-        let scores = scores(model, channels, importance, measure)?;
+        let scores = scores(model, channels, importance, (measure, part))?;
         self.lock().insert(key, scores);
         Ok(())
     }
@@ -110,7 +142,7 @@ fn scores(
     model: &Model,
     channels: &Channels,
     importance: Importance,
-    measure: &dyn Measure,
+    (measure, part): (&dyn Measure, Part),
 ) -> Result<Scores> {
     let consumers = consumers(model, channels);
     let readers: Vec<Vec<NodeId>> = channels
@@ -142,21 +174,20 @@ fn scores(
         let asked: Vec<_> =
             nodes.iter().map(|node| consumers[node].contraction.vectors(wide(node))).collect();
         let found = measure.moments(model, &asked)?;
-        let moments: BTreeMap<NodeId, Vec<Moments>> = nodes
-            .into_iter()
-            .zip(found)
+        let pairs: Vec<_> = nodes.into_iter().zip(found).collect();
+        let moments: BTreeMap<NodeId, Vec<Seen>> = pairs
+            .into_par_iter()
             .filter_map(|(node, found)| {
-                let VectorMoments { mut fitting, held_out } =
-                    found.filter(VectorMoments::is_usable)?;
-                fitting.iter_mut().zip(&held_out).for_each(|(a, b)| a.merge(b));
-                Some((node, fitting))
+                let VectorMoments { fitting, held_out } = found.filter(VectorMoments::is_usable)?;
+                let groups = fitting.iter().zip(&held_out);
+                Some((node, groups.map(|(a, b)| Seen::of(a, b, part)).collect()))
             })
             .collect();
         let score = |i: usize| {
             let seen = readers[i]
                 .iter()
                 .filter_map(|node| Some((&consumers[node], moments.get(node)?.as_slice())));
-            let seen: Vec<(&Consumer, &[Moments])> = seen.collect();
+            let seen: Vec<(&Consumer, &[Seen])> = seen.collect();
             // What one of the readers would miss is no less missed for want of samples.
             let all = !seen.is_empty() && seen.len() == readers[i].len();
             all.then(|| weigh(&channels.groups[i], &seen, importance))
@@ -188,7 +219,7 @@ fn key(model: &Model, importance: Importance) -> u64 {
     digest.finish()
 }
 
-fn weigh(group: &Group, seen: &[(&Consumer, &[Moments])], importance: Importance) -> Vec<f64> {
+fn weigh(group: &Group, seen: &[(&Consumer, &[Seen])], importance: Importance) -> Vec<f64> {
     let single = |orbit: usize| -> f64 {
         seen.iter()
             .map(|(consumer, moments)| {
@@ -196,14 +227,14 @@ fn weigh(group: &Group, seen: &[(&Consumer, &[Moments])], importance: Importance
                 let in_group = columns.iter().map(|(&g, columns)| {
                     columns
                         .iter()
-                        .map(|&c| alone(consumer, &moments[g], (g, c), importance))
+                        .map(|&c| alone(consumer, &moments[g].moments, (g, c), importance))
                         .sum::<f64>()
                 });
                 in_group.sum::<f64>()
             })
             .sum()
     };
-    let dense = seen.iter().all(|(_, moments)| moments.iter().all(Moments::has_products));
+    let dense = seen.iter().all(|(_, groups)| groups.iter().all(|seen| seen.estimate.is_some()));
     if importance != Importance::Obs || !dense {
         let sums: Vec<f64> = (0..group.orbits.len()).map(single).collect();
         let mean = sums.iter().sum::<f64>() / sums.len().max(1) as f64;
@@ -218,12 +249,12 @@ fn weigh(group: &Group, seen: &[(&Consumer, &[Moments])], importance: Importance
         for g in 0..groups {
             let blocks: Vec<Vec<usize>> =
                 columns_of.iter().map(|of| of.get(&g).cloned().unwrap_or_default()).collect();
-            let centre = moments[g].mean();
-            let (Some(covariance), true) =
-                (moments[g].about(&centre), blocks.iter().any(|block| !block.is_empty()))
+            let (Some(estimate), true) =
+                (&moments[g].estimate, blocks.iter().any(|block| !block.is_empty()))
             else {
                 continue;
             };
+            let covariance = estimate.covariance.clone();
             let weights = consumer.weights[g * rows * columns..][..rows * columns].to_vec();
             of_consumer.push(Reader { columns, weights, covariance, blocks, weight: 1.0 });
         }

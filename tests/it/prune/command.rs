@@ -79,7 +79,9 @@ fn masked_models_keep_their_shapes() {
 fn kept_layers_stay() {
     let folder = TempDir::new().unwrap();
     let ran = shell(&format!("prune {MODEL} --ratio 50% --keep * -o TMP/out.onnx"), folder.path());
-    assert!(ran.out.contains("warning: nothing was cut"), "{}", ran.out);
+    assert!(ran.out.contains("MISSED      nothing was cut: "), "{}", ran.out);
+    assert!(ran.out.contains("kept by `*`"), "{}", ran.out);
+    assert_eq!(ran.code, 3);
     let usage = shell(&format!("prune {MODEL} --ratio 150% -o TMP/o.onnx"), folder.path());
     assert_eq!(usage.code, 2);
 }
