@@ -197,8 +197,7 @@ impl Factorize {
             progress: Some(&progress),
             ..Context::default()
         };
-        let check =
-            engine::check(&engine, fit, &original.model, self.preprocessing.seed)?;
+        let check = engine::check(&engine, fit, &original.model, self.preprocessing.seed)?;
         let mut options = self.options(samples.is_some())?;
         let at = pipeline::counted_at(&original.model, samples.as_ref());
         options.factorize.at = at.clone();

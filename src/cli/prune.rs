@@ -201,8 +201,7 @@ impl Prune {
             progress: Some(&progress),
             ..Context::default()
         };
-        let check =
-            engine::check(&engine, fit, &original.model, self.preprocessing.seed)?;
+        let check = engine::check(&engine, fit, &original.model, self.preprocessing.seed)?;
         let mut options = self.options(samples.is_some());
         options.pruning.at = pipeline::counted_at(&original.model, samples.as_ref());
         if self.budget.macs.is_some() || self.budget.latency.is_some() {

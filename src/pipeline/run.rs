@@ -6,7 +6,7 @@ use crate::error::{Error, Result, err};
 use crate::ir::Model;
 use crate::passes::{Context, Pass, Promise, Report};
 use crate::pipeline::check::{Outputs, judge_fairly};
-use crate::pipeline::{Check, Outcome};
+use crate::pipeline::{Check, Outcome, parts};
 
 /// One pass as it went.
 #[derive(Debug, Clone)]
@@ -148,9 +148,13 @@ pub(super) fn verdict(
         Err(error) if promise == Promise::Exact => {
             return (Outcome::NotExecuted(error.to_string()), Err(error));
         }
+        // What the engine does not run as a whole it may run in parts.
         Err(error) => {
-            let text = unchecked(promise, &error.to_string());
-            return (Outcome::Broken(text), Err(error));
+            let outcome = match parts::check(check, promise, model, edited).outcome {
+                Outcome::NotExecuted(_) => Outcome::Broken(unchecked(promise, &error.to_string())),
+                outcome => outcome,
+            };
+            return (outcome, Err(error));
         }
     };
     let after = check.outputs_like(edited, &known);

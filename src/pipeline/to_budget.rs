@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
 use crate::passes::{
-    Allocation, Amount, Budget, Context, Fitted, InputMoments, Measured, Part, PruneChannels, Resource,
-    Survivors,
+    Allocation, Amount, Budget, Context, Fitted, InputMoments, Measured, Part, PruneChannels,
+    Resource, Survivors,
 };
 use crate::pipeline::recipe::{PruneOptions, Repair, prune};
 use crate::pipeline::score_trials::{ScoreTrials, Scores};

@@ -1,4 +1,5 @@
-//! Attention of queries for which the mask leaves no key: zeros, where tract divides by zero or takes the mean.
+//! Attention with a mask. tract adds a mask of yes and no as ones and zeros, and divides by zero for queries for which
+//! a mask leaves no key.
 
 use tract_onnx::tract_core::dyn_clone;
 use tract_onnx::tract_hir::internal::*;
@@ -44,6 +45,14 @@ fn kept(mask: &Tensor) -> TractResult<tract_ndarray::ArrayD<bool>> {
     Ok(tract_ndarray::ArrayD::from_shape_vec(dims, rows)?)
 }
 
+/// What is added to the products for a mask of yes and no, which tract would add as ones and zeros.
+fn added(mask: &Tensor) -> TractResult<Tensor> {
+    let plain = mask.try_as_plain_ram()?;
+    let kept = plain.as_slice::<bool>()?.iter();
+    let added = kept.map(|&kept| if kept { 0.0 } else { f32::NEG_INFINITY }).collect();
+    Ok(tract_ndarray::ArrayD::from_shape_vec(mask.shape(), added)?.into_tensor())
+}
+
 impl Op for Masked {
     fn name(&self) -> StaticName {
         "MaskedSDPA".into()
@@ -57,6 +66,10 @@ impl EvalOp for Masked {
 
     fn eval(&self, context: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let kept = kept(&inputs[MASK])?;
+        let mut inputs = inputs;
+        if inputs[MASK].datum_type() == DatumType::Bool {
+            inputs[MASK] = added(&inputs[MASK])?.into_tvalue();
+        }
         let outputs = self.inner.eval(context, inputs)?;
         if kept.iter().all(|&kept| kept) {
             return Ok(outputs);

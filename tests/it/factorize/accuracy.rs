@@ -94,7 +94,10 @@ fn budgets_are_kept_where_ranks_allow() {
             let options = options(Method::Svd, half(resource, 0.7), false);
             let result = factorized(model.clone(), &options, &Context::default(), None);
             let result = result.unwrap_or_else(|error| panic!("{name}: {error}")).finished.model;
-            let (before, after) = (resource.of(&model, &Assume::default()).unwrap(), resource.of(&result, &Assume::default()).unwrap());
+            let (before, after) = (
+                resource.of(&model, &Assume::default()).unwrap(),
+                resource.of(&result, &Assume::default()).unwrap(),
+            );
             assert!(after <= before, "{name}: {before} -> {after}");
             kept += usize::from(before > 0 && after as f64 <= 0.7 * before as f64);
         }
