@@ -70,7 +70,13 @@ pub fn probes(model: &Model, seed: u64) -> Vec<Inputs> {
 
 /// The first input of `model` that `inputs` give nothing for, in words.
 pub fn lacking(model: &Model, inputs: &Inputs) -> Option<String> {
-    let known = |value: &Value| inputs.iter().any(|(name, _)| name == value.name());
+    // Without elements there is nothing to see.
+    let nothing = |value: &Value| {
+        value.tensor_type().and_then(|ty| ty.fixed_dims()).is_some_and(|dims| dims.contains(&0))
+    };
+    let known = |value: &Value| {
+        !nothing(value) && inputs.iter().any(|(name, _)| name == value.name())
+    };
     let (_, missing) = given(model).into_iter().find(|(_, value)| !known(value))?;
     let what = match &missing.info().ty {
         Some(ValueType::Tensor(ty)) => match ty.fixed_dims() {
@@ -190,6 +196,8 @@ mod tests {
             assert!(reason.contains(words), "{reason}");
         }
         assert_eq!(lacking(&fixed, &probes(&fixed, 0)[0]), None);
-        assert_eq!(dims(&probes(&model("float[0,3] x"), 0)), [[[0, 3]]]);
+        let empty = model("float[0,3] x");
+        assert_eq!(dims(&probes(&empty, 0)), [[[0, 3]]]);
+        assert!(lacking(&empty, &probes(&empty, 0)[0]).is_some());
     }
 }
