@@ -60,6 +60,7 @@ pub(super) fn rescale(
             None if site.table => {}
             None => report.refuse(place, "stays as it is: nothing that was tried is better"),
         }
+        site.floats.release();
     }
 }
 
