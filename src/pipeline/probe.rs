@@ -74,9 +74,8 @@ pub fn lacking(model: &Model, inputs: &Inputs) -> Option<String> {
     let nothing = |value: &Value| {
         value.tensor_type().and_then(|ty| ty.fixed_dims()).is_some_and(|dims| dims.contains(&0))
     };
-    let known = |value: &Value| {
-        !nothing(value) && inputs.iter().any(|(name, _)| name == value.name())
-    };
+    let known =
+        |value: &Value| !nothing(value) && inputs.iter().any(|(name, _)| name == value.name());
     let (_, missing) = given(model).into_iter().find(|(_, value)| !known(value))?;
     let what = match &missing.info().ty {
         Some(ValueType::Tensor(ty)) => match ty.fixed_dims() {
