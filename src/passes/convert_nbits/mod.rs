@@ -47,7 +47,9 @@ impl Pass for ConvertNbits {
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         let shapes = &*cx.shapes_of(model);
-        for ids in model.all_nodes().chunks(TOGETHER) {
+        let nodes = model.all_nodes();
+        let pairs = nodes.iter().any(|&node| model.node(node).is("QuantizeLinear"));
+        for ids in nodes.chunks(TOGETHER) {
             let found = |&id: &NodeId| match self.microsoft {
                 true => (id, Found::of(model, id, shapes)),
                 false => (id, Ok(None)),
@@ -55,7 +57,7 @@ impl Pass for ConvertNbits {
             let found: Vec<_> = ids.par_iter().map(found).collect();
             for (id, found) in found {
                 put(model, id, found, &mut report);
-                if let Some(shaped) = Shaped::find(model, id) {
+                if let Some(shaped) = Shaped::find(model, id, pairs) {
                     let place = model.label(id);
                     if model.is_kept(shaped.node()) {
                         report.refuse(place, "the file's own data mentions it");
