@@ -183,7 +183,7 @@ impl Factorize {
         let samples = self.data.as_ref().map(open).transpose()?;
         samples.as_ref().map(|samples| self.bounds.check(samples)).transpose()?;
         check_labels(&original.model, samples.iter())?;
-        io::say_fed(samples.as_ref(), &self.talk.words)?;
+        io::say_fed(&samples, &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, samples.as_ref())?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let figures = Figures::of(samples.as_ref(), &original.model, Need::Fitting)?;

@@ -121,13 +121,19 @@ impl Preprocessing {
 }
 
 /// Says what is odd about what a model is fed, before any work is done.
-pub fn say_fed(samples: Option<&Samples>, words: &Words) -> Result<()> {
-    let Some(samples) = samples else { return Ok(()) };
-    let fed = samples.fed()?;
-    if !words.quiet {
-        fed.renamed().for_each(|note| eprintln!("note: {note}"));
+pub fn say_fed<'a>(all: impl IntoIterator<Item = &'a Samples>, words: &Words) -> Result<()> {
+    let mut said = Vec::new();
+    for samples in all {
+        let fed = samples.fed()?;
+        let notes = fed.renamed().filter(|_| !words.quiet).map(|note| format!("note: {note}"));
+        let warnings = fed.warnings.iter().map(|warning| format!("warning: {warning}"));
+        for line in notes.chain(warnings) {
+            if !said.contains(&line) {
+                eprintln!("{line}");
+                said.push(line);
+            }
+        }
     }
-    fed.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     Ok(())
 }
 

@@ -188,8 +188,7 @@ impl Prune {
         let fit = figures.fit(samples.as_ref());
         judged.map(|samples| self.bounds.check(samples)).transpose()?;
         check_labels(&original.model, judged.into_iter())?;
-        io::say_fed(samples.as_ref(), &self.talk.words)?;
-        io::say_fed(test.as_ref(), &self.talk.words)?;
+        io::say_fed(samples.iter().chain(&test), &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, judged)?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration =

@@ -200,8 +200,7 @@ impl Quantize {
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
         test.as_ref().map(|test| self.bounds.check(test)).transpose()?;
         check_labels(&original.model, test.iter().chain(&samples))?;
-        io::say_fed(samples.as_ref(), &self.talk.words)?;
-        io::say_fed(test.as_ref(), &self.talk.words)?;
+        io::say_fed(samples.iter().chain(&test), &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, samples.as_ref().or(test.as_ref()))?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {

