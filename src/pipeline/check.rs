@@ -92,6 +92,10 @@ impl<'a> Check<'a> {
             });
             let now = now.count();
             outputs.extend(runner.each(&rest[..now], |_, executed| Ok(executed.outputs)));
+            // Others would meet it, too, until nothing is executed any more.
+            if outputs.iter().any(|run| run.as_ref().err().is_some_and(met_a_limit)) {
+                break;
+            }
         }
         match outputs.first() {
             Some(Err(error)) if outputs.iter().all(Result::is_err) => Err(error.clone()),
