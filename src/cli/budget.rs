@@ -16,7 +16,7 @@ use super::io;
 pub struct BudgetArgs {
     /// Share of the channels, hidden units and heads that stays: of each group, or of all together when
     /// `--allocation` says so; with 100%, only those go that give nothing.
-    #[arg(long, value_name = "SHARE", value_parser = share, group = "budget", required_unless_present_any = ["macs", "params", "size", "latency", "unstructured"])]
+    #[arg(long, value_name = "SHARE", value_parser = kept, allow_negative_numbers = true, group = "budget", required_unless_present_any = ["macs", "params", "size", "latency", "unstructured"])]
     pub ratio: Option<f64>,
     /// Multiply-accumulates that stay at most: a share of the original's, or a number such as 120M.
     #[arg(long, value_name = "SHARE|N", value_parser = amount, allow_negative_numbers = true, group = "budget")]

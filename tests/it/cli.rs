@@ -411,7 +411,7 @@ fn weights_alone_are_quantized_or_the_status_tells() {
     let ran = shell(&format!("{line} --json --keep * -o TMP/again.onnx"), folder.path());
     assert_eq!(at(&json(&ran), "drift/passed"), false);
     assert_eq!(at(&json(&ran), "drift/missed").as_array().map(Vec::len), Some(1));
-    let ran = shell(&format!("{line} --activations uint8 -o TMP/none.onnx"), folder.path());
+    let ran = shell(&format!("{line} --activations uint8 -o TMP/no.onnx"), folder.path());
     assert_eq!(ran.code, 2, "{}", ran.err);
     assert!(ran.err.contains("leave out --activations"), "{}", ran.err);
 }
