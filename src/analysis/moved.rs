@@ -138,7 +138,7 @@ mod tests {
     fn constants_are_found_behind_what_moves_or_casts_them() {
         let text = "<ir_version: 10, opset_import: [\"\" : 21]>\n\
              g (float[2] x) => (float[2] y) <\n\
-               float16[2,3] w = {1, 2, 3, 4, 5, 6}, int64[2] shape = {-1, 1}\n\
+               float16[2,3] w = {15360, 16384, 16896, 17408, 17664, 17920}, int64[2] shape = {-1, 1}\n\
              > {\n\
                t = Transpose <perm = [1, 0]> (w)\n\
                c = Cast <to = 1> (t)\n\

@@ -98,7 +98,7 @@ mod tests {
     fn model(input: &str) -> Model {
         read::text(&format!(
             "<ir_version: 8, opset_import: [\"\" : 17]> g (float[{input}] x) => (y) \
-             <float[1,3,1,1] w = {{1, 2, 3}}> {{ y = Conv (x, w) }}"
+             <float[4,3,1,1] w = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}}> {{ y = Conv (x, w) }}"
         ))
         .unwrap()
     }

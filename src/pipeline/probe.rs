@@ -158,8 +158,8 @@ mod tests {
     fn model(inputs: &str) -> Model {
         let text = format!(
             r#"<ir_version: 10, opset_import: ["" : 21]>
-            g ({inputs}) => (int64[1] n) {{ s = Shape (x) zero = Constant <value_ints = [0]> ()
-                n = Gather (s, zero) }}"#
+            g ({inputs}) => (int64[1] n) {{ dims = Shape (x) zero = Constant <value_ints = [0]> ()
+                n = Gather (dims, zero) }}"#
         );
         crate::read::text(&text).expect("a text form")
     }

@@ -112,10 +112,10 @@ fn models_that_the_engine_cannot_run() {
     };
     let lines = report(&[&quantize("custom_domain")], folder.path());
     insta::assert_snapshot!("models_that_the_engine_cannot_run", lines);
-    // Where other passes can do without it, the model is written, and the status tells.
+    // What lies before an operator is measured and checked in parts; the whole is not, which is said.
     let ran = shell(&quantize("bn_training_mode"), folder.path());
-    let expected = "nothing was quantized: pass quantize-static was taken back: ";
-    assert!(ran.code == 3 && ran.out.contains(expected), "{}{}", ran.out, ran.err);
+    let expected = "tract does not implement training mode (`--engine ort` may run it)";
+    assert!(ran.code != 1 && ran.out.contains(expected), "{}{}", ran.out, ran.err);
 }
 
 #[test]

@@ -273,7 +273,6 @@ fn twice(
 const NOT_EXECUTED: &[&str] = &[
     "graphs/bn_training_mode.onnx",
     "graphs/custom_domain.onnx",
-    "graphs/fp16.onnx",
     "graphs/loop_body.onnx",
     "graphs/random_op.onnx",
     "graphs/sequence_ops.onnx",

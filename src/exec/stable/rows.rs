@@ -87,8 +87,10 @@ impl Rows {
         let Some(elements) = turned.as_slice_mut() else { bail!("elements are not in a row") };
         if self.of == Of::LogSoftmax {
             for row in elements.chunks_mut(length.max(1)) {
-                let sum = log_sum_exp(row);
-                row.iter_mut().for_each(|x| *x -= sum);
+                // Not taken off at once: the logarithm is lost beside a large number.
+                let most = largest(row);
+                let rest = log_of_powers(row, most);
+                row.iter_mut().for_each(|x| *x = *x - most - rest);
             }
             let mut back = vec![0; order.len()];
             for (from, &to) in order.iter().enumerate() {
@@ -147,10 +149,12 @@ fn index(numbers: impl Iterator<Item = f64>, last: bool) -> f64 {
 /// `log(sum(exp(x)))` with the largest number taken out first, so that nothing overflows.
 fn log_sum_exp(row: &[f64]) -> f64 {
     let most = largest(row);
-    if most.is_infinite() {
-        return most;
-    }
-    most + row.iter().map(|x| (x - most).exp()).sum::<f64>().ln()
+    if most.is_infinite() { most } else { most + log_of_powers(row, most) }
+}
+
+/// `log(sum(exp(x - most)))`.
+fn log_of_powers(row: &[f64], most: f64) -> f64 {
+    row.iter().map(|x| (x - most).exp()).sum::<f64>().ln()
 }
 
 impl Op for Rows {
