@@ -126,6 +126,9 @@ def convolutions():
     yield "conv2d_gate", Case(
         [node("Conv", "x w", "c"), node("GlobalAveragePool", "c", "p"), node("Conv", "p v", "q"), node("Sigmoid", "q", "s"), node("Mul", "c s")],
         [w("w", 24, 8, 3, 3), w("v", 24, 24, 1, 1)], ["n", 8, 9, 8])
+    yield "conv2d_matmul", Case(
+        [node("Conv", "x w b", "c"), node("Relu", "c", "r"), node("Reshape", "r d", "f"), node("MatMul", "f v")],
+        [w("w", 16, 8, 3, 3), w("b", 16), whole("d", 1, 672), w("v", 672, 33)], [1, 8, 9, 8])
     yield "conv2d_transposed_grouped", Case([node("ConvTranspose", "x w", group=2, strides=[2, 2])], [w("w", 8, 8, 3, 3)], ["n", 8, 5, 4])
     yield "conv2d_concat", Case(
         [node("Conv", "x w", "c"), node("Conv", "x v", "d"), node("Concat", "c d", "e", axis=1), node("Conv", "e u")],
@@ -168,7 +171,7 @@ def tables():
 
 # These are quantized in all ways, the others in the usual ones.
 ALL_WAYS = {"matmul", "matmul_odd", "matmul_sum", "matmul_left", "matmul_stack", "gemm_a_tb_1.0", "gemm_ta_b_0.5", "conv1d_grouped", "conv2d",
-            "conv3d_depthwise", "conv2d_transposed", "lstm_forward", "gru_forward", "table", "table_matmul"}
+            "conv2d_matmul", "conv3d_depthwise", "conv2d_transposed", "lstm_forward", "gru_forward", "table", "table_matmul"}
 # And these for operator sets from old to new.
 ALL_OPSETS = {"matmul", "matmul_odd", "matmul_left", "gemm_a_tb_1.0", "conv2d", "lstm_forward", "table_matmul"}
 OPSETS = (11, 13, 21, 23, 24, 25)

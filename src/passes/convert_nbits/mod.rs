@@ -48,9 +48,11 @@ impl Pass for ConvertNbits {
         let mut report = Report::default();
         let shapes = &*cx.shapes_of(model);
         let mut made = Made::default();
+        let nodes = model.all_nodes();
+        let pairs = nodes.iter().any(|&node| model.node(node).is("QuantizeLinear"));
         // Rows of a table that products multiply with are read of what was packed for these.
         let (tables, others): (Vec<NodeId>, Vec<NodeId>) =
-            model.all_nodes().into_iter().partition(|&id| model.node(id).is("Gather"));
+            nodes.into_iter().partition(|&id| model.node(id).is("Gather"));
         for ids in others.chunks(TOGETHER).chain(tables.chunks(TOGETHER)) {
             let found = |&id: &NodeId| match self.microsoft {
                 true => (id, Found::of(model, id, shapes, &made)),
@@ -59,7 +61,7 @@ impl Pass for ConvertNbits {
             let found: Vec<_> = ids.par_iter().map(found).collect();
             for (id, found) in found {
                 put(model, id, found, (&mut made, &mut report));
-                if let Some(shaped) = Shaped::find(model, id) {
+                if let Some(shaped) = Shaped::find(model, id, pairs) {
                     let place = model.label(id);
                     if model.is_kept(shaped.node()) {
                         report.refuse(place, "the file's own data mentions it");

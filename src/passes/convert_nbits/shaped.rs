@@ -18,19 +18,23 @@ pub(super) struct Shaped {
 }
 
 impl Shaped {
-    /// What the matrix that a product reads becomes; nothing when ONNX Runtime computes it rightly.
-    pub fn find(model: &Model, product: NodeId) -> Option<Self> {
+    /// What the matrix that a product reads becomes; nothing when ONNX Runtime computes it rightly. Beside activations of
+    /// integers (`pairs`) it would look for a product of integers, which it has for no such matrix.
+    pub fn find(model: &Model, product: NodeId, pairs: bool) -> Option<Self> {
         let entry = model.node(product);
-        let by_columns =
-            entry.is("MatMul") || entry.is("Gemm") && entry.attr_int("transB").unwrap_or(0) == 0;
-        let floats = entry.input(1).filter(|_| by_columns)?;
+        if !entry.is("MatMul") && !entry.is("Gemm") {
+            return None;
+        }
+        let by_columns = entry.is("MatMul") || entry.attr_int("transB").unwrap_or(0) == 0;
+        let floats = entry.input(1)?;
         let node =
             model.value(floats).producer().filter(|&n| model.node(n).is("DequantizeLinear"))?;
         let unpacking = model.node(node);
         let stored = constant(model, unpacking.input(0)?)?;
         let &[rows, columns] = stored.dims() else { return None };
         let narrow = matches!(stored.dtype(), DType::Int2 | DType::Uint2);
-        if !narrow || columns.is_multiple_of(COLUMNS) {
+        let packed = by_columns && !columns.is_multiple_of(COLUMNS);
+        if !narrow || !packed && !pairs {
             return None;
         }
         let raised = |&value: &ValueId| {
@@ -48,9 +52,7 @@ impl Shaped {
     /// What the report says.
     pub fn text(&self) -> String {
         let [_, columns] = self.dims;
-        format!(
-            "{columns} columns of 2 bits behind a Reshape: ONNX Runtime packs multiples of {COLUMNS} alone"
-        )
+        format!("{columns} columns of 2 bits behind a Reshape, which ONNX Runtime does not fuse")
     }
 
     /// The node that is edited.

@@ -56,7 +56,7 @@ pub(super) fn product(
         }
     }
     let dtype = options.weights().dtype;
-    let missing = weights.first().and_then(|w| kernels::missing(node.op(), dtype, w.share));
+    let missing = weights.first().and_then(|_| kernels::missing(node.op(), dtype));
     if let Some(why) = missing {
         let found = only_stored(model, id, &[weights[0].slot], options)?;
         let because =
@@ -231,7 +231,12 @@ fn weight(
     finite(model, value, &tensor)?;
     let axes = table::weight_axes(model, id, slot, dims.len());
     let channels = options.target.rules().channels.contains(&node.op());
-    let share = match (options.granularity, axes) {
+    let blocks = options.weights_only || kernels::has_blocks(node.op(), options.weights().dtype);
+    let granularity = match options.granularity {
+        Granularity::Block(_) if !blocks => Granularity::Channel,
+        granularity => granularity,
+    };
+    let share = match (granularity, axes) {
         (Granularity::Channel, Some((output, _))) if channels => Share::Axis(output),
         (Granularity::Block(size), Some((_, input))) if size < dims[input] => {
             Share::Block { axis: input, size }

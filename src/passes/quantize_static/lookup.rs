@@ -5,7 +5,8 @@ use crate::ir::{Model, NodeId, ValueId};
 use crate::passes::quantize_static::candidate::{SMALLEST_STORED, finite, no_kernel, what};
 use crate::passes::quantize_static::plan::{Lookup, PlannedNode, Weight};
 use crate::passes::quantize_static::weights::Share;
-use crate::passes::quantize_static::{Format, Granularity, QuantizeStatic};
+use crate::passes::quantize_static::{Format, Granularity, QuantizeStatic, kernels};
+use crate::tensor::DType;
 
 /// Bits and smallest block of GatherBlockQuantized.
 const PACKED: (usize, usize) = (4, 16);
@@ -129,9 +130,9 @@ fn lookup(
         return Err(no_kernel(rules));
     }
     let format = match options.weights() {
-        narrow if narrow.dtype.bits() >= 8 => narrow,
+        narrow if narrow.dtype.bits() >= 8 => kernels::of_table(narrow),
         // Gather reads no narrower integers.
-        narrow if options.weights_only => Format { dtype: crate::tensor::DType::Int8, ..narrow },
+        narrow if options.weights_only => Format { dtype: DType::Int8, ..narrow },
         _ => return Err("stays in float: Gather reads no integers of less than 8 bits".into()),
     };
     finite(model, table, &tensor)?;
@@ -146,6 +147,11 @@ fn lookup(
     let fine = options.granularity != Granularity::Tensor && rules.channels.contains(&"Gather");
     let columns = columns.filter(|_| fine && rank > 1);
     let share = columns.map_or(Share::Tensor, |_| Share::Axis(rank - 1));
+    // One zero point for all rows of int8 is moved on wrongly by ONNX Runtime; without, they are as well off.
+    let format = match (columns, format.dtype) {
+        (None, DType::Int8) => Format { symmetric: true, ..format },
+        _ => format,
+    };
     let dims = tensor.dims().to_vec();
     let weight =
         Weight { slot: 0, value: table, tensor, dtype, dims, share, turned: None, shared: false };

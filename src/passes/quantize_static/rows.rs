@@ -46,7 +46,8 @@ impl Insert<'_> {
                 None => weights::integers(&elements, (dims, share), format, DType::Float, &[]),
             };
             let Integers { tensor, grids, .. } = found;
-            let parameters = self.parameters(share, dims, (&grids, DType::Float), format, false);
+            let spare = grid.is_none() && share == Share::Tensor && format.dtype == DType::Int8;
+            let parameters = self.parameters(share, dims, (&grids, DType::Float), format, spare);
             let readers: Vec<Reader> = lookups.iter().map(|l| (l.node, l.weight.slot)).collect();
             let (table, _) = self.replaced(first.weight.value, &readers, tensor);
             for lookup in lookups {
