@@ -205,7 +205,7 @@ fn quantize_json_is_the_same_report() {
     let line = format!("{QUANTIZE} --test fixtures/digits_test.npz --json -o TMP/small.onnx");
     let mut report = json(&shell(&line, folder.path()));
     assert_eq!(at(&report, "test/samples"), 400);
-    assert_eq!(at(&report, "drift/samples"), 32);
+    assert_eq!(at(&report, "drift/samples"), 128);
     let size = folder.path().join("small.onnx").metadata().unwrap().len();
     assert_eq!(at(&report, "test/size_bytes/candidate").as_u64(), Some(size));
     // The rest is a snapshot of the shape: times and measured figures are cut out.
@@ -459,7 +459,7 @@ fn layers_are_ranked_and_the_worst_stay_in_float() {
     let whole = at(&report, "fall_back/before_db").as_f64().expect("a number");
     assert!(decibel[0] > whole, "one layer does less harm than all: {decibel:?}, {whole}");
     let worst = at(&ranking[0], "name").as_str().expect("a name").to_owned();
-    let kept = json(&run("--spare 0 --keep-worst 1 --json"));
+    let kept = json(&run("--spare 0 --keep-worst 2 --json"));
     assert_eq!(at(&kept, "fall_back/kept/0").as_str(), Some(worst.as_str()));
     assert!(at(&kept, "fall_back/after_db").as_f64().is_some_and(|after| after > whole));
     // A bound is met by leaving layers in float, as few as possible.

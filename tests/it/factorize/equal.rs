@@ -71,7 +71,7 @@ fn equal(name: &str, before: &Model, form: Form, least: f64) -> usize {
         let found = run(&after, inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
         // A half keeps 11 bits.
         let halves = expected.iter().any(|(_, tensor)| tensor.dtype() == DType::Float16);
-        let least = if halves { least.min(60.0) } else { least };
+        let least = if halves { least.min(50.0) } else { least };
         let drift = drift(&expected, &found, Tensor::len).unwrap_or_else(|e| panic!("{name}: {e}"));
         for output in drift.outputs {
             let distance = output.distance;
