@@ -31,7 +31,7 @@ impl Bounds<'_> {
         for (slot, rows) in self.looked_up(node) {
             self.lower(node.input(slot), rows);
         }
-        self.into_bodies(node);
+        self.visit_bodies(node);
         let outputs = node.outputs().iter().flatten();
         let Some(bound) = outputs.filter_map(|output| self.found.get(output).copied()).min() else {
             return;
@@ -118,7 +118,7 @@ impl Bounds<'_> {
     }
 
     /// What a body does with its inputs holds for what the node hands to it.
-    fn into_bodies(&mut self, node: &Node) {
+    fn visit_bodies(&mut self, node: &Node) {
         // A Loop has its count and its condition first, the body the iteration and the condition.
         let control = ["Loop", "Scan"].iter().any(|op| node.is(op));
         let bodies = node.attributes().iter().filter(|_| control);

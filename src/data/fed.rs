@@ -66,7 +66,7 @@ struct Seen {
 impl Seen {
     fn of(tensor: &Tensor, (count, size): (usize, usize)) -> Result<Self> {
         let elements = tensor.to_f64()?;
-        let width = if size > 0 { elements.len() / size } else { elements.len() };
+        let width = elements.len().checked_div(size).unwrap_or(elements.len());
         let real = &elements[..(width * count).min(elements.len())];
         let mut seen = Self {
             min: f64::INFINITY,

@@ -13,6 +13,10 @@ use crate::ir::Use;
 pub(crate) struct Uses {
     list: SmallVec<[Use; 1]>,
     /// Where each stands, once one of many was removed.
+    #[expect(
+        clippy::box_collection,
+        reason = "most values have few uses and no places: a pointer keeps them small"
+    )]
     places: Option<Box<HashMap<Use, usize>>>,
 }
 

@@ -126,7 +126,7 @@ impl From<&FedInput> for InputReport {
 
 impl fmt::Display for InputReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |x: Option<f64>| x.map_or("?".to_owned(), |x| short(x));
+        let number = |x: Option<f64>| x.map_or("?".to_owned(), short);
         let from = self.from.as_ref().map_or(String::new(), |from| format!(" from array `{from}`"));
         write!(
             f,
