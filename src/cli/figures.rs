@@ -16,7 +16,7 @@ pub enum Figures {
     /// Other samples, or the same where there are none.
     As(Source),
     /// Some samples, which nothing is fitted to.
-    Aside(Parted),
+    Aside(Box<Parted>),
     /// Models that are made in the same way of some of the samples, each judged on the others.
     Folds(Vec<Parted>),
 }
@@ -57,7 +57,8 @@ impl Figures {
         };
         let count = samples.len();
         let aside = |spared: usize| -> Result<Self> {
-            Ok(kept_aside(samples, spared)?.map_or(Self::As(Source::Fitted), Self::Aside))
+            Ok(kept_aside(samples, spared)?
+                .map_or(Self::As(Source::Fitted), |parted| Self::Aside(Box::new(parted))))
         };
         match need {
             Need::Fitting if count >= MANY => return aside((count / SPARED).clamp(LEAST, MOST)),

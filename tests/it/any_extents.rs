@@ -107,7 +107,7 @@ fn nodes(step: &Step, i: usize) -> String {
             let mut text = format!("{s} = Shape ({x})\n");
             (0..4).for_each(|axis| text += &extent(&s, axis));
             let last = if inferred { "minus".to_owned() } else { format!("{s}p") };
-            write!(text, "{s}p = Mul ({s}2, {s}3)\n").unwrap();
+            writeln!(text, "{s}p = Mul ({s}2, {s}3)").expect("memory");
             let there = match samples_first {
                 true => format!("({s}0, four, {last})"),
                 false => format!("({last}, four, {s}0)"),
@@ -117,7 +117,7 @@ fn nodes(step: &Step, i: usize) -> String {
                 "{s}t = Concat <axis = 0> {there}\n{s}r = Reshape ({x}, {s}t)\n\
                  {s}b = Concat <axis = 0> ({s}0, four, {s}2, {s}3)\n{y} = Reshape ({s}r, {s}b)"
             )
-            .unwrap();
+            .expect("memory");
             text
         }
         Step::Slice { from } => format!("{y} = Slice ({x}, from{from}, most, ax3)"),
@@ -145,9 +145,9 @@ fn model(steps: &[Step]) -> String {
         (0..64).map(|i| format!("{}", (i * 37 % 19) as f32 / 19.0 - 0.4)).collect();
     text = text.replace("WEIGHTS", &weights.join(", "));
     for (i, step) in steps.iter().enumerate() {
-        writeln!(text, "{}", nodes(step, i)).unwrap();
+        writeln!(text, "{}", nodes(step, i)).expect("memory");
     }
-    writeln!(text, "out = Neg (v{}) }}", steps.len()).unwrap();
+    writeln!(text, "out = Neg (v{}) }}", steps.len()).expect("memory");
     text
 }
 

@@ -219,7 +219,7 @@ fn folded(opset: i64, declared: &str, op: &str) -> Result<Tensor, String> {
     );
     let mut model: Model = read::text(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let cx = Context { evaluate: Some(&Tract), ..Context::default() };
-    let report = FoldConstant::default().run(&mut model, &cx).unwrap();
+    let report = FoldConstant::default().run(&mut model, &cx).expect("the pass runs");
     let constant = model.find_value(model.main(), "b");
     let constant = constant.and_then(|value| model.value(value).initializer().cloned());
     constant.ok_or_else(|| {

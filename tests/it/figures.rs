@@ -22,10 +22,10 @@ fn reported(command: &str, samples: usize, folder: &Path) -> (f64, String, f64) 
     let ran = shell(&line, folder);
     assert_eq!(ran.code, 0, "{line}: {}", ran.err);
     let found = &json(&ran)["drift"];
-    let sqnr = found["outputs"][0]["sqnr_db"].as_f64().unwrap();
+    let sqnr = found["outputs"][0]["sqnr_db"].as_f64().expect("a number");
     let test = json(&shell(&format!("compare {DIGITS} TMP/o.onnx {TEST} --json -q"), folder));
     let figures = found["figures"].as_str().unwrap_or_default().to_owned();
-    (sqnr, figures, test["outputs"][0]["sqnr_db"].as_f64().unwrap())
+    (sqnr, figures, test["outputs"][0]["sqnr_db"].as_f64().expect("a number"))
 }
 
 #[test]
@@ -110,8 +110,9 @@ fn classifier(outputs: &str, folder: &Path, name: &str) {
         numbers(24 * 32, 31),
         numbers(32 * 12, 17),
     );
-    let model = onnxpress::read::text(&text).unwrap();
-    std::fs::write(folder.join(name), crate::support::encode(&model)).unwrap();
+    let model = onnxpress::read::text(&text).expect("a model and a folder");
+    std::fs::write(folder.join(name), crate::support::encode(&model))
+        .expect("a model and a folder");
 }
 
 #[test]

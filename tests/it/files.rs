@@ -192,10 +192,11 @@ fn large(at: &Path) {
     add_output(&mut model, y);
     onnxpress::emit::save(
         &at.join("large.onnx"),
-        &onnxpress::emit::onnx(model.verify().unwrap()).unwrap(),
+        &onnxpress::emit::onnx(model.verify().expect("a model that can be written"))
+            .expect("a model that can be written"),
         onnxpress::emit::Overwrite::Replace,
     )
-    .unwrap();
+    .expect("a model that can be written");
 }
 
 #[test]
