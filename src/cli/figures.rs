@@ -112,7 +112,8 @@ impl Figures {
                 execute(engine, report, models, all, options, progress)?;
                 report.source(*source);
             }
-            Self::Aside(Parted { judged, .. }) => {
+            Self::Aside(parted) => {
+                let judged = &parted.judged;
                 execute(engine, report, models, judged, options, progress)?;
                 report.source(Source::HeldOut);
                 report.fed(all.fed()?);
