@@ -31,7 +31,7 @@ fn outputs(model: &Model) -> Vec<f32> {
     let mut model = model.clone();
     UnrollLoop::default().run(&mut model, &Context::default()).expect("the pass runs");
     let x = ("x".to_owned(), Tensor::from_f32(&[2], &[1.0, 1.0]));
-    floats(&run(&model, &[x]).unwrap()[0].1)
+    floats(&run(&model, &[x]).expect("the model runs")[0].1)
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn numbers(count: usize, seed: u32) -> String {
     for i in 0..count {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let x = (state >> 8) as f32 / 16_777_216.0 - 0.5;
-        write!(text, "{}{x}", if i == 0 { "" } else { ", " }).unwrap();
+        write!(text, "{}{x}", if i == 0 { "" } else { ", " }).expect("memory");
     }
     text
 }
@@ -41,25 +41,30 @@ fn head(ratio: f32, nodes: &str) -> String {
 
 /// The JSON report of quantizing a model, which is left in the folder with the result.
 fn report(model: &str, options: &str, folder: &Path) -> Value {
-    std::fs::write(folder.join("model.onnx"), encode(&read::text(model).unwrap())).unwrap();
+    std::fs::write(
+        folder.join("model.onnx"),
+        encode(&read::text(model).expect("a model in the folder")),
+    )
+    .expect("a model in the folder");
     let line = "quantize TMP/model.onnx -o TMP/q.onnx --data random:16 --force --json -q";
     let ran = shell(&format!("{line} {options}"), folder);
     assert_eq!(ran.code, 0, "{options}: {}", ran.err);
-    serde_json::from_str(&ran.out).unwrap()
+    serde_json::from_str(&ran.out).expect("JSON")
 }
 
 /// What boxes and scores, 4 and 8 channels along `axis` of `y`, keep in decibel.
 fn kept(folder: &Path, axis: usize) -> [f64; 2] {
-    let model = |name| decode(std::fs::read(folder.join(name)).unwrap().into());
+    let model =
+        |name| decode(std::fs::read(folder.join(name)).expect("a model in the folder").into());
     let models = ["model.onnx", "q.onnx"].map(model);
     let mut pairs = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
     for seed in 90..94 {
         let elements = numbers(108, seed);
         let elements: Vec<f32> =
-            elements.split(", ").map(|x| 3.0 * x.parse::<f32>().unwrap()).collect();
+            elements.split(", ").map(|x| 3.0 * x.parse::<f32>().expect("a number")).collect();
         let given = [("x".to_owned(), Tensor::from_f32(&[1, 3, 6, 6], &elements))];
         for (side, model) in models.iter().enumerate() {
-            let y = run(model, &given).unwrap().remove(0).1;
+            let y = run(model, &given).expect("the model runs").remove(0).1;
             let inner: usize = y.dims()[axis + 1..].iter().product();
             for (i, x) in floats(&y).into_iter().enumerate() {
                 pairs[usize::from(i / inner % 12 >= 4)][side].push(x);
