@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::analysis::{Shapes, constant};
-use crate::ir::{AttrValue, GraphId, Model, Node, NodeId, ValueId};
+use crate::ir::{self, AttrValue, GraphId, Model, Node, NodeId, ValueId};
 
 /// Rounds over all nodes: bodies may hand indices to each other in any order.
 const ROUNDS: usize = 2;
@@ -53,8 +53,7 @@ impl Bounds<'_> {
     fn looked_up(&self, node: &Node) -> Vec<(usize, i64)> {
         let rows = |slot: usize, axis: i64| -> Option<i64> {
             let dims = self.shapes.dims(node.input(slot)?)?;
-            let axis = if axis < 0 { axis.checked_add(dims.len() as i64)? } else { axis };
-            dims.get(usize::try_from(axis).ok()?)?.known()
+            dims.get(ir::position(axis, dims.len())?)?.known()
         };
         let axis = node.attr_int("axis").unwrap_or(0);
         let entry = |slot: usize, rows: Option<i64>| rows.map(|rows| (slot, rows));

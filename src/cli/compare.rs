@@ -134,7 +134,7 @@ impl Compare {
         let original = io::load(&self.original, &self.talk.words)?;
         let candidate = io::load(&self.candidate, &self.talk.words)?;
         let open =
-            |data: &PathBuf| self.preprocessing.open(data, self.labels.as_deref(), &original.model);
+            |data: &PathBuf| self.preprocessing.open(data, self.labels.as_deref(), &original);
         let samples = self.data.as_ref().map(open).transpose()?;
         io::say_fed(&samples, &self.talk.words)?;
         let bytes = original.byte_size.max(candidate.byte_size);
@@ -159,7 +159,7 @@ impl Compare {
 }
 
 impl Compare {
-    fn options(&self) -> CompareOptions {
+    pub(super) fn options(&self) -> CompareOptions {
         CompareOptions {
             map: self.map.clone(),
             top: self.top.clone(),

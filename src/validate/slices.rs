@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::analysis::{Assume, Shapes};
-use crate::ir::{Model, NodeId, ValueId};
+use crate::ir::{self, Model, NodeId, ValueId};
 
 /// A part that keeps less, in decibel, is named.
 const WEAK_DB: f64 = 10.0;
@@ -263,11 +263,8 @@ fn sections(model: &Model, concat: NodeId, axes: Option<Vec<usize>>) -> Vec<Sect
     let node = model.node(concat);
     let inputs: Vec<ValueId> = node.inputs().iter().flatten().copied().collect();
     let rank = inputs.first().and_then(|&value| shapes.rank(value)).unwrap_or(0);
-    let axis = node.attr_int("axis").unwrap_or(0);
-    let axis = if axis < 0 { axis + rank as i64 } else { axis };
-    let Some(axis) = usize::try_from(axis).ok().filter(|&axis| axis < rank) else {
-        return Vec::new();
-    };
+    let axis = ir::position(node.attr_int("axis").unwrap_or(0), rank);
+    let Some(axis) = axis else { return Vec::new() };
     let mut first = 0;
     let mut found = Vec::new();
     for value in inputs {

@@ -1,19 +1,31 @@
 //! What a verb works with beside a model and options.
 
-use crate::analysis::Progress;
+use std::path::Path;
+
+use crate::analysis::{Progress, lookups};
 use crate::calibrate::Statistics;
-use crate::data::Samples;
+use crate::data::{Options, Samples};
 use crate::emit::{self, Encoded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Engine, Tract};
 use crate::ir::Model;
 use crate::pipeline::{self, Check};
+use crate::read::Loaded;
 
 /// Runs of the samples with which each pass is checked.
 pub const CHECK_RUNS: usize = 4;
 
 /// How a result becomes files; told whether the original keeps its weights in a file of their own.
 pub type Encode<'a> = dyn Fn(&Model, bool) -> Result<Encoded> + 'a;
+
+/// Samples of a file or folder for the inputs of a model; see [`Samples::open`].
+///
+/// # Errors
+/// As there.
+pub fn samples(original: &Loaded, data: &Path, options: &Options) -> Result<Samples> {
+    let options = Options { tables: lookups(&original.model), ..options.clone() };
+    Samples::open(data, &pipeline::inputs(&original.model)?, &options)
+}
 
 /// Samples, and where models run.
 #[derive(Clone, Copy, Default)]

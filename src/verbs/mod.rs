@@ -22,7 +22,7 @@ pub use bounds::Bounds;
 pub use budget::Remaining;
 pub use collect::collect;
 pub use compare::{CompareOptions, compare};
-pub use data::{CHECK_RUNS, Data, Encode, Host};
+pub use data::{CHECK_RUNS, Data, Encode, Host, samples};
 pub use factorize::{FactorizeOptions, Goal, factorize};
 pub use outcome::Outcome;
 pub use prune::{PruneOptions, Sparsity, Spreading, prune};

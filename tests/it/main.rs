@@ -48,4 +48,5 @@ mod statistics;
 mod support;
 mod tables;
 mod text;
+mod verbs;
 mod widths;

@@ -2,6 +2,7 @@
 
 use crate::analysis::shapes::content::{Content, MAX_ELEMENTS};
 use crate::analysis::shapes::term::Term;
+use crate::ir::position;
 use crate::tensor::{DType, Tensor};
 
 /// Extents of all axes; the rank is known.
@@ -141,13 +142,6 @@ pub(super) fn product(dims: &[Term]) -> Term {
 /// Sum of extents.
 pub(super) fn sum<'a>(dims: impl Iterator<Item = &'a Term>) -> Term {
     dims.fold(Term::Known(0), |total, dim| total + dim)
-}
-
-/// The position an axis number (negative: from the end) means in a shape of `rank` axes.
-pub(super) fn position(axis: i64, rank: usize) -> Option<usize> {
-    let rank = i64::try_from(rank).ok()?;
-    let axis = if axis < 0 { axis.checked_add(rank)? } else { axis };
-    usize::try_from(axis).ok().filter(|_| axis < rank)
 }
 
 /// Numpy broadcasting of two shapes, aligned at the last axis. An axis that cannot be broadcast is

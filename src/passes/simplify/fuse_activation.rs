@@ -115,7 +115,7 @@ impl FuseActivation {
             return None;
         }
         let (_, since, contrib) = function.operator();
-        let domain = if model.opset().unwrap_or(1) >= since {
+        let domain = if model.opset_in_force() >= since {
             ""
         } else if self.microsoft && contrib.is_some() && shapes.dtype(x)? != DType::Double {
             MICROSOFT

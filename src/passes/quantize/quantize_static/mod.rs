@@ -201,7 +201,7 @@ impl Pass for QuantizeStatic {
             return Err(err!(Usage, "expected blocks of at least one element, found 0"));
         }
         let mut report = Report::default();
-        let opset = model.opset().unwrap_or(0);
+        let opset = model.opset_in_force();
         if let Some(reason) = self.impossible(model, opset) {
             report.refuse("model", reason);
             return Ok(report);

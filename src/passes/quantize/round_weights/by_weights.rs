@@ -87,7 +87,7 @@ impl Site {
     ) -> Result<Option<Self>, String> {
         let entry = model.node(node);
         let table = entry.is("Gather");
-        let layer = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
+        let layer = entry.is_linear();
         let wanted = table || layer && which == Which::All;
         if !wanted || !reference.is_live(node) || reference.node(node).op() != entry.op() {
             return Ok(None);
