@@ -191,7 +191,7 @@ impl Compare {
             execute(&engine, &mut report, models, &samples, &options, &progress)?;
             if self.layers && report.not_validated.is_none() {
                 let found = layers(&engine, models[0], models[1], &samples)?;
-                let numbers = report.outputs.iter().filter(|output| output.agreement.is_none());
+                let numbers = report.outputs.iter().filter(|output| output.is_measured());
                 let lowest = numbers.map(|output| output.sqnr_db);
                 let lowest = lowest.fold(f64::INFINITY, f64::min);
                 report.layers = Some(LayersReport::new(&found, lowest));
@@ -285,7 +285,7 @@ pub fn execute(
 
 /// Seeded noise is no test: say so in capital letters.
 pub fn warn_random(data: Option<&Path>) {
-    if data.is_some_and(|data| data.to_string_lossy().starts_with("random:")) {
+    if data.is_some_and(io::is_random) {
         eprintln!("THE SAMPLES ARE RANDOM: the figures below say nothing about real inputs");
     }
 }

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use onnxpress::analysis::lookups;
+use onnxpress::analysis::{Reach, input_bounds};
 use onnxpress::data::{
     Channels, Layout, Options, Preprocess, Preset, Resize, Samples, Size, parse_number,
     parse_numbers,
@@ -98,6 +98,8 @@ impl Preprocessing {
 
     /// Opens samples for the inputs of `model`.
     pub fn open(&self, data: &Path, labels: Option<&str>, model: &Model) -> Result<Samples> {
+        // Drawn indices stay below every table; of given ones only what cannot be right is told.
+        let reach = if is_random(data) { Reach::Possible } else { Reach::Certain };
         let options = Options {
             labels: labels.map(ToOwned::to_owned),
             samples: self.samples,
@@ -113,11 +115,16 @@ impl Preprocessing {
             },
             limits: self.limits.options(),
             seed: self.seed,
-            tables: lookups(model),
+            tables: input_bounds(model, reach),
             ..Options::default()
         };
         Samples::open(data, &pipeline::inputs(model)?, &options)
     }
+}
+
+/// Whether samples are drawn.
+pub fn is_random(data: &Path) -> bool {
+    data.to_string_lossy().starts_with("random:")
 }
 
 /// Says what is odd about what a model is fed, before any work is done.

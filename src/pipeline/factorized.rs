@@ -17,6 +17,7 @@ use crate::pipeline::recipe::{FactorizeOptions, factorize};
 use crate::pipeline::score_trials::{ScoreTrials, Scores};
 use crate::pipeline::trial::held_out_inputs;
 use crate::pipeline::{Finished, run, score_trials};
+use crate::validate::fed_at;
 
 /// A factorized model, and how it went.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +73,7 @@ pub fn factorized(
         .collect();
     let chosen = match (trying, &pass.aim) {
         (Some((engine, samples)), Aim::Budget(_)) => {
-            let scores = Scores::of(&model);
+            let scores = Scores::of(&model, &fed_at(samples));
             let inputs = held_out_inputs(samples, affordable(&model, pass, &layers))?;
             let trials = ScoreTrials::of(engine, &scores, inputs)?;
             let progress = cx.progress();

@@ -14,6 +14,7 @@ use crate::pipeline::score_trials::{ScoreTrials, Scores};
 use crate::pipeline::sensitivity::{GroupSensitivity, SHARES, spread};
 use crate::pipeline::trial::held_out_inputs;
 use crate::pipeline::{Check, Pruned, prepared_pruned, score_trials};
+use crate::validate::fed_at;
 
 /// What groups are tried on when a budget is spread by what cutting each does to the outputs.
 #[derive(Clone, Copy)]
@@ -69,7 +70,7 @@ pub fn pruned_to_budget(
     };
     let cutting = Cutting::of(&model, options, cx)?;
     let cutter = |model: &Model, pruning: &PruneChannels| cutting.cut(model, pruning);
-    let scores = Scores::of(&model);
+    let scores = Scores::of(&model, &fed_at(trying.samples));
     let most = affordable(&model, &tried);
     let inputs = held_out_inputs(trying.samples, most)?;
     let trials = ScoreTrials::of(trying.engine, &scores, inputs)?;
