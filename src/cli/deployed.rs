@@ -5,23 +5,21 @@ use onnxpress::exec::{Engine, Runner};
 use onnxpress::ir::Model;
 use onnxpress::{Error, ErrorKind, Result};
 
-use super::engine::EngineArgs;
-
 /// Larger results are not loaded: that would take as long as quantizing them, and hold them twice.
 const LARGEST: u64 = 256 << 20;
 
-/// Loads `written` of so many bytes into ONNX Runtime, as whoever deploys it would, and runs it on a sample when there
-/// are any. Nothing is said when no library is found, or the original does not run there either.
+/// Loads `written` of so many bytes into the `runtime`, as whoever deploys it would, and runs it on a sample when there
+/// are any. Nothing is said when no library was found, or the original does not run there either.
 ///
 /// # Errors
 /// When it does not load or run while the original does.
 pub fn check(
-    engine: &EngineArgs,
+    runtime: Option<Box<dyn Engine>>,
     [original, written]: [&Model; 2],
     bytes: u64,
     samples: Option<&Samples>,
 ) -> Result<()> {
-    let Some(runtime) = engine.deploying().filter(|_| bytes <= LARGEST) else { return Ok(()) };
+    let Some(runtime) = runtime.filter(|_| bytes <= LARGEST) else { return Ok(()) };
     let Err(error) = load(&*runtime, written, samples) else { return Ok(()) };
     if !error.message.contains(MARK) || load(&*runtime, original, samples).is_err() {
         return Ok(());

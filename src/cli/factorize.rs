@@ -23,7 +23,7 @@ use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::prune::NO_SAMPLES;
 use super::pruning;
-use super::undone::nothing_split;
+use super::undone::{no_layers, nothing_split};
 use super::warnings::{grew, taken_back, unfitted};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
@@ -255,8 +255,11 @@ impl Factorize {
         let short = budget.as_ref().filter(|budget| budget.left > budget.most);
         missed.extend(short.map(|budget| pruning::missed(budget, Some(RANKS))));
         let within = budget.is_some() && short.is_none();
-        if !within && factorized.layers.iter().all(|layer| layer.chosen.is_none()) {
-            missed.extend(nothing_split(&factorized.finished.steps));
+        let none = factorized.layers.iter().all(|layer| layer.chosen.is_none());
+        match no_layers(&original.model, "no layer was split") {
+            Some(nothing) => warnings.push(nothing),
+            None if none && !within => missed.extend(nothing_split(&factorized.finished.steps)),
+            None => {}
         }
         drift.miss(missed);
         let passed = drift.passed;

@@ -26,9 +26,9 @@ use super::pruning::{self, Outcome, Pruning};
 use super::quantization::Named;
 use super::sparsity::{SparsityArgs, worth};
 use super::then_quantize::ThenQuantize;
-use super::undone::{nothing_pruned, nothing_quantized};
+use super::undone::{no_layers, nothing_pruned, nothing_quantized};
 use super::warnings::{grew, taken_back, unfitted};
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
+use super::{EXIT_STATUS, Ended, Talk, Work, deployed, engine, io, page, progress};
 
 /// Arguments of `prune`.
 #[derive(Debug, Args)]
@@ -230,12 +230,17 @@ impl Prune {
             let quantized = then.run(std::mem::take(&mut pruned.finished.model))?;
             pruned.finished.model = quantized.finished.model;
             pruned.finished.steps.extend(quantized.finished.steps);
-            missed.extend(nothing_quantized(&pruned.finished.steps));
+            if no_layers(&original.model, "").is_none() {
+                missed.extend(nothing_quantized(&pruned.finished.steps));
+            }
         }
         let stored = self.sparsity.stored(&pruned.finished.model);
         let result = stored.as_ref().map_or(&pruned.finished.model, |(model, _)| model);
         let encoded = self.output.encode(result, original.external)?;
         let bytes = encoded.len() as u64;
+        if let Some(Named(Target::Ort)) = self.quantize {
+            deployed::check(self.engine.deploying(), [&original.model, result], bytes, judged)?;
+        }
         let mut drift =
             sizes(&original, &pruned.finished.model, bytes, &pruning.options.pruning.at);
         match judged {
@@ -278,7 +283,10 @@ impl Prune {
             }
             budget = Some(of_file);
         }
-        missed.splice(0..0, self.undone(&pruned, budget.as_ref()));
+        match no_layers(&original.model, "nothing was cut") {
+            Some(nothing) => more.push(nothing),
+            None => drop(missed.splice(0..0, self.undone(&pruned, budget.as_ref()))),
+        }
         drift.judge(self.bounds.min_sqnr, self.bounds.max_drop);
         drift.miss(missed);
         let passed = drift.passed;

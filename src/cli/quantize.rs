@@ -30,7 +30,7 @@ use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantization::Quantization;
-use super::undone::nothing_quantized;
+use super::undone::{no_layers, nothing_quantized};
 use super::warnings::{grew, lost_parts, taken_back};
 use super::widths::WidthArgs;
 use super::{EXIT_STATUS, Ended, Talk, Work, deployed, engine, io, page, progress, statistics};
@@ -260,7 +260,7 @@ impl Quantize {
         let (mut interface, mut refused) = (Vec::new(), Vec::new());
         if self.quantization.is_for_onnxruntime() {
             let models = [&original.model, &result];
-            deployed::check(&self.engine, models, encoded.len() as u64, real)?;
+            deployed::check(self.engine.deploying(), models, encoded.len() as u64, real)?;
         }
         if self.quantization.quantize_io {
             // Only callers notice: the integers are those that the judged model computes with.
@@ -321,7 +321,19 @@ impl Quantize {
         };
         let layers = self.explains().then(|| layers.iter().map(layer).collect());
         let mut warnings = warnings(&finished.steps, &drift);
-        let mut missed = nothing_quantized(&finished.steps);
+        let nothing = no_layers(&original.model, "nothing was quantized");
+        let mut missed = match nothing {
+            Some(_) => Vec::new(),
+            None => nothing_quantized(&finished.steps),
+        };
+        warnings.extend(nothing);
+        let obstacle = fit.as_ref().and_then(Fit::obstacle);
+        warnings.extend(obstacle.map(|error| {
+            format!(
+                "no activation could be measured, so layers compute with floats and weights alone are \
+                 stored: {error}; `--engine ort` may run the model"
+            )
+        }));
         let large = self.widths.exceeded(&original, encoded.len());
         if large || assigned.as_ref().is_some_and(|assigned| !assigned.reached) {
             let (share, bytes) =
@@ -399,7 +411,7 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         warnings.extend(step.report.warnings.iter().cloned());
         warnings.extend(taken_back(std::slice::from_ref(step)));
     }
-    let numbers = drift.outputs.iter().filter(|output| output.agreement.is_none());
+    let numbers = drift.outputs.iter().filter(|output| output.is_measured());
     for output in numbers.filter(|output| output.sqnr_db < POOR_DB) {
         let found = decibel(output.sqnr_db);
         warnings
