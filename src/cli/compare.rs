@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use onnxpress::data;
 use onnxpress::emit::Overwrite;
 use onnxpress::verbs::{Bounds, CompareOptions, Data, Host};
 use onnxpress::{Error, ErrorKind, Result};
@@ -175,7 +176,7 @@ impl Compare {
 
 /// Seeded noise is no test: say so in capital letters.
 pub fn warn_random(data: Option<&Path>) {
-    if data.is_some_and(|data| data.to_string_lossy().starts_with("random:")) {
+    if data.is_some_and(data::is_random) {
         eprintln!("THE SAMPLES ARE RANDOM: the figures below say nothing about real inputs");
     }
 }

@@ -42,6 +42,11 @@ impl Labels {
     }
 }
 
+/// Whether samples are drawn rather than read: `random:N`.
+pub fn is_random(data: &Path) -> bool {
+    random_count(data).is_some()
+}
+
 /// The number in `random:N`; `None` when `data` names a file.
 pub(super) fn random_count(data: &Path) -> Option<Result<usize>> {
     let count = data.to_str()?.strip_prefix("random:")?;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::analysis::{Progress, lookups};
+use crate::analysis::{Progress, Reach, input_bounds};
 use crate::calibrate::Statistics;
-use crate::data::{Options, Samples};
+use crate::data::{self, Options, Samples};
 use crate::emit::{self, Encoded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Engine, Tract};
@@ -22,9 +22,11 @@ pub type Encode<'a> = dyn Fn(&Model, bool) -> Result<Encoded> + 'a;
 ///
 /// # Errors
 /// As there.
-pub fn samples(original: &Loaded, data: &Path, options: &Options) -> Result<Samples> {
-    let options = Options { tables: lookups(&original.model), ..options.clone() };
-    Samples::open(data, &pipeline::inputs(&original.model)?, &options)
+pub fn samples(original: &Loaded, path: &Path, options: &Options) -> Result<Samples> {
+    // Drawn indices stay below every table; of given ones only what cannot be right is told.
+    let reach = if data::is_random(path) { Reach::Possible } else { Reach::Certain };
+    let options = Options { tables: input_bounds(&original.model, reach), ..options.clone() };
+    Samples::open(path, &pipeline::inputs(&original.model)?, &options)
 }
 
 /// Samples, and where models run.
@@ -80,6 +82,11 @@ impl Default for Host<'_> {
 }
 
 impl Host<'_> {
+    /// The runtime that results are loaded into.
+    pub(super) fn runtime(&self) -> Option<Box<dyn Engine>> {
+        self.deployed.and_then(|deployed| deployed())
+    }
+
     /// What passes are checked on: runs of the samples, or seeded noise when there are none. A model for
     /// whose inputs nothing can be made up is not executed.
     pub(super) fn check(

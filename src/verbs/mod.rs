@@ -23,6 +23,7 @@ pub use budget::Remaining;
 pub use collect::collect;
 pub use compare::{CompareOptions, compare};
 pub use data::{CHECK_RUNS, Data, Encode, Host, samples};
+pub use deployed::check_deployed;
 pub use factorize::{FactorizeOptions, Goal, factorize};
 pub use outcome::Outcome;
 pub use prune::{PruneOptions, Sparsity, Spreading, prune};

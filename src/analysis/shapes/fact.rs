@@ -2,7 +2,6 @@
 
 use crate::analysis::shapes::content::{Content, MAX_ELEMENTS};
 use crate::analysis::shapes::term::Term;
-use crate::ir::position;
 use crate::tensor::{DType, Tensor};
 
 /// Extents of all axes; the rank is known.
@@ -168,6 +167,7 @@ pub(super) fn broadcast_axis(a: &Term, b: &Term) -> Term {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ir::position;
 
     #[test]
     fn broadcasting_aligns_last_axes() {

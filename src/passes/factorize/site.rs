@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Contraction, Shapes, WEIGHT_SLOT, constant};
-use crate::ir::{Model, Node, NodeId, ValueId};
+use crate::ir::{Model, NodeId, ValueId};
 use crate::math::Unfold;
 use crate::passes::factorize::shape::Extents;
 use crate::passes::stored::Linear;

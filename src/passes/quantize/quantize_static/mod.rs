@@ -3,7 +3,7 @@
 //! `table` says what each operator is, `target` what each runtime wants, `kernels` what none has, `candidate` looks
 //! at a node with weights, `chain` at the nodes between, `plan` decides without editing, `sharing` lets the readers of
 //! a weight agree, `width` in how many bits, `ties` what is too different for one grid, `grids`, `format` and `weights`
-//! make the integers, `insert`, `forms`, `pairs` and `rows` edit.
+//! make the integers, `insert`, `forms`, `pairs`, `moves` and `rows` edit.
 
 mod candidate;
 mod chain;
@@ -14,6 +14,7 @@ mod insert;
 mod interface;
 mod kernels;
 mod lookup;
+mod moves;
 mod pairs;
 mod plan;
 mod rows;
