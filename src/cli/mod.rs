@@ -6,6 +6,7 @@ mod calibrate;
 mod compare;
 mod convert;
 mod diff;
+mod distill;
 mod engine;
 mod factorize;
 mod factorizing;
@@ -66,6 +67,8 @@ enum Command {
     Prune(prune::Prune),
     /// Replace layers by products of smaller ones.
     Factorize(factorize::Factorize),
+    /// Train a model to compute what another one computes.
+    Distill(distill::Distill),
     /// Store weights and compute with integers.
     Quantize(quantize::Quantize),
     /// Run a model over samples and write down what its values are, for `quantize --stats`.
@@ -142,6 +145,7 @@ impl Cli {
             Command::Quantize(command) => command.run(),
             Command::Prune(command) => command.run(),
             Command::Factorize(command) => command.run(),
+            Command::Distill(command) => command.run(),
             Command::Calibrate(command) => command.run(),
             Command::Merge(command) => command.run(),
             Command::Compare(command) => command.run(),

@@ -19,12 +19,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("read", &["disk", "wire", "proto", "tensor", "ir"]),
     ("emit", &["disk", "wire", "proto", "tensor", "ir"]),
     ("analysis", &["tensor", "math", "ir"]),
+    ("grad", &["tensor", "math", "ir", "analysis"]),
     ("passes", &["tensor", "math", "ir", "analysis"]),
     ("exec", &["tensor", "math", "ir", "analysis", "emit"]),
     // `read` because the inputs of ONNX test data are encoded tensors.
     ("data", &["disk", "tensor", "read"]),
     ("calibrate", &["tensor", "math", "ir", "analysis", "exec", "data"]),
-    ("distill", &["tensor", "math", "ir", "analysis", "exec", "data"]),
+    ("distill", &["tensor", "math", "ir", "analysis", "grad", "exec", "data"]),
     ("validate", &["tensor", "math", "ir", "analysis", "exec", "data"]),
     (
         "pipeline",

@@ -1,0 +1,121 @@
+//! What the caller says.
+
+use std::str::FromStr;
+
+use crate::error::{Error, Result, err};
+
+/// A loss by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossName {
+    /// Divergence of the distributions that both give at a temperature.
+    Divergence,
+    /// Cross entropy of the labels.
+    CrossEntropy,
+    /// Squared differences of the outputs, relative to those of the teacher.
+    Squares,
+    /// The same of values inside that both models have.
+    Features,
+}
+
+impl LossName {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::Divergence, Self::CrossEntropy, Self::Squares, Self::Features];
+
+    /// Its name in options and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Divergence => "kl",
+            Self::CrossEntropy => "ce",
+            Self::Squares => "mse",
+            Self::Features => "feature",
+        }
+    }
+}
+
+/// A loss with its weight among others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Loss {
+    /// Which one.
+    pub name: LossName,
+    /// What it is multiplied with.
+    pub weight: f64,
+}
+
+impl FromStr for Loss {
+    type Err = Error;
+
+    /// `NAME` or `NAME=WEIGHT`.
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, weight) = text.split_once('=').unwrap_or((text, "1"));
+        let known = LossName::ALL.into_iter().find(|known| known.name() == name.trim());
+        let names = LossName::ALL.map(LossName::name).join(", ");
+        let name = known.ok_or_else(|| err!(Usage, "`{name}`; expected one of {names}"))?;
+        let weight = weight.trim().parse().ok().filter(|w: &f64| w.is_finite() && *w > 0.0);
+        let weight = weight.ok_or_else(|| err!(Usage, "`{text}`; expected a weight above 0"))?;
+        Ok(Self { name, weight })
+    }
+}
+
+/// How a student learns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Losses; when empty, features and divergence where the output gives classes, else squares, and cross
+    /// entropy when there are labels.
+    pub losses: Vec<Loss>,
+    /// Steps; when neither this nor minutes are given, as many as the size of the student leaves room for.
+    pub steps: Option<usize>,
+    /// Minutes that all may take.
+    pub minutes: Option<f64>,
+    /// Rate of the steps, for weights of usual size; by default 1e-3, and less with attention.
+    pub rate: Option<f64>,
+    /// Samples of a step.
+    pub batch: usize,
+    /// Temperature of the divergence.
+    pub temperature: f64,
+    /// Values of the student and of the teacher that should be the same.
+    pub matches: Vec<(String, String)>,
+    /// Train only constants of nodes whose names fit one of these patterns.
+    pub train: Vec<String>,
+    /// Leave constants of these nodes as they are.
+    pub freeze: Vec<String>,
+    /// Seed of the order of samples.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            losses: Vec::new(),
+            steps: None,
+            minutes: None,
+            rate: None,
+            batch: 32,
+            temperature: 4.0,
+            matches: Vec::new(),
+            train: Vec::new(),
+            freeze: Vec::new(),
+            seed: 0,
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what makes no sense.
+    pub(super) fn check(&self) -> Result<()> {
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        if self.batch == 0 || self.steps == Some(0) {
+            return Err(err!(Usage, "batch and steps must be at least 1"));
+        }
+        if !positive(self.temperature) {
+            return Err(err!(Usage, "temperature {}; expected more than 0", self.temperature));
+        }
+        if let Some(rate) = self.rate.filter(|&rate| !positive(rate)) {
+            return Err(err!(Usage, "learning rate {rate}; expected more than 0"));
+        }
+        if let Some(minutes) = self.minutes.filter(|&minutes| !positive(minutes)) {
+            return Err(err!(Usage, "{minutes} minutes; expected more than 0"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! The student as a program, for micro-batches of a fixed size.
+
+use std::collections::BTreeMap;
+
+use crate::analysis::constant;
+use crate::distill::weights::zeros;
+use crate::error::{Result, err};
+use crate::grad::{Given, Lowered, Program, Request, Workspace, lower};
+use crate::ir::{Model, ValueId};
+use crate::tensor::Tensor;
+
+/// The student on the tape.
+pub struct Student<'a> {
+    pub model: &'a Model,
+    pub lowered: Lowered<f32>,
+    /// Numbers of the parameters.
+    pub parameters: Vec<Vec<f32>>,
+    /// Which of them stay 0.
+    pub zeros: Vec<Option<Vec<bool>>>,
+    /// Samples of a micro-batch.
+    pub size: usize,
+}
+
+/// Memory that all micro-batches in work may take together.
+const MEMORY: usize = 4 << 30;
+
+impl<'a> Student<'a> {
+    /// Makes the program, for as many samples at a time as fit memory and as the model takes.
+    ///
+    /// `shapes` are the extents of each input for one sample, and whether more samples make its first axis
+    /// longer. `lens` are the elements that each wanted value has for one sample, where that is known.
+    pub fn new(
+        model: &'a Model,
+        shapes: &BTreeMap<String, (Vec<usize>, bool)>,
+        wanted: &[ValueId],
+        lens: &[Option<usize>],
+        train: &dyn Fn(ValueId) -> bool,
+        most: usize,
+    ) -> Result<Self> {
+        let mut size = if shapes.values().any(|(_, stacks)| *stacks) { most.max(1) } else { 1 };
+        loop {
+            let extents = |(dims, stacks): &(Vec<usize>, bool)| {
+                let mut dims = dims.clone();
+                if *stacks {
+                    dims[0] *= size;
+                }
+                dims
+            };
+            let inputs = shapes.iter().map(|(name, shape)| (name.clone(), extents(shape)));
+            let request = Request { inputs: inputs.collect(), wanted, train };
+            let lowered = lower::<f32>(model, &request)?;
+            let fits = lowered.wanted.iter().zip(lens).all(|(dims, len)| match (dims, len) {
+                (Ok(dims), Some(len)) => dims.iter().product::<usize>() == len * size,
+                _ => true,
+            });
+            let bytes = lowered.program.bytes() * rayon::current_num_threads();
+            if size > 1 && (!fits || bytes > MEMORY) {
+                // What has the batch in its constants takes one sample at a time.
+                size = if fits { size / 2 } else { 1 };
+                continue;
+            }
+            if !fits {
+                return Err(err!(Unsupported, "the outputs of teacher and student have different extents"));
+            }
+            let parameters = lowered.parameters.iter().map(|parameter| {
+                let tensor = constant(model, parameter.value);
+                tensor.map(|tensor| parameter.take(&tensor)).unwrap_or(Ok(Vec::new()))
+            });
+            let parameters: Vec<Vec<f32>> = parameters.collect::<Result<_>>()?;
+            let zeros = lowered.parameters.iter().zip(&parameters).map(|(parameter, numbers)| {
+                zeros(&constant(model, parameter.value)?, numbers)
+            });
+            let zeros = zeros.collect();
+            return Ok(Self { model, lowered, parameters, zeros, size });
+        }
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Program<f32> {
+        &self.lowered.program
+    }
+
+    /// Computes everything wanted.
+    pub fn forward(&self, work: &mut Workspace<f32>, parameters: &[Vec<f32>], inputs: &[&[f32]]) {
+        self.program().forward(work, Given { parameters, inputs });
+    }
+
+    /// The student with other numbers.
+    pub fn with(&self, parameters: &[Vec<f32>]) -> Result<Model> {
+        let mut model = self.model.clone();
+        for (at, parameter) in self.lowered.parameters.iter().enumerate() {
+            let Some(old) = constant(&model, parameter.value) else { continue };
+            if !self.program().trained()[at] || parameters[at] == self.parameters[at] {
+                continue;
+            }
+            let numbers = parameter.outwards(&parameters[at]);
+            let tensor = Tensor::from_f32_as(old.dtype(), old.dims(), &numbers)?;
+            match model.value(parameter.value).producer() {
+                Some(node) => model.fold_node(node, vec![Some(tensor)]),
+                None => model.set_tensor(parameter.value, tensor),
+            }
+        }
+        Ok(model)
+    }
+}

@@ -1,0 +1,368 @@
+//! The run: from samples and two models to a student that is nearer to its teacher.
+
+use std::time::{Duration, Instant};
+
+use crate::analysis::{Assume, Cost, Progress, Shapes};
+use crate::data::Samples;
+use crate::distill::descent::{Descent, Pace};
+use crate::distill::lessons::Lessons;
+use crate::distill::matched::{Match, matches};
+use crate::distill::objective::Prepared;
+use crate::distill::score::Score;
+use crate::distill::student::Student;
+use crate::distill::weights::trainable;
+use crate::distill::{Options, objective};
+use crate::error::{Result, err};
+use crate::exec::{Engine, Runner};
+use crate::ir::{Model, NodeId};
+
+/// Most samples of a micro-batch: more fall out of the caches, fewer make thin matrices.
+const MICRO_BATCH: usize = 8;
+/// Multiply-accumulates that all steps take when nothing else is said: some minutes on two cores.
+const WORK: u64 = 4_000_000_000_000;
+/// Fewest and most steps of such a run.
+const STEPS: (u64, u64) = (60, 1500);
+/// A step computes each product once forward and twice back.
+const PASSES: u64 = 3;
+/// Rates for weights of usual size: of convolutions, and of models with attention.
+const RATE: f64 = 1e-3;
+const RATE_OF_ATTENTION: f64 = 2e-4;
+/// Signal-to-noise ratio in decibel from which on the engine computes what was trained.
+const AGREEMENT_DB: f64 = 40.0;
+
+/// A student after its lessons.
+#[derive(Debug, Clone, Default)]
+pub struct Distilled {
+    /// The model; that which was given when nothing better was found.
+    pub model: Model,
+    /// Whether it is better on the samples held out than what was given.
+    pub improved: bool,
+    /// Steps that were made, and samples of each.
+    pub steps: usize,
+    /// Samples of a step.
+    pub batch: usize,
+    /// Samples that were learned from.
+    pub train: usize,
+    /// Samples that only decided which state is the best.
+    pub held_out: usize,
+    /// Losses that were minimized, in words.
+    pub losses: Vec<String>,
+    /// What was held out at the start, and in the best state: loss of the outputs, and share of samples with
+    /// the teacher's class.
+    pub before: (f64, Option<f64>),
+    /// The same of the best state.
+    pub after: (f64, Option<f64>),
+    /// How it went.
+    pub curve: Vec<Moment>,
+    /// Constants that were trained, by how far they moved.
+    pub moved: Vec<Moved>,
+    /// Constants that were not, and why.
+    pub frozen: Vec<(String, String)>,
+    /// Signal-to-noise ratio between what was trained and what the engine computes, in decibel.
+    pub agreement_db: Option<f64>,
+    /// Times that the run went astray.
+    pub restarts: usize,
+    /// Seconds of the steps alone.
+    pub seconds: f64,
+    /// What the user must know.
+    pub warnings: Vec<String>,
+}
+
+/// A look at a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moment {
+    /// After so many steps.
+    pub step: usize,
+    /// Mean loss since the last look.
+    pub loss: f64,
+    /// Loss of the outputs on samples held out.
+    pub held_out: f64,
+    /// Share of them with the class of the teacher, when the output gives classes.
+    pub agreement: Option<f64>,
+}
+
+/// A constant that was trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moved {
+    /// Its name.
+    pub name: String,
+    /// Root mean square of its change, relative to that of itself.
+    pub by: f64,
+}
+
+/// Trains `student` to be like `teacher` on `samples`. `tell` is told what is going to happen, before it
+/// takes time.
+///
+/// # Errors
+/// When options make no sense, the interfaces of both models differ, there is nothing to train or nothing to
+/// compare, or the teacher cannot be run.
+pub fn distill(
+    engine: &dyn Engine,
+    student: &Model,
+    teacher: &Model,
+    samples: &Samples,
+    options: &Options,
+    (progress, tell): (&dyn Progress, &dyn Fn(&str)),
+) -> Result<Distilled> {
+    let begin = Instant::now();
+    options.check()?;
+    same_inputs(student, teacher)?;
+    let wanted = |node: NodeId| is_chosen(student, node, options);
+    let weights = trainable(student, &wanted);
+    if weights.is_empty() {
+        return Err(err!(Usage, "the student has no weight to train")
+            .help("--train and --freeze may leave nothing, or all weights are integers"));
+    }
+    let found = matches(student, teacher, options)?;
+    let names: Vec<String> = found.iter().map(|m| m.teacher.clone()).collect();
+    let lessons = Lessons::new(engine, student, teacher, samples, &names, progress)?;
+    let values: Vec<_> = found.iter().map(|m| m.student).collect();
+    let lens: Vec<Option<usize>> = found
+        .iter()
+        .zip(&lessons.targets)
+        .map(|(m, target)| target.as_ref().filter(|_| m.output).map(|target| target.len()))
+        .collect();
+    let train = |value| weights.contains_key(&value);
+    let most = MICRO_BATCH.min(options.batch).min(lessons.train.len());
+    let learner = Student::new(student, &lessons.shapes(), &values, &lens, &train, most)?;
+    let Prepared { objective, losses, mut warnings } =
+        objective::prepare(&learner, &lessons, &found, options)?;
+    let trained = learner.program().trained();
+    if !trained.contains(&true) {
+        return Err(err!(Unsupported, "no weight of the student moves its outputs"));
+    }
+    let frozen = frozen(student, &learner, &weights.keys().copied().collect::<Vec<_>>());
+    if samples.is_random() {
+        warnings.push("THE SAMPLES ARE RANDOM: what is learned from them may be of no use".to_owned());
+    }
+    let batch = (options.batch.min(lessons.train.len()) / learner.size).max(1) * learner.size;
+    let rate = options.rate.unwrap_or_else(|| usual_rate(student));
+    let mut descent = Descent::new(&learner, &lessons, &objective, batch, options.seed)?;
+    let pace = match (options.steps, options.minutes) {
+        (Some(steps), None) => Pace::Steps(steps),
+        (steps, Some(minutes)) => {
+            let end = begin + Duration::from_secs_f64(minutes * 60.0);
+            Pace::Until { end, most: steps.unwrap_or(usize::MAX) }
+        }
+        (None, None) => Pace::Steps(affordable(student, batch)),
+    };
+    let size = student_size(&learner);
+    tell(&format!(
+        "{size} numbers are trained on {} samples, {} are held out",
+        lessons.train.len(),
+        lessons.held_out.len()
+    ));
+    let outcome = descent.run(rate, pace, (progress, tell))?;
+    let classes = objective.classes.is_some();
+    let agreement = |score: &Score| classes.then(|| score.agreement());
+    let mut result = Distilled {
+        model: student.clone(),
+        steps: outcome.steps,
+        batch,
+        train: lessons.train.len(),
+        held_out: lessons.held_out.len(),
+        losses,
+        before: (outcome.guard.start.mean_output(), agreement(&outcome.guard.start)),
+        after: (outcome.guard.start.mean_output(), agreement(&outcome.guard.start)),
+        curve: outcome.curve,
+        frozen,
+        restarts: outcome.guard.restarts,
+        seconds: outcome.seconds,
+        warnings,
+        ..Distilled::default()
+    };
+    let Some(best) = &outcome.guard.parameters else {
+        let text = "nothing better than the student was found on the samples held out: it is returned as it was";
+        result.warnings.push(text.to_owned());
+        return Ok(result);
+    };
+    let model = learner.with(best)?;
+    match agreement_db(engine, &model, &learner, &lessons, &found, best) {
+        Ok(db) if db < AGREEMENT_DB => {
+            return Err(err!(
+                Engine,
+                "the engine does not compute what was trained: {db:.1} dB, expected {AGREEMENT_DB} dB"
+            ));
+        }
+        Ok(db) => result.agreement_db = Some(db),
+        Err(error) => result.warnings.push(format!("the result was not executed: {error}")),
+    }
+    result.model = model;
+    result.improved = true;
+    result.after = (outcome.guard.best.mean_output(), agreement(&outcome.guard.best));
+    result.moved = moved(student, &learner, best);
+    result.warnings.extend(gap(&result));
+    Ok(result)
+}
+
+/// Refuses models that take different inputs.
+fn same_inputs(student: &Model, teacher: &Model) -> Result<()> {
+    let names = |model: &Model| -> Vec<String> {
+        let inputs = model.graph(model.main()).inputs().iter().map(|&input| model.value(input));
+        let free = inputs.filter(|v| {
+            matches!(v.def(), crate::ir::Def::Input { default: None })
+        });
+        let mut names: Vec<String> = free.map(|v| v.name().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let (ours, theirs) = (names(student), names(teacher));
+    if ours != theirs {
+        return Err(err!(
+            Usage,
+            "the student takes {}, the teacher {}",
+            ours.join(", "),
+            theirs.join(", ")
+        )
+        .help("teacher and student must have the same inputs"));
+    }
+    Ok(())
+}
+
+/// Whether constants of a node may be trained.
+fn is_chosen(model: &Model, node: NodeId, options: &Options) -> bool {
+    let name = model.name_of(node);
+    let fits = |patterns: &[String]| patterns.iter().any(|pattern| is_like(pattern, name));
+    (options.train.is_empty() || fits(&options.train)) && !fits(&options.freeze)
+}
+
+/// Whether `name` fits `pattern`, in which `*` stands for any text.
+pub(super) fn is_like(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => {
+            let ends = |at: usize| name.is_char_boundary(at) && is_like(rest, &name[at..]);
+            name.starts_with(start) && (start.len()..=name.len()).any(ends)
+        }
+    }
+}
+
+fn usual_rate(student: &Model) -> f64 {
+    let attention = student.nodes_of(student.main()).any(|(_, node)| {
+        matches!(node.op(), "LayerNormalization" | "Attention" | "SkipLayerNormalization")
+    });
+    if attention { RATE_OF_ATTENTION } else { RATE }
+}
+
+/// Steps that some minutes have room for, whatever else the machine does: the same in every run.
+fn affordable(student: &Model, batch: usize) -> usize {
+    let macs = Cost::of(student, &Shapes::infer(student, &Assume::one_sample())).macs;
+    let steps = WORK / (macs.max(1) * PASSES * batch as u64).max(1);
+    usize::try_from(steps.clamp(STEPS.0, STEPS.1)).unwrap_or(usize::MAX)
+}
+
+fn student_size(learner: &Student<'_>) -> usize {
+    let trained = learner.program().trained().iter().zip(&learner.parameters);
+    trained.filter(|(on, _)| **on).map(|(_, numbers)| numbers.len()).sum()
+}
+
+/// Constants that could be trained and are not, and why.
+fn frozen(
+    model: &Model,
+    learner: &Student<'_>,
+    weights: &[crate::ir::ValueId],
+) -> Vec<(String, String)> {
+    let parameters = &learner.lowered.parameters;
+    let place = |value| parameters.iter().position(|p| p.value == value);
+    let mut found = Vec::new();
+    for &value in weights {
+        let reason = match place(value) {
+            Some(at) if learner.program().trained()[at] => continue,
+            Some(_) => "no operator between it and the outputs passes a gradient",
+            None => "it is read by operators without a kernel, or by none that leads to the outputs",
+        };
+        found.push((model.value(value).name().to_owned(), reason.to_owned()));
+    }
+    found
+}
+
+/// How far constants moved, the furthest first.
+fn moved(model: &Model, learner: &Student<'_>, best: &[Vec<f32>]) -> Vec<Moved> {
+    let square = |numbers: &mut dyn Iterator<Item = f32>| -> f64 {
+        numbers.map(|x| f64::from(x) * f64::from(x)).sum()
+    };
+    let each = learner.lowered.parameters.iter().zip(learner.parameters.iter().zip(best));
+    let mut found: Vec<Moved> = each
+        .filter(|(_, (before, after))| before != after)
+        .map(|(parameter, (before, after))| {
+            let change = square(&mut before.iter().zip(after).map(|(a, b)| b - a));
+            let size = square(&mut before.iter().copied());
+            let name = model.value(parameter.value).name().to_owned();
+            Moved { name, by: (change / size.max(f64::MIN_POSITIVE)).sqrt() }
+        })
+        .collect();
+    found.sort_by(|a, b| b.by.total_cmp(&a.by).then_with(|| a.name.cmp(&b.name)));
+    found
+}
+
+/// Runs the result in the engine on a few samples held out, and compares with what was trained.
+fn agreement_db(
+    engine: &dyn Engine,
+    model: &Model,
+    learner: &Student<'_>,
+    lessons: &Lessons,
+    found: &[Match],
+    best: &[Vec<f32>],
+) -> Result<f64> {
+    let samples: Vec<usize> = lessons.held_out.iter().copied().cycle().take(learner.size).collect();
+    let taps = found.iter().filter(|m| m.output).map(|m| crate::exec::Tap {
+        value: learner.model.value(m.student).name().to_owned(),
+        observe: crate::exec::Observe::Value,
+    });
+    let shown = Runner::new(engine, model, taps.collect()).run(&lessons.run(&samples)?)?;
+    let numbers = learner.lowered.inputs.iter().map(|name| {
+        let mut numbers = Vec::new();
+        lessons.gather(name, &samples, &mut numbers).map(|()| numbers)
+    });
+    let numbers: Vec<Vec<f32>> = numbers.collect::<Result<_>>()?;
+    let inputs: Vec<&[f32]> = numbers.iter().map(Vec::as_slice).collect();
+    let mut work = learner.program().workspace();
+    learner.forward(&mut work, best, &inputs);
+    let given = crate::grad::Given { parameters: best, inputs: &inputs };
+    let mut lowest = f64::INFINITY;
+    let (mut shown, mut place) = (shown.observed.into_iter(), 0);
+    for (m, known) in found.iter().zip(&learner.lowered.wanted) {
+        let observed = if m.output { shown.next().flatten() } else { None };
+        if known.is_err() {
+            continue;
+        }
+        if let Some(crate::exec::Observation::Value(tensor)) = observed {
+            let trained = learner.program().wanted(&work, given, place);
+            let (mut signal, mut noise) = (0.0, 0.0);
+            for (&a, b) in trained.iter().zip(tensor.to_f32()?) {
+                signal += f64::from(a) * f64::from(a);
+                noise += f64::from(a - b) * f64::from(a - b);
+            }
+            lowest = lowest.min(10.0 * (signal / noise.max(signal * 1e-30).max(1e-300)).log10());
+        }
+        place += 1;
+    }
+    Ok(lowest)
+}
+
+/// Times that held-out samples lose more than those that were learned from, from which on that is said.
+const GAP: f64 = 2.0;
+
+/// A warning when what was learned does not hold for other samples.
+fn gap(result: &Distilled) -> Option<String> {
+    let last = result.curve.last()?;
+    let only_outputs = !result.losses.iter().any(|loss| loss.starts_with("feature"));
+    (only_outputs && last.held_out > GAP * last.loss).then(|| {
+        format!(
+            "the loss on samples held out is {:.1} times that on the others: more samples would help",
+            last.held_out / last.loss
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_like;
+
+    #[test]
+    fn patterns() {
+        assert!(is_like("conv1", "conv1") && !is_like("conv1", "conv10"));
+        assert!(is_like("*", "") && is_like("/layer*/Conv", "/layer3/Conv"));
+        assert!(is_like("*Conv*", "/a/Conv_1") && !is_like("a*a", "a"));
+    }
+}

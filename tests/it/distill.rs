@@ -1,0 +1,167 @@
+//! Students learn from teachers.
+
+use std::path::Path;
+
+use onnxpress::distill::{Options, distill};
+use onnxpress::exec::Tract;
+use onnxpress::ir::Model;
+use onnxpress::read;
+use serde_json::Value;
+use tempfile::{TempDir, tempdir};
+
+use crate::support::{encode, load, pixels, root, samples, shell};
+
+const DATA: &str = "--data fixtures/digits_tune.npz --scale 1/16";
+
+/// A teacher of `fixtures/` cut to a share of its multiply-accumulates, as `TMP/student.onnx`.
+fn cut(teacher: &str, share: &str) -> TempDir {
+    let folder = tempdir().unwrap();
+    let line = format!(
+        "prune fixtures/{teacher} -o TMP/student.onnx --macs {share} -q \
+         --data fixtures/digits_calib.npz --scale 1/16"
+    );
+    let ran = shell(&line, folder.path());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    folder
+}
+
+/// Distils `TMP/student.onnx`; how it ended, and its report.
+fn learn(teacher: &str, options: &str, folder: &Path) -> (i32, Value) {
+    let line = format!(
+        "distill TMP/student.onnx --teacher fixtures/{teacher} -o TMP/out.onnx --force {DATA} --json -q {options}"
+    );
+    let ran = shell(&line, folder);
+    let json = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}", ran.err));
+    (ran.code, json)
+}
+
+fn number(json: &Value, path: &str) -> f64 {
+    json.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path}: {json:#}"))
+}
+
+/// What a model is made of, without the numbers of its weights.
+fn structure(model: &Model) -> Vec<String> {
+    let nodes = model.nodes_of(model.main()).map(|(id, node)| {
+        let inputs = node.inputs().iter().flatten().map(|&input| {
+            let value = model.value(input);
+            let tensor = value.initializer().map(|t| (t.dtype(), t.dims().to_vec()));
+            format!("{} {tensor:?}", value.name())
+        });
+        format!("{} {:?}", model.label(id), inputs.collect::<Vec<_>>())
+    });
+    nodes.collect()
+}
+
+#[test]
+fn cut_networks_come_nearer_to_their_teachers() {
+    for (teacher, share) in [("digits_resnet_bn.onnx", "40%"), ("digits_transformer.onnx", "50%")] {
+        let folder = cut(teacher, share);
+        let (code, json) = learn(teacher, "--steps 80 --labels y", folder.path());
+        assert_eq!(code, 0, "{json:#}");
+        let (before, after) = (number(&json, "/before/loss"), number(&json, "/after/loss"));
+        assert!(after < 0.8 * before, "{teacher}: {before} became {after}");
+        assert!(number(&json, "/agreement_db") >= 40.0);
+        assert!(number(&json, "/held_out") > 0.0);
+        let open = |name: &str| read::file(&folder.path().join(name)).unwrap().model;
+        assert_eq!(structure(&open("student.onnx")), structure(&open("out.onnx")));
+    }
+}
+
+#[test]
+fn bytes_are_the_same_for_any_number_of_threads() {
+    let folder = cut("digits_resnet_bn.onnx", "50%");
+    let bytes = |options: &str| {
+        learn("digits_resnet_bn.onnx", &format!("--steps 12 {options}"), folder.path());
+        std::fs::read(folder.path().join("out.onnx")).unwrap()
+    };
+    let first = bytes("--threads 1");
+    assert!(first == bytes("--threads 2") && first == bytes("--threads 2"));
+    assert!(first != bytes("--threads 2 --seed 5"));
+}
+
+#[test]
+fn zeros_of_sparse_weights_stay() {
+    let folder = tempdir().unwrap();
+    let line = "prune fixtures/digits_mlp.onnx -o TMP/student.onnx --unstructured magnitude --sparsity 80% -q";
+    assert_eq!(shell(line, folder.path()).code, 0);
+    let (code, _) = learn("digits_mlp.onnx", "--steps 60", folder.path());
+    assert_eq!(code, 0);
+    let open = |name: &str| read::file(&folder.path().join(name)).unwrap().model;
+    let (before, after) = (open("student.onnx"), open("out.onnx"));
+    let mut sparse = 0;
+    for (id, value) in before.values() {
+        let Some(tensor) = value.initializer().filter(|t| t.dims().len() == 2) else { continue };
+        let numbers = tensor.to_f32().unwrap();
+        let now = after.value(id).initializer().unwrap().to_f32().unwrap();
+        assert!(numbers.iter().zip(&now).all(|(&b, &a)| b != 0.0 || a == 0.0), "{}", value.name());
+        assert!(numbers != now);
+        sparse += numbers.iter().filter(|&&x| x == 0.0).count();
+    }
+    assert!(sparse > 1000, "{sparse}");
+}
+
+#[test]
+fn nothing_better_gives_the_student_back() {
+    let folder = tempdir().unwrap();
+    std::fs::copy(root().join("fixtures/digits_mlp.onnx"), folder.path().join("student.onnx")).unwrap();
+    let (code, json) = learn("digits_mlp.onnx", "--steps 5", folder.path());
+    assert_eq!(code, 3);
+    assert_eq!(json["improved"], Value::Bool(false));
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert!(read("student.onnx") == read("out.onnx"));
+}
+
+#[test]
+fn frozen_nodes_stay() {
+    let folder = cut("digits_resnet_bn.onnx", "50%");
+    let open = |name: &str| read::file(&folder.path().join(name)).unwrap().model;
+    let before = open("student.onnx");
+    let convs: Vec<String> = before
+        .nodes_of(before.main())
+        .filter(|(_, node)| node.is("Conv"))
+        .map(|(id, _)| before.name_of(id).to_owned())
+        .collect();
+    let (code, json) =
+        learn("digits_resnet_bn.onnx", &format!("--steps 30 --train {}", convs[1]), folder.path());
+    assert!(code == 0 || code == 3);
+    let moved = json["moved"].as_array().unwrap();
+    assert!(moved.len() <= 2, "{moved:?}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let folder = cut("digits_resnet_bn.onnx", "50%");
+    let wrong = |options: &str| {
+        let line = format!("distill TMP/student.onnx -o TMP/out.onnx -q {options}");
+        let ran = shell(&line, folder.path());
+        assert!(ran.code == 1 || ran.code == 2, "{options}: {} {}", ran.code, ran.out);
+        assert!(!folder.path().join("out.onnx").exists());
+        ran.err
+    };
+    let teacher = "--teacher fixtures/digits_resnet_bn.onnx";
+    for (options, message) in [
+        (format!("{teacher} {DATA} --loss kl,nothing"), "expected one of kl, ce, mse, feature"),
+        (format!("{teacher} {DATA} --loss ce"), "needs labels"),
+        (format!("{teacher} {DATA} --loss feature"), "no loss of an output"),
+        (format!("{teacher} {DATA} --match a=b"), "the student has no value `a`"),
+        (format!("{teacher} {DATA} --train nothing"), "no weight to train"),
+        (format!("{teacher} {DATA} --samples 1"), "at least 2"),
+        (format!("{teacher} {DATA} --learning-rate 0"), "learning rate"),
+        (format!("--teacher fixtures/tokens_embedding.onnx {DATA}"), "the student takes"),
+    ] {
+        let error = wrong(&options);
+        assert!(error.contains(message), "{options}: {error}");
+    }
+}
+
+#[test]
+fn the_library_does_it_in_one_call() {
+    let teacher = load("digits_resnet_bn.onnx");
+    let folder = cut("digits_resnet_bn.onnx", "50%");
+    let student = read::file(&folder.path().join("student.onnx")).unwrap().model;
+    let data = samples(&student, root().join("fixtures/digits_tune.npz"), &pixels());
+    let options = Options { steps: Some(20), batch: 10_000, ..Options::default() };
+    let found = distill(&Tract, &student, &teacher, &data, &options, (&(), &|_| ())).unwrap();
+    assert!(found.batch <= found.train && found.train + found.held_out <= data.len());
+    assert!(found.steps == 20 && !encode(&found.model).is_empty());
+}
