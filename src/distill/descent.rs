@@ -32,7 +32,10 @@ const RESERVE: f64 = 0.03;
 pub enum Pace {
     Steps(usize),
     /// Until a moment, and at most so many.
-    Until { end: Instant, most: usize },
+    Until {
+        end: Instant,
+        most: usize,
+    },
 }
 
 /// What a run gave.
@@ -98,7 +101,8 @@ impl<'a> Descent<'a> {
         (progress, tell): (&dyn Progress, &dyn Fn(&str)),
     ) -> Result<Outcome> {
         let zeros = self.student.zeros.clone();
-        let mut optimizer = Optimizer::new(Method::Adam, &self.parameters, zeros);
+        let mut optimizer =
+            Optimizer::new(Method::Adam, &self.parameters, zeros, &self.student.paces());
         let classes = self.objective.classes.is_some();
         let start = self.held_out()?;
         if !start.output.is_finite() {
@@ -124,10 +128,12 @@ impl<'a> Descent<'a> {
                 Verdict::GoOn => {
                     clip(&mut self.gradients, LONGEST);
                     optimizer.step(rate * share, &mut self.parameters, &self.gradients);
+                    self.student.hold(&mut self.parameters);
                 }
                 Verdict::StartAgain => {
                     rate /= 2.0;
-                    self.parameters = guard.parameters.clone().unwrap_or_else(|| self.student.parameters.clone());
+                    self.parameters =
+                        guard.parameters.clone().unwrap_or_else(|| self.student.parameters.clone());
                     optimizer.restart();
                 }
                 Verdict::GiveUp => break,

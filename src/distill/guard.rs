@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn only_better_states_are_kept() {
-        let score = |output: f64, agreed: usize| Score { loss: output, output, agreed, samples: 10 };
+        let score =
+            |output: f64, agreed: usize| Score { loss: output, output, agreed, samples: 10 };
         let mut guard = Guard::new(score(2.0, 8), true);
         assert!(!guard.see(score(3.0, 9), &[]) && !guard.see(score(1.0, 7), &[]));
         assert!(guard.parameters.is_none());

@@ -125,13 +125,21 @@ impl Lessons {
                     let len: usize = fed.dims.iter().product();
                     let numbers = tensor.to_f32()?;
                     if fed.dtype.is_integer() && numbers.iter().any(|x| x.abs() > 16_777_216.0) {
-                        return Err(err!(Unsupported, "input `{}` has integers beyond 2^24", fed.name));
+                        return Err(err!(
+                            Unsupported,
+                            "input `{}` has integers beyond 2^24",
+                            fed.name
+                        ));
                     }
                     for i in 0..count {
                         let row = if fed.stacks { i } else { 0 };
                         let Some(row) = numbers.get(row * len..(row + 1) * len) else {
-                            return Err(err!(Data, "input `{}`: samples of different extents", fed.name)
-                                .help("bring samples to one size"));
+                            return Err(err!(
+                                Data,
+                                "input `{}`: samples of different extents",
+                                fed.name
+                            )
+                            .help("bring samples to one size"));
                         };
                         let bits: &[u8] = bytemuck::cast_slice(row);
                         digests[start + i].add(bits);

@@ -45,7 +45,8 @@ pub fn prepare(
     let labelled = lessons.labels.is_some();
     let classes = ready.iter().find(|r| r.output && r.classes.is_some());
     let known = classes.is_some_and(|r| {
-        labelled || found.iter().any(|m| m.classes && student.model.value(m.student).name() == r.name)
+        labelled
+            || found.iter().any(|m| m.classes && student.model.value(m.student).name() == r.name)
     });
     let losses = match options.losses.is_empty() {
         false => options.losses.clone(),
@@ -79,7 +80,9 @@ pub fn prepare(
                 }
                 LossName::CrossEntropy if classes.is_some_and(|c| c.wanted == ready.wanted) => {
                     if !labelled {
-                        return Err(err!(Usage, "`ce` needs labels").help("name their array with --labels"));
+                        return Err(
+                            err!(Usage, "`ce` needs labels").help("name their array with --labels")
+                        );
                     }
                     let count = ready.classes.unwrap_or(0);
                     let labels = lessons.labels_below(count).map_err(|label| {
@@ -96,7 +99,8 @@ pub fn prepare(
             warnings.push(format!("`{}`: both models compute nothing that it is for", name.name()));
             continue;
         }
-        let of = |term: &Term| ready.iter().find(|r| r.wanted == term.wanted).map(|r| r.name.clone());
+        let of =
+            |term: &Term| ready.iter().find(|r| r.wanted == term.wanted).map(|r| r.name.clone());
         let names: Vec<String> = terms.iter().filter_map(of).collect();
         said.push(format!("{} × {weight} of {}", name.name(), names.join(", ")));
     }
@@ -152,7 +156,10 @@ fn ready(
         wanted += 1;
         let Some(target) = &lessons.targets[i] else {
             if m.output || m.asked {
-                warnings.push(format!("`{name}` is not compared: the engine does not show `{}`", m.teacher));
+                warnings.push(format!(
+                    "`{name}` is not compared: the engine does not show `{}`",
+                    m.teacher
+                ));
             }
             continue;
         };
@@ -197,7 +204,8 @@ fn ready(
         if power == 0.0 || !m.output && !m.asked && noise > STRANGE * power {
             continue;
         }
-        let long: Vec<usize> = dims[1.min(dims.len())..].iter().copied().filter(|&d| d > 1).collect();
+        let long: Vec<usize> =
+            dims[1.min(dims.len())..].iter().copied().filter(|&d| d > 1).collect();
         let classes = match long[..] {
             [count] if dims[0] == 1 && count <= MOST_CLASSES => Some(count),
             _ => None,

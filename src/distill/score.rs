@@ -103,9 +103,11 @@ impl Objective {
         if let Some((_, target)) = self.classes.filter(|classes| classes.0 == wanted) {
             let target = &self.targets[target];
             let len = target.len();
-            let best = |values: &[f32]| (1..len).fold(0, |b, i| if values[i] > values[b] { i } else { b });
+            let best =
+                |values: &[f32]| (1..len).fold(0, |b, i| if values[i] > values[b] { i } else { b });
             for (row, &sample) in samples.iter().enumerate() {
-                score.agreed += usize::from(best(&values[row * len..][..len]) == best(target.of(sample)));
+                score.agreed +=
+                    usize::from(best(&values[row * len..][..len]) == best(target.of(sample)));
             }
         }
         score

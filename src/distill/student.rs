@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::constant;
-use crate::distill::weights::zeros;
+use crate::distill::weights::{Role, zeros};
 use crate::error::{Result, err};
-use crate::grad::{Given, Lowered, Program, Request, Workspace, lower};
+use crate::grad::{Given, Lowered, Parameter, Program, Request, Workspace, lower};
 use crate::ir::{Model, ValueId};
 use crate::tensor::Tensor;
 
@@ -17,12 +17,19 @@ pub struct Student<'a> {
     pub parameters: Vec<Vec<f32>>,
     /// Which of them stay 0.
     pub zeros: Vec<Option<Vec<bool>>>,
+    /// What they are.
+    pub roles: Vec<Role>,
     /// Samples of a micro-batch.
     pub size: usize,
 }
 
 /// Memory that all micro-batches in work may take together.
 const MEMORY: usize = 4 << 30;
+
+/// Scales of integers move slower than weights.
+const PACE_OF_SCALES: f64 = 0.2;
+/// Share of itself that a scale never falls below.
+const LEAST_SCALE: f32 = 0.25;
 
 impl<'a> Student<'a> {
     /// Makes the program, for as many samples at a time as fit memory and as the model takes.
@@ -34,7 +41,7 @@ impl<'a> Student<'a> {
         shapes: &BTreeMap<String, (Vec<usize>, bool)>,
         wanted: &[ValueId],
         lens: &[Option<usize>],
-        train: &dyn Fn(ValueId) -> bool,
+        roles: &BTreeMap<ValueId, Role>,
         most: usize,
     ) -> Result<Self> {
         let mut size = if shapes.values().any(|(_, stacks)| *stacks) { most.max(1) } else { 1 };
@@ -47,7 +54,8 @@ impl<'a> Student<'a> {
                 dims
             };
             let inputs = shapes.iter().map(|(name, shape)| (name.clone(), extents(shape)));
-            let request = Request { inputs: inputs.collect(), wanted, train };
+            let train = |value: ValueId| roles.contains_key(&value);
+            let request = Request { inputs: inputs.collect(), wanted, train: &train };
             let lowered = lower::<f32>(model, &request)?;
             let fits = lowered.wanted.iter().zip(lens).all(|(dims, len)| match (dims, len) {
                 (Ok(dims), Some(len)) => dims.iter().product::<usize>() == len * size,
@@ -60,18 +68,25 @@ impl<'a> Student<'a> {
                 continue;
             }
             if !fits {
-                return Err(err!(Unsupported, "the outputs of teacher and student have different extents"));
+                return Err(err!(
+                    Unsupported,
+                    "the outputs of teacher and student have different extents"
+                ));
             }
             let parameters = lowered.parameters.iter().map(|parameter| {
                 let tensor = constant(model, parameter.value);
                 tensor.map(|tensor| parameter.take(&tensor)).unwrap_or(Ok(Vec::new()))
             });
             let parameters: Vec<Vec<f32>> = parameters.collect::<Result<_>>()?;
-            let zeros = lowered.parameters.iter().zip(&parameters).map(|(parameter, numbers)| {
-                zeros(&constant(model, parameter.value)?, numbers)
-            });
+            let zeros = lowered
+                .parameters
+                .iter()
+                .zip(&parameters)
+                .map(|(parameter, numbers)| zeros(&constant(model, parameter.value)?, numbers));
             let zeros = zeros.collect();
-            return Ok(Self { model, lowered, parameters, zeros, size });
+            let role = |p: &Parameter| roles.get(&p.value).copied().unwrap_or(Role::Weight);
+            let roles = lowered.parameters.iter().map(role).collect();
+            return Ok(Self { model, lowered, parameters, zeros, roles, size });
         }
     }
 
@@ -85,6 +100,23 @@ impl<'a> Student<'a> {
         self.program().forward(work, Given { parameters, inputs });
     }
 
+    /// How fast each parameter moves, beside its size.
+    pub fn paces(&self) -> Vec<f64> {
+        let pace = |role: &Role| if *role == Role::Scale { PACE_OF_SCALES } else { 1.0 };
+        self.roles.iter().map(pace).collect()
+    }
+
+    /// Keeps scales away from 0.
+    pub fn hold(&self, parameters: &mut [Vec<f32>]) {
+        let scales = (0..self.roles.len()).filter(|&at| self.roles[at] == Role::Scale);
+        for at in scales {
+            for (now, &first) in parameters[at].iter_mut().zip(&self.parameters[at]) {
+                let least = LEAST_SCALE * first.abs();
+                *now = (*now * first.signum()).max(least) * first.signum();
+            }
+        }
+    }
+
     /// The student with other numbers.
     pub fn with(&self, parameters: &[Vec<f32>]) -> Result<Model> {
         let mut model = self.model.clone();
@@ -94,7 +126,15 @@ impl<'a> Student<'a> {
                 continue;
             }
             let numbers = parameter.outwards(&parameters[at]);
-            let tensor = Tensor::from_f32_as(old.dtype(), old.dims(), &numbers)?;
+            let tensor = match old.dtype().integer_range() {
+                Some((low, high)) => {
+                    let whole =
+                        |&x: &f32| (f64::from(x).round_ties_even() as i128).clamp(low, high);
+                    let numbers: Vec<i64> = numbers.iter().map(|x| whole(x) as i64).collect();
+                    Tensor::from_i64_as(old.dtype(), old.dims(), &numbers)?
+                }
+                None => Tensor::from_f32_as(old.dtype(), old.dims(), &numbers)?,
+            };
             match model.value(parameter.value).producer() {
                 Some(node) => model.fold_node(node, vec![Some(tensor)]),
                 None => model.set_tensor(parameter.value, tensor),

@@ -111,7 +111,7 @@ pub fn distill(
     let weights = trainable(student, &wanted);
     if weights.is_empty() {
         return Err(err!(Usage, "the student has no weight to train")
-            .help("--train and --freeze may leave nothing, or all weights are integers"));
+            .help("--train and --freeze may leave nothing"));
     }
     let found = matches(student, teacher, options)?;
     let names: Vec<String> = found.iter().map(|m| m.teacher.clone()).collect();
@@ -122,9 +122,8 @@ pub fn distill(
         .zip(&lessons.targets)
         .map(|(m, target)| target.as_ref().filter(|_| m.output).map(|target| target.len()))
         .collect();
-    let train = |value| weights.contains_key(&value);
     let most = MICRO_BATCH.min(options.batch).min(lessons.train.len());
-    let learner = Student::new(student, &lessons.shapes(), &values, &lens, &train, most)?;
+    let learner = Student::new(student, &lessons.shapes(), &values, &lens, &weights, most)?;
     let Prepared { objective, losses, mut warnings } =
         objective::prepare(&learner, &lessons, &found, options)?;
     let trained = learner.program().trained();
@@ -133,7 +132,8 @@ pub fn distill(
     }
     let frozen = frozen(student, &learner, &weights.keys().copied().collect::<Vec<_>>());
     if samples.is_random() {
-        warnings.push("THE SAMPLES ARE RANDOM: what is learned from them may be of no use".to_owned());
+        warnings
+            .push("THE SAMPLES ARE RANDOM: what is learned from them may be of no use".to_owned());
     }
     let batch = (options.batch.min(lessons.train.len()) / learner.size).max(1) * learner.size;
     let rate = options.rate.unwrap_or_else(|| usual_rate(student));
@@ -199,9 +199,7 @@ pub fn distill(
 fn same_inputs(student: &Model, teacher: &Model) -> Result<()> {
     let names = |model: &Model| -> Vec<String> {
         let inputs = model.graph(model.main()).inputs().iter().map(|&input| model.value(input));
-        let free = inputs.filter(|v| {
-            matches!(v.def(), crate::ir::Def::Input { default: None })
-        });
+        let free = inputs.filter(|v| matches!(v.def(), crate::ir::Def::Input { default: None }));
         let mut names: Vec<String> = free.map(|v| v.name().to_owned()).collect();
         names.sort();
         names
@@ -269,7 +267,9 @@ fn frozen(
         let reason = match place(value) {
             Some(at) if learner.program().trained()[at] => continue,
             Some(_) => "no operator between it and the outputs passes a gradient",
-            None => "it is read by operators without a kernel, or by none that leads to the outputs",
+            None => {
+                "it is read by operators without a kernel, or by none that leads to the outputs"
+            }
         };
         found.push((model.value(value).name().to_owned(), reason.to_owned()));
     }

@@ -38,14 +38,20 @@ pub struct Optimizer<T> {
 
 impl<T: Real> Optimizer<T> {
     /// An optimizer of `parameters`, which begin as they are. A rate is scaled by the size of each, so that one
-    /// rate suits weights of very different size. Elements of `zeros` stay 0.
-    pub fn new(method: Method, parameters: &[Vec<T>], zeros: Vec<Option<Vec<bool>>>) -> Self {
+    /// rate suits weights of very different size, and by its pace. Elements of `zeros` stay 0.
+    pub fn new(
+        method: Method,
+        parameters: &[Vec<T>],
+        zeros: Vec<Option<Vec<bool>>>,
+        paces: &[f64],
+    ) -> Self {
         let empty = || parameters.iter().map(|p| vec![T::ZERO; p.len()]).collect();
         let second = match method {
             Method::Adam => empty(),
             Method::Descent => Vec::new(),
         };
-        let factors = parameters.iter().map(|p| size(p).max(LEAST_SIZE) / USUAL_SIZE).collect();
+        let sized = |(p, pace): (&Vec<T>, &f64)| pace * size(p).max(LEAST_SIZE) / USUAL_SIZE;
+        let factors = parameters.iter().zip(paces).map(sized).collect();
         Self { method, first: empty(), second, factors, zeros, steps: 0 }
     }
 
@@ -131,11 +137,17 @@ mod tests {
         for method in [Method::Adam, Method::Descent] {
             let mut parameters = vec![vec![3.0f64, -2.0], vec![0.0, 1.0]];
             let zeros = vec![None, Some(vec![true, false])];
-            let mut optimizer = Optimizer::new(method, &parameters, zeros);
+            let mut optimizer = Optimizer::new(method, &parameters, zeros, &[1.0; 2]);
             for i in 0..400 {
-                let gradients: Vec<Vec<f64>> =
-                    parameters.iter().map(|p| p.iter().map(|x| 2.0 * (x - 1.5)).collect()).collect();
-                optimizer.step(0.01 * schedule(f64::from(i) / 400.0, 0.1), &mut parameters, &gradients);
+                let gradients: Vec<Vec<f64>> = parameters
+                    .iter()
+                    .map(|p| p.iter().map(|x| 2.0 * (x - 1.5)).collect())
+                    .collect();
+                optimizer.step(
+                    0.01 * schedule(f64::from(i) / 400.0, 0.1),
+                    &mut parameters,
+                    &gradients,
+                );
             }
             assert!(parameters[0].iter().all(|x| (x - 1.5).abs() < 0.05), "{parameters:?}");
             assert_eq!(parameters[1][0], 0.0);

@@ -103,7 +103,8 @@ impl DistillationReport {
     /// The report of a run: names of the student, the teacher and the result.
     pub fn new(files: [String; 3], distilled: &Distilled, drift: ComparisonReport) -> Self {
         let [input, teacher, output] = files;
-        let held_out = |&(loss, same_class): &(f64, Option<f64>)| HeldOutReport { loss, same_class };
+        let held_out =
+            |&(loss, same_class): &(f64, Option<f64>)| HeldOutReport { loss, same_class };
         let visits = (distilled.steps * distilled.batch) as f64;
         let rate = visits / distilled.seconds.max(f64::MIN_POSITIVE);
         let curve = distilled.curve.iter().map(|moment| MomentReport {
@@ -173,7 +174,8 @@ impl fmt::Display for DistillationReport {
         let shown = if self.verbose { usize::MAX } else { NAMED };
         if self.verbose {
             for moment in &self.curve {
-                let state = HeldOutReport { loss: moment.held_out_loss, same_class: moment.same_class };
+                let state =
+                    HeldOutReport { loss: moment.held_out_loss, same_class: moment.same_class };
                 writeln!(f, "step {}: loss {:.5}; held out {state}", moment.step, moment.loss)?;
             }
         }

@@ -103,7 +103,8 @@ fn zeros_of_sparse_weights_stay() {
 #[test]
 fn nothing_better_gives_the_student_back() {
     let folder = tempdir().unwrap();
-    std::fs::copy(root().join("fixtures/digits_mlp.onnx"), folder.path().join("student.onnx")).unwrap();
+    std::fs::copy(root().join("fixtures/digits_mlp.onnx"), folder.path().join("student.onnx"))
+        .unwrap();
     let (code, json) = learn("digits_mlp.onnx", "--steps 5", folder.path());
     assert_eq!(code, 3);
     assert_eq!(json["improved"], Value::Bool(false));

@@ -384,3 +384,51 @@ fn resizing() {
         );
     }
 }
+
+#[test]
+fn integers_with_scales() {
+    each(
+        21,
+        &[
+            (
+                "float[4,3,2,2] x, float[4] s",
+                "i = Constant<value = int8[4,3,2,2] {1, -2, 3, 4, 5, -6, 7, 8, 9, 10, 11, -12, 1, -2, 3, 4, 5, -6, 7, 8, 9, 10, 11, -12, 1, -2, 3, 4, 5, -6, 7, 8, 9, 10, 11, -12, 1, -2, 3, 4, 5, -6, 7, 8, 9, 10, 11, -12}>() w = DequantizeLinear<axis = 0>(i, s) y = Mul(x, w)",
+            ),
+            (
+                "float[2,4] x, float[2,2] s",
+                "i = Constant<value = int8[2,4] {1, -2, 3, 4, 5, -6, 7, 8}>() w = DequantizeLinear<axis = 1, block_size = 2>(i, s) y = Mul(x, w)",
+            ),
+            (
+                "float[2,4] x, float s",
+                "i = Constant<value = uint8[2,4] {1, 2, 3, 4, 5, 6, 7, 8}>() z = Constant<value = uint8 {3}>() w = DequantizeLinear(i, s, z) y = Mul(x, w)",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn recurrent_layers() {
+    let lstm = "float[3,2,4] x, float[1,12,4] w, float[1,12,3] r";
+    let both = "float[3,2,4] x, float[2,12,4] w, float[2,12,3] r, float[2,24] b, float[2,2,3] h, float[2,2,3] c";
+    let gru = "float[3,2,4] x, float[1,9,4] w, float[1,9,3] r, float[1,18] b, float[1,2,3] h";
+    each(
+        14,
+        &[
+            (lstm, "y = LSTM<hidden_size = 3>(x, w, r)"),
+            (lstm, "y = LSTM<hidden_size = 3, direction = \"reverse\">(x, w, r)"),
+            (
+                both,
+                "a, q, k = LSTM<hidden_size = 3, direction = \"bidirectional\">(x, w, r, b, , h, c) s = Mul(q, k) y = Add(a, s)",
+            ),
+            (gru, "y = GRU<hidden_size = 3>(x, w, r, b, , h)"),
+            (
+                gru,
+                "a, q = GRU<hidden_size = 3, linear_before_reset = 1>(x, w, r, b, , h) s = Mul(q, q) y = Add(a, s)",
+            ),
+            (
+                gru,
+                "y = GRU<hidden_size = 3, linear_before_reset = 1, direction = \"reverse\">(x, w, r, b, , h)",
+            ),
+        ],
+    );
+}

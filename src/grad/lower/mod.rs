@@ -1,11 +1,13 @@
 //! From a model to a tape: each node becomes kernels, for fixed extents.
 
 mod elementwise;
+mod integers;
 mod matrix;
 mod movement;
 mod node;
 mod normalize;
 mod parameter;
+mod recurrent;
 mod reduce;
 mod resize;
 mod tensor;

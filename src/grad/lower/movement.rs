@@ -39,6 +39,12 @@ impl<T: Real> Lower<'_, T> {
         Value { buffer, dims, ..value.clone() }
     }
 
+    /// Places of one axis that are all there.
+    pub fn places(&mut self, value: &Value, axis: usize, places: Vec<usize>) -> Value {
+        let value = self.plain(value);
+        self.picked_along(&value, axis, places.into_iter().map(Some).collect())
+    }
+
     /// Some places of one axis.
     fn picked_along(&mut self, value: &Value, axis: usize, places: Places) -> Value {
         let mut axes: Vec<Places> = value.dims.iter().map(|&extent| all(extent)).collect();

@@ -76,6 +76,7 @@ impl<T: Real> Lower<'_, T> {
             "Transpose" => one(self.transpose(node)),
             "Slice" => one(self.slice(node)),
             "Split" => self.split(node),
+            "LSTM" | "GRU" => self.recurrent(node),
             "Pad" => one(self.pad(node)),
             "Expand" | "Tile" => one(self.repeat(node)),
             "Gather" => one(self.gather(node)),
@@ -100,6 +101,8 @@ impl<T: Real> Lower<'_, T> {
             | "InstanceNormalization"
             | "GroupNormalization" => one(self.norm(node)),
             "Resize" | "Upsample" => one(self.resize(node)),
+            "QuantizeLinear" => one(self.quantize(node)),
+            "DequantizeLinear" => one(self.dequantize(node)),
             op => Err(format!("there is no kernel for {op}")),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::analysis::constant;
 use crate::grad::Real;
+use crate::grad::lower::integers::integers_of;
 use crate::grad::lower::{Known, Lower};
 use crate::grad::op::permute::Permute;
 use crate::grad::tape::BufferId;
@@ -96,7 +97,12 @@ impl<T: Real> Lower<'_, T> {
             let dims = self.shapes.fixed_dims(id).ok_or("extents of a parameter are unknown")?;
             let buffer = self.parameter(id, &dims, None);
             let dtype = self.shapes.dtype(id).unwrap_or(DType::Float);
-            return Ok(Value::plain(buffer, &dims, dtype));
+            let value = Value::plain(buffer, &dims, dtype);
+            // Integers are trained as the numbers that they are rounded from.
+            return Ok(match integers_of(dtype) {
+                Some(range) => self.on_grid(&value, range),
+                None => value,
+            });
         }
         let whole = self.shapes.dtype(id).is_some_and(|dtype| !dtype.is_float());
         let computed = || if whole { self.shapes.tensor(id) } else { None };
