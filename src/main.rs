@@ -10,11 +10,12 @@ use clap::Parser;
 const FAILED: u8 = 1;
 /// The arguments contradict each other or the model.
 const USAGE: u8 = 2;
-/// The command did its work, but a bound was missed, or two models differ.
-const BOUND_MISSED: u8 = 3;
+/// The result is not what was asked for: a bound or a budget was missed, nothing was done, or two models differ.
+const MISSED: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    onnxpress::read::watch_mapped_files();
     // The whole command runs on a large stack: the engine recurses over deep graphs.
     let work = std::thread::Builder::new().stack_size(cli::WORKER_STACK).spawn(|| cli.run());
     let Ok(ended) = work.map(std::thread::JoinHandle::join) else {
@@ -22,11 +23,13 @@ fn main() -> ExitCode {
         return ExitCode::from(FAILED);
     };
     // A panic has printed its message.
-    match ended.unwrap_or_else(|_| {
+    let ended = ended.unwrap_or_else(|_| {
         Err(onnxpress::Error::new(onnxpress::ErrorKind::Engine, "onnxpress crashed (a bug)"))
-    }) {
+    });
+    // Whatever was found out about a file that has changed since, or went wrong with it: this is why.
+    match onnxpress::read::check_unchanged().and(ended) {
         Ok(cli::Ended::Done) => ExitCode::SUCCESS,
-        Ok(cli::Ended::BoundMissed | cli::Ended::Different) => ExitCode::from(BOUND_MISSED),
+        Ok(cli::Ended::Missed | cli::Ended::Different) => ExitCode::from(MISSED),
         Err(error) => {
             eprintln!("error: {error}");
             match error.kind {

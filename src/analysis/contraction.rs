@@ -1,6 +1,6 @@
 //! Linear layers as products of a matrix with vectors.
 
-use crate::analysis::{constant, is_layer};
+use crate::analysis::{constant_floats, is_layer};
 use crate::ir::ops::{Conv, Gemm};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::math::{Moments, Padding, Unfold, Windows};
@@ -35,19 +35,23 @@ enum Order {
 /// The slot of the weights in every such layer.
 pub const WEIGHT_SLOT: usize = 1;
 
-/// The weights of such a layer, when they are constant floats.
+/// The weights of such a layer as `float`, when they are constant floats.
 pub fn float_weight(model: &Model, layer: NodeId) -> Option<Tensor> {
-    let weight = constant(model, model.node(layer).input(WEIGHT_SLOT)?)?;
-    Some(weight).filter(|tensor| tensor.dtype() == DType::Float)
+    let weight = constant_floats(model, model.node(layer).input(WEIGHT_SLOT)?)?.tensor;
+    match weight.dtype() {
+        DType::Float => Some(weight),
+        _ => Some(Tensor::from_f32(weight.dims(), &weight.to_f32().ok()?)),
+    }
 }
 
 impl Contraction {
-    /// The layers whose weights are constant floats.
+    /// The layers of `float` whose weights are constants.
     pub fn all(model: &Model) -> impl Iterator<Item = (NodeId, Self)> {
         let layers = model.all_nodes().into_iter().filter(|&node| is_layer(model.node(node)));
         layers.filter_map(|node| {
-            let weight = float_weight(model, node)?;
-            Some((node, Self::of(model, node, weight.dims()).ok()?))
+            let weight = constant_floats(model, model.node(node).input(WEIGHT_SLOT)?)?;
+            let known = weight.dtype == DType::Float;
+            Some((node, Self::of(model, node, weight.tensor.dims()).ok().filter(|_| known)?))
         })
     }
 

@@ -1,18 +1,24 @@
 //! What a DequantizeLinear of constants gives.
 
-use crate::analysis::constant;
+use crate::analysis::{constant, moved_constant};
 use crate::ir::{Model, Node, NodeId};
 use crate::tensor::{DType, Tensor};
 
+/// Types that scales have.
+const SCALES: [DType; 3] = [DType::Float, DType::Float16, DType::Bfloat16];
+
 /// The floats of a DequantizeLinear whose inputs are all constants: one scale, one for each slice
 /// along `axis`, or one for each block (ONNX DequantizeLinear, opset 10 to 25). `None` for anything
-/// else, and for scales that are not `float`.
+/// else. They have the type of the scales.
 pub fn dequantized(model: &Model, node: NodeId) -> Option<Tensor> {
     let entry = model.node(node);
     if !entry.is("DequantizeLinear") {
         return None;
     }
     let block = usize::try_from(entry.attr_int("block_size").unwrap_or(0)).ok()?;
+    if entry.attr_int("output_dtype").unwrap_or(0) != 0 {
+        return None;
+    }
     dequantized_from(model, entry, [0, 1, 2], entry.attr_int("axis").unwrap_or(1), block)
 }
 
@@ -24,10 +30,10 @@ pub(super) fn dequantized_from(
     axis: i64,
     block: usize,
 ) -> Option<Tensor> {
-    let integers = constant(model, entry.input(integers)?)?;
+    let integers = moved_constant(model, entry.input(integers)?)?;
     let scale = constant(model, entry.input(scale)?)?;
     let zero = entry.input(zero).map(|zero| constant(model, zero));
-    if scale.dtype() != DType::Float || zero == Some(None) {
+    if !SCALES.contains(&scale.dtype()) || zero == Some(None) {
         return None;
     }
     let scales = scale.to_f32().ok()?;
@@ -43,7 +49,7 @@ pub(super) fn dequantized_from(
         Some((q - zeros.get(at)?) as f32 * scales.get(at)?)
     };
     let floats = elements.into_iter().enumerate().map(float).collect::<Option<Vec<f32>>>()?;
-    Some(Tensor::from_f32(dims, &floats))
+    Tensor::from_f32_as(scale.dtype(), dims, &floats).ok()
 }
 
 /// For the flat index of an element of a DequantizeLinear, the flat index of its scale; `None` when the

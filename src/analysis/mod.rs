@@ -5,8 +5,12 @@ pub mod channels;
 mod constants;
 mod contraction;
 pub mod cost;
+mod decisions;
 mod dequantize;
 pub mod diff;
+mod indices;
+mod lookups;
+mod moved;
 mod packed;
 mod products;
 mod progress;
@@ -16,12 +20,16 @@ pub use channels::Channels;
 pub use constants::constant;
 pub use contraction::{Contraction, RunRows, VectorMoments, Vectors, WEIGHT_SLOT, float_weight};
 pub use cost::Cost;
+pub use decisions::{Decision, decision};
 pub use dequantize::{dequantized, scale_index};
 pub use diff::Diff;
+pub use indices::index_bounds;
+pub use lookups::lookups;
+pub use moved::{ConstantFloats, constant_floats, moved_constant, origin, turned};
 pub use packed::{unpacked_matrix, unpacked_table};
 pub use products::is_layer;
 pub use progress::Progress;
-pub use shapes::{Assume, Shapes, Term, exact};
+pub use shapes::{Assume, Shapes, Term, exact, names_an_axis};
 
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};
@@ -50,6 +58,11 @@ pub trait Measure: Sync {
     /// # Errors
     /// When the model cannot be run on the samples.
     fn ranges(&self, model: &Model, asked: &[Asked]) -> Result<Vec<Option<Range>>>;
+
+    /// Runs of the samples; none where there are no samples to run.
+    fn runs(&self) -> usize {
+        0
+    }
 
     /// The moments of what layers read, for each that is asked for, in the same order. `None` where the
     /// value cannot be observed, or where there are no samples to run.

@@ -129,7 +129,7 @@ pub(super) fn is_held_out(digest: u64) -> bool {
 
 /// A digest of what goes into a run: whether it is held out depends on what it is, not on where it
 /// stands.
-pub(super) fn fingerprint(run: &Run) -> u64 {
+pub fn fingerprint(run: &Run) -> u64 {
     let mut digest = Fingerprint::default();
     for (name, tensor) in &run.inputs {
         digest.add(name.as_bytes());

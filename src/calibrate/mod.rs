@@ -8,15 +8,18 @@ mod choose;
 mod collect;
 mod file;
 mod fit;
+mod held;
 mod magnitudes;
 mod moments;
 mod observed;
+mod reach;
 mod statistics;
 mod view;
 
 pub use choose::{Calibrator, Choice, Method};
-pub use collect::{Collect, Shard, digest, held_out};
+pub use collect::{Collect, Shard, digest, fingerprint, held_out};
 pub use fit::{Fit, Source};
+pub use held::held_out_runs;
 pub use statistics::{Statistics, ValueStatistics};
 
 use collect::Wanted;
@@ -51,6 +54,10 @@ impl Measure for Calibration<'_> {
         let wanted = Wanted { ranges: asked, spread: false, vectors: &[] };
         let found = self.values(model, &wanted, Shard::default())?;
         Ok(found.ranges.into_iter().map(|value| value.map(|value| value.range)).collect())
+    }
+
+    fn runs(&self) -> usize {
+        self.samples.runs()
     }
 
     fn moments(&self, model: &Model, asked: &[Vectors]) -> Result<Vec<Option<VectorMoments>>> {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::analysis::{RunRows, VectorMoments, Vectors};
 use crate::calibrate::Calibration;
-use crate::calibrate::collect::{HELD_OUT, held_out};
+use crate::calibrate::held::held_out_runs;
 use crate::calibrate::observed::{Ran, Seen};
 use crate::calibrate::view::Look;
 use crate::error::Result;
@@ -74,15 +74,14 @@ impl Gathered {
 
 impl Calibration<'_> {
     /// The moments that were asked for, over all samples; bit-identical for any number of threads. The
-    /// samples held out are those that calibrators are judged on, or, when chance held out none or all, one
-    /// run of four.
+    /// samples held out are those that [`held_out_runs`] names.
     pub(super) fn vector_moments(
         &self,
         model: &Model,
         asked: &[Vectors],
     ) -> Result<Vec<Option<VectorMoments>>> {
         let runs: Vec<usize> = (0..self.samples.runs()).collect();
-        let held_out = self.held_out_runs()?;
+        let held_out = held_out_runs(self.samples)?;
         let mut moments = Gathered::new(asked, runs.len());
         let looks = moments.looks().to_vec();
         self.observed(model, &looks, &runs, &mut |ran, observed| {
@@ -104,7 +103,7 @@ impl Calibration<'_> {
         let most = of_a_run(most, runs.len());
         let look = |asked: &Vectors| (asked.value, Observe::Rows(asked.unfold.clone(), most));
         let looks: Vec<Look> = asked.iter().map(look).collect();
-        let held_out = self.held_out_runs()?;
+        let held_out = held_out_runs(self.samples)?;
         self.observed(model, &looks, &runs, &mut |ran: &[Ran], observed| {
             let none = |run: &Ran| RunRows {
                 held_out: held_out[run.place],
@@ -120,17 +119,6 @@ impl Calibration<'_> {
             }
             see(&shown);
         })
-    }
-
-    /// For each run whether something is judged on it.
-    fn held_out_runs(&self) -> Result<Vec<bool>> {
-        let runs = self.samples.runs();
-        let judged = |i| Ok(held_out(&self.samples.run(i)?));
-        let held_out: Vec<bool> = (0..runs).into_par_iter().map(judged).collect::<Result<_>>()?;
-        match held_out.iter().all(|&held| held == held_out[0]) {
-            true => Ok((0..runs).map(|i| i as u64 % HELD_OUT == HELD_OUT - 1).collect()),
-            false => Ok(held_out),
-        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The loop over the samples that everything which is measured goes through.
 
+use std::collections::HashSet;
+
 use rayon::prelude::*;
 
 use crate::calibrate::Calibration;
 use crate::calibrate::collect::{fingerprint, is_held_out};
-use crate::calibrate::view::Look;
-use crate::error::Result;
+use crate::calibrate::view::{Look, View};
+use crate::error::{ErrorKind, Result};
 use crate::exec::{Observation, Runner, Tap};
 use crate::ir::Model;
 
@@ -35,7 +37,7 @@ pub(super) type Seen = Vec<Option<Observation>>;
 
 impl Calibration<'_> {
     /// Runs `model` on these runs of the samples and shows `see` what was seen in each of the `looks`, a few runs at
-    /// a time and in their order.
+    /// a time and in their order. When the engine does not run the model, it runs what it can.
     pub(super) fn observed(
         &self,
         model: &Model,
@@ -43,18 +45,44 @@ impl Calibration<'_> {
         runs: &[usize],
         see: &mut dyn FnMut(&[Ran], Vec<Seen>),
     ) -> Result<()> {
+        let mut any = false;
         let view = self.view(model, looks);
+        let found = self.observed_in(&view, looks, runs, &mut |ran, seen| {
+            any = true;
+            see(ran, seen);
+        });
+        match found {
+            Err(error) if error.kind == ErrorKind::Engine && !any => {
+                let view = self.reached(model, looks).ok_or(error)?;
+                self.observed_in(&view, looks, runs, see)
+            }
+            found => found,
+        }
+    }
+
+    fn observed_in(
+        &self,
+        view: &View<'_>,
+        looks: &[Look],
+        runs: &[usize],
+        see: &mut dyn FnMut(&[Ran], Vec<Seen>),
+    ) -> Result<()> {
         let (places, taps): (Vec<usize>, Vec<Tap>) = view.taps().into_iter().unzip();
         // Only values that the engine does not show: whether it runs the model is not asked.
         if taps.is_empty() && !looks.is_empty() {
             return Ok(());
         }
         let runner = Runner::new(self.engine, &view.model, taps);
+        let given = view.model.graph(view.model.main()).inputs();
+        let given: HashSet<&str> =
+            given.iter().map(|&input| view.model.value(input).name()).collect();
         let one = |&place: &usize| -> Result<(Ran, Seen)> {
-            let run = self.samples.run(place)?;
+            let mut run = self.samples.run(place)?;
+            let ran = Ran { place, digest: fingerprint(&run), samples: run.count };
+            run.inputs.retain(|(name, _)| given.contains(&**name));
             let observed = runner.run(&run.inputs)?.observed;
             self.progress.step();
-            Ok((Ran { place, digest: fingerprint(&run), samples: run.count }, observed))
+            Ok((ran, observed))
         };
         self.progress.start("measuring", runs.len());
         let all = runs.chunks(RUNS).try_for_each(|part| -> Result<()> {

@@ -84,6 +84,15 @@ impl<'a> View<'a> {
         Self { model: Cow::Borrowed(model), shown: wanted.iter().map(named).collect() }
     }
 
+    /// The part of the model that makes the values `asked` for, which are of its main graph.
+    pub fn of_part(model: &'a Model, wanted: &[Look], asked: &[ValueId]) -> Self {
+        let main = Self::of_main(model, wanted);
+        let shown = main.shown.into_iter().zip(wanted);
+        let shown = shown.map(|(shown, (value, _))| shown.filter(|_| asked.contains(value)));
+        let shown = shown.collect();
+        Self { model: Cow::Owned(model.part(&[], asked)), shown }
+    }
+
     fn looks_into_bodies(&self) -> bool {
         matches!(self.model, Cow::Owned(_))
     }

@@ -1,10 +1,12 @@
 //! What a pruned model may cost.
 
 use clap::{Args, ValueEnum};
-use onnxpress::Result;
+use onnxpress::analysis::Assume;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Allocation, Amount, Budget, Resource};
+use onnxpress::pipeline;
 use onnxpress::read::Loaded;
+use onnxpress::{Error, ErrorKind, Result};
 
 use super::compare::share;
 use super::io;
@@ -14,19 +16,19 @@ use super::io;
 pub struct BudgetArgs {
     /// Share of the channels, hidden units and heads that stays: of each group, or of all together when
     /// `--allocation` says so; with 100%, only those go that give nothing.
-    #[arg(long, value_name = "SHARE", value_parser = share, group = "budget", required_unless_present_any = ["macs", "params", "size", "latency", "unstructured"])]
+    #[arg(long, value_name = "SHARE", value_parser = kept, allow_negative_numbers = true, group = "budget", required_unless_present_any = ["macs", "params", "size", "latency", "unstructured"])]
     pub ratio: Option<f64>,
     /// Multiply-accumulates that stay at most: a share of the original's, or a number such as 120M.
-    #[arg(long, value_name = "SHARE|N", value_parser = amount, group = "budget")]
+    #[arg(long, value_name = "SHARE|N", value_parser = amount, allow_negative_numbers = true, group = "budget")]
     pub macs: Option<Amount>,
     /// Parameters that stay at most: a share, or a number such as 1.5M.
-    #[arg(long, value_name = "SHARE|N", value_parser = amount, group = "budget")]
+    #[arg(long, value_name = "SHARE|N", value_parser = amount, allow_negative_numbers = true, group = "budget")]
     pub params: Option<Amount>,
     /// Size of the file at most: a share, or a number of bytes such as 800K.
-    #[arg(long, value_name = "SHARE|BYTES", value_parser = amount, group = "budget")]
+    #[arg(long, value_name = "SHARE|BYTES", value_parser = amount, allow_negative_numbers = true, group = "budget")]
     pub size: Option<Amount>,
     /// Share of the time of one run at most, measured in this engine on a few prunings; it needs --data.
-    #[arg(long, value_name = "SHARE", value_parser = share, group = "budget", requires = "data")]
+    #[arg(long, value_name = "SHARE", value_parser = kept, allow_negative_numbers = true, group = "budget", requires = "data")]
     pub latency: Option<f64>,
     /// Which groups give how much: each the same share; wherever importance is least for what it costs;
     /// or by what cutting each group alone does to the outputs on some samples (needs --data). By default
@@ -63,6 +65,14 @@ impl BudgetArgs {
         })
     }
 
+    /// The same, where work that was found to take so long stands for a time.
+    pub fn timed(&self, macs: u64) -> Self {
+        match self.latency {
+            Some(_) => Self { latency: None, macs: Some(Amount::Number(macs)), ..self.clone() },
+            None => self.clone(),
+        }
+    }
+
     /// The allocation for the pass; for [`How::Sensitivity`] it is measured.
     pub fn allocation(&self, samples: bool) -> Allocation {
         match self.how(samples) {
@@ -86,11 +96,17 @@ impl BudgetArgs {
     }
 }
 
-/// `50%`, `0.5`, `120M`: shares up to 1, or numbers in powers of 1000.
+/// `50%`, `0.5`, `120M`: shares up to 1, or numbers in powers of 1000. A small number without a unit is asked back:
+/// `75` is more likely 75 % than 75 of anything.
 pub fn amount(text: &str) -> Result<Amount, String> {
     const UNITS: &[(char, f64)] = &[('K', 1e3), ('M', 1e6), ('G', 1e9), ('T', 1e12)];
-    if let Ok(share) = share(text) {
-        return Ok(Amount::Share(share));
+    let text = text.trim();
+    let plain_number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    match plain_number {
+        _ if text.ends_with('%') => return kept(text).map(Amount::Share),
+        Some(number) if number <= 1.0 => return kept(text).map(Amount::Share),
+        Some(number) if number <= MOST_PERCENT => return Err(asked_back(text)),
+        _ => {}
     }
     let plain = text.trim_end_matches(['B', 'b']);
     let unit = UNITS.iter().find_map(|&(unit, factor)| {
@@ -104,6 +120,31 @@ pub fn amount(text: &str) -> Result<Amount, String> {
         .ok_or_else(|| format!("`{text}`; expected a share such as 50%, or a number such as 120M"))
 }
 
+/// Numbers up to this are likely percents.
+const MOST_PERCENT: f64 = 100.0;
+
+/// That a number may be meant as percents.
+fn asked_back(text: &str) -> String {
+    format!(
+        "`{text}` is no share; for {text} percent write {text}%, for a number add its unit, e.g. {text}K"
+    )
+}
+
+/// A share that is kept: `50%` or `0.5`, above 0 and at most the whole.
+pub fn kept(text: &str) -> Result<f64, String> {
+    let plain = text.trim().parse::<f64>().ok();
+    match (share(text.trim()), plain) {
+        (Ok(share), _) if share > 0.0 => Ok(share),
+        (Ok(_), _) => Err(format!("`{text}`; nothing would be left: expected a share such as 50%")),
+        (Err(_), Some(number)) if number > 1.0 && number <= MOST_PERCENT => {
+            Err(format!("`{text}` is more than the whole; for {text} percent write {text}%"))
+        }
+        _ => Err(format!(
+            "`{text}`; expected the share that is kept, such as 50% or 0.5, at most 100%"
+        )),
+    }
+}
+
 /// Bytes of weights that a file of `most` bytes, of the original's, has room for: the rest of the
 /// file of the prepared model keeps its size.
 pub fn room_for_weights(
@@ -113,8 +154,29 @@ pub fn room_for_weights(
     output: &io::Output,
 ) -> Result<Amount> {
     let file = output.encode(prepared, original.external)?.len() as u64;
-    let rest = file.saturating_sub(Resource::WeightBytes.of(prepared).unwrap_or(0));
+    let weights = Resource::WeightBytes.of(prepared, &Assume::default());
+    let rest = file.saturating_sub(weights.unwrap_or(0));
     Ok(Amount::Number(most.of(original.byte_size).saturating_sub(rest)))
+}
+
+/// What a budget of multiply-accumulates cannot see, in words.
+///
+/// # Errors
+/// When nothing can be counted before the user says how large the inputs are.
+pub fn countable(model: &Model, at: &Assume) -> Result<Option<String>> {
+    let counted = pipeline::counted(model, at);
+    let Some(text) = counted.in_words() else { return Ok(None) };
+    if counted.free.is_empty() && counted.unknown < counted.layers {
+        return Ok(Some(format!("the budget leaves out work: {text}")));
+    }
+    let text = format!("multiply-accumulates cannot be counted: {text}");
+    let help = match counted.free.is_empty() {
+        true => "--params and --ratio need no count",
+        false => {
+            "give samples with --data, whose dims then count, or fix the axes with --fix-dim NAME=N or --fix-shape"
+        }
+    };
+    Err(Error::new(ErrorKind::Usage, text).help(help))
 }
 
 #[cfg(test)]
@@ -123,11 +185,25 @@ mod tests {
 
     #[test]
     fn amounts_are_shares_or_numbers() {
-        let found = ["50%", "0.5", "1", "120M", "1.5k", "7"].map(|text| amount(text).unwrap());
+        let found = ["50%", "0.5", "1", "120M", "1.5k", "700"].map(|text| amount(text).unwrap());
         let [share, number] = [Amount::Share, |x| Amount::Number(x as u64)];
         let expected =
-            [share(0.5), share(0.5), share(1.0), number(120e6), number(1500.0), number(7.0)];
+            [share(0.5), share(0.5), share(1.0), number(120e6), number(1500.0), number(700.0)];
         assert_eq!(found, expected);
-        assert!(["150%", "-1", "x", "", "infK"].iter().all(|text| amount(text).is_err()));
+        let nonsense = ["150%", "-1", "-50%", "0", "0%", "x", "", "infK", "nan", "%"];
+        for text in nonsense {
+            assert!(amount(text).is_err(), "{text}");
+            assert!(kept(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn percents_without_a_sign_are_asked_back() {
+        for text in ["75", "10", "1.5", "100"] {
+            let hint = format!("write {text}%");
+            assert!(amount(text).unwrap_err().contains(&hint), "{text}");
+            assert!(kept(text).unwrap_err().contains(&hint), "{text}");
+        }
+        assert_eq!([kept("75%"), kept("0.75"), kept("1")], [Ok(0.75), Ok(0.75), Ok(1.0)]);
     }
 }

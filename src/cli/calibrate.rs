@@ -73,10 +73,12 @@ impl Calibrate {
         self.work.start()?;
         self.output.check()?;
         check_names(&self.skip)?;
-        let original = io::load(&self.model, &self.words)?.model;
+        let loaded = io::load(&self.model, &self.words)?;
+        let original = loaded.model;
         let labels = self.labels.as_deref();
         let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original)?;
-        let engine = self.engine.start()?;
+        io::say_fed(Some(&samples), &self.words)?;
+        let engine = self.engine.start(loaded.byte_size, Some(&samples))?;
         let progress = progress::Bar::new(self.words.quiet);
         let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };
         let shard = self.shard.unwrap_or_default();

@@ -10,7 +10,7 @@ use onnxpress::emit::Overwrite;
 use onnxpress::exec::{Engine, Tract};
 use onnxpress::ir::Model;
 use onnxpress::passes::Context;
-use onnxpress::pipeline::{self, QuantizeOptions, When};
+use onnxpress::pipeline::{self, Counted, QuantizeOptions, When};
 use onnxpress::read::Loaded;
 use onnxpress::report::{
     ComparisonReport, Latency, LayersReport, Pair, Parallel, ProfileReport, SampleReport,
@@ -28,6 +28,7 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
   onnxpress compare model.onnx model.int8.onnx --data val/ --preprocess imagenet --worst 10
   onnxpress compare model.onnx model.int8.onnx --data random:16 --min-sqnr 30 --layers
   onnxpress compare model.onnx model.int8.onnx --data test.npz --latency --profile --engine ort
+  onnxpress compare model.onnx other.onnx --map images=input_1 --map scores=Identity:0 --data test.npz
 
 {EXIT_STATUS}"))]
 pub struct Compare {
@@ -35,6 +36,9 @@ pub struct Compare {
     original: PathBuf,
     /// The model that is to replace it.
     candidate: PathBuf,
+    /// What an input or output of the original is called in the candidate; may be given several times.
+    #[arg(long, value_name = "OLD=NEW", value_parser = renamed)]
+    map: Vec<(String, String)>,
     /// Samples: x.npz, x.npy, a folder of png or jpeg images (flat, or one sub-folder for each
     /// class), ONNX test data (test_data_set_*/input_*.pb), or random:N. Without samples only sizes
     /// are compared.
@@ -98,6 +102,13 @@ fn decibel(text: &str) -> Result<f64, String> {
     number.ok().filter(|x| x.is_finite()).ok_or_else(|| format!("`{text}`; expected a number"))
 }
 
+/// `x=input_1`.
+fn renamed(text: &str) -> Result<(String, String), String> {
+    let names = text.split_once('=').filter(|(old, new)| !old.is_empty() && !new.is_empty());
+    let (old, new) = names.ok_or_else(|| format!("`{text}`; expected OLD=NEW, e.g. x=input_1"))?;
+    Ok((old.trim().to_owned(), new.trim().to_owned()))
+}
+
 /// `1%` or `0.01`.
 pub fn share(text: &str) -> Result<f64, String> {
     let (number, unit) = match text.strip_suffix('%') {
@@ -106,6 +117,9 @@ pub fn share(text: &str) -> Result<f64, String> {
     };
     match number.trim().parse::<f64>() {
         Ok(number) if (0.0..=unit).contains(&number) => Ok(number / unit),
+        Ok(number) if number > 1.0 && unit == 1.0 => {
+            Err(format!("`{text}` is more than the whole; for {text} percent write {text}%"))
+        }
         _ => Err(format!("`{text}`; expected a share such as 1% or 0.01")),
     }
 }
@@ -122,6 +136,12 @@ impl Bounds {
     }
 }
 
+/// Refuses labels that are no class of the model, before any work is done.
+pub fn check_labels<'a>(model: &Model, samples: impl Iterator<Item = &'a Samples>) -> Result<()> {
+    let mut samples = samples;
+    samples.try_for_each(|samples| validate::check_labels(model, samples, None))
+}
+
 impl Compare {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
@@ -134,12 +154,26 @@ impl Compare {
         let overwrite = if self.force { Overwrite::Replace } else { Overwrite::Never };
         self.page.check(&[&self.original, &self.candidate], overwrite)?;
         let original = io::load(&self.original, &self.talk.words)?;
-        let candidate = io::load(&self.candidate, &self.talk.words)?;
-        let mut report = sizes(&original, &candidate.model, candidate.byte_size);
+        let mut candidate = io::load(&self.candidate, &self.talk.words)?;
+        let open =
+            |data: &PathBuf| self.preprocessing.open(data, self.labels.as_deref(), &original.model);
+        let samples = self.data.as_ref().map(open).transpose()?;
+        if !self.map.is_empty() || samples.is_some() {
+            candidate.model = pipeline::aligned(&original.model, &candidate.model, &self.map)?;
+        }
+        if let Some(samples) = &samples {
+            pipeline::check_fed(&original.model, &candidate.model, &samples.dims())?;
+        }
+        // Either model may leave more open than the other.
+        let open = [&original.model, &candidate.model]
+            .map(|model| pipeline::counted_at(model, samples.as_ref()));
+        let at = open.into_iter().max_by_key(|at| at.inputs.len()).unwrap_or_default();
+        let mut report = sizes(&original, &candidate.model, candidate.byte_size, &at);
         report.verbose = true;
-        if let Some(data) = &self.data {
-            let samples = self.preprocessing.open(data, self.labels.as_deref(), &original.model)?;
+        if let Some(samples) = samples {
             self.bounds.check(&samples)?;
+            validate::check_labels(&original.model, &samples, self.scores.as_deref())?;
+            io::say_fed(Some(&samples), &self.talk.words)?;
             let mut top = self.top.clone();
             if self.bounds.max_drop.is_some() && !top.contains(&1) {
                 top.push(1);
@@ -150,13 +184,15 @@ impl Compare {
                 runs: None,
                 worst: self.worst.unwrap_or_default(),
             };
-            let engine = self.engine.start()?;
+            let engine =
+                self.engine.start(original.byte_size.max(candidate.byte_size), Some(&samples))?;
             let models = [&original.model, &candidate.model];
             let progress = progress::Bar::new(self.talk.words.quiet);
             execute(&engine, &mut report, models, &samples, &options, &progress)?;
             if self.layers && report.not_validated.is_none() {
                 let found = layers(&engine, models[0], models[1], &samples)?;
-                let lowest = report.outputs.iter().map(|output| output.sqnr_db);
+                let numbers = report.outputs.iter().filter(|output| output.agreement.is_none());
+                let lowest = numbers.map(|output| output.sqnr_db);
                 let lowest = lowest.fold(f64::INFINITY, f64::min);
                 report.layers = Some(LayersReport::new(&found, lowest));
             }
@@ -170,6 +206,9 @@ impl Compare {
             }
         }
         report.judge(self.bounds.min_sqnr, self.bounds.max_drop);
+        if let (true, Some(reason)) = (report.passed, &report.not_validated) {
+            report.miss([format!("the models were not compared: {reason}")]);
+        }
         self.page.write("compare", &report, overwrite)?;
         if self.talk.json {
             io::print(&io::report_json("compare", &report)?)?;
@@ -177,22 +216,34 @@ impl Compare {
             warn_random(self.data.as_deref());
             io::show(&report)?;
         }
-        Ok(if report.passed { Ended::Done } else { Ended::BoundMissed })
+        Ok(if report.passed { Ended::Done } else { Ended::Missed })
     }
 }
 
-/// Sizes of both models, without execution.
-pub fn sizes(original: &Loaded, candidate: &Model, candidate_bytes: u64) -> ComparisonReport {
-    let cost = |model: &Model| Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+/// Sizes of both models, without execution; work is counted with inputs as `at` says.
+pub fn sizes(
+    original: &Loaded,
+    candidate: &Model,
+    candidate_bytes: u64,
+    at: &Assume,
+) -> ComparisonReport {
+    let cost = |model: &Model| Cost::of(model, &Shapes::infer(model, at));
     let (a, b) = (cost(&original.model), cost(candidate));
+    let counted = [(&original.model, &a), (candidate, &b)].into_iter();
+    let mut uncounted = counted.filter_map(|(model, cost)| Counted::of(model, at, cost).in_words());
     ComparisonReport {
         samples: 0,
         random: false,
+        inputs: Vec::new(),
+        warnings: Vec::new(),
+        figures: None,
         outputs: Vec::new(),
         accuracy: BTreeMap::new(),
         size_bytes: Pair { original: original.byte_size, candidate: candidate_bytes },
         parameters: Pair { original: a.parameters, candidate: b.parameters },
         macs: Pair { original: a.macs, candidate: b.macs },
+        macs_at: at.inputs.clone(),
+        macs_uncounted: uncounted.next(),
         latency_ms: None,
         profile: None,
         worst: Vec::new(),
@@ -217,6 +268,7 @@ pub fn execute(
     progress: &dyn Progress,
 ) -> Result<()> {
     report.random = samples.is_random();
+    report.fed(samples.fed()?);
     match compare_telling(engine, models, samples, options, progress) {
         Ok(comparison) => {
             report.measured(&comparison);

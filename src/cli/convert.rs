@@ -12,6 +12,7 @@ use onnxpress::passes::{
 use onnxpress::pipeline::declare_shapes;
 use onnxpress::{Error, ErrorKind, Result};
 
+use super::fixing::FixArgs;
 use super::{EXIT_STATUS, Ended, Words, io};
 
 /// Arguments of `convert`.
@@ -49,6 +50,8 @@ pub struct Convert {
     #[arg(long)]
     infer_shapes: bool,
     #[command(flatten)]
+    fix: FixArgs,
+    #[command(flatten)]
     words: Words,
 }
 
@@ -61,22 +64,27 @@ enum Runtime {
 
 impl Convert {
     pub fn run(self) -> Result<Ended> {
-        self.output.check(&self.model)?;
+        self.output.check(&self.model, false)?;
         let mut loaded = io::load(&self.model, &self.words)?;
+        self.fix.apply(&mut loaded.model)?;
+        let mut missed = Vec::new();
         if self.inline_functions {
             let report = InlineFunctions.run(&mut loaded.model, &Context::default())?;
             for note in &report.refused {
                 eprintln!("warning: {}: not inlined: {}", note.place, note.text);
             }
+            if !report.changed() && !report.refused.is_empty() {
+                missed.push("no function was inlined");
+            }
         }
         if self.strip_quantization {
-            self.strip(&mut loaded.model)?;
+            missed.extend(self.strip(&mut loaded.model)?);
         }
         if let Some(target) = self.opset {
             raise(&mut loaded.model, target)?;
         }
         if let Some(runtime) = self.qoperator {
-            self.integers(&mut loaded.model, runtime)?;
+            missed.extend(self.integers(&mut loaded.model, runtime)?);
         }
         if self.infer_shapes {
             for note in declare_shapes(&mut loaded.model) {
@@ -87,28 +95,37 @@ impl Convert {
         }
         let encoded = self.output.encode(&loaded.model, loaded.external)?;
         self.output.save(&encoded)?;
-        Ok(Ended::Done)
+        for missed in &missed {
+            eprintln!("MISSED: {}: {missed}", self.model.display());
+        }
+        Ok(if missed.is_empty() { Ended::Done } else { Ended::Missed })
     }
 }
 
 impl Convert {
-    /// Makes a float model of a quantized one, and says what stays.
-    fn strip(&self, model: &mut Model) -> Result<()> {
+    /// Makes a float model of a quantized one, and says what stays; returns that nothing was done although something
+    /// is quantized.
+    fn strip(&self, model: &mut Model) -> Result<Option<&'static str>> {
         let report = StripQuantization.run(model, &Context::default())?;
         EliminateDead.run(model, &Context::default())?;
         for note in &report.refused {
             eprintln!("warning: {}: stays quantized: {}", note.place, note.text);
         }
-        if !report.changed() {
-            eprintln!("warning: {}: nothing was stripped", self.model.display());
+        if report.changed() {
+            return Ok(None);
         }
-        Ok(())
+        let quantized = model.all_nodes().iter().any(|&node| is_quantized(model.node(node).op()));
+        if quantized || !report.refused.is_empty() {
+            return Ok(Some("nothing was stripped: what is quantized stays"));
+        }
+        eprintln!("warning: {}: nothing was stripped: nothing is quantized", self.model.display());
+        Ok(None)
     }
 }
 
 impl Convert {
-    /// Makes operators on integers, and says what stays.
-    fn integers(&self, model: &mut Model, runtime: Runtime) -> Result<()> {
+    /// Makes operators on integers, and says what stays; returns that there are none.
+    fn integers(&self, model: &mut Model, runtime: Runtime) -> Result<Option<&'static str>> {
         let pass = ConvertQoperator { microsoft: runtime == Runtime::Ort };
         let report = pass.run(model, &Context::default())?;
         for note in &report.refused {
@@ -116,11 +133,16 @@ impl Convert {
                 eprintln!("note: {}: stays as it is: {}", note.place, note.text);
             }
         }
-        if !report.changed() {
-            eprintln!("warning: {}: nothing computes on integers", self.model.display());
-        }
-        Ok(())
+        let none = "nothing became an operator on integers: `quantize` puts quantization around layers first";
+        Ok((!report.changed()).then_some(none))
     }
+}
+
+/// Operators that compute with integers or turn them into floats.
+fn is_quantized(op: &str) -> bool {
+    ["QLinear", "QuantizeLinear", "DequantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits"]
+        .iter()
+        .any(|part| op.contains(part))
 }
 
 /// Raises the operator set, or says why that cannot be done.

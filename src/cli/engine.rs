@@ -16,6 +16,9 @@ use super::quantize::CHECK_RUNS;
 /// Limits of checks that can do with parts of the model.
 const BRIEF: Limits = Limits { memory: 400 << 20, time: Duration::from_secs(8), threads: 1 };
 
+/// Bytes of random inputs for which a run may use more. 4 MiB: a picture of 600 x 600.
+const MOST_OF_RANDOM: u64 = 4 << 20;
+
 /// Heading of the choice of an engine in a command's help.
 const ENGINE: &str = "Engine";
 
@@ -57,12 +60,13 @@ pub struct EngineArgs {
     /// deployed, with fused and integer kernels (all).
     #[arg(long, help_heading = ENGINE, value_enum, value_name = "LEVEL")]
     optimization: Option<Level>,
-    /// Most memory that a process of the engine may use, e.g. 8G or 512M; by default half of the
-    /// machine's, and 400M for `simplify`. What needs more is reported as not validated.
+    /// Most memory that a process of the engine may use, e.g. 8G or 512M; by default 400M, 64 times the model's
+    /// size and 128 times that of its inputs on all threads, at most half of the machine's; for `simplify`
+    /// 400M. What needs more is reported as not validated.
     #[arg(long, help_heading = HEADING, value_name = "SIZE", value_parser = size)]
     engine_memory: Option<u64>,
-    /// Longest time in seconds that preparing a model, or one run of it, may take; 120 by default,
-    /// and 8 for `simplify`.
+    /// Longest time in seconds that preparing a model, or one run of it, may take; by default 8, and 2 more for
+    /// each megabyte of the model and its inputs, at most 120; for `simplify` 8.
     #[arg(long, help_heading = HEADING, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     engine_seconds: Option<u64>,
     /// Execute models in this process, without limits: a crash of the engine ends the command.
@@ -71,9 +75,16 @@ pub struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// The engine; call it when the number of threads is settled.
-    pub fn start(&self) -> Result<Box<dyn Engine>> {
-        self.start_within(Limits::default())
+    /// The engine for a model of `bytes` bytes on samples; call it when the number of threads is settled.
+    pub fn start(&self, bytes: u64, samples: Option<&Samples>) -> Result<Box<dyn Engine>> {
+        let run = samples.and_then(|samples| samples.run(0).ok());
+        let inputs = run.iter().flat_map(|run| &run.inputs);
+        let mut inputs: u64 = inputs.map(|(_, tensor)| tensor.bytes().len() as u64).sum();
+        if samples.is_some_and(Samples::is_random) {
+            // They are as large as a model of a few bytes says.
+            inputs = inputs.min(MOST_OF_RANDOM);
+        }
+        self.start_within(Limits::of_size(bytes, inputs, rayon::current_num_threads()))
     }
 
     /// The engine for checks that nobody wants to wait for: they can do with parts of the model.
@@ -104,6 +115,17 @@ impl EngineArgs {
         Ok(engine)
     }
 
+    /// ONNX Runtime in a process of its own as it is deployed, with all of its optimizations, when a library is found.
+    pub fn deploying(&self) -> Option<Box<dyn Engine>> {
+        let threads = rayon::current_num_threads();
+        let runtime = OnnxRuntime::find(self.ort_library.as_deref(), threads).ok()?;
+        let usual = Limits::default();
+        let limits =
+            Limits { time: self.engine_seconds.map_or(usual.time, Duration::from_secs), ..usual };
+        let isolated = Isolated::this_program(limits).ok()?;
+        Some(Box::new(isolated.onnxruntime(runtime.optimized(Optimization::All))))
+    }
+
     /// ONNX Runtime, when it is asked for.
     fn onnxruntime(&self, threads: usize) -> Result<Option<OnnxRuntime>> {
         let needs =
@@ -123,8 +145,8 @@ impl EngineArgs {
     }
 }
 
-/// What passes are checked on: runs of the samples, or seeded noise when there are none. A model whose
-/// inputs are no tensors is not executed.
+/// What passes are checked on: runs of the samples, or seeded noise when there are none. A model for
+/// whose inputs nothing can be made up is not executed.
 pub fn check<'a>(
     engine: &'a dyn Engine,
     samples: Option<&Samples>,
@@ -135,5 +157,8 @@ pub fn check<'a>(
         return Check::on(engine, samples, CHECK_RUNS).map(Some);
     }
     let inputs = pipeline::probes(model, seed);
-    Ok(inputs.ok().map(|inputs| Check { engine, inputs, enough: CHECK_RUNS }))
+    if inputs.first().is_some_and(|inputs| pipeline::lacking(model, inputs).is_some()) {
+        return Ok(None);
+    }
+    Ok(Some(Check { engine, inputs, enough: CHECK_RUNS }))
 }

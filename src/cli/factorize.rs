@@ -7,17 +7,23 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::analysis::Measure;
 use onnxpress::calibrate::Calibration;
+use onnxpress::data::Samples;
+use onnxpress::ir::Model;
 use onnxpress::passes::{Aim, Amount, Context, Factorize as Pass, Growth, Layers, Method};
 use onnxpress::pipeline::{self, FactorizeOptions, When};
-use onnxpress::report::{FactorizationReport, SplitReport};
+use onnxpress::report::{BudgetReport, FactorizationReport, SplitReport};
 use onnxpress::{Error, ErrorKind, Result, report, validate};
 
-use super::budget::amount;
-use super::compare::{Bounds, execute, share, sizes, warn_random};
+use super::budget::{amount, countable, kept};
+use super::compare::{Bounds, check_labels, sizes, warn_random};
 use super::factorizing::{Factorizing, Outcome};
+use super::figures::{Figures, Need};
+use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::prune::NO_SAMPLES;
+use super::pruning;
+use super::undone::nothing_split;
 use super::warnings::{grew, taken_back, unfitted};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
@@ -41,6 +47,8 @@ pub struct Factorize {
     page: page::ReportFile,
     #[command(flatten)]
     aim: AimArgs,
+    #[command(flatten)]
+    fix: FixArgs,
     /// What counts as near: what a layer gives on samples (whitened, the default with --data), the same
     /// about its mean (pca), or the weights themselves (svd).
     #[arg(long, value_name = "HOW", value_parser = method())]
@@ -100,24 +108,36 @@ pub struct Factorize {
 #[group(required = true, multiple = false)]
 pub struct AimArgs {
     /// Multiply-accumulates that stay at most: a share of the original's, or a number such as 120M.
-    #[arg(long, value_name = "SHARE|N", value_parser = amount)]
+    #[arg(long, value_name = "SHARE|N", value_parser = amount, allow_negative_numbers = true)]
     pub macs: Option<Amount>,
     /// Parameters that stay at most: a share, or a number such as 1.5M.
-    #[arg(long, value_name = "SHARE|N", value_parser = amount)]
+    #[arg(long, value_name = "SHARE|N", value_parser = amount, allow_negative_numbers = true)]
     pub params: Option<Amount>,
     /// Size of the file at most: a share, or a number of bytes such as 800K.
-    #[arg(long, value_name = "SHARE|BYTES", value_parser = amount)]
+    #[arg(long, value_name = "SHARE|BYTES", value_parser = amount, allow_negative_numbers = true)]
     pub size: Option<Amount>,
     /// Share of what each layer gives that stays at least: with --data of its squares on the samples, else
     /// of those of the weights.
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(long, value_name = "SHARE", value_parser = kept, allow_negative_numbers = true)]
     pub energy: Option<f64>,
     /// Share of the time of one run at most, measured in this engine on a few results; it needs --data.
-    #[arg(long, value_name = "SHARE", value_parser = share, requires = "data")]
+    #[arg(long, value_name = "SHARE", value_parser = kept, allow_negative_numbers = true, requires = "data")]
     pub latency: Option<f64>,
     /// The ranks of a report (--json), or its `ranks` alone.
     #[arg(long, value_name = "FILE.json")]
     pub ranks: Option<PathBuf>,
+}
+
+/// What binds when a budget is missed.
+const RANKS: &str = "no more can be saved within the ranks that make layers smaller (--multiple)";
+impl AimArgs {
+    /// The same, where work that was found to take so long stands for a time.
+    fn timed(&self, macs: u64) -> Self {
+        match self.latency {
+            Some(_) => Self { latency: None, macs: Some(Amount::Number(macs)), ..self.clone() },
+            None => self.clone(),
+        }
+    }
 }
 
 /// Whether layers are refitted.
@@ -152,22 +172,24 @@ impl Factorize {
             let text = "whitened, pca and --refit lsq need --data";
             return Err(Error::new(ErrorKind::Usage, text));
         }
-        self.output.check(&self.model)?;
+        self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
-        let original = io::load(&self.model, &self.talk.words)?;
+        let mut original = io::load(&self.model, &self.talk.words)?;
+        self.fix.apply(&mut original.model)?;
         let labels = self.labels.as_deref();
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
         let samples = self.data.as_ref().map(open).transpose()?;
         samples.as_ref().map(|samples| self.bounds.check(samples)).transpose()?;
-        let engine = self.engine.start()?;
+        check_labels(&original.model, samples.iter())?;
+        io::say_fed(&samples, &self.talk.words)?;
+        let engine = self.engine.start(original.byte_size, samples.as_ref())?;
         let progress = progress::Bar::new(self.talk.words.quiet);
-        let calibration = samples.as_ref().map(|samples| Calibration {
-            engine: &engine,
-            samples,
-            progress: &progress,
-        });
+        let figures = Figures::of(samples.as_ref(), &original.model, Need::Fitting)?;
+        let fit = figures.fit(samples.as_ref());
+        let calibration =
+            fit.map(|samples| Calibration { engine: &engine, samples, progress: &progress });
         let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
         let cx = Context {
             evaluate: Some(&engine),
@@ -175,9 +197,14 @@ impl Factorize {
             progress: Some(&progress),
             ..Context::default()
         };
-        let check =
-            engine::check(&engine, samples.as_ref(), &original.model, self.preprocessing.seed)?;
-        let options = self.options(samples.is_some())?;
+        let check = engine::check(&engine, fit, &original.model, self.preprocessing.seed)?;
+        let mut options = self.options(samples.is_some())?;
+        let at = pipeline::counted_at(&original.model, samples.as_ref());
+        options.factorize.at = at.clone();
+        let mut warnings = Vec::new();
+        if self.aim.macs.is_some() || self.aim.latency.is_some() {
+            warnings.extend(countable(&original.model, &at)?);
+        }
         let passes = pipeline::prepare_factorize(&options);
         let model = original.model.clone();
         let prepared = pipeline::settle(model, &passes, &cx, check.as_ref(), When::AtEnd)?;
@@ -186,31 +213,56 @@ impl Factorize {
             options,
             engine: &engine,
             cx,
-            samples: samples.as_ref(),
+            samples: fit,
             original: &original,
             prepared: &prepared.model,
             output: &self.output,
         };
-        let Outcome { mut factorized, budget, mut warnings } = job.run()?;
+        let Outcome { mut factorized, mut budget, mut missed } = job.run()?;
         factorized.finished.steps.splice(0..0, prepared.steps);
         let result = &factorized.finished.model;
         let encoded = self.output.encode(result, original.external)?;
-        let mut drift = sizes(&original, result, encoded.len() as u64);
+        let bytes = encoded.len() as u64;
+        let mut drift = sizes(&original, result, bytes, &at);
         match &samples {
             Some(samples) => {
                 let all = validate::Options { top: vec![1], ..Default::default() };
-                execute(&engine, &mut drift, [&original.model, result], samples, &all, &progress)?;
+                let left = drift.macs.candidate;
+                let again = |samples: &Samples| -> Result<Model> {
+                    let calibration = Calibration { engine: &engine, samples, progress: &() };
+                    let job = Factorizing {
+                        args: &self.aim.timed(left),
+                        options: self.options(true)?,
+                        engine: &engine,
+                        cx: Context { measure: Some(&calibration), progress: None, ..cx },
+                        samples: Some(samples),
+                        original: &original,
+                        prepared: &prepared.model,
+                        output: &self.output,
+                    };
+                    Ok(job.run()?.factorized.finished.model)
+                };
+                let models = [&original.model, result];
+                figures.execute(&engine, &mut drift, models, (samples, &all), &progress, &again)?;
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }
         drift.judge(self.bounds.min_sqnr, self.bounds.max_drop);
+        if let Some(most) = self.aim.size {
+            let (original, counts) = (original.byte_size, "bytes of the file".to_owned());
+            budget = Some(BudgetReport { counts, original, most: most.of(original), left: bytes });
+        }
+        let short = budget.as_ref().filter(|budget| budget.left > budget.most);
+        missed.extend(short.map(|budget| pruning::missed(budget, Some(RANKS))));
+        let within = budget.is_some() && short.is_none();
+        if !within && factorized.layers.iter().all(|layer| layer.chosen.is_none()) {
+            missed.extend(nothing_split(&factorized.finished.steps));
+        }
+        drift.miss(missed);
         let passed = drift.passed;
         warnings.extend(taken_back(&factorized.finished.steps));
         let own = factorized.finished.steps.iter().flat_map(|step| &step.report.warnings);
         warnings.extend(own.cloned());
-        if factorized.layers.iter().all(|layer| layer.chosen.is_none()) {
-            warnings.push("no layer was split; -v says why".to_owned());
-        }
         for (option, patterns) in [("--keep", &self.keep), ("--only", &self.only)] {
             warnings.extend(unfitted(option, patterns, [&original.model, result]));
         }
@@ -231,7 +283,7 @@ impl Factorize {
             warn_random(self.data.as_deref());
             io::show(&report)?;
         }
-        Ok(if passed { Ended::Done } else { Ended::BoundMissed })
+        Ok(if passed { Ended::Done } else { Ended::Missed })
     }
 
     fn options(&self, samples: bool) -> Result<FactorizeOptions> {

@@ -31,7 +31,8 @@ pub struct Factorizing<'a> {
 pub struct Outcome {
     pub factorized: Factorized,
     pub budget: Option<BudgetReport>,
-    pub warnings: Vec<String>,
+    /// What was asked for and missed, in words.
+    pub missed: Vec<String>,
 }
 
 impl Factorizing<'_> {
@@ -51,23 +52,16 @@ impl Factorizing<'_> {
         let factorized = self.to(Aim::Budget(budget))?;
         let pass = &self.options.factorize;
         let (scope, resource) = (pass.scope(self.prepared, budget.resource), budget.resource);
-        let whole = |model: &Model| resource.of(model).unwrap_or(0);
+        let whole = |model: &Model| resource.of(model, &self.options.factorize.at).unwrap_or(0);
         let saved = whole(self.prepared).saturating_sub(whole(&factorized.finished.model));
         let (most, left) = (budget.most.of(scope), scope.saturating_sub(saved));
-        let mut warnings = Vec::new();
-        if left > most {
-            warnings.push(format!(
-                "{left} {} are left, {most} may be: no more can be saved within the ranks that win",
-                resource.name()
-            ));
-        }
         let counts = match pass.layers.is_all() || resource == Resource::WeightBytes {
             true => resource.name().to_owned(),
             false => format!("{} of the layers that were chosen", resource.name()),
         };
         let original = if pass.layers.is_all() { whole(&self.original.model) } else { scope };
         let budget = Some(BudgetReport { counts, original, most, left });
-        Ok(Outcome { factorized, budget, warnings })
+        Ok(Outcome { factorized, budget, ..Outcome::default() })
     }
 
     fn to(&self, aim: Aim) -> Result<Factorized> {
@@ -82,7 +76,7 @@ impl Factorizing<'_> {
         let pass: &Factorize = &self.options.factorize;
         let AimArgs { macs, params, size, .. } = *self.args;
         let whole = |resource: Resource| match pass.layers.is_all() {
-            true => resource.of(&self.original.model).unwrap_or(0),
+            true => resource.of(&self.original.model, &pass.at).unwrap_or(0),
             false => pass.scope(self.prepared, resource),
         };
         let number = |resource: Resource, most: Amount| Budget {
@@ -114,7 +108,7 @@ impl Factorizing<'_> {
         let found = pipeline::share_for_time(most, &try_share, &time)?;
         let factorized = at(found.unwrap_or(1.0))?;
         let slow = "nothing was quick enough: time does not fall as work does".to_owned();
-        let warnings = if found.is_none() { vec![slow] } else { Vec::new() };
-        Ok(Outcome { factorized, warnings, ..Outcome::default() })
+        let missed = if found.is_none() { vec![slow] } else { Vec::new() };
+        Ok(Outcome { factorized, missed, ..Outcome::default() })
     }
 }

@@ -7,15 +7,17 @@ use clap::Args;
 use onnxpress::Result;
 use onnxpress::analysis::channels::Options;
 use onnxpress::analysis::{Assume, Channels, Cost, Shapes};
+use onnxpress::data::{self, Samples};
 use onnxpress::emit::Overwrite;
 use onnxpress::ir::{Def, DimSize, Model, Node, ValueType};
 use onnxpress::passes::{Context, separate_vectors};
-use onnxpress::pipeline::{self, PruneOptions, When};
+use onnxpress::pipeline::{self, Counted, PruneOptions, When};
 use onnxpress::read::Loaded;
 use onnxpress::report::{
     ChannelsReport, InspectionReport, LayerReport, PortReport, PossibilityReport, WeightReport,
 };
 
+use super::fixing::FixArgs;
 use super::{EXIT_STATUS, Ended, Talk, io, page};
 
 /// Arguments of `inspect`.
@@ -24,6 +26,7 @@ use super::{EXIT_STATUS, Ended, Talk, io, page};
   onnxpress inspect model.onnx
   onnxpress inspect model.onnx --layers
   onnxpress inspect model.onnx --channels
+  onnxpress inspect model.onnx --layers --fix-dim H=224 --fix-dim W=224
   onnxpress inspect model.onnx --weights --possible
   onnxpress inspect model.onnx --report model.html
   onnxpress inspect model.onnx --json
@@ -42,6 +45,11 @@ pub struct Inspect {
     /// With --channels: make initializers constants that callers may now override, as `prune` would.
     #[arg(long, requires = "channels")]
     freeze_initializers: bool,
+    #[command(flatten)]
+    fix: FixArgs,
+    /// Count multiply-accumulates with inputs as large as these samples, where the model leaves that open.
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
     /// Show how the weights of each layer are spread, and how far outliers are out.
     #[arg(long)]
     weights: bool,
@@ -62,8 +70,17 @@ impl Inspect {
     pub fn run(self) -> Result<Ended> {
         let overwrite = if self.force { Overwrite::Replace } else { Overwrite::Never };
         self.page.check(&[&self.model], overwrite)?;
-        let loaded = io::load(&self.model, &self.talk.words)?;
-        let mut report = report(&loaded, self.layers);
+        let mut loaded = io::load(&self.model, &self.talk.words)?;
+        self.fix.apply(&mut loaded.model)?;
+        let samples = match &self.data {
+            Some(data) => {
+                let inputs = pipeline::inputs(&loaded.model)?;
+                Some(Samples::open(data, &inputs, &data::Options::default())?)
+            }
+            None => None,
+        };
+        let at = pipeline::counted_at(&loaded.model, samples.as_ref());
+        let mut report = report(&loaded, &at, self.layers);
         (report.show_weights, report.show_possible) = (self.weights, self.possible);
         if self.weights || self.page.is_wanted() {
             let nodes = loaded.model.all_nodes();
@@ -74,7 +91,7 @@ impl Inspect {
             report.possible = Some(possible.iter().map(PossibilityReport::from).collect());
         }
         if self.channels {
-            report.channels = Some(channels(loaded.model.clone(), self.freeze_initializers)?);
+            report.channels = Some(channels(loaded.model.clone(), &at, self.freeze_initializers)?);
         }
         self.page.write("inspect", &report, overwrite)?;
         if self.talk.json {
@@ -87,7 +104,7 @@ impl Inspect {
 }
 
 /// What `prune` could cut. The model is prepared as it would be, by what needs no execution.
-fn channels(model: Model, freeze_initializers: bool) -> Result<ChannelsReport> {
+fn channels(model: Model, at: &Assume, freeze_initializers: bool) -> Result<ChannelsReport> {
     let options = PruneOptions { freeze_initializers, ..PruneOptions::default() };
     let passes = pipeline::prepare_prune(&options);
     let cx = Context::default();
@@ -95,13 +112,14 @@ fn channels(model: Model, freeze_initializers: bool) -> Result<ChannelsReport> {
     separate_vectors(&mut model);
     let shapes = Shapes::infer(&model, &Assume::default());
     let channels = Channels::of(&model, &shapes, Options::default());
-    let cost = Cost::of(&model, &Shapes::infer(&model, &Assume::one_sample()));
+    let cost = Cost::of(&model, &Shapes::infer(&model, at));
     Ok(ChannelsReport::new(&model, &channels, &cost))
 }
 
-fn report(loaded: &Loaded, show_layers: bool) -> InspectionReport {
+fn report(loaded: &Loaded, at: &Assume, show_layers: bool) -> InspectionReport {
     let model = &loaded.model;
-    let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+    let cost = Cost::of(model, &Shapes::infer(model, at));
+    let uncounted = Counted::of(model, at, &cost).in_words();
     let all: u64 = cost.layers.iter().filter_map(|layer| layer.macs).sum();
     let nodes = model.all_nodes();
     let mut operators = BTreeMap::new();
@@ -124,6 +142,8 @@ fn report(loaded: &Loaded, show_layers: bool) -> InspectionReport {
         weight_bytes: cost.weight_bytes,
         macs: cost.macs,
         macs_unknown: cost.unknown,
+        macs_at: at.inputs.clone(),
+        macs_uncounted: uncounted,
         inputs: given.map(|input| port(input.name(), input.info().ty.as_ref())).collect(),
         outputs: outputs.map(|o| port(model.value(o.value).name(), o.info.ty.as_ref())).collect(),
         functions: functions(model),

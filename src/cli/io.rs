@@ -1,9 +1,11 @@
 //! Arguments that several commands share: models, samples, results.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use onnxpress::analysis::lookups;
 use onnxpress::data::{
     Channels, Layout, Options, Preprocess, Preset, Resize, Samples, Size, parse_number,
     parse_numbers,
@@ -13,15 +15,18 @@ use onnxpress::ir::Model;
 use onnxpress::pipeline;
 use onnxpress::read::{self, Loaded};
 use onnxpress::report;
+use onnxpress::wire::Rope;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::Words;
 use super::limits::SampleLimits;
+use super::{leftovers, standard};
 
 /// Where the result goes.
 #[derive(Debug, Args)]
 pub struct Output {
-    /// File to write; written beside it first and then renamed, never torn.
+    /// File to write; written beside it first and then renamed, never torn. `-` is standard output;
+    /// the report then goes to standard error.
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
     /// Replace OUT when it exists.
@@ -108,14 +113,37 @@ impl Preprocessing {
             },
             limits: self.limits.options(),
             seed: self.seed,
+            tables: lookups(model),
             ..Options::default()
         };
         Samples::open(data, &pipeline::inputs(model)?, &options)
     }
 }
 
-/// Prints to standard output; a reader that has gone away is no error.
+/// Says what is odd about what a model is fed, before any work is done.
+pub fn say_fed<'a>(all: impl IntoIterator<Item = &'a Samples>, words: &Words) -> Result<()> {
+    let mut said = Vec::new();
+    for samples in all {
+        let fed = samples.fed()?;
+        let notes = fed.renamed().filter(|_| !words.quiet).map(|note| format!("note: {note}"));
+        let warnings = fed.warnings.iter().map(|warning| format!("warning: {warning}"));
+        for line in notes.chain(warnings) {
+            if !said.contains(&line) {
+                eprintln!("{line}");
+                said.push(line);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Prints to standard output, or to standard error when the result goes there; a reader that has gone away is
+/// no error.
 pub fn print(text: &str) -> Result<()> {
+    if standard::is_taken() {
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        return Ok(());
+    }
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -142,7 +170,7 @@ const USUAL_WIDTH: usize = 80;
 /// Columns of standard output; `None` when it is no terminal.
 fn terminal_width() -> Option<usize> {
     let out = std::io::stdout();
-    if !out.is_terminal() {
+    if !out.is_terminal() || standard::is_taken() {
         return None;
     }
     #[cfg(unix)]
@@ -166,7 +194,7 @@ pub fn json(report: &impl serde::Serialize) -> Result<String> {
 
 /// Reads a model and prints what the reader noticed.
 pub fn load(path: &Path, words: &Words) -> Result<Loaded> {
-    let loaded = read::file(path)?;
+    let loaded = if standard::is(path) { standard::model()? } else { read::file(path)? };
     if !words.quiet {
         for note in &loaded.notes {
             eprintln!("note: {}: {note}", path.display());
@@ -176,13 +204,22 @@ pub fn load(path: &Path, words: &Words) -> Result<Loaded> {
 }
 
 impl Output {
-    /// Refuses an output that exists, before any work is done.
-    pub fn check(&self, input: &Path) -> Result<()> {
+    /// Refuses an output that exists or cannot be written, before any work is done. `json` says that the report
+    /// goes to standard output.
+    pub fn check(&self, input: &Path, json: bool) -> Result<()> {
+        if standard::is(&self.output) {
+            if self.external_data {
+                let text = "weights cannot go beside standard output";
+                let error = Error::new(ErrorKind::Usage, text);
+                return Err(error.help("leave out --external-data, or name a file with -o"));
+            }
+            return standard::take(json);
+        }
         let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
             (Ok(a), Ok(b)) => a == b,
             _ => false,
         };
-        if same(&self.output, input) {
+        if !standard::is(input) && same(&self.output, input) {
             return Err(Error::new(ErrorKind::Usage, "is the input; it is never overwritten")
                 .in_file(&self.output)
                 .help("choose another name with -o"));
@@ -193,6 +230,11 @@ impl Output {
     /// The result as it will be written. `external` tells how the input keeps its weights.
     pub fn encode(&self, model: &Model, external: bool) -> Result<Encoded> {
         let verified = model.verify().map_err(Error::from)?;
+        if standard::is(&self.output) {
+            let model = emit::onnx(verified)
+                .map_err(|error| error.help("name a file with -o: weights then go beside it"))?;
+            return Ok(Encoded { model, data: None });
+        }
         if !self.external_data && (self.inline_data || !external) {
             match emit::onnx(verified) {
                 Err(error) if error.kind == ErrorKind::Limit && !self.inline_data => {}
@@ -203,7 +245,7 @@ impl Output {
         let encoded = emit::with_external_data(verified, &format!("{name}.data"))?;
         match &encoded.data {
             // Another model may need that file: this one gets a name after its contents.
-            Some((location, data)) if self.output.with_file_name(location).exists() => {
+            Some((location, data)) if self.is_foreign(location, data) => {
                 let digest = data.digest();
                 emit::with_external_data(verified, &format!("{name}.{digest:016x}.data"))
             }
@@ -211,9 +253,28 @@ impl Output {
         }
     }
 
-    /// Writes the result.
+    /// Whether a data file is there that is not the one to be written.
+    fn is_foreign(&self, location: &str, data: &Rope) -> bool {
+        let path = self.output.with_file_name(location);
+        let own = || leftovers::of(&self.output).contains(&path) && emit::holds(&path, data);
+        path.symlink_metadata().is_ok() && !own()
+    }
+
+    /// Writes the result. Data files that a model which is replaced leaves behind are removed.
     pub fn save(&self, encoded: &Encoded) -> Result<()> {
-        emit::write(&self.output, encoded, self.overwrite())
+        if standard::is(&self.output) {
+            return standard::write(&encoded.model);
+        }
+        let mut left = if self.force { leftovers::of(&self.output) } else { BTreeSet::new() };
+        emit::write(&self.output, encoded, self.overwrite())?;
+        if let Some((location, _)) = &encoded.data {
+            left.remove(&self.output.with_file_name(location));
+        }
+        for path in left {
+            // It is only in the way.
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(())
     }
 
     /// Whether files may be replaced.

@@ -5,13 +5,17 @@ mod budget;
 mod calibrate;
 mod compare;
 mod convert;
+mod deployed;
 mod diff;
 mod distill;
 mod engine;
 mod factorize;
 mod factorizing;
+mod figures;
+mod fixing;
 mod inspect;
 mod io;
+mod leftovers;
 mod limits;
 mod page;
 mod passes;
@@ -23,8 +27,10 @@ mod quantize;
 mod shell;
 mod simplify;
 mod sparsity;
+mod standard;
 mod statistics;
 mod then_quantize;
+mod undone;
 mod warnings;
 mod widths;
 mod worker;
@@ -36,8 +42,8 @@ use clap::{Args, Parser, Subcommand};
 pub enum Ended {
     /// Everything was done.
     Done,
-    /// Everything was done, but a bound was missed.
-    BoundMissed,
+    /// The result is there, but it is not what was asked for: a bound or a budget was missed, or nothing was done.
+    Missed,
     /// The models compared are not the same, and the caller asked to be told by the exit code.
     Different,
 }
@@ -55,7 +61,8 @@ const EXIT_STATUS: &str = "Exit status:
   0  done
   1  failed
   2  wrong arguments
-  3  done, but a bound (--min-sqnr, --max-drop) was not met";
+  3  written, but not what was asked for: a bound (--min-sqnr, --max-drop) or a budget was missed,
+     or nothing was done that could be; the report says what, and why";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -115,7 +122,7 @@ struct Words {
 /// How a command computes.
 #[derive(Debug, Args)]
 struct Work {
-    /// Number of threads; by default one for each processor.
+    /// Number of threads, at most 256; by default, or with 0, one for each processor.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
@@ -123,10 +130,13 @@ struct Work {
 /// Stack of a worker in bytes: the engine recurses over deep graphs.
 pub const WORKER_STACK: usize = 64 << 20;
 
+/// Threads beyond these wait for each other on any machine, and take memory. More are not started.
+const MOST_THREADS: usize = 256;
+
 impl Work {
     fn start(&self) -> onnxpress::Result<()> {
         rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads.unwrap_or(0))
+            .num_threads(self.threads.unwrap_or(0).min(MOST_THREADS))
             .stack_size(WORKER_STACK)
             .build_global()
             .map_err(|error| onnxpress::Error::new(onnxpress::ErrorKind::Engine, error.to_string()))

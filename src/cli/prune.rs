@@ -7,20 +7,27 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::analysis::Measure;
 use onnxpress::analysis::channels::Options;
 use onnxpress::calibrate::Calibration;
-use onnxpress::passes::{Context, Growth, Importance, PruneChannels, Target};
+use onnxpress::data::Samples;
+use onnxpress::ir::Model;
+use onnxpress::passes::{Context, Growth, Importance, PruneChannels, Resource, Target};
 use onnxpress::pipeline::{self, PruneOptions, Pruned, Repair};
-use onnxpress::report::{GroupShare, PruningReport, PruningStep, SparsityReport, StorageReport};
+use onnxpress::report::{
+    BudgetReport, GroupShare, PruningReport, PruningStep, Source, SparsityReport, StorageReport,
+};
 use onnxpress::{Error, ErrorKind, Result, validate};
 
-use super::budget::BudgetArgs;
-use super::compare::{Bounds, execute, sizes, warn_random};
+use super::budget::{self, BudgetArgs};
+use super::compare::{Bounds, check_labels, sizes, warn_random};
+use super::figures::{Figures, Need};
+use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
-use super::pruning::{Outcome, Pruning};
+use super::pruning::{self, Outcome, Pruning};
 use super::quantization::Named;
 use super::sparsity::{SparsityArgs, worth};
 use super::then_quantize::ThenQuantize;
-use super::warnings::{grew, nothing_quantized, taken_back, unfitted};
+use super::undone::{nothing_pruned, nothing_quantized};
+use super::warnings::{grew, taken_back, unfitted};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
 /// Arguments of `prune`.
@@ -46,6 +53,8 @@ pub struct Prune {
     budget: BudgetArgs,
     #[command(flatten)]
     sparsity: SparsityArgs,
+    #[command(flatten)]
+    fix: FixArgs,
     /// Which ones matter. With --data: what taking a channel away costs the layers that read it when they
     /// are refitted (obs, the default), weights times what they read (wanda), what is read (activation). By
     /// the weights that go with a channel: l1 (the default without --data) or l2 norm, a mean of both, scales
@@ -154,11 +163,12 @@ impl Prune {
             let text = "obs, wanda, activation and --repair lsq need --data";
             return Err(Error::new(ErrorKind::Usage, text));
         }
-        self.output.check(&self.model)?;
+        self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
-        let original = io::load(&self.model, &self.talk.words)?;
+        let mut original = io::load(&self.model, &self.talk.words)?;
+        self.fix.apply(&mut original.model)?;
         let labels = self.labels.as_deref();
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
         let test = self.test.as_ref().map(open).transpose()?;
@@ -168,15 +178,21 @@ impl Prune {
             None => open(data),
         });
         let samples = samples.transpose()?;
+        let mut more = Vec::new();
         let judged = test.as_ref().or(samples.as_ref());
+        let need = if self.budget.steps.is_some() { Need::Judging } else { Need::Fitting };
+        let figures = match &test {
+            Some(_) => Figures::As(Source::Test),
+            None => Figures::of(samples.as_ref(), &original.model, need)?,
+        };
+        let fit = figures.fit(samples.as_ref());
         judged.map(|samples| self.bounds.check(samples)).transpose()?;
-        let engine = self.engine.start()?;
+        check_labels(&original.model, judged.into_iter())?;
+        io::say_fed(samples.iter().chain(&test), &self.talk.words)?;
+        let engine = self.engine.start(original.byte_size, judged)?;
         let progress = progress::Bar::new(self.talk.words.quiet);
-        let calibration = samples.as_ref().map(|samples| Calibration {
-            engine: &engine,
-            samples,
-            progress: &progress,
-        });
+        let calibration =
+            fit.map(|samples| Calibration { engine: &engine, samples, progress: &progress });
         let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
         let cx = Context {
             evaluate: Some(&engine),
@@ -184,22 +200,27 @@ impl Prune {
             progress: Some(&progress),
             ..Context::default()
         };
-        let check =
-            engine::check(&engine, samples.as_ref(), &original.model, self.preprocessing.seed)?;
+        let check = engine::check(&engine, fit, &original.model, self.preprocessing.seed)?;
+        let mut options = self.options(samples.is_some());
+        options.pruning.at = pipeline::counted_at(&original.model, samples.as_ref());
+        if self.budget.macs.is_some() || self.budget.latency.is_some() {
+            more.extend(budget::countable(&original.model, &options.pruning.at)?);
+        }
         let pruning = Pruning {
             args: &self.budget,
             bounds: self.bounds,
-            options: self.options(samples.is_some()),
+            options,
             engine: &engine,
             cx,
             check: check.as_ref(),
-            samples: samples.as_ref(),
-            judged,
+            samples: fit,
+            judged: test.as_ref().or(figures.judged(samples.as_ref())),
             original: &original,
             output: &self.output,
             zeros: self.sparsity.pass(&self.keep),
         };
-        let Outcome { spread, trail, warnings: mut more } = pruning.run()?;
+        let Outcome { spread, trail, warnings, mut budget, mut missed } = pruning.run()?;
+        more.extend(warnings);
         let mut pruned = spread.pruned;
         let mut unquantized = None;
         if let (Some(Named(target)), Some(calibration)) = (self.quantize, &calibration) {
@@ -209,20 +230,57 @@ impl Prune {
             let quantized = then.run(std::mem::take(&mut pruned.finished.model))?;
             pruned.finished.model = quantized.finished.model;
             pruned.finished.steps.extend(quantized.finished.steps);
-            more.extend(nothing_quantized(&pruned.finished.steps));
+            missed.extend(nothing_quantized(&pruned.finished.steps));
         }
         let stored = self.sparsity.stored(&pruned.finished.model);
         let result = stored.as_ref().map_or(&pruned.finished.model, |(model, _)| model);
         let encoded = self.output.encode(result, original.external)?;
-        let mut drift = sizes(&original, &pruned.finished.model, encoded.len() as u64);
+        let bytes = encoded.len() as u64;
+        let mut drift =
+            sizes(&original, &pruned.finished.model, bytes, &pruning.options.pruning.at);
         match judged {
             Some(judged) => {
                 let all = validate::Options { top: vec![1], ..Default::default() };
-                execute(&engine, &mut drift, [&original.model, result], judged, &all, &progress)?;
+                let left = drift.macs.candidate;
+                let again = |samples: &Samples| -> Result<Model> {
+                    let calibration = Calibration { engine: &engine, samples, progress: &() };
+                    let cx = Context { measure: Some(&calibration), progress: None, ..cx };
+                    let again = Pruning {
+                        args: &self.budget.timed(left),
+                        options: self.options(true),
+                        cx,
+                        samples: Some(samples),
+                        judged: None,
+                        zeros: self.sparsity.pass(&self.keep),
+                        bounds: self.bounds,
+                        engine: &engine,
+                        check: check.as_ref(),
+                        original: &original,
+                        output: &self.output,
+                    };
+                    let model = again.run()?.spread.pruned.finished.model;
+                    let Some(Named(target)) = self.quantize else { return Ok(model) };
+                    let skip = self.skip.clone();
+                    let then = ThenQuantize { target, skip, calibration: &calibration, cx };
+                    Ok(then.run(model)?.finished.model)
+                };
+                let models = [&original.model, result];
+                figures.execute(&engine, &mut drift, models, (judged, &all), &progress, &again)?;
             }
             None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
         }
+        if let Some(most) = self.budget.size {
+            let (original, counts) = (original.byte_size, "bytes of the file".to_owned());
+            let of_file = BudgetReport { counts, original, most: most.of(original), left: bytes };
+            if of_file.left > of_file.most {
+                let binds = spread.fitted.as_ref().map(|fit| fit.binds(Resource::WeightBytes));
+                missed.push(pruning::missed(&of_file, binds.as_deref()));
+            }
+            budget = Some(of_file);
+        }
+        missed.splice(0..0, self.undone(&pruned, budget.as_ref()));
         drift.judge(self.bounds.min_sqnr, self.bounds.max_drop);
+        drift.miss(missed);
         let passed = drift.passed;
         let sparsity = match self.sparsity.unstructured {
             Some(_) => {
@@ -233,16 +291,17 @@ impl Prune {
             }
             None => None,
         };
-        let mut warnings = warnings(&pruned, &drift);
-        warnings.extend(more);
-        warnings.extend(unfitted("--keep", &self.keep, [&original.model, &pruned.finished.model]));
+        let mut said = warned(&pruned, &drift);
+        said.extend(more);
+        said.extend(unfitted("--keep", &self.keep, [&original.model, &pruned.finished.model]));
         let input = self.model.display().to_string();
         let output = self.output.output.display().to_string();
         let report = PruningReport {
-            warnings,
+            warnings: said,
             verbose: self.verbose,
             groups: spread.groups.iter().map(GroupShare::from).collect(),
             sparsity,
+            budget,
             unquantized,
             steps: trail.into_iter().map(|drift| PruningStep { drift }).collect(),
             ..PruningReport::new(input, output, &pruned, drift)
@@ -255,7 +314,32 @@ impl Prune {
             warn_random(judging.map(PathBuf::as_path));
             io::show(&report)?;
         }
-        Ok(if passed { Ended::Done } else { Ended::BoundMissed })
+        Ok(if passed { Ended::Done } else { Ended::Missed })
+    }
+
+    /// That nothing was cut or set to zero that should have been, and why.
+    fn undone(&self, pruned: &Pruned, budget: Option<&BudgetReport>) -> Vec<String> {
+        if let Some(pipeline::Outcome::Broken(reason)) = &pruned.cut {
+            return vec![format!(
+                "nothing was cut: the cut was taken back (a bug in onnxpress): {reason}"
+            )];
+        }
+        let steps = &pruned.finished.steps;
+        let mut own = steps.iter().filter(|step| step.name.starts_with("prune-"));
+        // Whoever keeps all channels asks for those that give nothing; a model may be small enough as it is.
+        let asked = self.budget.ratio.is_none_or(|ratio| ratio < 1.0)
+            && budget.is_none_or(|budget| budget.left > budget.most);
+        if !asked || own.any(|step| step.report.changed()) {
+            return Vec::new();
+        }
+        let zeros = self.sparsity.unstructured.is_some();
+        let what = if zeros { "no weight became zero" } else { "nothing was cut" };
+        match nothing_pruned(steps, what) {
+            reasons if reasons.is_empty() && budget.is_some() => Vec::new(),
+            reasons if reasons.is_empty() && zeros => vec![format!("{what}: -v says why")],
+            reasons if reasons.is_empty() => vec![format!("{what}: `inspect --channels` says why")],
+            reasons => reasons,
+        }
     }
 
     fn options(&self, samples: bool) -> PruneOptions {
@@ -292,23 +376,10 @@ impl Prune {
 }
 
 /// What the user must not overlook.
-fn warnings(pruned: &Pruned, drift: &onnxpress::report::ComparisonReport) -> Vec<String> {
+fn warned(pruned: &Pruned, drift: &onnxpress::report::ComparisonReport) -> Vec<String> {
     let mut warnings: Vec<String> = taken_back(&pruned.finished.steps).collect();
     let own = pruned.finished.steps.iter().flat_map(|step| &step.report.warnings);
     warnings.extend(own.cloned());
-    let steps = &pruned.finished.steps;
-    let mut pruning = steps.iter().filter(|step| step.name.starts_with("prune-"));
-    if !pruning.any(|step| step.report.changed()) {
-        let weights = steps.iter().any(|step| step.name == "prune-weights");
-        warnings.push(if weights {
-            "no weight became zero; -v says why".to_owned()
-        } else {
-            "nothing was cut; `inspect --channels` says why".to_owned()
-        });
-    }
-    if let Some(pipeline::Outcome::Broken(reason)) = &pruned.cut {
-        warnings.push(format!("the cut was taken back (a bug in onnxpress): {reason}"));
-    }
     warnings.extend(grew(&drift.size_bytes));
     warnings
 }

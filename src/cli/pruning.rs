@@ -6,7 +6,7 @@ use onnxpress::ir::Model;
 use onnxpress::passes::{Amount, Budget, Context, Pass, PruneWeights, Resource};
 use onnxpress::pipeline::{self, Check, PruneOptions, Pruned, Spread, TryGroups, When};
 use onnxpress::read::Loaded;
-use onnxpress::report::ComparisonReport;
+use onnxpress::report::{BudgetReport, ComparisonReport, percent};
 use onnxpress::{Result, validate};
 
 use super::budget::{BudgetArgs, How, room_for_weights};
@@ -36,6 +36,10 @@ pub struct Outcome {
     pub spread: Spread,
     pub trail: Vec<ComparisonReport>,
     pub warnings: Vec<String>,
+    /// The budget, and how near it was come.
+    pub budget: Option<BudgetReport>,
+    /// What was asked for and missed, in words.
+    pub missed: Vec<String>,
 }
 
 impl Pruning<'_> {
@@ -55,7 +59,38 @@ impl Pruning<'_> {
             }
         };
         found.spread.pruned.finished.steps.splice(0..0, prepared.steps);
+        self.weigh(&mut found);
         Ok(found)
+    }
+
+    /// Says whether the budget is kept, or what binds.
+    fn weigh(&self, found: &mut Outcome) {
+        let given = self.args.budget(self.samples.is_some());
+        let Some(Budget { resource, most }) = given else { return };
+        let fitted = found.spread.fitted.as_ref();
+        let (original, left) = match resource {
+            // The file says how large it is.
+            Resource::WeightBytes => return,
+            Resource::Channels => {
+                let Some(fitted) = fitted.filter(|fitted| !fitted.is_reached()) else { return };
+                found.missed.push(fitted.in_words(resource));
+                return;
+            }
+            _ => {
+                let of = |model: &Model| resource.of(model, &self.options.pruning.at).unwrap_or(0);
+                (of(&self.original.model), of(&found.spread.pruned.finished.model))
+            }
+        };
+        let most = most.of(original);
+        let counts = resource.name().to_owned();
+        let budget = BudgetReport { counts, original, most, left };
+        if left > most {
+            let steps = &found.spread.pruned.finished.steps;
+            let ran = steps.iter().any(|step| step.name == "prune-channels");
+            let binds = fitted.filter(|_| ran).map(|fitted| fitted.binds(resource));
+            found.missed.push(missed(&budget, binds.as_deref()));
+        }
+        found.budget = Some(budget);
     }
 
     /// Sets weights to zero.
@@ -63,7 +98,7 @@ impl Pruning<'_> {
         let passes = self.zeros.iter().map(|pass| Box::new(pass.clone()) as Box<dyn Pass>);
         let finished = pipeline::run(model, &passes.collect::<Vec<_>>(), &self.cx, None)?;
         let pruned = Pruned { finished, cut: None };
-        Ok(Outcome { spread: Spread { pruned, groups: Vec::new() }, ..Outcome::default() })
+        Ok(Outcome { spread: Spread { pruned, ..Spread::default() }, ..Outcome::default() })
     }
 
     fn once(
@@ -88,7 +123,10 @@ impl Pruning<'_> {
         let most = match resource {
             Resource::Channels => most,
             Resource::WeightBytes => room_for_weights(most, self.original, prepared, self.output)?,
-            _ => Amount::Number(most.of(resource.of(&self.original.model).unwrap_or(0))),
+            _ => {
+                let whole = resource.of(&self.original.model, &self.options.pruning.at);
+                Amount::Number(most.of(whole.unwrap_or(0)))
+            }
         };
         Ok(Some(Budget { resource, most }))
     }
@@ -110,13 +148,18 @@ impl Pruning<'_> {
         };
         let stepped =
             pipeline::stepwise(model, &self.options.pruning, steps, budget, &prune, &judge)?;
-        let mut warnings = Vec::new();
+        let mut stopped = Vec::new();
         if !stepped.completed {
             let (done, missed) = (stepped.judged.len() - 1, stepped.judged.last());
             let missed = missed.map_or(String::new(), |report| report.missed.join("; "));
-            warnings.push(format!("stopped after {done} of {steps} steps: {missed}"));
+            stopped.push(format!("stopped after {done} of {steps} steps: {missed}"));
         }
-        Ok(Outcome { spread: stepped.last, trail: stepped.judged, warnings })
+        Ok(Outcome {
+            spread: stepped.last,
+            trail: stepped.judged,
+            missed: stopped,
+            ..Outcome::default()
+        })
     }
 
     /// Bytes of the files that a model becomes.
@@ -126,7 +169,8 @@ impl Pruning<'_> {
 
     /// A pruned model beside the original.
     pub fn judge(&self, model: &Model) -> Result<ComparisonReport> {
-        let mut report = sizes(self.original, model, self.bytes(model)?);
+        let at = &self.options.pruning.at;
+        let mut report = sizes(self.original, model, self.bytes(model)?, at);
         if let Some(samples) = self.judged {
             let top = validate::Options { top: vec![1], ..Default::default() };
             let progress = self.cx.progress();
@@ -146,7 +190,7 @@ impl Pruning<'_> {
     fn until_quick(&self, prepared: &Model, most: f64) -> Result<Outcome> {
         let Some(samples) = self.samples else { return Ok(Outcome::default()) };
         let budget = |share: f64| {
-            let whole = Resource::Macs.of(prepared).unwrap_or(0);
+            let whole = Resource::Macs.of(prepared, &self.options.pruning.at).unwrap_or(0);
             let most = Amount::Number(Amount::Share(share).of(whole));
             Some(Budget { resource: Resource::Macs, most })
         };
@@ -157,15 +201,24 @@ impl Pruning<'_> {
             latency(self.engine, models, samples).map(|measured| measured.ratio)
         };
         let found = pipeline::share_for_time(most, &try_share, &time)?;
-        let mut warnings = Vec::new();
-        if found.is_none() {
-            let text = "no pruning was quick enough: time does not fall as work does";
-            warnings.push(text.to_owned());
-        }
+        let slow = "no pruning was quick enough: time does not fall as work does".to_owned();
+        let missed = if found.is_none() { vec![slow] } else { Vec::new() };
         let spread = match found {
             Some(share) => at(share, self.check)?,
             None => self.once(prepared.clone(), None, (self.check, None))?,
         };
-        Ok(Outcome { spread, warnings, ..Outcome::default() })
+        Ok(Outcome { spread, missed, ..Outcome::default() })
     }
+}
+
+/// That a budget is missed, and what binds, in words.
+pub fn missed(budget: &BudgetReport, binds: Option<&str>) -> String {
+    let BudgetReport { counts, original, most, left } = budget;
+    let share = |part: u64| percent(part as f64 / (*original).max(1) as f64);
+    let binds = binds.map_or(String::new(), |binds| format!(": {binds}"));
+    format!(
+        "{} of the {counts} are left ({left}), {} may be ({most}){binds}",
+        share(*left),
+        share(*most)
+    )
 }

@@ -201,6 +201,11 @@ impl Quantization {
         Ok(QuantizeStatic { weights_only: true, ..options })
     }
 
+    /// Whether the result is made for ONNX Runtime on processors.
+    pub fn is_for_onnxruntime(&self) -> bool {
+        self.target.0 == Target::Ort
+    }
+
     /// Whether the target has operators on packed integers of few bits.
     pub fn reads_nbits(&self) -> bool {
         self.target.0.reads_nbits()

@@ -18,18 +18,22 @@ use onnxpress::pipeline::{
 };
 use onnxpress::report::{
     AssignmentReport, CalibratedReport, ChoiceReport, CompressionReport, EqualizedReport,
-    FallBackReport, IntegerPort, MethodsReport, QuantizedLayerReport, StepReport, decibel,
+    FallBackReport, IntegerPort, MethodsReport, POOR_DB, QuantizedLayerReport, StepReport, decibel,
+    percent,
 };
-use onnxpress::{Error, ErrorKind, Result, read, validate};
+use onnxpress::{Error, ErrorKind, Result, read, report, validate};
 
 use super::accuracy::Accuracy;
-use super::compare::{Bounds, execute, latency, sizes, warn_random};
+use super::compare::{Bounds, check_labels, execute, latency, sizes, warn_random};
+use super::figures::{Figures, Need};
+use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantization::Quantization;
-use super::warnings::{did_anything, grew, nothing_quantized, taken_back};
+use super::undone::nothing_quantized;
+use super::warnings::{grew, lost_parts, taken_back};
 use super::widths::WidthArgs;
-use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress, statistics};
+use super::{EXIT_STATUS, Ended, Talk, Work, deployed, engine, io, page, progress, statistics};
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
@@ -79,6 +83,8 @@ pub struct Quantize {
     /// was seen and what is expected.
     #[arg(long)]
     explain: bool,
+    #[command(flatten)]
+    fix: FixArgs,
     #[command(flatten)]
     quantization: Quantization,
     #[command(flatten)]
@@ -156,15 +162,12 @@ fn percentile(text: &str) -> Result<f64, String> {
 /// Runs of the calibration samples with which each pass is checked.
 pub const CHECK_RUNS: usize = 4;
 /// Fewest and most runs of the calibration samples on which the result is compared with the original.
-const DRIFT_RUNS: (usize, usize) = (8, 32);
+const DRIFT_RUNS: (usize, usize) = (8, 128);
 /// Multiply-accumulates of these runs: about 0.2 s on two cores.
 const DRIFT_WORK: u64 = 2_500_000_000;
 /// Why nothing is compared without samples.
 const NO_SAMPLES: &str =
     "no samples were given; exact and rounding passes were executed on seeded noise";
-/// Outputs below this signal-to-noise ratio in decibel get a warning: the error is a third of the
-/// signal.
-const POOR_DB: f64 = 10.0;
 
 impl Quantize {
     pub fn run(self) -> Result<Ended> {
@@ -172,7 +175,7 @@ impl Quantize {
         if self.bounds.max_drop.is_some() && self.test.is_none() {
             return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test with labels"));
         }
-        self.output.check(&self.model)?;
+        self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
@@ -186,7 +189,8 @@ impl Quantize {
             return Err(Error::new(ErrorKind::Usage, text));
         }
         let options = self.options()?;
-        let original = io::load(&self.model, &self.talk.words)?;
+        let mut original = io::load(&self.model, &self.talk.words)?;
+        self.fix.apply(&mut original.model)?;
         let labels = self.labels.as_deref();
         let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
         let samples = self.data.as_deref().map(opened).transpose()?;
@@ -195,7 +199,9 @@ impl Quantize {
         let test =
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
         test.as_ref().map(|test| self.bounds.check(test)).transpose()?;
-        let engine = self.engine.start()?;
+        check_labels(&original.model, test.iter().chain(&samples))?;
+        io::say_fed(samples.iter().chain(&test), &self.talk.words)?;
+        let engine = self.engine.start(original.byte_size, samples.as_ref().or(test.as_ref()))?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let calibration = samples.as_ref().map(|samples| Calibration {
             engine: &engine,
@@ -219,6 +225,11 @@ impl Quantize {
             progress: Some(&progress),
             ..Context::default()
         };
+        // Other samples than those that statistics were made with.
+        let figures = match &statistics {
+            Some(_) => Figures::As(report::Source::Test),
+            None => Figures::of(samples.as_ref(), &original.model, Need::Ranges)?,
+        };
         let real = samples.as_ref().or(test.as_ref());
         let check = self.check(&engine, real, &original.model)?;
         let model = original.model.clone();
@@ -239,9 +250,6 @@ impl Quantize {
         };
         let Quantized { mut finished, fall_back, assigned, gain, calibrated, equalized, layers } =
             pipeline::quantized_on(model, &options, &cx, &tries)?;
-        if !measures {
-            did_anything(&finished.steps, &self.model)?;
-        }
         let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let judged = samples.is_some() || test.is_some();
@@ -250,6 +258,10 @@ impl Quantize {
             _ => std::mem::take(&mut finished.model),
         };
         let (mut interface, mut refused) = (Vec::new(), Vec::new());
+        if self.quantization.is_for_onnxruntime() {
+            let models = [&original.model, &result];
+            deployed::check(&self.engine, models, encoded.len() as u64, real)?;
+        }
         if self.quantization.quantize_io {
             // Only callers notice: the integers are those that the judged model computes with.
             let mut model = result.clone();
@@ -259,18 +271,39 @@ impl Quantize {
             refused.extend(report.refused.iter().map(stays));
             encoded = self.output.encode(&model, original.external)?;
         }
-        let mut drift = sizes(&original, &result, encoded.len() as u64);
+        let at = pipeline::counted_at(&original.model, samples.as_ref().or(test.as_ref()));
+        let mut drift = sizes(&original, &result, encoded.len() as u64, &at);
         match &samples {
             Some(samples) => {
                 let runs = Some(drift_runs(drift.macs.original));
                 let part = validate::Options { runs, ..Default::default() };
-                execute(
+                let again = |samples: &Samples| -> Result<Model> {
+                    let calibration = Calibration { engine: &engine, samples, progress: &() };
+                    let fit = self.fit(Source::Samples(&calibration));
+                    let others = if measures { fit.others() } else { Vec::new() };
+                    let cx = Context { measure: Some(&fit), progress: None, ..cx };
+                    let check = self.check(&engine, Some(samples), &original.model)?;
+                    let tries = Tries {
+                        check: &check,
+                        samples: Some(samples),
+                        calibrators: &others,
+                        fall_back: self.fall_back(),
+                        explain: false,
+                        real: true,
+                        equalize: tries.equalize,
+                        widths: widths.as_ref(),
+                    };
+                    let model = original.model.clone();
+                    Ok(pipeline::quantized_on(model, &options, &cx, &tries)?.finished.model)
+                };
+                let models = [&original.model, &result];
+                figures.execute(
                     &engine,
                     &mut drift,
-                    [&original.model, &result],
-                    samples,
-                    &part,
+                    models,
+                    (samples, &part),
                     &progress,
+                    &again,
                 )?;
                 if self.latency && drift.not_validated.is_none() {
                     let models = [&original.model, &result];
@@ -288,12 +321,19 @@ impl Quantize {
         };
         let layers = self.explains().then(|| layers.iter().map(layer).collect());
         let mut warnings = warnings(&finished.steps, &drift);
+        let mut missed = nothing_quantized(&finished.steps);
         let large = self.widths.exceeded(&original, encoded.len());
         if large || assigned.as_ref().is_some_and(|assigned| !assigned.reached) {
-            warnings.push(
-                "weights do not become as small as asked for; --widths may name narrower ones"
-                    .to_owned(),
-            );
+            let (share, bytes) =
+                (encoded.len() as f64 / original.byte_size.max(1) as f64, encoded.len());
+            missed.push(format!(
+                "weights do not become as small as asked for: the file has {bytes} bytes, {} of the \
+                 original; --widths may name narrower ones",
+                percent(share)
+            ));
+        }
+        if self.quantization.quantize_io && interface.is_empty() {
+            missed.push("no input or output became an integer".to_owned());
         }
         warnings.extend(refused);
         warnings.extend(self.quantization.unfitted([&original.model, &result]));
@@ -323,14 +363,17 @@ impl Quantize {
             explain: self.explain,
         };
         if let Some(samples) = &test {
-            let mut figures = sizes(&original, &result, encoded.len() as u64);
+            let mut figures = sizes(&original, &result, encoded.len() as u64, &at);
             let all = validate::Options { top: vec![1], ..Default::default() };
             execute(&engine, &mut figures, [&original.model, &result], samples, &all, &progress)?;
+            figures.source(report::Source::Test);
             report.test = Some(figures);
         }
         let judged = report.test.as_mut().unwrap_or(&mut report.drift);
         judged.judge(self.bounds.min_sqnr, self.bounds.max_drop);
-        let passed = judged.passed;
+        let met = judged.passed;
+        report.drift.miss(missed);
+        let passed = met && report.drift.passed;
         self.output.save(&encoded)?;
         self.page.write("quantize", &report, self.output.overwrite())?;
         if self.talk.json {
@@ -339,7 +382,7 @@ impl Quantize {
             warn_random(self.data.as_deref());
             io::show(&report)?;
         }
-        Ok(if passed { Ended::Done } else { Ended::BoundMissed })
+        Ok(if passed { Ended::Done } else { Ended::Missed })
     }
 }
 
@@ -356,12 +399,13 @@ fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<
         warnings.extend(step.report.warnings.iter().cloned());
         warnings.extend(taken_back(std::slice::from_ref(step)));
     }
-    warnings.extend(nothing_quantized(steps));
-    for output in drift.outputs.iter().filter(|output| output.sqnr_db < POOR_DB) {
+    let numbers = drift.outputs.iter().filter(|output| output.agreement.is_none());
+    for output in numbers.filter(|output| output.sqnr_db < POOR_DB) {
         let found = decibel(output.sqnr_db);
         warnings
             .push(format!("output `{}` keeps only {found}: check it on real data", output.name));
     }
+    warnings.extend(lost_parts(drift));
     warnings.extend(grew(&drift.size_bytes));
     warnings
 }
@@ -401,7 +445,7 @@ impl Quantize {
         if let Some(samples) = samples {
             return Check::on(engine, samples, CHECK_RUNS);
         }
-        let inputs = pipeline::probes(model, self.preprocessing.seed)?;
+        let inputs = pipeline::probes(model, self.preprocessing.seed);
         Ok(Check { engine, inputs, enough: CHECK_RUNS })
     }
 
@@ -417,7 +461,7 @@ impl Quantize {
     fn options(&self) -> Result<QuantizeOptions> {
         let nbits = matches!(self.mode, Mode::Weights)
             && self.quantization.reads_nbits()
-            && !self.skip.iter().any(|name| name == ConvertNbits.name());
+            && !self.skip.iter().any(|name| name == ConvertNbits::default().name());
         Ok(QuantizeOptions {
             quantization: match self.mode {
                 Mode::Static => self.quantization.options()?,

@@ -3,17 +3,18 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::{Model, ValueId};
 use onnxpress::passes::{Context, fitting};
-use onnxpress::pipeline::{
-    self, Check, Finished, FixedAxes, SIMPLIFY_GROWTH, SimplifyOptions, When,
-};
+use onnxpress::pipeline::{self, Check, Finished, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, When};
 use onnxpress::report::{Pair, SimplificationReport};
 use onnxpress::{Error, ErrorKind, Result};
 
+use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
+use super::undone::nothing_simplified;
 use super::warnings::{grew, taken_back, unfitted};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page};
 
@@ -32,12 +33,8 @@ pub struct Simplify {
     output: io::Output,
     #[command(flatten)]
     page: page::ReportFile,
-    /// Fix all extents of an input.
-    #[arg(long, value_name = "NAME=1,3,224,224", value_parser = fixed_shape)]
-    fix_shape: Vec<(String, Vec<usize>)>,
-    /// Fix the extent of a named axis, everywhere.
-    #[arg(long, value_name = "NAME=N", value_parser = fixed_dim)]
-    fix_dim: Vec<(String, usize)>,
+    #[command(flatten)]
+    fix: FixArgs,
     /// Leave nodes as they are whose names fit the pattern; `*` stands for any text. A node without a
     /// name goes by its first output.
     #[arg(long, value_name = "NODE-PATTERN")]
@@ -62,12 +59,19 @@ pub struct Simplify {
     #[arg(long)]
     freeze_initializers: bool,
     /// Execute original and result on up to N seeded inputs, of several extents where axes are
-    /// free; 0 executes nothing.
+    /// free, or on N runs of the samples; 0 executes nothing.
     #[arg(long, value_name = "N", default_value_t = 2)]
     check: usize,
-    /// Seed of these inputs.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// Samples to execute them on instead: x.npz, x.npy, a folder of png or jpeg images, ONNX test data
+    /// (test_data_set_*/input_*.pb), or random:N. What is done depends on them only where a pass breaks its
+    /// promise.
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
+    /// Array of DATA that is no input.
+    #[arg(long, value_name = "NAME", requires = "data")]
+    labels: Option<String>,
+    #[command(flatten)]
+    preprocessing: io::Preprocessing,
     /// Execute after every pass that changed something, and name the first that breaks its promise.
     #[arg(long)]
     bisect: bool,
@@ -93,16 +97,18 @@ enum Target {
 impl Simplify {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
-        self.output.check(&self.model)?;
+        self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;
         check_names(self.skip.iter().chain(&self.only))?;
         let mut original = io::load(&self.model, &self.talk.words)?;
-        let axes = FixedAxes { dims: self.fix_dim.clone(), shapes: self.fix_shape.clone() };
-        axes.apply(&mut original.model)?;
+        self.fix.apply(&mut original.model)?;
         let engine = self.engine.start_briefly()?;
         let mut warnings = Vec::new();
-        let check = self.check(&engine, &original.model)?;
+        let labels = self.labels.as_deref();
+        let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
+        let samples = self.data.as_deref().map(opened).transpose()?;
+        let check = self.check(&engine, samples.as_ref(), &original.model)?;
         let passes = pipeline::simplify(&SimplifyOptions {
             freeze_initializers: self.freeze_initializers,
             inline_functions: self.inline_functions,
@@ -122,9 +128,14 @@ impl Simplify {
         let encoded = self.output.encode(&finished.model, original.external)?;
         if self.check == 0 {
             warnings.push("not executed: --check 0".to_owned());
-        } else if finished.executed == 0 && finished.promise().is_some() {
-            warnings.push("not executed: see the passes".to_owned());
+        } else if (finished.executed == 0 || finished.looked_at_nothing())
+            && finished.promise().is_some()
+        {
+            warnings.push(format!("not executed: {}", why_not(&finished)));
         }
+        // What passes warn of was not said here so far, but for edits that were taken back.
+        let notes = finished.steps.iter().flat_map(|step| &step.report.warnings);
+        warnings.extend(notes.filter(|note| note.contains("taken back")).cloned());
         // With --bisect, the report names the first one, and the lines of the passes the others.
         if !self.bisect {
             warnings.extend(taken_back(&finished.steps));
@@ -132,12 +143,17 @@ impl Simplify {
         let sizes = Pair { original: original.byte_size, candidate: encoded.len() as u64 };
         warnings.extend(grew(&sizes));
         warnings.extend(unfitted("--keep", &self.keep, [&original.model, &finished.model]));
+        let missed = nothing_simplified(&finished.steps);
+        let passed = missed.is_empty();
         let report = SimplificationReport {
             input: self.model.display().to_string(),
             output: self.output.output.display().to_string(),
             size_bytes: sizes,
             warnings,
+            missed,
+            passed,
             verbose: self.verbose,
+            seeded: samples.is_none(),
             ..SimplificationReport::new(&original.model, &finished)
         };
         self.output.save(&encoded)?;
@@ -147,7 +163,7 @@ impl Simplify {
         } else {
             io::show(&report)?;
         }
-        Ok(Ended::Done)
+        Ok(if passed { Ended::Done } else { Ended::Missed })
     }
 
     /// An operator set that was asked for and is not there is an error.
@@ -165,12 +181,31 @@ impl Simplify {
     }
 
     /// What the original and the result are executed on.
-    fn check<'a>(&self, engine: &'a dyn Engine, model: &Model) -> Result<Option<Check<'a>>> {
+    fn check<'a>(
+        &self,
+        engine: &'a dyn Engine,
+        samples: Option<&Samples>,
+        model: &Model,
+    ) -> Result<Option<Check<'a>>> {
         if self.check == 0 {
             return Ok(None);
         }
-        Ok(Some(Check { engine, inputs: pipeline::probes(model, self.seed)?, enough: self.check }))
+        if let Some(samples) = samples {
+            return Check::on(engine, samples, self.check).map(Some);
+        }
+        let inputs = pipeline::probes(model, self.preprocessing.seed);
+        Ok(Some(Check { engine, inputs, enough: self.check }))
     }
+}
+
+/// Why nothing was executed.
+fn why_not(finished: &Finished) -> String {
+    let steps = finished.steps.iter().filter_map(|step| match &step.outcome {
+        Some(Outcome::NotExecuted(reason)) => Some(reason.clone()),
+        _ => None,
+    });
+    let parts = finished.parts.iter().map(|(reason, _)| reason.clone());
+    parts.chain(steps).next().unwrap_or_else(|| "see the passes".to_owned())
 }
 
 /// Pins what the kept nodes read and make, so that no pass can touch them.
@@ -184,18 +219,4 @@ fn pin(model: &mut Model, keep: &[String]) -> Vec<ValueId> {
     }
     pinned.iter().for_each(|&value| model.pin(value));
     pinned
-}
-
-fn fixed_dim(text: &str) -> Result<(String, usize), String> {
-    let (name, extent) = text.rsplit_once('=').ok_or("expected NAME=N, e.g. batch=1")?;
-    let extent = extent.trim().parse().map_err(|_| format!("`{extent}` is not an extent"))?;
-    Ok((name.trim().to_owned(), extent))
-}
-
-fn fixed_shape(text: &str) -> Result<(String, Vec<usize>), String> {
-    let (name, dims) = text.rsplit_once('=').ok_or("expected NAME=N,N,…, e.g. x=1,3,224,224")?;
-    let dims = dims
-        .split([',', 'x'])
-        .map(|dim| dim.trim().parse().map_err(|_| format!("`{dim}` is not an extent")));
-    Ok((name.trim().to_owned(), dims.collect::<Result<_, _>>()?))
 }

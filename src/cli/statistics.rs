@@ -11,13 +11,15 @@ use onnxpress::emit::{self, Overwrite};
 use onnxpress::wire::Rope;
 use onnxpress::{Error, ErrorKind, Result};
 
+use super::standard;
+
 /// Largest file that is read, in bytes: 256 MiB hold more than ten thousand values.
 const LARGEST: u64 = 256 << 20;
 
 /// Where statistics go.
 #[derive(Debug, Args)]
 pub struct Output {
-    /// File of statistics to write; never torn.
+    /// File of statistics to write; never torn. `-` is standard output.
     #[arg(short, long, value_name = "STATS")]
     output: PathBuf,
     /// Replace STATS when it exists.
@@ -28,6 +30,9 @@ pub struct Output {
 impl Output {
     /// Refuses an output that exists, before any work is done.
     pub fn check(&self) -> Result<()> {
+        if standard::is(&self.output) {
+            return standard::take(false);
+        }
         emit::refuse_existing(&self.output, self.overwrite())
     }
 
@@ -35,6 +40,9 @@ impl Output {
     pub fn save(&self, statistics: &Statistics) -> Result<()> {
         let mut content = Rope::default();
         content.push(&Bytes::from(statistics.to_json()?));
+        if standard::is(&self.output) {
+            return standard::write(&content);
+        }
         emit::save(&self.output, &content, self.overwrite())
     }
 

@@ -1,12 +1,9 @@
 //! What commands that write a model warn of.
 
-use std::path::Path;
-
 use onnxpress::ir::Model;
-use onnxpress::passes::{Pass, QuantizeStatic, QuantizeWeights, fitting};
+use onnxpress::passes::fitting;
 use onnxpress::pipeline::{Outcome, Step};
-use onnxpress::report::{Pair, bytes};
-use onnxpress::{Error, ErrorKind, Result};
+use onnxpress::report::{ComparisonReport, POOR_DB, Pair, bytes};
 
 /// The passes that were taken back.
 pub fn taken_back(steps: &[Step]) -> impl Iterator<Item = String> {
@@ -42,52 +39,19 @@ pub fn grew(sizes: &Pair<u64>) -> Option<String> {
     })
 }
 
-/// That nothing was quantized, and why.
-pub fn nothing_quantized(steps: &[Step]) -> Option<String> {
-    let quantized = steps.iter().any(|step| {
-        is_quantizing(step)
-            && step.report.changed()
-            && !matches!(step.outcome, Some(Outcome::Broken(_)))
-    });
-    if quantized {
-        return None;
-    }
-    let refusals = steps.iter().filter(|step| is_quantizing(step));
-    let reason = refusals.flat_map(|s| &s.report.refused).next();
-    let tried = steps.iter().any(is_quantizing);
-    Some(match reason {
-        Some(note) => format!("nothing was quantized: {}: {}", note.place, note.text),
-        None if tried => "nothing was quantized: the model has no layers in float".to_owned(),
-        None => "nothing was quantized: the pass was left out".to_owned(),
+/// Parts of outputs that are lost while the whole is well.
+pub fn lost_parts(drift: &ComparisonReport) -> impl Iterator<Item = String> {
+    let outputs = drift.outputs.iter().filter(|output| !output.slices.is_empty());
+    outputs.map(|output| {
+        let parts: Vec<String> = output.slices.iter().take(LOST).map(ToString::to_string).collect();
+        let more = match output.slices.len() - parts.len() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let (name, parts) = (&output.name, parts.join("; "));
+        format!("parts of output `{name}` are lost, though the whole keeps more than {POOR_DB} dB: {parts}{more}")
     })
 }
 
-/// The pass that makes integers.
-fn is_quantizing(step: &Step) -> bool {
-    step.name == QuantizeStatic::default().name() || step.name == QuantizeWeights::default().name()
-}
-
-/// Reasons that an error names.
-const REASONS: usize = 3;
-
-/// Whoever asks for nothing but smaller weights is not served by a copy.
-pub fn did_anything(steps: &[Step], model: &Path) -> Result<()> {
-    let step = steps.iter().find(|step| is_quantizing(step));
-    if step.is_none_or(|step| !step.report.done.is_empty()) {
-        return Ok(());
-    }
-    // What was declined for the model as a whole may be why there are no constants.
-    let others = steps.iter().filter(|step| !is_quantizing(step));
-    let before = others.flat_map(|step| &step.report.refused);
-    let before = before.filter(|note| note.place == "model");
-    let own = step.map(|step| &step.report.refused).into_iter().flatten();
-    let reasons = own.chain(before).take(REASONS);
-    let reasons: Vec<String> =
-        reasons.map(|note| format!("{}: {}", note.place, note.text)).collect();
-    let reasons = match &reasons[..] {
-        [] => "it has no layer with constant weights".to_owned(),
-        reasons => reasons.join("; "),
-    };
-    let text = format!("no weight becomes smaller, so nothing is written: {reasons}");
-    Err(Error::new(ErrorKind::Unsupported, text).in_file(model))
-}
+/// Parts that a warning names.
+const LOST: usize = 3;

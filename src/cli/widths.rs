@@ -25,7 +25,7 @@ pub struct WidthArgs {
     #[arg(long, help_heading = HEADING, value_name = "N", value_parser = bits, group = "mixed")]
     average_bits: Option<f64>,
     /// Size of the file at most, likewise: a share of the original's, or a number of bytes such as 800K.
-    #[arg(long, help_heading = HEADING, value_name = "SHARE|BYTES", value_parser = amount, group = "mixed")]
+    #[arg(long, help_heading = HEADING, value_name = "SHARE|BYTES", value_parser = amount, allow_negative_numbers = true, group = "mixed")]
     size: Option<Amount>,
     /// The widths of layers as a report (--json) gives them, or its `assignment` alone.
     #[arg(long, help_heading = HEADING, value_name = "FILE.json", group = "mixed")]

@@ -31,7 +31,7 @@ pub(super) struct Feed {
     pub has_layout: bool,
     pub reversed: bool,
     pub sized: bool,
-    dtype: DType,
+    pub dtype: DType,
     /// Extents of one sample in the input, without the batch; of the largest one if they differ.
     dims: Vec<usize>,
     origin: Origin,
@@ -148,6 +148,23 @@ impl Feed {
         })
     }
 
+    /// The name of the array that feeds it, when that is another.
+    pub fn renamed(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Array { array, .. } => array.name.as_deref().filter(|name| *name != self.name),
+            Origin::Files(_) | Origin::Random { .. } => None,
+        }
+    }
+
+    /// The type in which the file has the elements, when nothing is done to their values.
+    pub fn untouched_type(&self) -> Option<DType> {
+        match &self.origin {
+            Origin::Array { array, affine: None, .. } => Some(array.dtype),
+            Origin::Files(files) => files.untouched_type(),
+            Origin::Array { .. } | Origin::Random { .. } => None,
+        }
+    }
+
     /// The file of a sample, when each has its own.
     pub fn file(&self, sample: usize) -> Option<&Path> {
         match &self.origin {
@@ -170,6 +187,15 @@ impl Feed {
         self.dtype.byte_len(element_count(&self.shape(size, &self.dims))?)
     }
 
+    /// Dims of the input for one sample, or as many as the model takes at once.
+    pub fn one_sample(&self) -> Vec<usize> {
+        let batch = match self.mode {
+            Mode::Rows(batch) => batch.unwrap_or(1),
+            Mode::Whole | Mode::Shared => 1,
+        };
+        self.shape(batch, &self.dims)
+    }
+
     fn shape(&self, size: usize, sample: &[usize]) -> Vec<usize> {
         match self.mode {
             Mode::Rows(_) => [&[size], sample].concat(),
@@ -177,8 +203,34 @@ impl Feed {
         }
     }
 
+    /// The input of one run: any samples, the last one repeated up to `size`.
+    pub fn tensor_of(&self, rows: &[usize], size: usize) -> Result<Tensor> {
+        let Some((&first, &last)) = rows.first().zip(rows.last()) else {
+            return Err(err!(Usage, "a run of no samples"));
+        };
+        if rows.iter().enumerate().all(|(at, &row)| row == first + at) {
+            return self.tensor(first..last + 1, size);
+        }
+        let mut joined = Vec::new();
+        let (mut dims, mut end) = (Vec::new(), 0);
+        for &row in rows {
+            let one = self.tensor(row..row + 1, 1)?;
+            dims = one.dims().to_vec();
+            end = one.bytes().len();
+            joined.extend_from_slice(one.bytes());
+        }
+        for _ in rows.len()..size {
+            joined.extend_from_within(joined.len() - end..);
+        }
+        // Samples that are complete inputs come one by one.
+        if let (Mode::Rows(_), Some(batch)) = (self.mode, dims.first_mut()) {
+            *batch = size;
+        }
+        Tensor::new(self.dtype, dims, joined.into())
+    }
+
     /// The input of one run: the samples `rows`, the last one repeated up to `size`.
-    pub fn tensor(&self, rows: Range<usize>, size: usize) -> Result<Tensor> {
+    fn tensor(&self, rows: Range<usize>, size: usize) -> Result<Tensor> {
         let (rows, size) = if self.mode == Mode::Shared { (0..1, 1) } else { (rows, size) };
         if let Some(bytes) = self.untouched(rows.clone(), size)? {
             return Tensor::new(self.dtype, self.shape(size, &self.dims), bytes);

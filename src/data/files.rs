@@ -8,7 +8,7 @@ use crate::data::shape::Mode;
 use crate::data::test_data::TensorFiles;
 use crate::data::{InputSpec, Layout, Preprocess};
 use crate::error::{Error, Result};
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// The files of one input, and the arithmetic for their values if there is some.
 #[derive(Debug)]
@@ -46,6 +46,11 @@ impl Files {
 
     pub fn are_images(&self) -> bool {
         matches!(self.kind, Kind::Images(_))
+    }
+
+    /// The type of pictures whose values nothing is done to.
+    pub fn untouched_type(&self) -> Option<DType> {
+        (self.are_images() && self.affine.is_none()).then_some(DType::Uint8)
     }
 
     /// Are the channels handed out as blue, green, red?

@@ -8,6 +8,7 @@
 
 mod array;
 mod convert;
+mod fed;
 mod feed;
 mod files;
 mod folder;
@@ -34,6 +35,7 @@ mod tests;
 #[cfg(test)]
 mod tests_files;
 
+pub use fed::{Fed, FedInput};
 pub use geometry::{Resize, Size};
 pub use npy::read_npy;
 pub use npy_header::{MAX_HEADER, MAX_RANK};
@@ -41,5 +43,5 @@ pub use npz::Npz;
 pub use options::{InputSpec, Limits, Options};
 pub use preprocess::{Channels, Layout, Preprocess, parse_number, parse_numbers};
 pub use preset::Preset;
-pub use random::random_tensor;
+pub use random::{random_below, random_tensor};
 pub use samples::{Run, Samples};

@@ -1,5 +1,7 @@
 //! What the caller says: the inputs of the model, limits, and how to read the data.
 
+use std::collections::BTreeMap;
+
 use crate::data::Preprocess;
 use crate::error::{Result, err};
 use crate::tensor::DType;
@@ -114,6 +116,8 @@ pub struct Options {
     /// `random:N` draws the elements of integer inputs from `0..random_below`; 8 by default,
     /// so that they are valid indices into nearly every embedding.
     pub random_below: u64,
+    /// For inputs whose elements look up the rows of a table, how many rows it has.
+    pub tables: BTreeMap<String, u64>,
 }
 
 impl Default for Options {
@@ -127,6 +131,7 @@ impl Default for Options {
             seed: 0,
             free_dim: 8,
             random_below: 8,
+            tables: BTreeMap::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::data::convert::{push_float, push_integer};
+use crate::data::convert::{is_fed, push_float, push_integer};
 use crate::error::{Result, err};
 use crate::tensor::{DType, Tensor, element_count};
 
@@ -10,14 +10,31 @@ use crate::tensor::{DType, Tensor, element_count};
 /// of other streams.
 ///
 /// # Errors
-/// When the tensor is too large for the memory.
+/// When the tensor is too large for the memory, or of a type that is not drawn, such as strings.
 pub fn random_tensor(dtype: DType, dims: &[usize], seed: u64, stream: u64) -> Result<Tensor> {
+    random_below(dtype, dims, seed, stream, 0)
+}
+
+/// As [`random_tensor`], and for integers: uniform in `0..below`.
+///
+/// # Errors
+/// When the tensor is too large for the memory, or of a type that is not drawn, such as strings.
+pub fn random_below(
+    dtype: DType,
+    dims: &[usize],
+    seed: u64,
+    stream: u64,
+    below: u64,
+) -> Result<Tensor> {
+    if !is_fed(dtype) {
+        return Err(err!(Data, "no random {dtype} can be drawn"));
+    }
     let too_large = || err!(Data, "a random tensor of dims {dims:?} is too large");
     let count = element_count(dims).ok_or_else(too_large)?;
     let mut out = Vec::new();
     let bytes = dtype.byte_len(count).ok_or_else(too_large)?;
     out.try_reserve_exact(bytes).map_err(|_| too_large())?;
-    SplitMix64::for_sample(seed, stream, 0).fill(&mut out, dtype, count, 0);
+    SplitMix64::for_sample(seed, stream, 0).fill(&mut out, dtype, count, below);
     Tensor::new(dtype, dims.to_vec(), Bytes::from(out))
 }
 

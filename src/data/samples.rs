@@ -1,7 +1,10 @@
 //! Samples that fit a model, handed out as runs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
+use crate::data::fed::Fed;
 use crate::data::feed::Feed;
 use crate::data::shape::Mode;
 use crate::data::source::{Labels, load, random_count};
@@ -32,13 +35,18 @@ use crate::tensor::Tensor;
 #[derive(Debug)]
 pub struct Samples {
     data: PathBuf,
-    feeds: Vec<Feed>,
+    pub(super) feeds: Arc<Vec<Feed>>,
     len: usize,
+    /// Where each sample stands in the file, when they are some of them.
+    chosen: Option<Vec<usize>>,
     /// Samples of one run, and whether the last run is filled up to it.
     size: usize,
     padded: bool,
     labels: Option<Vec<i64>>,
     random: bool,
+    /// See [`Options::tables`].
+    tables: BTreeMap<String, u64>,
+    fed: OnceLock<Fed>,
 }
 
 /// The inputs of one execution of the model.
@@ -91,7 +99,7 @@ impl Samples {
         if sized && !samples.feeds.iter().any(|feed| feed.sized) {
             return Err(err!(Usage, "resize and crop are for images; there are none").in_file(data));
         }
-        for feed in &samples.feeds {
+        for feed in samples.feeds.iter() {
             let most = options.limits.run_bytes;
             let bytes = feed.run_bytes(samples.size);
             if bytes.is_none_or(|bytes| bytes as u64 > most) {
@@ -179,7 +187,52 @@ impl Samples {
             if whole { 1 } else { options.batch.min(len) }
         });
         let data = data.to_owned();
-        Ok(Self { data, feeds, len, size, padded: fixed.is_some(), labels, random })
+        let padded = fixed.is_some();
+        let (feeds, fed, tables) = (Arc::new(feeds), OnceLock::new(), options.tables.clone());
+        Ok(Self { data, feeds, len, chosen: None, size, padded, labels, random, tables, fed })
+    }
+
+    /// Some of these samples, by their positions, in the order given.
+    #[must_use]
+    pub fn only(&self, chosen: &[usize]) -> Self {
+        let len = chosen.len();
+        let labels = self.labels.as_ref().map(|labels| {
+            chosen.iter().filter_map(|&sample| labels.get(sample).copied()).collect()
+        });
+        let chosen: Vec<usize> = chosen.iter().map(|&sample| self.place(sample)).collect();
+        Self {
+            data: self.data.clone(),
+            feeds: Arc::clone(&self.feeds),
+            len,
+            labels,
+            chosen: Some(chosen),
+            size: if self.padded { self.size } else { self.size.min(len).max(1) },
+            padded: self.padded,
+            random: self.random,
+            tables: self.tables.clone(),
+            fed: OnceLock::new(),
+        }
+    }
+
+    /// What the model is fed with these samples; found out once.
+    ///
+    /// # Errors
+    /// As [`Samples::run`].
+    pub fn fed(&self) -> Result<&Fed> {
+        if let Some(known) = self.fed.get() {
+            return Ok(known);
+        }
+        let found = Fed::of(self)?;
+        Ok(self.fed.get_or_init(|| found))
+    }
+
+    pub(super) fn tables(&self) -> &BTreeMap<String, u64> {
+        &self.tables
+    }
+
+    /// Where a sample stands in the file.
+    fn place(&self, sample: usize) -> usize {
+        self.chosen.as_ref().map_or(sample, |chosen| chosen[sample])
     }
 
     /// Number of samples.
@@ -200,7 +253,7 @@ impl Samples {
 
     /// The file that holds sample `sample`, when each sample is a file of its own: images, test data.
     pub fn file(&self, sample: usize) -> Option<&Path> {
-        self.feeds.iter().find_map(|feed| feed.file(sample))
+        self.feeds.iter().find_map(|feed| feed.file(self.place(sample)))
     }
 
     /// Were the samples drawn rather than read? Reports must say so.
@@ -218,6 +271,12 @@ impl Samples {
         self.len.div_ceil(self.size)
     }
 
+    /// Dims of each input for one sample, of the largest one where they differ: rows that are fed one by one
+    /// where the batch is free.
+    pub fn dims(&self) -> Vec<(String, Vec<usize>)> {
+        self.feeds.iter().map(|feed| (feed.name.clone(), feed.one_sample())).collect()
+    }
+
     /// The inputs of run `run`, below [`Samples::runs`].
     ///
     /// # Errors
@@ -230,10 +289,11 @@ impl Samples {
         let first = run * self.size;
         let count = self.size.min(self.len - first);
         let size = if self.padded { self.size } else { count };
+        let rows: Vec<usize> = (first..first + count).map(|sample| self.place(sample)).collect();
         let inputs = self
             .feeds
             .iter()
-            .map(|feed| Ok((feed.name.clone(), feed.tensor(first..first + count, size)?)))
+            .map(|feed| Ok((feed.name.clone(), feed.tensor_of(&rows, size)?)))
             .collect::<Result<_>>()
             .map_err(|error| error.in_file(&self.data))?;
         Ok(Run { inputs, first, count, size })

@@ -14,5 +14,5 @@ use external::Storage;
 
 pub use external::{Encoded, with_external_data};
 pub use onnx::onnx;
-pub use save::{Overwrite, refuse_existing, save, write};
+pub use save::{Overwrite, holds, refuse_existing, save, write};
 pub use text::{Elements, TextOptions, text, text_with};

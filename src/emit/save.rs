@@ -1,7 +1,7 @@
 //! Writing files so that nothing is ever torn or lost.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::sync::mpsc;
 
@@ -15,6 +15,9 @@ use crate::wire::Rope;
 const BUFFER: usize = 1 << 20;
 /// The disk gets to work whenever this many bytes wait for it. 64 MiB: less than a second's work.
 const FLUSHED: usize = 64 << 20;
+
+/// Bytes that are written to try a folder out: a block of most file systems.
+const TRIED: usize = 4 << 10;
 
 /// Whether an existing file may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,7 @@ pub enum Overwrite {
 pub fn save(path: &Path, content: &Rope, overwrite: Overwrite) -> Result<()> {
     refuse_existing(path, overwrite)?;
     let file = written(path, content)?;
+    disk::check_unchanged()?;
     place(file, path, overwrite)?;
     flush_folder(path);
     Ok(())
@@ -49,10 +53,17 @@ pub fn write(path: &Path, encoded: &Encoded, overwrite: Overwrite) -> Result<()>
     };
     let data_path = folder_of(path).join(location);
     refuse_existing(path, overwrite)?;
+    let model = written(path, &encoded.model)?;
+    if holds(&data_path, data) {
+        // What the model needs is there.
+        place(model, path, overwrite)?;
+        flush_folder(path);
+        return Ok(());
+    }
     // An old model may still need the old data: a data file is never replaced in place.
     refuse_existing(&data_path, Overwrite::Never)?;
-    let model = written(path, &encoded.model)?;
     let data = written(&data_path, data)?;
+    disk::check_unchanged()?;
     place(data, &data_path, Overwrite::Never)?;
     place(model, path, overwrite).inspect_err(|_| {
         let _ = fs::remove_file(&data_path);
@@ -61,10 +72,23 @@ pub fn write(path: &Path, encoded: &Encoded, overwrite: Overwrite) -> Result<()>
     Ok(())
 }
 
+/// Whether `path` is a regular file that holds exactly `content`.
+pub fn holds(path: &Path, content: &Rope) -> bool {
+    let Ok((mut file, size)) = disk::open_regular(path) else { return false };
+    if size != content.len() as u64 || path.is_symlink() {
+        return false;
+    }
+    let mut buffer = vec![0; BUFFER];
+    content.pieces().flat_map(|piece| piece.chunks(BUFFER)).all(|part| {
+        let read = &mut buffer[..part.len()];
+        file.read_exact(read).is_ok() && read == part
+    })
+}
+
 /// Checks that `path` may be written, so that no work is done in vain; [`save`] checks again.
 ///
 /// # Errors
-/// When it exists and may not be replaced, or is no regular file.
+/// When it exists and may not be replaced, or is no regular file, or its folder takes no files.
 pub fn refuse_existing(path: &Path, overwrite: Overwrite) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
@@ -74,18 +98,38 @@ pub fn refuse_existing(path: &Path, overwrite: Overwrite) -> Result<()> {
             .help("make it first, or choose another name"));
     }
     match path.symlink_metadata() {
+        Ok(_) if path.is_dir() => Err(err!(Usage, "expected the name of a file, found a folder")
+            .in_file(path)
+            .help("name a file in it")),
         Ok(_) if overwrite == Overwrite::Never => Err(exists(path)),
         // Renaming onto a folder, a pipe or a device would fail late, or destroy it.
         Ok(found) if !found.is_file() && !found.is_symlink() => {
             Err(err!(Usage, "exists and is no regular file").in_file(path))
         }
-        _ => Ok(()),
+        _ => try_out(path),
     }
+}
+
+/// Writes a little beside `path`, without a name, as [`written`] will: a folder that may not be written to, or a
+/// full disk, is better found before the work than after it.
+fn try_out(path: &Path) -> Result<()> {
+    let tried = Draft::beside(path).and_then(|draft| {
+        let mut file = draft.file();
+        file.write_all(&[0; TRIED])?;
+        file.sync_data()
+    });
+    tried.map_err(|error| {
+        let error = Error::io(path, &error);
+        error.help("choose another folder for the output, or make room in this one")
+    })
 }
 
 /// A file without a name beside `path` that holds `content`, flushed to disk.
 fn written(path: &Path, content: &Rope) -> Result<Draft> {
-    let io = |error: std::io::Error| Error::io(path, &error);
+    // Writing also fails when what is to be written is gone.
+    let io = |error: std::io::Error| {
+        disk::check_unchanged().err().unwrap_or_else(|| Error::io(path, &error))
+    };
     let draft = Draft::beside(path).map_err(io)?;
     let file = draft.file();
     if content.len() <= FLUSHED {

@@ -3,7 +3,7 @@
 //! Each entry was measured against onnxruntime; see `docs/ENGINE.md`.
 
 use crate::error::{Error, ErrorKind, Result, err};
-use crate::exec::{integer, packed};
+use crate::exec::{integer, packed, recurrent};
 use crate::ir::{Model, Node, NodeId};
 
 /// Domains in which tract's operators mean what the domain says; it looks only at the type.
@@ -44,9 +44,8 @@ fn wrong(model: &Model, node: &Node) -> Option<String> {
     let int = |name: &str| node.attr_int(name).unwrap_or(0);
     let given = |slot: usize| node.input(slot).is_some();
     match node.op() {
-        "LSTM" | "GRU" | "RNN" | "DynamicQuantizeLSTM"
-            if node.attr_str("direction") == Some("reverse") =>
-        {
+        "LSTM" | "GRU" | "RNN" => recurrent::obstacle(model, node).map(Into::into),
+        "DynamicQuantizeLSTM" if node.attr_str("direction") == Some("reverse") => {
             Some("tract computes direction `reverse` wrongly".into())
         }
         "BatchNormalization" if int("training_mode") != 0 => {

@@ -2,24 +2,30 @@
 
 mod backend;
 mod clock;
+mod ellipsis;
 mod evaluate;
 mod grid;
 mod guard;
+mod half;
 mod integer;
 mod isolated;
+mod lengths;
 mod observe;
 mod onnxruntime;
 mod packed;
 mod panic;
 mod quantized;
+mod recurrent;
 mod runner;
+mod stable;
 mod tensors;
 mod tract;
 mod trial;
+mod trusted;
 mod view;
 
 pub use clock::OperatorTimes;
-pub use isolated::{Isolated, Limits, WORKER, serve};
+pub use isolated::{Isolated, Limits, WORKER, met_a_limit, serve};
 pub use observe::{Observation, Observe, Tap};
 pub use onnxruntime::{OnnxRuntime, Optimization};
 pub use runner::Runner;

@@ -17,7 +17,7 @@ use crate::error::{Error, Result, err};
 use crate::exec::clock::{Clock, Stopwatch};
 use crate::exec::{
     Engine, Executed, InputShape, OperatorTimes, Session, Tap, grid, guard, observe::Observation,
-    panic, tensors, view,
+    panic, stable, tensors, view,
 };
 use crate::ir::Verified;
 use crate::tensor::Tensor as OurTensor;
@@ -42,6 +42,7 @@ static FRAMEWORK: LazyLock<tract_onnx::Onnx> = LazyLock::new(|| {
     let framework = tract_onnx::onnx().with_ignore_output_shapes(true);
     let mut framework = framework.with_ignore_value_info(true);
     grid::register(&mut framework);
+    stable::register(&mut framework);
     framework
 });
 
@@ -288,7 +289,8 @@ impl Session for Plan {
                                 observed[tap] = tensors::show(value, |view| observe.of(view))??;
                             }
                             if self.observed_only.contains(&outlet) {
-                                *value = Tensor::zero_dt(value.datum_type(), &[0])?.into_tvalue();
+                                // Without axes, which tract would compare with what it expects.
+                                *value = Tensor::zero_dt(value.datum_type(), &[])?.into_tvalue();
                             }
                         }
                         Ok(outputs)

@@ -4,8 +4,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use crate::analysis::{Assume, Shapes};
 use crate::error::{Error, ErrorKind, Result, err};
-use crate::exec::{InputShape, grid, integer, packed, quantized, tract::Lowering};
+use crate::exec::{
+    InputShape, ellipsis, grid, half, integer, packed, quantized, recurrent, tract::Lowering,
+};
 use crate::ir::{Attribute, Model, NodeId};
 use crate::tensor::{DType, Tensor};
 
@@ -27,7 +30,7 @@ pub(super) fn inlined(model: &Model) -> Result<Cow<'_, Model>> {
 /// The copy for tract of a model without functions.
 ///
 /// # Errors
-/// When a sparse initializer is too large to be spelled out.
+/// When a sparse initializer is too large to be spelled out, or a recurrent layer cannot be turned around.
 pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering) -> Result<Model> {
     let mut view = model.into_owned();
     settle_defaults(&mut view, given);
@@ -36,17 +39,27 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering
     name_apart(&mut view);
     // tract looks for `uint64` and `uint32` elements in the wrong fields.
     view.store_raw();
+    ellipsis::spell_out(&mut view);
     for node in view.all_nodes() {
         // tract counts inputs that are left out at the end.
         view.trim_inputs(node);
         fill_constant_of_shape(&mut view, node);
         write_zero_point(&mut view, node);
     }
+    if view.values().any(|(_, value)| value.initializer().is_some_and(is_half)) {
+        let shapes = Shapes::infer(&view, &Assume::default());
+        for node in view.all_nodes() {
+            half::spell_out(&mut view, node, &shapes);
+        }
+    }
     for node in view.all_nodes() {
         integer::spell_out(&mut view, node);
         if view.is_live(node) {
             packed::spell_out(&mut view, node);
         }
+    }
+    for node in view.all_nodes() {
+        recurrent::spell_out(&mut view, node)?;
     }
     for node in view.all_nodes() {
         if lowering == Lowering::Short && view.is_live(node) {
@@ -59,6 +72,10 @@ pub(super) fn of(model: Cow<'_, Model>, given: &[InputShape], lowering: Lowering
         }
     }
     Ok(view)
+}
+
+fn is_half(tensor: &Tensor) -> bool {
+    tensor.dtype() == DType::Float16
 }
 
 /// tract needs weights as constants: inputs that are not given keep their defaults for good. Of

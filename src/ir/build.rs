@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use crate::ir::value::Uses;
+use crate::ir::uses::Uses;
 use crate::ir::{
     At, Attribute, Constant, Declared, Def, Function, Graph, GraphId, GraphOutput, Info, Model,
     Node, NodeId, Stored, TensorType, Use, Value, ValueId, ValueType,

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use smol_str::SmolStr;
 
-use crate::ir::value::Uses;
 use crate::ir::{
     AttrValue, Attribute, Constant, Declared, Def, GraphId, Info, Model, NodeId, Stored, StoredAs,
     TensorType, Use, ValueId, ValueType,
@@ -65,18 +64,18 @@ impl Model {
             return;
         }
         let uses = std::mem::take(&mut self.values[from.index()].uses);
-        let (moved, kept): (Uses, Uses) = uses.into_iter().partition(|u| match *u {
+        let (moved, kept) = uses.split(|u| match *u {
             Use::Input { node, slot } => wanted(node, slot),
             _ => false,
         });
-        for u in &moved {
+        for u in moved.iter() {
             if let Use::Input { node, slot } = *u {
                 self.nodes[node.index()].inputs[slot] = Some(to);
                 self.touch(node);
             }
         }
         self.values[from.index()].uses = kept;
-        self.values[to.index()].uses.extend(moved);
+        self.values[to.index()].uses.extend(moved.iter().copied());
         self.touch_value(from);
         self.touch_value(to);
     }
@@ -106,15 +105,14 @@ impl Model {
     /// theirs.
     pub fn hand_over_outputs(&mut self, from: ValueId, to: ValueId) {
         let uses = std::mem::take(&mut self.values[from.index()].uses);
-        let (outputs, rest): (Uses, Uses) =
-            uses.into_iter().partition(|u| matches!(u, Use::Output { .. }));
-        for u in &outputs {
+        let (outputs, rest) = uses.split(|u| matches!(u, Use::Output { .. }));
+        for u in outputs.iter() {
             if let Use::Output { graph, slot } = *u {
                 self.graphs[graph.index()].outputs[slot].value = to;
             }
         }
         self.values[from.index()].uses = rest;
-        self.values[to.index()].uses.extend(outputs);
+        self.values[to.index()].uses.extend(outputs.iter().copied());
         let public = std::mem::take(&mut self.values[from.index()].name);
         let private = std::mem::replace(&mut self.values[to.index()].name, public);
         self.values[from.index()].name = private;
@@ -159,6 +157,7 @@ impl Model {
     pub fn remove_node(&mut self, node: NodeId) {
         let mut pending = vec![node];
         let mut removed_graphs = Vec::new();
+        let mut inside: Vec<ValueId> = Vec::new();
         while let Some(id) = pending.pop() {
             for slot in 0..self.node(id).inputs.len() {
                 self.set_input(id, slot, None);
@@ -166,7 +165,13 @@ impl Model {
             let bodies: Vec<GraphId> = self.node(id).bodies().collect();
             for body in bodies {
                 pending.extend(self.nodes_of(body).map(|(inner, _)| inner));
+                let graph = self.graph(body);
+                inside.extend(graph.inputs.iter().chain(&graph.initializers));
+                inside.extend(&graph.sparse_initializers);
                 removed_graphs.push(body);
+            }
+            if id != node {
+                inside.extend(self.node(id).outputs.iter().flatten());
             }
             self.nodes[id.index()].alive = false;
         }
@@ -178,12 +183,7 @@ impl Model {
             }
             self.graphs[graph.index()].alive = false;
         }
-        if !removed_graphs.is_empty() {
-            let removed: HashSet<GraphId> = removed_graphs.into_iter().collect();
-            for value in self.values.iter_mut().filter(|v| removed.contains(&v.graph)) {
-                value.alive = false;
-            }
-        }
+        inside.into_iter().for_each(|value| self.values[value.index()].alive = false);
         for slot in 0..self.node(node).outputs.len() {
             if let Some(output) = self.node(node).outputs[slot] {
                 assert!(self.value(output).uses.is_empty(), "removed a node that is still needed");
@@ -431,9 +431,13 @@ impl Model {
     /// Imports `version` of the default domain, and raises the IR version to what it asks for.
     pub fn set_opset(&mut self, version: i64) {
         let default = |domain: &str| matches!(domain, "" | "ai.onnx");
-        match self.header.opsets.iter_mut().find(|(domain, _)| default(domain)) {
-            Some(entry) => entry.1 = version,
-            None => self.header.opsets.push((String::new(), version)),
+        let mut imported = false;
+        // It may be imported under both its names.
+        for entry in self.header.opsets.iter_mut().filter(|(domain, _)| default(domain)) {
+            (entry.1, imported) = (version, true);
+        }
+        if !imported {
+            self.header.opsets.push((String::new(), version));
         }
         let needed = ir_version_for(version);
         if self.header.ir_version.is_none_or(|ir| ir < needed) {
@@ -490,16 +494,13 @@ impl Model {
     }
 
     pub(super) fn drop_use(&mut self, value: ValueId, use_: Use) {
-        let uses = &mut self.values[value.index()].uses;
-        if let Some(position) = uses.iter().rposition(|u| *u == use_) {
-            uses.remove(position);
-        }
+        self.values[value.index()].uses.remove(use_);
     }
 }
 
 /// The first IR version whose specification knows this version of the default operator set
 /// (table "Versioning" of the ONNX specification).
-fn ir_version_for(opset: i64) -> i64 {
+pub(crate) fn ir_version_for(opset: i64) -> i64 {
     match opset {
         ..=8 => 3,
         9 => 4,

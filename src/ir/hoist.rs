@@ -1,6 +1,6 @@
 //! A body that always runs moves into the graph around it.
 
-use crate::ir::{At, Declared, Def, GraphId, Model, NewNode, NodeId, ValueId};
+use crate::ir::{At, Declared, Def, GraphId, Model, NewNode, NodeId, Use, ValueId};
 
 impl Model {
     /// Whether [`Model::hoist`] can take `body` out of `node`: it has no inputs, returns as many
@@ -63,6 +63,30 @@ impl Model {
                 self.graphs[graph.index()].initializers.push(value);
             }
         }
+    }
+
+    /// An initializer of a body becomes one of `graph`, which is around it; false, and nothing changes, when it is
+    /// no plain one, or the body returns or mentions it.
+    pub fn move_out(&mut self, value: ValueId, graph: GraphId) -> bool {
+        let entry = self.value(value);
+        let read = entry.uses.iter().all(|u| matches!(u, Use::Input { .. }));
+        if !read || entry.initializer().is_none() {
+            return false;
+        }
+        let body = entry.graph;
+        self.graphs[body.index()].initializers.retain(|&kept| kept != value);
+        self.adopt(value, graph);
+        self.graphs[graph.index()].initializers.push(value);
+        self.touch_value(value);
+        true
+    }
+
+    /// The innermost graph that is around both, or is one of them.
+    pub fn common_graph(&self, a: GraphId, b: GraphId) -> GraphId {
+        let outer = |graph: &GraphId| Some(self.node(self.graph(*graph).parent?).graph);
+        let around: Vec<GraphId> = std::iter::successors(Some(a), outer).collect();
+        let mut all = std::iter::successors(Some(b), outer);
+        all.find(|graph| around.contains(graph)).unwrap_or(self.main())
     }
 
     /// A value of a body becomes one of the graph around it, under a name that nothing else has.

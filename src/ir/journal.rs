@@ -8,6 +8,10 @@ use crate::ir::{Model, NodeId, ValueId};
 /// consumer or for a few, and a constant that thousands of nodes read must not make edits slow.
 const FEW: usize = 4;
 
+/// Inputs up to which the nodes that make them are near an edited node: what makes the input of a wider one
+/// that changed is noted by itself, and looking at all of them for each edit would be quadratic.
+const WIDE: usize = 64;
+
 impl Model {
     /// A mark in the journal of edits; see [`Model::edited_since`].
     pub fn edits(&self) -> usize {
@@ -24,7 +28,8 @@ impl Model {
                 front.push(node);
             }
         }
-        let upstream = front.iter().flat_map(|&node| self.node(node).inputs.iter().flatten());
+        let narrow = front.iter().filter(|&&node| self.node(node).inputs.len() <= WIDE);
+        let upstream = narrow.flat_map(|&node| self.node(node).inputs.iter().flatten());
         let upstream: Vec<NodeId> = upstream.filter_map(|&v| self.value(v).producer()).collect();
         for _ in 0..reach {
             let mut next = Vec::new();

@@ -10,7 +10,7 @@ use foldhash::fast::FoldHasher;
 use hashbrown::HashTable;
 use smol_str::{SmolStr, format_smolstr};
 
-use crate::ir::{Value, ValueId};
+use crate::ir::{Model, Value, ValueId};
 
 /// Values of one arena by name. Holds ids only: the names stay where they are.
 #[derive(Debug, Default)]
@@ -117,6 +117,27 @@ impl Taken {
             if names.insert(name.clone()) {
                 return name;
             }
+        }
+    }
+}
+
+impl Model {
+    /// Gives inputs and outputs of the model other names; what else has one of these names gets a fresh one.
+    pub fn rename_ports(&mut self, names: &[(ValueId, String)]) {
+        let wanted: HashSet<&str> = names.iter().map(|(_, name)| name.as_str()).collect();
+        let renamed: HashSet<ValueId> = names.iter().map(|&(value, _)| value).collect();
+        let in_the_way = |&(id, value): &(ValueId, &Value)| {
+            !renamed.contains(&id) && wanted.contains(value.name.as_str())
+        };
+        let others: Vec<ValueId> = self.values().filter(in_the_way).map(|(id, _)| id).collect();
+        for value in others {
+            let base = self.values[value.index()].name.clone();
+            self.values[value.index()].name = self.fresh_name(&base);
+        }
+        for (value, name) in names {
+            let name = SmolStr::from(name);
+            self.value_names.note(&name);
+            self.values[value.index()].name = name;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A part of a model as a model of its own.
 
+use crate::ir::schema::{self, Role};
 use crate::ir::{At, Def, Info, Model, NewNode, NodeId, TensorType, Use, ValueId, ValueType};
 
 impl Model {
@@ -51,6 +52,28 @@ impl Model {
         }
     }
 
+    /// The rest of a node is needed. Outputs that were cut off and need not be there are left out; others
+    /// are values that nobody reads: an operator may have as many outputs as it is asked for.
+    fn fill_cut_outputs(&mut self, node: NodeId) {
+        let (entry, main) = (self.node(node), self.main());
+        let version = self.opset_of(entry.domain()).unwrap_or(1);
+        let operator = schema::find(entry.domain(), entry.op(), version);
+        let needed = |slot: &usize| {
+            let role = operator.and_then(|operator| Some(operator.output(*slot)?.role));
+            role.is_none_or(|role| role != Role::Optional)
+        };
+        let cut = (0..entry.outputs.len()).filter(|&slot| entry.outputs[slot].is_none());
+        for slot in cut.filter(needed).collect::<Vec<_>>() {
+            let name = self.fresh_name("unread");
+            let value = self.add_value(main, name, Def::Output { node, slot });
+            self.nodes[node.index()].outputs[slot] = Some(value);
+        }
+        let outputs = &mut self.nodes[node.index()].outputs;
+        while outputs.last() == Some(&None) {
+            outputs.pop();
+        }
+    }
+
     /// Removes nodes, initializers and inputs of the main graph that no output needs.
     fn drop_unneeded(&mut self) {
         let main = self.main();
@@ -61,11 +84,7 @@ impl Model {
                 self.remove_node(node);
                 continue;
             }
-            // The rest is needed; outputs at the end that were cut off are not there.
-            let outputs = &mut self.nodes[node.index()].outputs;
-            while outputs.last() == Some(&None) {
-                outputs.pop();
-            }
+            self.fill_cut_outputs(node);
         }
         let unused = |model: &Self, value: &ValueId| model.value(*value).uses.is_empty();
         let mut graph = std::mem::take(&mut self.graphs[main.index()]);
@@ -123,6 +142,21 @@ mod tests {
         let ops: Vec<_> = part.nodes_of(part.main()).map(|(_, node)| node.op()).collect();
         assert_eq!(ops, ["Mul", "Add", "Identity", "Identity", "Identity", "Identity"]);
         assert!(part.is_live_value(w));
+    }
+
+    #[test]
+    fn outputs_that_nobody_reads_any_more_stay_where_their_number_counts() {
+        let text = r#"<ir_version: 8, opset_import: ["" : 13]>
+            g (float[4] x) => (float[2] y, float[2] z) { a, b = Split <axis = 0> (x) y = Neg (a) z = Abs (b) }"#;
+        let model = crate::read::text(text).unwrap();
+        let of = |name| model.find_value(model.main(), name).unwrap();
+        let ty = TensorType::with_dims(DType::Float, &[2]);
+        let part = model.part(&[(of("b"), ty)], &[of("y"), of("z")]);
+        part.verify().unwrap();
+        let split = part.all_nodes().into_iter().find(|&n| part.node(n).is("Split")).unwrap();
+        let outputs = part.node(split).outputs();
+        assert!(outputs.len() == 2 && outputs[1].is_some_and(|v| v != of("b")), "{outputs:?}");
+        assert_eq!(part.graph(part.main()).inputs().len(), 2);
     }
 
     #[test]

@@ -1,14 +1,11 @@
 //! Values: what flows along the edges.
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use crate::ir::uses::Uses;
 use crate::ir::{GraphId, NodeId, Sparse, TensorType, ValueType};
 use crate::tensor::Tensor;
-
-/// Reasons why a value is needed; most have one, which needs no memory of its own.
-pub(crate) type Uses = SmallVec<[Use; 1]>;
 
 /// A named value of one graph.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Distance {
     count: u64,
+    equal: u64,
     signal: f64,
     noise: f64,
     other: f64,
@@ -24,6 +25,7 @@ impl Distance {
         for (&a, &b) in reference.iter().zip(candidate) {
             let (a, b) = (f64::from(a), f64::from(b));
             sums.count += 1;
+            sums.equal += u64::from(a == b || (a.is_nan() && b.is_nan()));
             for (side, x) in [a, b].into_iter().enumerate() {
                 sums.nan[side] += u64::from(x.is_nan());
                 sums.infinite[side] += u64::from(x.is_infinite());
@@ -47,12 +49,18 @@ impl Distance {
         sums
     }
 
+    /// Of `count` elements of which so many are equal, and of which nothing else is known.
+    pub fn of_equal(equal: u64, count: u64) -> Self {
+        Self { count, equal, ..Self::default() }
+    }
+
     /// The sums over both parts.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         let both = |a: [u64; 2], b: [u64; 2]| [a[0] + b[0], a[1] + b[1]];
         Self {
             count: self.count + other.count,
+            equal: self.equal + other.equal,
             signal: self.signal + other.signal,
             noise: self.noise + other.noise,
             other: self.other + other.other,
@@ -89,6 +97,11 @@ impl Distance {
     /// Largest absolute difference; infinite when one side alone is not finite.
     pub fn max_abs(&self) -> f64 {
         if self.not_finite > 0 { f64::INFINITY } else { self.largest }
+    }
+
+    /// Share of the elements that are equal; 1 when there are none.
+    pub fn agreement(&self) -> f64 {
+        if self.count == 0 { 1.0 } else { self.equal as f64 / self.count as f64 }
     }
 
     /// Mean absolute difference.
@@ -128,5 +141,9 @@ mod tests {
         assert_eq!((d.mean(), d.mean_abs()), (0.0, 2.0 / 3.0));
         assert_eq!((d.nan(), d.infinite()), ([1, 0], [0, 1]));
         assert_eq!(d.merge(d).nan(), [2, 0]);
+        assert_eq!(
+            Distance::between(&[1.0, 2.0, f32::NAN], &[1.0, 3.0, f32::NAN]).agreement(),
+            2.0 / 3.0
+        );
     }
 }

@@ -117,6 +117,17 @@ impl Spectrum {
         Some(Self { values, left: scaled * &vectors, right })
     }
 
+    /// The same decomposition, with the squared errors that it makes on inputs with other second moments.
+    #[must_use]
+    pub fn judged(mut self, moments: &Matrix) -> Self {
+        // Columns on the left are orthogonal, so that errors of ranks add up for any inputs.
+        let squares = gram(&self.right, Some(moments));
+        for (i, value) in self.values.iter_mut().enumerate() {
+            *value = self.left.col(i).squared_norm_l2() * squares[(i, i)].max(0.0);
+        }
+        self
+    }
+
     /// Largest rank.
     pub fn rank(&self) -> usize {
         self.values.len()
@@ -212,6 +223,25 @@ mod tests {
                 let (left, right) = spectrum.factors(m.min(n));
                 let whole = error(&w, &(left * right), None);
                 prop_assert!(whole < 1e-12, "full rank is exact: {whole}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn errors_on_other_inputs_add_up(m in 1usize..8, n in 1usize..8, seed: u64) {
+            let w = numbers(m, n, seed);
+            let moments = damped(gram(&numbers(n, 5, seed ^ 3), None));
+            let others = damped(gram(&numbers(n, 20, seed ^ 9), None));
+            for moments in [None, Some(&moments)] {
+                let spectrum = Spectrum::of(&w, moments).unwrap();
+                let judged = spectrum.clone().judged(&others);
+                let whole = error(&w, &Mat::zeros(m, n), Some(&others));
+                for rank in 0..=m.min(n) {
+                    let (left, right) = spectrum.factors(rank);
+                    let found = error(&w, &(&left * &right), Some(&others));
+                    prop_assert!((found - judged.loss(rank)).abs() <= 1e-6 * whole, "{found}");
+                }
             }
         }
     }

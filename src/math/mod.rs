@@ -4,6 +4,7 @@ pub mod allocate;
 pub mod calibrate;
 pub mod codebook;
 mod distance;
+mod estimate;
 mod exact_sum;
 mod fingerprint;
 mod grid;
@@ -22,6 +23,7 @@ mod unfold;
 mod union_find;
 
 pub use distance::Distance;
+pub use estimate::Estimate;
 pub use exact_sum::ExactSum;
 pub use fingerprint::Fingerprint;
 pub use grid::Grid;

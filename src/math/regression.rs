@@ -52,6 +52,16 @@ impl Regression {
         self.squares += other.squares;
     }
 
+    /// Pairs.
+    pub fn rows(&self) -> u64 {
+        self.x.rows()
+    }
+
+    /// Elements of `x`.
+    pub fn columns(&self) -> usize {
+        self.x.columns()
+    }
+
     /// There are pairs, as many `x` as `y`, of finite numbers.
     pub fn is_usable(&self) -> bool {
         self.x.rows() > 0

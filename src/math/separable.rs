@@ -28,6 +28,17 @@ pub struct Separable {
 }
 
 impl Separable {
+    /// The same product, with the squared error that it makes on inputs with other second moments.
+    #[must_use]
+    pub fn judged(mut self, w: &Matrix, moments: &Matrix, wide: usize) -> Self {
+        let left = w - &self.last * self.reading(wide);
+        let seen = &left * moments;
+        let columns = seen.col_iter().zip(left.col_iter());
+        let dots = columns.map(|(a, b)| a.iter().zip(b.iter()).map(|(x, y)| x * y).sum::<f64>());
+        self.loss = dots.sum::<f64>().max(0.0);
+        self
+    }
+
     /// `T`, with which `z = T x` for all places together.
     pub fn reading(&self, wide: usize) -> Matrix {
         reading(&self.first, wide)
@@ -156,6 +167,10 @@ mod tests {
             for product in &found {
                 let error = error(&w, product, moments, wide);
                 assert!((error - product.loss).abs() < 1e-5 * whole, "{error} {}", product.loss);
+                if let Some(moments) = moments {
+                    let judged = product.clone().judged(&w, moments, wide);
+                    assert!((error - judged.loss).abs() < 1e-9 * whole);
+                }
                 assert!(error < last);
                 last = error;
                 let core = core(product, moments, wide).unwrap();

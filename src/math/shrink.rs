@@ -7,7 +7,7 @@
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
 
-use super::{Affine, Moments};
+use super::{Affine, Estimate};
 
 /// How strongly weights are held to what they were, in units of the mean variance of an input.
 const RIDGE: f64 = 1e-3;
@@ -21,11 +21,10 @@ pub struct Shrink {
 }
 
 impl Shrink {
-    /// A layer with these weights, row by row; `None` without second moments.
-    pub fn of(weights: Vec<f64>, inputs: &Moments) -> Option<Self> {
-        let mean = inputs.mean();
-        let covariance = inputs.about(&mean)?;
-        Some(Self { weights, mean, covariance })
+    /// A layer with these weights, row by row, and what it reads.
+    pub fn of(weights: Vec<f64>, inputs: Estimate) -> Self {
+        let Estimate { mean, covariance } = inputs;
+        Self { weights, mean, covariance }
     }
 
     /// Corrects some `rows` of the layer, of which only the columns `kept` are left in `now`.
@@ -73,6 +72,7 @@ impl Shrink {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::math::Moments;
 
     #[test]
     fn what_follows_from_the_rest_is_made_up_for() {
@@ -85,7 +85,8 @@ mod tests {
             .collect();
         let mut seen = Moments::second(3);
         seen.add(&rows);
-        let layer = Shrink::of(vec![1.0, 2.0, 3.0, 0.0, 1.0, -1.0], &seen).unwrap();
+        let inputs = Estimate::of_fitting(&seen, &seen).unwrap();
+        let layer = Shrink::of(vec![1.0, 2.0, 3.0, 0.0, 1.0, -1.0], inputs);
         // The second row alone is left, and reads the first two inputs.
         let mut now = Affine { weights: vec![0.0, 1.0], offset: vec![0.5] };
         layer.correct(&mut now, &[1], &[0, 1], true).unwrap();

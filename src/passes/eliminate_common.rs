@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::error::Result;
-use crate::ir::{AttrValue, Attribute, GraphId, Model, NodeId, ValueId};
+use crate::ir::{AttrValue, Attribute, GraphId, Model, Node, NodeId, ValueId};
 use crate::passes::{Context, Pass, Promise, Report};
 use crate::tensor::Tensor;
 
@@ -23,9 +23,17 @@ const RANDOM: &[&str] = &[
     "RandomUniformLike",
 ];
 
+/// Fewest bytes of a tensor for which a body reads what stands around it: less is not worth the distance.
+const WORTH_MOVING: usize = 256;
+
 /// Bytes at either end of a tensor that go into its hash: different weights differ there, and equal
 /// ones are compared as a whole anyway.
 const HASHED: usize = 4096;
+
+/// Whether a node may give something else in each run.
+pub fn is_random(node: &Node) -> bool {
+    node.is_standard() && RANDOM.contains(&node.op())
+}
 
 impl Pass for EliminateCommon {
     fn name(&self) -> &'static str {
@@ -43,6 +51,7 @@ impl Pass for EliminateCommon {
     fn run(&self, model: &mut Model, _: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         initializers(model, &mut report);
+        across_bodies(model, &mut report);
         for graph in model.graphs().collect::<Vec<_>>() {
             nodes(model, graph, &mut report);
         }
@@ -77,6 +86,49 @@ fn initializers(model: &mut Model, report: &mut Report) {
     }
 }
 
+/// Merges equal tensors of bodies into one, which stands in the innermost graph around all that read it.
+fn across_bodies(model: &mut Model, report: &mut Report) {
+    let mut known: HashMap<u64, Vec<ValueId>> = HashMap::new();
+    let graphs: Vec<GraphId> = model.graphs().collect();
+    if graphs.len() < 2 {
+        return;
+    }
+    for graph in graphs {
+        for value in model.initializers_of(graph).collect::<Vec<_>>() {
+            let Some(tensor) = model.value(value).initializer() else { continue };
+            if tensor.bytes().len() < WORTH_MOVING || tensor.strings().is_some() {
+                continue;
+            }
+            let mut hasher = DefaultHasher::new();
+            hash_tensor(tensor, &mut hasher);
+            let same = known.entry(hasher.finish()).or_default();
+            let equal = |v: &ValueId| model.value(*v).initializer() == Some(tensor);
+            let first = same.iter().copied().find(equal);
+            match first.map(|first| (first, share(model, first, value))) {
+                Some((first, Some(name))) => {
+                    let text = format!("merged with `{}`", model.value(first).name());
+                    report.did(format!("initializer `{name}`"), text);
+                }
+                _ => same.push(value),
+            }
+        }
+    }
+}
+
+/// Lets `first`, moved outwards as far as it must be, stand for `second`; its name, or nothing, and nothing
+/// changes, when that cannot be.
+fn share(model: &mut Model, first: ValueId, second: ValueId) -> Option<String> {
+    let (from, to) = (model.value(second).graph(), model.value(first).graph());
+    let around = model.common_graph(from, to);
+    if !model.can_substitute(second, first) || (around != to && !model.move_out(first, around)) {
+        return None;
+    }
+    let name = model.value(second).name().to_owned();
+    model.substitute(second, first);
+    model.remove_initializer(second);
+    Some(name)
+}
+
 /// Merges equal nodes of one graph into the first of them. Inputs of a node are merged before it is
 /// looked at, so one walk finds whole equal branches.
 fn nodes(model: &mut Model, graph: GraphId, report: &mut Report) {
@@ -84,7 +136,7 @@ fn nodes(model: &mut Model, graph: GraphId, report: &mut Report) {
     let order: Vec<NodeId> = model.nodes_of(graph).map(|(id, _)| id).collect();
     for id in order {
         let node = model.node(id);
-        if node.bodies().next().is_some() || (node.is_standard() && RANDOM.contains(&node.op())) {
+        if node.bodies().next().is_some() || is_random(node) {
             continue;
         }
         // A custom operator may have state.

@@ -48,6 +48,9 @@ impl Rule for FoldTarget {
                 .or_else(|| shapes.reshape_target(entry.only_output()?)),
         };
         match found {
+            Some(target) if entry.is("Reshape") && !never_ambiguous(wanted, &target) => {
+                Match::Refused("next to an extent that may be 0, -1 would be ambiguous".into())
+            }
             Some(target) => Match::Yes(Plan { node, target }),
             None => Match::Refused("more than one extent of the result is free".into()),
         }
@@ -89,6 +92,15 @@ fn reshape(wanted: &[Term], dims: Option<&[Term]>, allow_zero: bool) -> Option<V
     // Next to an extent of 0, -1 is ambiguous.
     let zero = wanted.contains(&Term::Known(0));
     (inferred == 0 || (inferred == 1 && !zero)).then_some(target)
+}
+
+/// Whether Reshape can compute the -1 of a target that stands for the terms `wanted` in every run in which it
+/// could before: the product of all other extents must not be 0.
+fn never_ambiguous(wanted: &[Term], target: &[i64]) -> bool {
+    let Some(open) = target.iter().position(|&number| number == -1) else { return true };
+    let inferred = |term: &Term| *term == Term::Known(-1);
+    let positive = |(i, term): (usize, &Term)| i == open || target[i] > 0 || term.at_least(1);
+    wanted.iter().any(inferred) || wanted.iter().enumerate().all(positive)
 }
 
 /// A constant that expands `dims` to the same extents as `wanted`.

@@ -75,6 +75,10 @@ fn plan(
     if auto != "NOTSET" {
         return Err(format!("its own pads are computed ({auto})"));
     }
+    if entry.attr_int("ceil_mode").unwrap_or(0) != 0 {
+        // No window starts in the padding of the operator itself, but one may in that of the Pad.
+        return Err("it rounds extents up (ceil_mode), and padding of its own counts less".into());
+    }
     let spatial = rank - 2;
     let own = entry.attr_ints("pads").map_or_else(|| vec![0; 2 * spatial], <[i64]>::to_vec);
     let outer = |side: usize| &more[side * rank..side * rank + 2];
@@ -88,7 +92,7 @@ fn plan(
     match entry.op() {
         "Conv" if value == 0.0 => {}
         "MaxPool" if value == f64::NEG_INFINITY && entry.outputs().len() == 1 => {}
-        "AveragePool" if value == 0.0 && entry.attr_int("ceil_mode").unwrap_or(0) == 0 => {
+        "AveragePool" if value == 0.0 => {
             let counts = entry.attr_int("count_include_pad").unwrap_or(0) == 1;
             if !counts && own.iter().any(|&pad| pad != 0) {
                 return Err("its own pads do not count, those of the Pad before it do".into());

@@ -3,6 +3,7 @@
 mod axes;
 mod bypass;
 mod convert_constant;
+mod convert_einsum;
 mod convert_nbits;
 mod convert_opset;
 mod convert_qoperator;
@@ -20,6 +21,7 @@ mod factorize;
 mod fold_constant;
 mod fold_exact;
 mod fold_if;
+mod fold_quantize;
 mod fold_shape;
 mod fold_target;
 mod folding;
@@ -62,12 +64,14 @@ mod summand;
 mod unroll_loop;
 
 pub use convert_constant::ConvertConstant;
+pub use convert_einsum::ConvertEinsum;
 pub use convert_nbits::ConvertNbits;
 pub use convert_opset::ConvertOpset;
 pub use convert_qoperator::ConvertQoperator;
 pub use correct_bias::CorrectBias;
 pub use correct_weights::{CorrectWeights, InputMoments, Survivors};
 pub use eliminate_common::EliminateCommon;
+pub(crate) use eliminate_common::is_random;
 pub use eliminate_dead::EliminateDead;
 pub use eliminate_identity::EliminateIdentity;
 pub use eliminate_no_op::EliminateNoOp;
@@ -76,11 +80,12 @@ pub use eliminate_unused_output::EliminateUnusedOutput;
 pub use eliminate_zero_state::EliminateZeroState;
 pub use equalize_channels::{Equalize, EqualizeChannels};
 pub use factorize::{
-    Aim, Chosen, Factorize, Form, LayerLoss, Layers, Method, Plan, Ranks, Split, Splittable,
+    Aim, Chosen, Factorize, Form, Known, LayerLoss, Layers, Method, Plan, Ranks, Split, Splittable,
 };
 pub use fold_constant::FoldConstant;
 pub use fold_exact::FoldExact;
 pub use fold_if::FoldIf;
+pub use fold_quantize::FoldQuantize;
 pub use fold_shape::FoldShape;
 pub use fold_target::FoldTarget;
 pub use folding::Growth;
@@ -105,7 +110,7 @@ pub use fuse_transpose::FuseTranspose;
 pub use inline_functions::InlineFunctions;
 pub use pattern::fitting;
 pub use prune_channels::{
-    Allocation, Amount, Budget, Fitted, Importance, Loss, Measured, PruneChannels, Resource,
+    Allocation, Amount, Budget, Fitted, Importance, Loss, Measured, Part, PruneChannels, Resource,
     Surveyed, separate_vectors,
 };
 pub use prune_weights::{Criterion, PruneWeights, Scope, Zeros};

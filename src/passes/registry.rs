@@ -1,15 +1,15 @@
 //! The registry of passes.
 
 use crate::passes::{
-    ConvertConstant, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights,
-    EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence,
-    EliminateUnusedOutput, EliminateZeroState, EqualizeChannels, Factorize, FoldConstant,
-    FoldExact, FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention,
-    FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm,
-    FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax,
-    FuseTranspose, InlineFunctions, Pass, PruneChannels, PruneWeights, QuantizeDynamic,
-    QuantizeStatic, QuantizeWeights, RoundWeights, StripDebugMetadata, StripInitializerInputs,
-    StripQuantization, UnrollLoop,
+    ConvertConstant, ConvertEinsum, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias,
+    CorrectWeights, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp,
+    EliminateSequence, EliminateUnusedOutput, EliminateZeroState, EqualizeChannels, Factorize,
+    FoldConstant, FoldExact, FoldIf, FoldQuantize, FoldShape, FoldTarget, FuseActivation,
+    FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
+    FuseSoftmax, FuseTranspose, InlineFunctions, Pass, PruneChannels, PruneWeights,
+    QuantizeDynamic, QuantizeStatic, QuantizeWeights, RoundWeights, StripDebugMetadata,
+    StripInitializerInputs, StripQuantization, UnrollLoop,
 };
 
 /// A registered pass with its default options.
@@ -33,6 +33,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(FoldTarget) },
     Entry { make: || Box::new(FoldExact::default()) },
     Entry { make: || Box::new(FoldConstant::default()) },
+    Entry { make: || Box::new(FoldQuantize) },
     Entry { make: || Box::new(EliminateUnusedOutput) },
     Entry { make: || Box::new(EliminateZeroState) },
     Entry { make: || Box::new(EliminateCommon) },
@@ -58,6 +59,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(PruneWeights::default()) },
     Entry { make: || Box::new(Factorize::default()) },
     Entry { make: || Box::new(StripQuantization) },
+    Entry { make: || Box::new(ConvertEinsum) },
     Entry { make: || Box::new(ConvertOpset::default()) },
     Entry { make: || Box::new(EqualizeChannels::default()) },
     Entry { make: || Box::new(QuantizeStatic::default()) },
@@ -66,7 +68,7 @@ pub static PASSES: &[Entry] = &[
     Entry { make: || Box::new(CorrectBias) },
     Entry { make: || Box::new(CorrectWeights::default()) },
     Entry { make: || Box::new(QuantizeDynamic::default()) },
-    Entry { make: || Box::new(ConvertNbits) },
+    Entry { make: || Box::new(ConvertNbits::default()) },
     Entry { make: || Box::new(EliminateDead) },
     Entry { make: || Box::new(ConvertQoperator::default()) },
 ];

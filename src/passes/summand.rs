@@ -3,7 +3,7 @@
 use crate::analysis::constant;
 use crate::ir::ops::Gemm;
 use crate::ir::{At, Model, NewNode, NodeId, ValueId};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 
 /// What is added behind a product.
 pub(super) enum Summand {
@@ -19,12 +19,13 @@ impl Summand {
     pub fn of_gemm(model: &Model, gemm: &Gemm) -> Option<Self> {
         gemm.c.map(|c| match constant(model, c) {
             _ if gemm.beta == 1.0 => Self::Value(c),
-            Some(tensor) if tensor.dtype() == DType::Float => {
+            Some(tensor) => {
                 let numbers = tensor.to_f32().unwrap_or_default();
                 let numbers: Vec<f32> = numbers.iter().map(|x| x * gemm.beta).collect();
-                Self::Constant(c, Tensor::from_f32(tensor.dims(), &numbers))
+                let scaled = Tensor::from_f32_as(tensor.dtype(), tensor.dims(), &numbers);
+                scaled.map_or(Self::Scaled(c, gemm.beta), |scaled| Self::Constant(c, scaled))
             }
-            _ => Self::Scaled(c, gemm.beta),
+            None => Self::Scaled(c, gemm.beta),
         })
     }
 

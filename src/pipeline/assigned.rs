@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::analysis::{Assume, Progress, Shapes, constant};
+use crate::analysis::{Assume, Progress, Shapes, constant, constant_floats};
 use crate::data::Samples;
 use crate::emit;
 use crate::error::{Result, err};
@@ -14,6 +14,7 @@ use crate::passes::{
     Context, Pass, QuantizeStatic, QuantizeWeights, Report, Resource, RoundWeights, Rounding,
     WeightSite, Width, WidthCost, spread_widths,
 };
+use crate::pipeline::counted::counted_at;
 use crate::pipeline::noise::noise_power;
 use crate::pipeline::recipe::Stored;
 use crate::pipeline::score_trials::{self, ScoreTrials, Scores};
@@ -153,7 +154,9 @@ pub(super) fn assign(
             let scores = Scores::of(prepared);
             let inputs = {
                 let count = sites.len() * widths.widths.len();
-                held_out_inputs(samples, score_trials::affordable(prepared, count, WORK, SAMPLES))?
+                let macs = Resource::Macs.of(prepared, &counted_at(prepared, Some(samples)));
+                let most = score_trials::affordable(macs.unwrap_or(0), count, WORK, SAMPLES);
+                held_out_inputs(samples, most)?
             };
             let scored = ScoreTrials::of(engine, &scores, inputs)?;
             trials.of_all(sites, &|model, _, _| Ok(noise_power(scored.sqnr_db(model)?)))?
@@ -202,7 +205,7 @@ fn bytes(model: &Model) -> u64 {
     let file = model.verify().ok().and_then(|verified| emit::onnx(verified).ok());
     match file {
         Some(file) => file.len() as u64,
-        None => Resource::WeightBytes.of(model).unwrap_or(0),
+        None => Resource::WeightBytes.of(model, &Assume::default()).unwrap_or(0),
     }
 }
 
@@ -260,7 +263,8 @@ impl Trials<'_> {
         let usual = 0.25f64.powf(width.bits());
         let (mut error, mut all) = (0.0, 0.0);
         for &(value, node, slot) in &site.weights {
-            let Some(before) = constant(self.prepared, value).and_then(|w| w.to_f32().ok()) else {
+            let before = constant_floats(self.prepared, value);
+            let Some(before) = before.and_then(|before| before.tensor.to_f32().ok()) else {
                 continue;
             };
             let Some(after) = self.floats(model, node, slot)? else {

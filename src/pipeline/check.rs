@@ -6,12 +6,14 @@ use rayon::prelude::*;
 
 use crate::analysis::Assume;
 use crate::data::Samples;
-use crate::error::Result;
-use crate::exec::{Engine, Runner};
+use crate::error::{Result, err};
+use crate::exec::{Engine, Runner, met_a_limit};
 use crate::ir::Model;
 use crate::passes::Promise;
-use crate::tensor::Tensor;
-use crate::validate::{Comparison, drift};
+use crate::pipeline::probe::lacking;
+use crate::pipeline::shaken::OwnNoise;
+use crate::tensor::{DType, Tensor};
+use crate::validate::{Comparison, drift, drift_of};
 
 /// Smallest signal-to-noise ratio of an exact pass, in decibel. The engine may order additions
 /// differently for a graph of another form: a relative error of 1e-6.
@@ -31,7 +33,8 @@ pub struct Check<'a> {
     pub engine: &'a dyn Engine,
     /// What they are run on.
     pub inputs: Vec<Inputs>,
-    /// So many inputs on which a model runs are enough; those behind them are not tried.
+    /// So many inputs on which a model runs are enough; those behind them are not tried. Those without any
+    /// element do not count.
     pub enough: usize,
 }
 
@@ -74,17 +77,37 @@ impl<'a> Check<'a> {
     /// # Errors
     /// When it runs on none of them.
     pub(super) fn outputs(&self, model: &Model) -> Result<Outputs> {
+        if let Some(reason) = self.inputs.first().and_then(|inputs| lacking(model, inputs)) {
+            return Err(err!(Data, "{reason}"));
+        }
         let runner = Runner::new(self.engine, model, Vec::new());
         let mut outputs = Outputs::new();
-        while outputs.len() < self.inputs.len() && ran(&outputs) < self.enough {
+        while outputs.len() < self.inputs.len() && self.ran(&outputs) < self.enough {
             let rest = &self.inputs[outputs.len()..];
-            let now = rest.len().min(self.enough - ran(&outputs));
+            let mut missing = self.enough - self.ran(&outputs);
+            let now = rest.iter().take_while(|inputs| {
+                let wanted = missing > 0;
+                missing -= usize::from(wanted && !is_empty(inputs));
+                wanted
+            });
+            let now = now.count();
             outputs.extend(runner.each(&rest[..now], |_, executed| Ok(executed.outputs)));
+            // Others would meet it, too, until nothing is executed any more.
+            if outputs.iter().any(|run| run.as_ref().err().is_some_and(met_a_limit)) {
+                break;
+            }
         }
         match outputs.first() {
-            Some(Err(error)) if ran(&outputs) == 0 => Err(error.clone()),
+            Some(Err(error)) if outputs.iter().all(Result::is_err) => Err(error.clone()),
             _ => Ok(outputs),
         }
+    }
+
+    /// Number of inputs with elements on which a model ran; all, where none has any.
+    pub(super) fn ran(&self, outputs: &Outputs) -> usize {
+        let none = self.inputs.iter().all(is_empty);
+        let runs = self.inputs.iter().zip(outputs);
+        runs.filter(|(inputs, run)| run.is_ok() && (none || !is_empty(inputs))).count()
     }
 
     /// The outputs of an edited model on the inputs that the original ran on.
@@ -96,6 +119,11 @@ impl<'a> Check<'a> {
         };
         self.inputs.par_iter().zip(before).map(run).collect()
     }
+}
+
+/// Whether an input has no elements: then there is little to see but that the model runs.
+pub(super) fn is_empty(inputs: &Inputs) -> bool {
+    inputs.iter().any(|(_, tensor)| tensor.is_empty())
 }
 
 /// The smallest signal-to-noise ratio that a promise allows, in decibel.
@@ -116,46 +144,94 @@ pub(super) fn differing(promise: Promise, before: &Outputs, after: &Outputs) -> 
     far.filter(|output| output.distance.sqnr_db() < limit(promise)).map(|o| o.name).collect()
 }
 
-/// Whether outputs moved no further than promised: on every input, or, for what is lossy, on all
-/// together.
-pub(super) fn judge(promise: Promise, before: &Outputs, after: &Outputs) -> Outcome {
+/// Whether the outputs `after` an edit of `model` moved no further than promised; where they did, whether
+/// further than the model itself moves when what it reads is rounded once more.
+pub(super) fn judge_fairly(
+    check: &Check<'_>,
+    promise: Promise,
+    model: &Model,
+    before: &Outputs,
+    after: &Outputs,
+) -> Outcome {
+    let own = || OwnNoise::of(check, model, before);
+    judge_beside(promise, before, after, own)
+}
+
+/// As [`judge`], beside the model's `own` noise where that matters.
+pub(super) fn judge_beside(
+    promise: Promise,
+    before: &Outputs,
+    after: &Outputs,
+    own: impl FnOnce() -> OwnNoise,
+) -> Outcome {
+    let outcome = judge(promise, before, after, &OwnNoise::default());
+    let moved = matches!(outcome, Outcome::Broken(_)) && promise != Promise::Lossy;
+    if !moved || differing(promise, before, after).is_empty() {
+        return outcome;
+    }
+    match judge(promise, before, after, &own()) {
+        Outcome::Broken(_) => outcome,
+        fair => fair,
+    }
+}
+
+/// Whether outputs moved no further than promised, or than they do of themselves: on every input, or, for what
+/// is lossy, on all together.
+fn judge(promise: Promise, before: &Outputs, after: &Outputs, own: &OwnNoise) -> Outcome {
     let limit = limit(promise);
-    let mut comparisons: Vec<Comparison> = Vec::new();
-    for (before, after) in before.iter().zip(after) {
+    let mut comparisons: Vec<(usize, Comparison)> = Vec::new();
+    let mut empty = HashSet::new();
+    for (run, (before, after)) in before.iter().zip(after).enumerate() {
         // Not every shape of free axes suits a model.
         let Ok(before) = before else { continue };
         let after = match after {
             Ok(after) => after,
+            Err(error) if met_a_limit(error) => return Outcome::NotExecuted(error.to_string()),
             Err(error) => {
                 return Outcome::Broken(format!("the edited model no longer runs: {error}"));
             }
         };
-        match drift(before, after, Tensor::len) {
-            Ok(comparison) => comparisons.push(comparison),
+        // What is lossy may decide otherwise: indices have no distance.
+        let whole = |tensor: &Tensor| {
+            promise == Promise::Lossy
+                && matches!(tensor.dtype(), DType::Int32 | DType::Int64 | DType::Bool)
+        };
+        let are_indices: Vec<bool> = before.iter().map(|(_, tensor)| whole(tensor)).collect();
+        let nothing = before.iter().filter(|(_, tensor)| tensor.is_empty());
+        empty.extend(nothing.map(|(name, _)| (run, name.clone())));
+        match drift_of(before, after, Tensor::len, &are_indices) {
+            Ok(comparison) => comparisons.push((run, comparison)),
             Err(error) => return Outcome::Broken(error.to_string()),
         }
     }
     if promise == Promise::Lossy {
         // A lossy pass has to be right on the whole: a silent sample is all noise.
-        comparisons = comparisons.into_iter().reduce(Comparison::merge).into_iter().collect();
+        let all = comparisons.into_iter().map(|(_, comparison)| comparison);
+        comparisons = all.reduce(Comparison::merge).map(|all| (0, all)).into_iter().collect();
     }
-    let mut worst = (f64::INFINITY, String::new());
-    for output in comparisons.into_iter().flat_map(|comparison| comparison.outputs) {
-        let ratio = output.distance.sqnr_db();
-        if ratio < worst.0 {
-            worst = (ratio, output.name);
+    let (mut worst, mut seen) = (f64::INFINITY, false);
+    let (mut broken, mut silent): (Option<(f64, String)>, Option<String>) = (None, None);
+    for (run, comparison) in comparisons {
+        for output in comparison.outputs.into_iter().filter(|output| !output.is_indices) {
+            let ratio = output.distance.sqnr_db();
+            match own.limit(run, &output.name, limit) {
+                None => silent = Some(output.name),
+                Some(least) if ratio >= least => {
+                    worst = worst.min(ratio);
+                    seen |= !empty.contains(&(run, output.name));
+                }
+                Some(_) if broken.as_ref().is_some_and(|(most, _)| *most <= ratio) => {}
+                Some(_) => broken = Some((ratio, output.name)),
+            }
         }
     }
-    if worst.0 < limit {
-        return Outcome::Broken(format!(
-            "output `{}` keeps {:.1} dB, promised are {limit} dB ({promise})",
-            worst.1, worst.0
-        ));
+    match (broken, silent) {
+        (Some((ratio, name)), _) => Outcome::Broken(format!(
+            "output `{name}` keeps {ratio:.1} dB, promised are {limit} dB ({promise})"
+        )),
+        (None, Some(name)) if !seen => Outcome::NotExecuted(format!(
+            "output `{name}` is rounding errors alone on these inputs"
+        )),
+        _ => Outcome::Kept(worst),
     }
-    Outcome::Kept(worst.0)
-}
-
-/// Number of inputs on which a model ran.
-pub(super) fn ran(outputs: &Outputs) -> usize {
-    outputs.iter().filter(|outputs| outputs.is_ok()).count()
 }

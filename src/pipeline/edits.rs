@@ -219,6 +219,10 @@ fn varying(model: &Model) -> Vec<bool> {
         varies[id.index()] = matches!(value.def(), Def::Input { default: None });
     }
     for (id, node) in model.nodes_of(model.main()) {
+        // Runs of a part have the extents of runs of the whole.
+        if node.is("Shape") || node.is("Size") {
+            continue;
+        }
         if model.reads(id).iter().any(|value| varies[value.index()]) {
             node.outputs().iter().flatten().for_each(|output| varies[output.index()] = true);
         }

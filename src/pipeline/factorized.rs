@@ -9,7 +9,9 @@ use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
-use crate::passes::{Aim, Chosen, Context, Factorize, Plan, Report, Splittable, Survivors};
+use crate::passes::{
+    Aim, Chosen, Context, Factorize, Known, Plan, Report, Resource, Splittable, Survivors,
+};
 use crate::pipeline::noise::{Powers, noise, noise_power};
 use crate::pipeline::recipe::{FactorizeOptions, factorize};
 use crate::pipeline::score_trials::{ScoreTrials, Scores};
@@ -71,7 +73,7 @@ pub fn factorized(
     let chosen = match (trying, &pass.aim) {
         (Some((engine, samples)), Aim::Budget(_)) => {
             let scores = Scores::of(&model);
-            let inputs = held_out_inputs(samples, affordable(&model, &layers))?;
+            let inputs = held_out_inputs(samples, affordable(&model, pass, &layers))?;
             let trials = ScoreTrials::of(engine, &scores, inputs)?;
             let progress = cx.progress();
             progress.start("trying layers", layers.len());
@@ -84,6 +86,15 @@ pub fn factorized(
         _ => pass.choose(&plan, &model, None),
     };
     layers.iter_mut().zip(&chosen).for_each(|(layer, &chosen)| layer.chosen = chosen);
+    let (plan, chosen) = match cx.measure.filter(|_| options.factorize.known() == Known::Fitting) {
+        // Once it is known how far each layer is split, all samples are better than some.
+        Some(measure) => {
+            let pass = &options.factorize;
+            let (plan, chosen) = pass.settled((&*plan, &chosen), &model, Some(measure))?;
+            (Arc::new(plan), chosen)
+        }
+        None => (plan, chosen),
+    };
     options.factorize.plan = Some(plan);
     options.factorize.chosen = Some(chosen);
     let cx = Context { reference: Some(&model), ..*cx };
@@ -92,9 +103,10 @@ pub fn factorized(
 }
 
 /// Samples on which all layers can be tried in seconds rather than minutes.
-fn affordable(model: &Model, layers: &[LayerSensitivity]) -> usize {
+fn affordable(model: &Model, pass: &Factorize, layers: &[LayerSensitivity]) -> usize {
     let trials: usize = layers.iter().map(|layer| layer.to_try().len()).sum();
-    score_trials::affordable(model, trials, WORK, SAMPLES)
+    let macs = Resource::Macs.of(model, &pass.at).unwrap_or(0);
+    score_trials::affordable(macs, trials, WORK, SAMPLES)
 }
 
 /// Splits each layer alone, several times, and measures what that does.

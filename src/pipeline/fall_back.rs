@@ -298,7 +298,7 @@ fn spared(ranking: &[Sensitivity], noise: f64, share: f64) -> Vec<String> {
 /// The layers that have at most a share of the multiply-accumulates, the most sensitive first; layers of equal
 /// ratios in the order of the model.
 fn ranking(trials: &Trials<'_>, layers: &[QuantizedLayer], most: f64) -> Result<Vec<Sensitivity>> {
-    let shares = shares(trials.prepared(), layers);
+    let shares = shares(trials.prepared(), trials.at(), layers);
     let ranked: Vec<usize> = (0..layers.len()).filter(|&i| shares[i].0 <= most).collect();
     if ranked.is_empty() {
         return Ok(Vec::new());
@@ -329,8 +329,8 @@ fn ranking(trials: &Trials<'_>, layers: &[QuantizedLayer], most: f64) -> Result<
 
 /// The shares of each layer in multiply-accumulates and parameters. Where the work of a layer is unknown, as
 /// in bodies that may run any number of times, parameters speak for the work of all.
-fn shares(model: &Model, layers: &[QuantizedLayer]) -> Vec<(f64, f64)> {
-    let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+fn shares(model: &Model, at: &Assume, layers: &[QuantizedLayer]) -> Vec<(f64, f64)> {
+    let cost = Cost::of(model, &Shapes::infer(model, at));
     let of = |wanted: &QuantizedLayer| {
         let layer = cost.layers.iter().find(|layer| layer.node == wanted.node);
         let parameters = layer.map_or(0, |layer| layer.parameters) as f64;

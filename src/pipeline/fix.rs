@@ -1,6 +1,9 @@
 //! Free axes of the inputs are fixed because the user asked for it: the only edit of a model's
 //! contract.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::analysis::{Assume, Shapes, Term, names_an_axis};
 use crate::error::{Error, ErrorKind, Result, err};
 use crate::ir::{Dim, DimSize, Info, Model, TensorType, ValueId, ValueType};
 
@@ -14,7 +17,8 @@ pub struct FixedAxes {
 }
 
 impl FixedAxes {
-    /// Declares the extents. A named axis of an input gets its extent everywhere.
+    /// Declares the extents. A named axis of an input gets its extent everywhere, and what follows from it is
+    /// declared where outputs and inner values are.
     ///
     /// # Errors
     /// When there is no such input or axis, the number of axes differs, or an axis is declared with
@@ -27,8 +31,12 @@ impl FixedAxes {
                 );
             }
         }
+        let mut fixed: BTreeSet<String> = self.dims.iter().map(|(name, _)| name.clone()).collect();
         for (name, dims) in &self.shapes {
-            shape(model, name, dims)?;
+            shape(model, name, dims, &mut fixed)?;
+        }
+        if !self.dims.is_empty() || !self.shapes.is_empty() {
+            redeclare(model, &fixed);
         }
         Ok(())
     }
@@ -56,7 +64,12 @@ fn named(model: &Model) -> String {
     }
 }
 
-fn shape(model: &mut Model, name: &str, dims: &[usize]) -> Result<()> {
+fn shape(
+    model: &mut Model,
+    name: &str,
+    dims: &[usize],
+    renamed: &mut BTreeSet<String>,
+) -> Result<()> {
     let inputs = model.graph(model.main()).inputs();
     let Some(input) = inputs.iter().copied().find(|&input| model.value(input).name() == name)
     else {
@@ -74,10 +87,21 @@ fn shape(model: &mut Model, name: &str, dims: &[usize]) -> Result<()> {
             "input `{name}` has {expected} axes, {found} extents were given"
         )));
     }
+    let mut given: BTreeMap<&str, usize> = BTreeMap::new();
     for (axis, (dim, &extent)) in declared.iter().zip(dims).enumerate() {
         match &dim.size {
             DimSize::Symbol(symbol) => {
-                rename(model, symbol, extent);
+                let known = *given.entry(symbol).or_insert(extent);
+                // What exporters write where there is no name is no name.
+                if known != extent && names_an_axis(symbol) {
+                    return Err(usage(format!(
+                        "axis `{symbol}` of input `{name}` cannot be both {known} and {extent}"
+                    )));
+                }
+                if names_an_axis(symbol) {
+                    rename(model, symbol, extent);
+                    renamed.insert(symbol.clone());
+                }
             }
             DimSize::Known(_) if dim.fixed().is_some_and(|fixed| fixed != extent) => {
                 let fixed = dim.fixed().unwrap_or_default();
@@ -131,4 +155,54 @@ fn replace(info: &mut Info, name: &str, extent: usize) -> bool {
     };
     let wanted = dims.iter_mut().filter(|dim| dim.size == DimSize::Symbol(name.to_owned()));
     wanted.map(|dim| dim.size = Dim::known(extent).size).count() > 0
+}
+
+/// Declares what follows from the inputs now: of outputs and of inner values that are declared, each axis that is
+/// known, and each expression in one of the `fixed` names, which are gone.
+fn redeclare(model: &mut Model, fixed: &BTreeSet<String>) {
+    // Engines override defaults of inputs only in models of the versions that say so.
+    let defaults = model.header.ir_version.is_some_and(|version| version < 4);
+    let shapes = Shapes::infer(model, &Assume { defaults, ..Assume::default() });
+    let inner = model.values().filter(|(_, value)| !value.is_input());
+    let inner =
+        inner.filter_map(|(id, value)| Some((id, found(id, value.info(), &shapes, fixed)?)));
+    let inner: Vec<(ValueId, Info)> = inner.collect();
+    inner.into_iter().for_each(|(id, info)| model.set_info(id, info));
+    for graph in model.graphs().collect::<Vec<_>>() {
+        for slot in 0..model.graph(graph).outputs().len() {
+            let output = &model.graph(graph).outputs()[slot];
+            let info = found(output.value, &output.info, &shapes, fixed);
+            info.into_iter().for_each(|info| model.set_output_info(graph, slot, info));
+        }
+    }
+}
+
+/// The declaration of a value with what is inferred of it; nothing when that is no news.
+fn found(id: ValueId, info: &Info, shapes: &Shapes, fixed: &BTreeSet<String>) -> Option<Info> {
+    let Some(ValueType::Tensor(ty)) = &info.ty else { return None };
+    let terms = shapes.dims(id)?;
+    let open_dims = || vec![open(); terms.len()];
+    let declared = ty.dims.clone().filter(|dims| dims.len() == terms.len());
+    let declared = declared.unwrap_or_else(open_dims);
+    let axis = |(dim, term): (Dim, &Term)| {
+        let size = match (&dim.size, term) {
+            (_, Term::Known(number)) => DimSize::Known(*number),
+            (DimSize::Symbol(text), term) if mentions(text, fixed) => match term.is_named() {
+                true => DimSize::Symbol(term.to_string()),
+                false => DimSize::Unknown,
+            },
+            (size, _) => size.clone(),
+        };
+        Dim { size, ..dim }
+    };
+    let dims: Vec<Dim> = declared.into_iter().zip(terms).map(axis).collect();
+    let news = ty.dims.as_ref() != Some(&dims);
+    let ty = TensorType { dims: Some(dims), ..ty.clone() };
+    news.then(|| Info { ty: Some(ValueType::Tensor(ty)), ..info.clone() })
+}
+
+/// Whether one of `names` is a word of an expression.
+fn mentions(expression: &str, names: &BTreeSet<String>) -> bool {
+    let words = expression.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'));
+    names.contains(expression) || words.into_iter().any(|word| names.contains(word))
 }

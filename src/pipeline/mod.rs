@@ -1,8 +1,10 @@
 //! Decides what runs in which order, checks it, and collects what was done.
 
+mod aligned;
 mod assigned;
 mod calibrated;
 mod check;
+mod counted;
 mod declare;
 mod downstream;
 mod edits;
@@ -14,6 +16,7 @@ mod inputs;
 mod layers;
 mod methods;
 mod noise;
+mod parted;
 mod parts;
 mod possible;
 mod probe;
@@ -21,18 +24,23 @@ mod pruned;
 mod quantized;
 mod recipe;
 mod run;
+mod salvage;
 mod score_trials;
 mod sensitivity;
 mod settle;
+mod shaken;
 mod sparse_storage;
 mod to_budget;
 mod trial;
+mod twins;
 mod widened;
 mod witness;
 
+pub use aligned::{Renamed, aligned, check_fed};
 pub use assigned::{Aim, Assigned, AssignedLayer, FLOAT, Tried, Widths, width_name};
 pub use calibrated::Calibrated;
 pub use check::{Check, Inputs, Outcome};
+pub use counted::{Counted, counted, counted_at};
 pub use declare::declare_shapes;
 pub use equalized::{Equalized, Equalizing};
 pub use factorized::{Factorized, LayerSensitivity, factorized};
@@ -41,8 +49,9 @@ pub use fix::FixedAxes;
 pub use inputs::inputs;
 pub use layers::{QuantizedLayer, quantized_layers};
 pub use methods::Gain;
+pub use parted::{Parted, folds, kept_aside};
 pub use possible::{Possible, possible};
-pub use probe::probes;
+pub use probe::{lacking, probes};
 pub use pruned::{Pruned, prepared_pruned, pruned};
 pub use quantized::{Quantized, Tries, quantized, quantized_on};
 pub use recipe::{

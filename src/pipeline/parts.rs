@@ -3,19 +3,24 @@
 //!
 //! What was not rewritten is the same before and after. The rest is cut out of both models
 //! ([`Edits`]): where it reads a float tensor that a surviving node makes, it gets random numbers
-//! instead, the same in both. Other values (shapes, indices, what depends on no input) are computed,
+//! instead, the same in both and in all values that are equal to it. Other values (shapes, indices, what depends on no input) are computed,
 //! because random ones would fit nothing.
 
 use std::collections::{BTreeSet, HashSet};
 
 use crate::analysis::{Shapes, constant};
 use crate::data::random_tensor;
-use crate::error::{Error, Result, err};
+use crate::error::{Error, ErrorKind, Result, err};
 use crate::exec::Runner;
 use crate::ir::{Def, Model, TensorType, ValueId};
 use crate::passes::Promise;
-use crate::pipeline::check::{Check, Inputs, Outcome, Outputs, assume, differing, judge, ran};
+use crate::pipeline::check::{
+    Check, Inputs, Outcome, Outputs, assume, differing, is_empty, judge_beside,
+};
 use crate::pipeline::edits::Edits;
+use crate::pipeline::shaken::{OwnNoise, rounded};
+use crate::pipeline::twins::Twins;
+use crate::pipeline::witness::MOST_NODES;
 use crate::tensor::Tensor;
 
 /// Most elements of the random tensors of one run: 256 MB of `float`.
@@ -57,16 +62,18 @@ fn try_parts(check: &Check<'_>, promise: Promise, edits: &Edits<'_>) -> (Parts, 
         return (parts, Vec::new());
     }
     let names = names(edits);
-    let (mut known, mut found) = (Outputs::new(), Outputs::new());
+    let twins = Twins::of(edits.before);
+    let (mut known, mut found, mut runs) = (Outputs::new(), Outputs::new(), Vec::new());
     let mut failed = err!(Engine, "there are no inputs");
     for (seed, inputs) in (0..).zip(&check.inputs) {
         if parts.executed == check.enough {
             break;
         }
-        let run = Run { check, edits, names: &names, inputs, seed };
+        let run = Run { check, edits, twins: &twins, names: &names, inputs, seed };
         match run.execute() {
             Ok(executed) => {
-                parts.executed += 1;
+                parts.executed += usize::from(!is_empty(inputs));
+                runs.push(run);
                 parts.nodes = parts.nodes.max(executed.nodes);
                 known.push(Ok(executed.before));
                 found.push(executed.after);
@@ -74,11 +81,16 @@ fn try_parts(check: &Check<'_>, promise: Promise, edits: &Edits<'_>) -> (Parts, 
             Err(error) => failed = error,
         }
     }
-    if ran(&known) == 0 {
+    if known.is_empty() {
         parts.outcome = Outcome::NotExecuted(failed.to_string());
         return (parts, Vec::new());
     }
-    parts.outcome = judge(promise, &known, &found);
+    // The same part from numbers that are rounded once more.
+    let own = || {
+        let shaken: Outputs = runs.iter().map(Run::shaken).collect();
+        OwnNoise::between(&known, &shaken)
+    };
+    parts.outcome = judge_beside(promise, &known, &found, own);
     if !matches!(parts.outcome, Outcome::Broken(_)) {
         return (parts, Vec::new());
     }
@@ -101,6 +113,7 @@ fn names(edits: &Edits<'_>) -> Vec<String> {
 struct Run<'a> {
     check: &'a Check<'a>,
     edits: &'a Edits<'a>,
+    twins: &'a Twins,
     names: &'a [String],
     inputs: &'a Inputs,
     seed: u64,
@@ -115,16 +128,32 @@ struct Ran {
 impl Run<'_> {
     /// An error when the part before the edits does not run.
     fn execute(&self) -> Result<Ran> {
-        let shapes = Shapes::infer(self.edits.before, &assume(self.inputs));
         let (old, new): (Vec<_>, Vec<_>) = self.edits.pairs.iter().copied().unzip();
-        let mut cuts = BTreeSet::new();
-        self.cut(self.edits.before, &old, &shapes, &mut cuts);
-        self.cut(self.edits.after, &new, &shapes, &mut cuts);
-        let given = self.draw(&cuts, &shapes)?;
+        let given = self.given(&old, &new)?;
         let (before, _) = self.run(self.edits.before, &old, &given)?;
-        let after = self.run(self.edits.after, &new, &given);
+        let after = match self.run(self.edits.after, &new, &given) {
+            Err(error) if error.kind == ErrorKind::Limit => return Err(error),
+            after => after,
+        };
         let nodes = after.as_ref().map_or(0, |(_, nodes)| *nodes);
         Ok(Ran { before, after: after.map(|(outputs, _)| outputs), nodes })
+    }
+
+    /// What the part before the edits gives when each number that it reads is rounded once more.
+    fn shaken(&self) -> Result<Vec<(String, Tensor)>> {
+        let (old, new): (Vec<_>, Vec<_>) = self.edits.pairs.iter().copied().unzip();
+        let mut given = self.given(&old, &new)?;
+        given.iter_mut().for_each(|(_, tensor)| *tensor = rounded(tensor));
+        self.run(self.edits.before, &old, &given).map(|(outputs, _)| outputs)
+    }
+
+    /// What both parts read, which make `old` and `new`.
+    fn given(&self, old: &[ValueId], new: &[ValueId]) -> Result<Vec<(ValueId, Tensor)>> {
+        let shapes = Shapes::infer(self.edits.before, &assume(self.inputs));
+        let mut cuts = BTreeSet::new();
+        self.cut(self.edits.before, old, &shapes, &mut cuts);
+        self.cut(self.edits.after, new, &shapes, &mut cuts);
+        self.draw(&cuts, &shapes)
     }
 
     /// Adds the values where the part of `model` that makes `wanted` is cut off.
@@ -161,7 +190,11 @@ impl Run<'_> {
     fn draw(&self, cuts: &BTreeSet<ValueId>, shapes: &Shapes) -> Result<Vec<(ValueId, Tensor)>> {
         let mut left = MOST_ELEMENTS;
         let mut given = Vec::new();
+        let mut drawn: HashSet<ValueId> = HashSet::new();
         for (stream, &value) in (0..).zip(cuts) {
+            if drawn.contains(&value) {
+                continue;
+            }
             let (Some(dtype), Some(dims)) = (shapes.dtype(value), shapes.fixed_dims(value)) else {
                 continue;
             };
@@ -169,16 +202,33 @@ impl Run<'_> {
             left = left.checked_sub(count).ok_or_else(|| {
                 err!(Engine, "the rewritten parts read more than {MOST_ELEMENTS} elements")
             })?;
-            given.push((value, random_tensor(dtype, &dims, self.seed, stream)?));
+            let twins = self.twins.all(value);
+            // What equals an input is no other number than it.
+            let tensor = match twins.iter().find_map(|&twin| self.input(twin)) {
+                Some(tensor) => tensor.clone(),
+                None => random_tensor(dtype, &dims, self.seed, stream)?,
+            };
+            for twin in twins {
+                drawn.insert(twin);
+                if self.edits.before.value(twin).producer().is_some() {
+                    given.push((twin, tensor.clone()));
+                }
+            }
         }
         let main = self.edits.before.graph(self.edits.before.main());
         for &input in main.inputs() {
-            let name = self.edits.before.value(input).name();
-            if let Some((_, tensor)) = self.inputs.iter().find(|(known, _)| known == name) {
+            if let Some(tensor) = self.input(input) {
                 given.push((input, tensor.clone()));
             }
         }
         Ok(given)
+    }
+
+    /// What the check gives for an input of the model.
+    fn input(&self, value: ValueId) -> Option<&Tensor> {
+        let entry = self.edits.before.value(value);
+        let (_, tensor) = self.inputs.iter().find(|(name, _)| name == entry.name())?;
+        entry.is_input().then_some(tensor)
     }
 
     /// The values of `wanted`, and the number of nodes that make them.
@@ -188,11 +238,27 @@ impl Run<'_> {
         wanted: &[ValueId],
         given: &[(ValueId, Tensor)],
     ) -> Result<(Vec<(String, Tensor)>, usize)> {
+        // An equal value may have become another one, or be gone.
+        let stands = |value: ValueId| match *model.value(value).def() {
+            Def::Output { node, .. } => {
+                model.is_live_value(value)
+                    && (std::ptr::eq(model, self.edits.before) || self.edits.survives(node))
+            }
+            _ => model.is_live_value(value),
+        };
+        let given: Vec<_> = given.iter().filter(|(value, _)| stands(*value)).collect();
         let types: Vec<(ValueId, TensorType)> = given
             .iter()
             .map(|(value, tensor)| (*value, TensorType::with_dims(tensor.dtype(), tensor.dims())))
             .collect();
         let part = model.part(&types, wanted);
+        let size = part.all_nodes().len();
+        if size > MOST_NODES {
+            return Err(err!(
+                Limit,
+                "what was rewritten has {size} nodes, the limit is {MOST_NODES}"
+            ));
+        }
         part.verify().map_err(Error::from)?;
         let inputs: Inputs = given
             .iter()

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::ir::Model;
-use crate::passes::{Context, Pass};
+use crate::passes::{Context, Part, Pass};
 use crate::pipeline::check::Outputs;
 use crate::pipeline::recipe::{PruneOptions, prepare_prune, prune, repair};
 use crate::pipeline::{Check, Finished, Outcome, When, run, settle};
@@ -91,7 +91,7 @@ pub fn prepared_pruned(
     }
     let before = survivors.saved();
     if let Some(measure) = cx.measure {
-        options.pruning.learn(&prepared, measure)?;
+        options.pruning.learn(&prepared, measure, Part::All)?;
     }
     let mut finished = run(prepared.clone(), &prune(options), cx, None)?;
     let changed = finished.steps.iter().any(|step| step.report.changed());

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use crate::passes::{
-    ConvertConstant, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias, CorrectWeights,
-    EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp, EliminateSequence,
-    EliminateUnusedOutput, EliminateZeroState, Existing, Factorize, FoldConstant, FoldExact,
-    FoldIf, FoldShape, FoldTarget, FuseActivation, FuseAffine, FuseAttention, FuseBatchNorm,
-    FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm, FuseGroupNorm, FuseLayerNorm,
-    FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice, FuseSoftmax, FuseTranspose,
-    Growth, Importance, InlineFunctions, Pass, PruneChannels, QuantizeDynamic, QuantizeStatic,
-    QuantizeWeights, RoundWeights, Rounding, Storage, StripDebugMetadata, StripInitializerInputs,
-    StripQuantization, UnrollLoop, Width,
+    ConvertConstant, ConvertEinsum, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias,
+    CorrectWeights, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp,
+    EliminateSequence, EliminateUnusedOutput, EliminateZeroState, Existing, Factorize,
+    FoldConstant, FoldExact, FoldIf, FoldQuantize, FoldShape, FoldTarget, FuseActivation,
+    FuseAffine, FuseAttention, FuseBatchNorm, FuseCast, FuseClip, FuseConcat, FuseGather, FuseGemm,
+    FuseGroupNorm, FuseLayerNorm, FuseLeadingNorm, FusePad, FuseReduction, FuseReshape, FuseSlice,
+    FuseSoftmax, FuseTranspose, Growth, Importance, InlineFunctions, Pass, PruneChannels,
+    QuantizeDynamic, QuantizeStatic, QuantizeWeights, RoundWeights, Rounding, Storage,
+    StripDebugMetadata, StripInitializerInputs, StripQuantization, UnrollLoop, Width,
 };
 
 /// A width, and the names of the layers whose weights have it.
@@ -105,6 +105,16 @@ impl QuantizeOptions {
         }
     }
 
+    /// Some weights are stored as integers of 2 bits.
+    fn has_two_bits(&self) -> bool {
+        let narrow =
+            |width: &Width| width.storage == Storage::Integers && width.format.dtype.bits() == 2;
+        match &self.assigned {
+            Some(assigned) => assigned.iter().any(|(width, _)| narrow(width)),
+            None => narrow(&self.width()),
+        }
+    }
+
     /// The operator set that the types ask for.
     fn opset(&self) -> i64 {
         match self.quantization.weights_only {
@@ -140,6 +150,7 @@ pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     if options.quantization.existing == Existing::Strip {
         passes.insert(0, Box::new(StripQuantization));
     }
+    passes.push(Box::new(ConvertEinsum));
     passes.push(Box::new(StripDebugMetadata));
     passes.push(Box::new(ConvertOpset { target: options.opset() }));
     left(passes, &options.skip)
@@ -171,8 +182,8 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
     if options.dynamic {
         passes.push(Box::new(QuantizeDynamic::new(options.quantization.clone())));
     }
-    if options.nbits {
-        passes.push(Box::new(ConvertNbits));
+    if options.nbits || options.has_two_bits() {
+        passes.push(Box::new(ConvertNbits { microsoft: options.nbits }));
     }
     passes.push(Box::new(EliminateDead));
     if let Some(pass) = options.qoperator {
@@ -351,6 +362,7 @@ pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
         Box::new(FoldTarget),
         Box::new(fold),
         Box::new(beside),
+        Box::new(FoldQuantize),
         Box::new(EliminateUnusedOutput),
         Box::new(EliminateZeroState),
         Box::new(EliminateCommon),

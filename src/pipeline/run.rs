@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result, err};
 use crate::ir::Model;
 use crate::passes::{Context, Pass, Promise, Report};
-use crate::pipeline::check::{Outputs, judge, ran};
-use crate::pipeline::{Check, Outcome};
+use crate::pipeline::check::{Outputs, judge_fairly};
+use crate::pipeline::{Check, Outcome, parts};
 
 /// One pass as it went.
 #[derive(Debug, Clone)]
@@ -41,6 +41,11 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// Parts were executed, but no node stands in them: values only took the place of others.
+    pub fn looked_at_nothing(&self) -> bool {
+        matches!(self.parts, Some((_, 0)))
+    }
+
     /// The weakest promise of the passes that changed something; `None` when nothing was changed.
     pub fn promise(&self) -> Option<Promise> {
         self.steps.iter().filter(|step| step.report.changed()).map(|step| step.promise).max()
@@ -84,12 +89,13 @@ pub fn run(
             same_interface(&model, &edited, pass.name())?;
             if let Some(check) = check {
                 let known = before.take().unwrap_or_else(|| check.outputs(&model));
-                executed = known.as_ref().map_or(executed, ran);
+                executed = known.as_ref().map_or(executed, |known| check.ran(known));
                 if mended && !pass.mends() {
                     aim = known.as_ref().ok().cloned();
                 }
                 let aimed = aim.clone().filter(|_| pass.mends()).map_or(known, Ok);
-                let (verdict, next) = verdict(check, pass.promise(), aimed, &edited);
+                let models = [&model, &edited];
+                let (verdict, next) = verdict(check, pass.promise(), aimed, models);
                 // Of what is taken back the outputs are asked again: these may be older.
                 let ahead = matches!(verdict, Outcome::Kept(_)) || !pass.mends();
                 before = ahead.then_some(next);
@@ -134,7 +140,7 @@ pub(super) fn verdict(
     check: &Check<'_>,
     promise: Promise,
     before: Result<Outputs>,
-    edited: &Model,
+    [model, edited]: [&Model; 2],
 ) -> (Outcome, Result<Outputs>) {
     let known = match before {
         Ok(known) => known,
@@ -142,13 +148,17 @@ pub(super) fn verdict(
         Err(error) if promise == Promise::Exact => {
             return (Outcome::NotExecuted(error.to_string()), Err(error));
         }
+        // What the engine does not run as a whole it may run in parts.
         Err(error) => {
-            let text = unchecked(promise, &error.to_string());
-            return (Outcome::Broken(text), Err(error));
+            let outcome = match parts::check(check, promise, model, edited).outcome {
+                Outcome::NotExecuted(_) => Outcome::Broken(unchecked(promise, &error.to_string())),
+                outcome => outcome,
+            };
+            return (outcome, Err(error));
         }
     };
     let after = check.outputs_like(edited, &known);
-    match judge(promise, &known, &after) {
+    match judge_fairly(check, promise, model, &known, &after) {
         Outcome::Kept(ratio) => (Outcome::Kept(ratio), Ok(after)),
         outcome => (outcome, Ok(known)),
     }

@@ -1,9 +1,9 @@
 //! What cuts and splits do to the outputs of a model, on samples that nothing is fitted to.
 
+use crate::analysis::{Decision, constant, decision};
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
 use crate::ir::{Model, ValueId};
-use crate::passes::Resource;
 use crate::pipeline::check::Inputs;
 use crate::pipeline::downstream::Known;
 use crate::tensor::Tensor;
@@ -13,8 +13,8 @@ use crate::validate::{Comparison, drift};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Judged {
     value: ValueId,
-    /// It is no output itself.
-    is_hidden: bool,
+    /// The number of the output that it is; `None` when it is none itself.
+    output: Option<usize>,
     /// What is added to all elements that differ in these axes alone makes no difference: first and end.
     shift: Option<Axes>,
 }
@@ -28,9 +28,11 @@ struct Axes {
 }
 
 /// What a model is judged by: its outputs, but what a final Softmax, LogSoftmax or Sigmoid reads instead of
-/// what it gives. Behind them large errors look like small ones.
+/// what it gives. Behind them large errors look like small ones. Instead of indices, what they were chosen by.
 pub(super) struct Scores {
     judged: Vec<Judged>,
+    /// For each output, whether it is made of indices.
+    decided: Vec<bool>,
     /// The part of the model that makes them.
     part: Model,
 }
@@ -46,9 +48,10 @@ pub(super) struct ScoreTrials<'a> {
     known: Known,
 }
 
-/// Samples, within `bounds`, on which so many `trials` of a model take at most `work` multiply-accumulates.
-pub(super) fn affordable(model: &Model, trials: usize, work: u64, bounds: (usize, usize)) -> usize {
-    let all = Resource::Macs.of(model).unwrap_or(0).saturating_mul(trials as u64).max(1);
+/// Samples, within `bounds`, on which so many `trials` of a model that takes so many multiply-accumulates take at
+/// most `work` of them.
+pub(super) fn affordable(macs: u64, trials: usize, work: u64, bounds: (usize, usize)) -> usize {
+    let all = macs.saturating_mul(trials as u64).max(1);
     usize::try_from(work / all).unwrap_or(usize::MAX).clamp(bounds.0, bounds.1)
 }
 
@@ -81,34 +84,57 @@ impl<'a> ScoreTrials<'a> {
 impl Scores {
     pub fn of(model: &Model) -> Self {
         let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
-        let judged = outputs.map(|value| {
-            before_activation(model, value).unwrap_or(Judged {
-                value,
-                is_hidden: false,
-                shift: None,
-            })
-        });
-        let judged: Vec<Judged> = judged.collect();
+        let outputs: Vec<ValueId> = outputs.collect();
+        let numbers = |at: usize| {
+            let value = outputs[at];
+            let itself = Judged { value, output: Some(at), shift: None };
+            before_activation(model, value).unwrap_or(itself)
+        };
+        let decisions: Vec<Option<Decision>> =
+            outputs.iter().map(|&value| decision(model, value)).collect();
+        let decided: Vec<bool> = decisions.iter().map(Option::is_some).collect();
+        let mut judged: Vec<Judged> =
+            (0..outputs.len()).filter(|&at| !decided[at]).map(numbers).collect();
+        for (value, axis) in decisions.into_iter().flatten().flat_map(|found| found.reads) {
+            let shift = axis.map(|first| Axes { first, rest: false });
+            let output = outputs.iter().position(|&output| output == value);
+            let read = before_activation(model, value).unwrap_or(Judged { value, output, shift });
+            // The scores may be an output beside the indices.
+            if constant(model, read.value).is_none()
+                && !judged.iter().any(|known| known.value == read.value)
+            {
+                judged.push(read);
+            }
+        }
+        if judged.is_empty() {
+            // Better judged by indices than by nothing.
+            judged = (0..outputs.len()).map(numbers).collect();
+        }
         let part = part(model, &judged);
-        Self { judged, part }
+        Self { judged, decided, part }
+    }
+
+    /// For each output of the model, whether it is made of indices, which are no numbers.
+    pub fn decided(&self) -> &[bool] {
+        &self.decided
     }
 
     /// That model or an edited clone of it, with the scores that are no outputs as outputs behind its own.
     pub fn behind_outputs(&self, model: &Model) -> Model {
         let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
-        let scores =
-            self.judged.iter().filter(|judged| judged.is_hidden).map(|judged| judged.value);
+        let hidden = self.judged.iter().filter(|judged| judged.output.is_none());
+        let scores = hidden.map(|judged| judged.value);
         model.part(&[], &outputs.chain(scores).collect::<Vec<ValueId>>())
     }
 
     /// The outputs and the scores of what [`Self::behind_outputs`] gave.
     pub fn split(&self, mut outputs: Named) -> (Named, Named) {
-        let mut hidden = outputs.split_off(self.judged.len().min(outputs.len())).into_iter();
-        let score = |(judged, output): (&Judged, &(String, Tensor))| match judged.is_hidden {
-            true => hidden.next(),
-            false => Some(output.clone()),
+        let mut hidden = outputs.split_off(self.decided.len().min(outputs.len())).into_iter();
+        let score = |judged: &Judged| match judged.output {
+            Some(at) => outputs.get(at).cloned(),
+            None => hidden.next(),
         };
-        let scores = self.judged.iter().zip(&outputs).filter_map(score).collect();
+        let scores = self.judged.iter().filter_map(score).collect();
         (outputs, scores)
     }
 
@@ -181,13 +207,13 @@ fn before_activation(model: &Model, output: ValueId) -> Option<Judged> {
         let entry = model.node(model.value(value).producer()?);
         value = entry.input(0)?;
         if entry.is("Sigmoid") {
-            return Some(Judged { value, is_hidden: true, shift: None });
+            return Some(Judged { value, output: None, shift: None });
         }
         if ["Softmax", "LogSoftmax"].iter().any(|op| entry.is(op)) {
             let rest = model.opset_of("").is_some_and(|version| version < ONE_AXIS);
             let first = entry.attr_int("axis").unwrap_or(if rest { 1 } else { -1 });
             let shift = Some(Axes { first, rest });
-            return Some(Judged { value, is_hidden: true, shift });
+            return Some(Judged { value, output: None, shift });
         }
         if !PASSING.iter().any(|op| entry.is(op)) {
             return None;
@@ -224,6 +250,29 @@ mod tests {
             assert_eq!(model.value(judged.value).name(), value, "{body}");
             assert_eq!(judged.shift.map(|axes| (axes.first, axes.rest)), shift, "{body}");
         }
+    }
+
+    #[test]
+    fn indices_are_judged_by_what_they_were_chosen_by() {
+        let judged = |outputs: &str, body: &str| {
+            let text = format!(
+                "<ir_version: 8, opset_import: [\"\" : 17]> g (float[1,3] x) => ({outputs}) {{ {body} }}"
+            );
+            let model = read::text(&text).unwrap();
+            let scores = Scores::of(&model);
+            let names = scores.judged.iter().map(|j| model.value(j.value).name().to_owned());
+            (names.collect::<Vec<_>>(), scores.decided)
+        };
+        // The scores are an output: the indices add nothing.
+        let both = judged("r, y", "r = Relu (x) y = ArgMax <axis = 1> (r)");
+        assert_eq!(both, (vec!["r".to_owned()], vec![false, true]));
+        let behind = judged("y", "r = Relu (x) p = Softmax (r) y = ArgMax <axis = 1> (p)");
+        assert_eq!(behind, (vec!["r".to_owned()], vec![true]));
+        let beside = judged("p, y", "r = Relu (x) p = Softmax (r) y = ArgMax <axis = 1> (p)");
+        assert_eq!(beside, (vec!["r".to_owned()], vec![false, true]));
+        // Shapes say nothing of numbers.
+        let plain = judged("y", "y = Shape (x)");
+        assert_eq!(plain, (vec!["y".to_owned()], vec![false]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::error::{Error, Result, err};
 use crate::ir::Model;
 use crate::passes::{Context, Pass, Promise, Report};
 use crate::pipeline::run::{Finished, Step, same_interface, unchecked};
+use crate::pipeline::salvage::salvage;
 use crate::pipeline::witness::Witness;
 use crate::pipeline::{Check, Outcome};
 
@@ -32,7 +33,8 @@ pub enum When {
 /// on a pass looks only where something was edited since it last ran. The result is verified and,
 /// with `check`, executed: as a whole, or, where that is not possible or would take long, the parts
 /// that were rewritten. A pass that breaks its promise is rolled back, and the others go on without
-/// it. What cannot be executed is changed only by passes whose promise is exact.
+/// it; where single edits of it do, only these are. What cannot be executed is changed only by passes whose
+/// promise is exact.
 ///
 /// # Errors
 /// When a pass fails, or leaves an invalid model or another interface, or when passes undo each
@@ -62,6 +64,10 @@ pub fn settle(
         };
         if let Outcome::Kept(_) = outcome {
             finished.outcome = Some(outcome);
+            return Ok(witness.sign(finished));
+        }
+        let unseen = matches!(outcome, Outcome::NotExecuted(_)) && witness.is_hopeless();
+        if unseen && promise == Promise::Exact {
             return Ok(witness.sign(finished));
         }
     }
@@ -174,10 +180,21 @@ impl<'a> Rounds<'a> {
                 self.off[index] = true;
                 return Ok(kept);
             }
-            Outcome::Broken(_) => {
+            Outcome::Broken(reason) => {
+                // Perhaps single edits are to blame. Later rounds would make them again.
+                self.off[index] = true;
+                let places = near.unwrap_or_else(|| kept.all_nodes());
+                let cx = Context { shapes: Some(shapes), near: None, ..*self.cx };
+                let several = report.done.len() > 1;
+                if several
+                    && let Some(saved) = salvage(&**pass, &cx, witness, &kept, &places, reason)?
+                {
+                    step.outcome = Some(Outcome::Kept(saved.ratio));
+                    step.report.extend(saved.report);
+                    return Ok(saved.model);
+                }
                 self.first_broken.get_or_insert(pass.name());
                 step.outcome = Some(outcome);
-                self.off[index] = true;
                 return Ok(kept);
             }
             _ => {}

@@ -5,7 +5,10 @@ use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::Engine;
 use crate::ir::Model;
-use crate::passes::{Allocation, Amount, Budget, Context, InputMoments, PruneChannels, Survivors};
+use crate::passes::{
+    Allocation, Amount, Budget, Context, Fitted, InputMoments, Measured, Part, PruneChannels,
+    Resource, Survivors,
+};
 use crate::pipeline::recipe::{PruneOptions, Repair, prune};
 use crate::pipeline::score_trials::{ScoreTrials, Scores};
 use crate::pipeline::sensitivity::{GroupSensitivity, SHARES, spread};
@@ -28,6 +31,8 @@ pub struct Spread {
     pub pruned: Pruned,
     /// All groups in their order; empty when they were not tried.
     pub groups: Vec<GroupSensitivity>,
+    /// How near a budget was come, where there was one.
+    pub fitted: Option<Fitted>,
 }
 
 /// `model`, which is prepared, pruned as `options` say; with `trying`, their budget is spread by what
@@ -42,27 +47,44 @@ pub fn pruned_to_budget(
     check: Option<&Check<'_>>,
     trying: Option<TryGroups<'_>>,
 ) -> Result<Spread> {
-    let (Some(trying), Some(budget)) = (trying, options.pruning.budget) else {
-        return Ok(Spread {
-            pruned: prepared_pruned(model, options, cx, check)?,
-            groups: Vec::new(),
-        });
+    let Some(budget) = options.pruning.budget else {
+        let pruned = prepared_pruned(model, options, cx, check)?;
+        return Ok(Spread { pruned, ..Spread::default() });
     };
+    // Of few samples, what is tried has not seen those that it is judged on.
+    let few = cx.measure.is_some_and(|measure| measure.runs() < FEW);
+    let (measured, part) = match few {
+        true => (Measured::default(), Part::Fitting),
+        false => (options.pruning.measured.clone(), Part::All),
+    };
+    let tried = PruneChannels { measured, ..options.pruning.clone() };
     if let Some(measure) = cx.measure {
-        options.pruning.learn(&model, measure)?;
+        tried.learn(&model, measure, part)?;
     }
+    let Some(trying) = trying else {
+        let fitted = tried.fit(&model, budget, None)?;
+        let options = counted(options, &fitted);
+        let pruned = prepared_pruned(model, &options, cx, check)?;
+        return Ok(Spread { pruned, fitted: Some(fitted), ..Spread::default() });
+    };
     let cutting = Cutting::of(&model, options, cx)?;
     let cutter = |model: &Model, pruning: &PruneChannels| cutting.cut(model, pruning);
     let scores = Scores::of(&model);
-    let most = affordable(&model, &options.pruning);
+    let most = affordable(&model, &tried);
     let inputs = held_out_inputs(trying.samples, most)?;
     let trials = ScoreTrials::of(trying.engine, &scores, inputs)?;
     let trials = (&trials, cx.progress());
-    let (fitted, groups) = spread(trials, &model, &options.pruning, budget, &cutter)?;
+    let (fitted, groups) = spread(trials, &model, &tried, budget, &cutter)?;
+    let options = counted(options, &fitted);
+    let pruned = prepared_pruned(model, &options, cx, check)?;
+    Ok(Spread { pruned, groups, fitted: Some(fitted) })
+}
+
+/// The options with so many of each group as keep the budget.
+fn counted(options: &PruneOptions, fitted: &Fitted) -> PruneOptions {
     let allocation = Allocation::Counts(fitted.counts.clone());
     let pruning = PruneChannels { allocation, ..options.pruning.clone() };
-    let options = PruneOptions { pruning, ..options.clone() };
-    Ok(Spread { pruned: prepared_pruned(model, &options, cx, check)?, groups })
+    PruneOptions { pruning, ..options.clone() }
 }
 
 /// Multiply-accumulates of all trials of groups together, if each ran the whole model: about 20 s on two
@@ -71,11 +93,15 @@ const WORK: u64 = 800_000_000_000;
 /// Fewest samples that say anything about the next one, and most that are run.
 const SAMPLES: (usize, usize) = (4, 64);
 
+/// Runs from which on those held out change little about which channels matter.
+const FEW: usize = 256;
+
 /// Samples on which all groups can be tried in seconds rather than minutes.
 fn affordable(model: &Model, pruning: &PruneChannels) -> usize {
     let groups = pruning.survey(model, &SHARES);
     let trials: usize = groups.iter().map(|group| group.counts.len()).sum();
-    score_trials::affordable(model, trials, WORK, SAMPLES)
+    let macs = Resource::Macs.of(model, &pruning.at).unwrap_or(0);
+    score_trials::affordable(macs, trials, WORK, SAMPLES)
 }
 
 /// How models are cut for a trial.
@@ -165,7 +191,7 @@ pub fn stepwise<T>(
     judge: &dyn Fn(&Model) -> Result<(T, bool)>,
 ) -> Result<Stepped<T>> {
     let channels = || pruning.survey(&model, &[]).iter().map(|group| group.orbits as u64).sum();
-    let whole = budget.resource.of(&model).unwrap_or_else(channels);
+    let whole = budget.resource.of(&model, &pruning.at).unwrap_or_else(channels);
     let most = budget.most.of(whole);
     let mut last = Spread::default();
     last.pruned.finished.model = model;

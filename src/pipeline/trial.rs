@@ -3,22 +3,25 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::analysis::{Assume, Cost, Shapes};
-use crate::calibrate::held_out;
+use crate::calibrate::{held_out, held_out_runs};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
 use crate::ir::Model;
 use crate::passes::{Context, Pass};
 use crate::pipeline::check::Inputs;
+use crate::pipeline::counted::counted_at;
 use crate::pipeline::downstream::Known;
 use crate::pipeline::score_trials::Scores;
 use crate::tensor::Tensor;
-use crate::validate::{Comparison, drift};
+use crate::validate::{Comparison, drift_of};
 
 /// Runs that are looked at for one that is held out.
 const LOOKED_AT: usize = 4;
 /// Most held-out samples that a trial runs: their mean error says enough, and there are many trials.
 const MOST: usize = 16;
+/// Runs up to which all are looked at, so that some are held out for certain.
+const FEW: usize = 256;
 /// Fewest of them that say anything about the next sample.
 const FEWEST: usize = 4;
 /// Most multiply-accumulates of trials of all layers together: about 5 s on two cores, as only what
@@ -50,6 +53,8 @@ pub struct Trials<'a> {
     quantizer: Quantizer<'a>,
     cx: &'a Context<'a>,
     held_out: Arc<HeldOut>,
+    /// Dims of inputs at which work is counted.
+    at: Assume,
     affordable: Affordable,
     /// Runs of all samples.
     runs: usize,
@@ -88,7 +93,8 @@ pub struct Trial {
     /// The same of its scores: of what a final Softmax, LogSoftmax or Sigmoid reads instead of what it gives.
     /// It says more about samples that are not held out: behind these a few of them make all of the error.
     pub score_db: f64,
-    /// Share of held-out samples in which no output of at least two elements names another class.
+    /// Share of held-out samples in which no output of at least two elements names another class, and no index
+    /// is another.
     pub agreement: f64,
 }
 
@@ -112,7 +118,8 @@ impl<'a> Trials<'a> {
         quantizer: Quantizer<'a>,
         cx: &'a Context<'a>,
     ) -> Result<Self> {
-        let affordable = Affordable::of(prepared);
+        let at = counted_at(prepared, Some(samples));
+        let affordable = Affordable::of(prepared, &at);
         let inputs = held_out_inputs(samples, affordable.whole)?;
         let scores = Scores::of(prepared);
         let watched = scores.behind_outputs(prepared);
@@ -121,7 +128,7 @@ impl<'a> Trials<'a> {
         let outputs = outputs.into_iter().collect::<Result<_>>()?;
         let held_out = Arc::new(HeldOut { inputs, scores, outputs });
         let (runs, whole) = (samples.runs(), OnceLock::new());
-        Ok(Self { engine, prepared, quantizer, cx, held_out, affordable, runs, whole })
+        Ok(Self { engine, prepared, quantizer, cx, held_out, at, affordable, runs, whole })
     }
 
     /// Trials on the same samples of what another quantizer makes.
@@ -142,8 +149,8 @@ impl<'a> Trials<'a> {
 
     fn again(&self) -> Self {
         let Self { engine, prepared, quantizer, cx, affordable, runs, .. } = *self;
-        let (held_out, whole) = (self.held_out.clone(), OnceLock::new());
-        Self { engine, prepared, quantizer, cx, held_out, affordable, runs, whole }
+        let (held_out, at, whole) = (self.held_out.clone(), self.at.clone(), OnceLock::new());
+        Self { engine, prepared, quantizer, cx, held_out, at, affordable, runs, whole }
     }
 
     /// Quantizes all layers, and runs the result; remembered.
@@ -216,9 +223,12 @@ impl<'a> Trials<'a> {
             // Parts have other names for them.
             let names = expected.iter().map(|(name, _)| name.clone());
             let found: Vec<_> = names.zip(found.into_iter().map(|(_, tensor)| tensor)).collect();
-            let drifts =
-                [drift(&expected, &found, Tensor::len)?, scores.drift(&scored, &found_scores)?];
-            Ok((drifts, same_classes(&expected, &found)))
+            let decided = scores.decided();
+            let drifts = [
+                drift_of(&expected, &found, Tensor::len, decided)?,
+                scores.drift(&scored, &found_scores)?,
+            ];
+            Ok((drifts, same_classes(&expected, &found, decided)))
         });
         let judged = judged.into_iter().collect::<Result<Vec<_>>>()?;
         let agreeing = judged.iter().filter(|(_, same)| *same).count();
@@ -254,6 +264,11 @@ impl<'a> Trials<'a> {
     /// The model before it is quantized.
     pub fn prepared(&self) -> &Model {
         self.prepared
+    }
+
+    /// Dims of inputs at which work is counted.
+    pub fn at(&self) -> &Assume {
+        &self.at
     }
 
     /// What the samples are run with.
@@ -295,6 +310,15 @@ impl OfLittle<'_> {
 
 /// Up to `most` inputs that nothing is fitted to, spread over all samples.
 pub(super) fn held_out_inputs(samples: &Samples, most: usize) -> Result<Vec<Inputs>> {
+    if samples.runs() <= FEW {
+        let held = held_out_runs(samples)?;
+        let held: Vec<usize> = (0..held.len()).filter(|&run| held[run]).collect();
+        if !held.is_empty() {
+            let spread =
+                (0..held.len().min(most)).map(|i| held[i * held.len() / held.len().min(most)]);
+            return spread.map(|run| Ok(samples.run(run)?.inputs)).collect();
+        }
+    }
     let looked_at = samples.runs().min(LOOKED_AT * most);
     let mut found = Vec::new();
     let mut others = Vec::new();
@@ -328,8 +352,8 @@ fn applied(prepared: &Model, passes: Vec<Box<dyn Pass>>, cx: &Context<'_>) -> Re
 }
 
 impl Affordable {
-    fn of(model: &Model) -> Self {
-        let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+    fn of(model: &Model, at: &Assume) -> Self {
+        let cost = Cost::of(model, &Shapes::infer(model, at));
         let all = cost.macs.saturating_mul(cost.layers.len() as u64).max(1);
         let samples = |work: u64| usize::try_from(work / all).unwrap_or(usize::MAX);
         let whole = usize::try_from(WHOLE_WORK / cost.macs.max(1)).unwrap_or(usize::MAX);
@@ -342,12 +366,21 @@ impl Affordable {
     }
 }
 
-/// Whether the largest element of each output stands where it stood.
-fn same_classes(expected: &[(String, Tensor)], found: &[(String, Tensor)]) -> bool {
+/// Whether the largest element of each output stands where it stood, and indices are what they were.
+fn same_classes(
+    expected: &[(String, Tensor)],
+    found: &[(String, Tensor)],
+    decided: &[bool],
+) -> bool {
     let largest = |tensor: &Tensor| -> Option<usize> {
         let elements = tensor.to_f32().ok()?;
         let place = (0..elements.len()).max_by(|&a, &b| elements[a].total_cmp(&elements[b]));
         place.filter(|_| elements.len() > 1)
     };
-    expected.iter().zip(found).all(|((_, a), (_, b))| largest(a) == largest(b))
+    let outputs = expected.iter().zip(found).enumerate();
+    let mut same = outputs.map(|(at, ((_, a), (_, b)))| match decided.get(at) {
+        Some(true) => a == b,
+        _ => largest(a) == largest(b),
+    });
+    same.all(|same| same)
 }

@@ -4,7 +4,7 @@ use crate::analysis::{Cost, Shapes};
 use crate::error::Error;
 use crate::ir::Model;
 use crate::passes::Promise;
-use crate::pipeline::check::{Check, Outcome, Outputs, assume, judge, ran};
+use crate::pipeline::check::{Check, Outcome, Outputs, assume, judge_fairly};
 use crate::pipeline::parts;
 use crate::pipeline::run::Finished;
 
@@ -14,12 +14,17 @@ const WHOLE_BYTES: u64 = 64 << 20;
 /// Multiply-accumulates of one run up to which it is: the engine makes a few billion in a second.
 const WHOLE_MACS: u64 = 4_000_000_000;
 
+/// Nodes up to which it is, and up to which parts are: engines prepare more in more than linear time.
+pub(super) const MOST_NODES: usize = 8_000;
+
 /// Executes models before and after edits.
 pub(super) struct Witness<'a> {
     check: &'a Check<'a>,
     how: How,
     /// Inputs on which something was executed.
     executed: usize,
+    /// The model has more nodes than anything that is executed may have.
+    hopeless: bool,
     /// Most nodes of the rewritten parts that were executed.
     nodes: usize,
 }
@@ -39,7 +44,13 @@ impl<'a> Witness<'a> {
             Some(reason) => How::Parts { reason, tried: false },
             None => How::Whole(None),
         };
-        Self { check, how, executed: 0, nodes: 0 }
+        let hopeless = original.all_nodes().len() > MOST_NODES;
+        Self { check, how, executed: 0, hopeless, nodes: 0 }
+    }
+
+    /// Whether asking about single passes would tell no more than asking about all of them.
+    pub fn is_hopeless(&self) -> bool {
+        self.hopeless
     }
 
     /// Whether `after` keeps the promise that it does what `before` does. When it does, the next edit
@@ -52,12 +63,19 @@ impl<'a> Witness<'a> {
             };
             match outputs {
                 Ok(outputs) => {
-                    self.executed = ran(&outputs);
+                    self.executed = self.check.ran(&outputs);
                     let found = self.check.outputs_like(after, &outputs);
-                    let outcome = judge(promise, &outputs, &found);
-                    let kept = matches!(outcome, Outcome::Kept(_));
-                    *known = Some(if kept { found } else { outputs });
-                    return outcome;
+                    match judge_fairly(self.check, promise, before, &outputs, &found) {
+                        // The edited model meets a limit of the engine, or nothing can be seen.
+                        Outcome::NotExecuted(reason) => {
+                            self.how = How::Parts { reason, tried: true };
+                        }
+                        outcome => {
+                            let kept = matches!(outcome, Outcome::Kept(_));
+                            *known = Some(if kept { found } else { outputs });
+                            return outcome;
+                        }
+                    }
                 }
                 Err(error) => self.how = cannot(&error),
             }
@@ -70,7 +88,7 @@ impl<'a> Witness<'a> {
 
     /// Asks the whole model from now on, when it was spared so far because it is large.
     pub fn widen(&mut self) -> bool {
-        let spared = matches!(self.how, How::Parts { tried: false, .. });
+        let spared = !self.hopeless && matches!(self.how, How::Parts { tried: false, .. });
         if spared {
             self.how = How::Whole(None);
         }
@@ -93,6 +111,10 @@ fn cannot(error: &Error) -> How {
 
 /// Why it would take long to execute a model.
 fn too_large(check: &Check<'_>, model: &Model) -> Option<String> {
+    let nodes = model.all_nodes().len();
+    if nodes > MOST_NODES {
+        return Some(format!("it has {nodes} nodes, the limit is {MOST_NODES}"));
+    }
     let assume = assume(check.inputs.first().map_or(&[], Vec::as_slice));
     let cost = Cost::of(model, &Shapes::infer(model, &assume));
     if cost.weight_bytes > WHOLE_BYTES {

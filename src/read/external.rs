@@ -202,7 +202,7 @@ impl Folder {
             )
             .help("copy the data file if it is what you want"));
         }
-        let data = if size == 0 { Bytes::new() } else { disk::map(handle, &resolved)? };
+        let data = disk::contents(handle, size, &resolved)?;
         self.files.insert(location.to_owned(), data.clone());
         Ok(data)
     }

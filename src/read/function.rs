@@ -4,7 +4,7 @@ use crate::error::{Result, err};
 use crate::ir::{AttrValue, Attribute, Function};
 use crate::proto::attribute_proto::AttributeType;
 use crate::read::onnx::{import, text_or_keep};
-use crate::read::{Folder, attribute, graph, order};
+use crate::read::{Folder, attribute, graph, order, repair};
 use crate::wire::{Field, Message, Rest, Rope, Writer};
 
 /// What is read once the name is known, so that errors can tell it.
@@ -20,6 +20,7 @@ struct Parts {
 pub(super) fn read(
     message: &Message,
     folder: &mut Folder,
+    ir_version: Option<i64>,
     notes: &mut Vec<String>,
 ) -> Result<Function> {
     let (mut function, mut parts, mut rest) =
@@ -42,9 +43,10 @@ pub(super) fn read(
     }
     function.carried = rest.finish();
     let label = function.label();
-    let mut sorted = Vec::new();
-    fill(&mut function, parts, folder, &mut sorted).map_err(|error| error.at(&label))?;
-    notes.extend(sorted.into_iter().map(|note| format!("{label}: {note}")));
+    let mut inner = Vec::new();
+    fill(&mut function, parts, folder, &mut inner).map_err(|error| error.at(&label))?;
+    repair::imports(&mut function.body, ir_version, &mut inner);
+    notes.extend(inner.into_iter().map(|note| format!("{label}: {note}")));
     Ok(function)
 }
 
@@ -58,8 +60,9 @@ fn fill(
         import(&mut function.body.header, message)?;
     }
     let body = Message::new(parts.body.finish().to_bytes());
-    graph::read(&mut function.body, &body, folder)?;
+    let replaced = graph::read(&mut function.body, &body, folder)?;
     order::sort(&mut function.body, notes)?;
+    repair::names(&mut function.body, &replaced, notes);
     for message in &parts.defaults {
         function.defaults.push(default(message, folder)?);
     }

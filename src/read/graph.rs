@@ -1,5 +1,8 @@
 //! `GraphProto` -> graph: first every name a graph defines, then every name it mentions.
 
+use std::collections::HashSet;
+
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::error::{Result, err};
@@ -12,16 +15,24 @@ use crate::read::onnx::{entry, text_or_keep};
 use crate::read::{Folder, attribute, sparse, tensor, types};
 use crate::wire::{Message, Rest, Span};
 
-/// Reads the main graph of a model, or of the body of a function.
-pub(super) fn read(model: &mut Model, message: &Message, folder: &mut Folder) -> Result<()> {
-    let mut reader = Reader { model, scopes: Vec::new() };
-    reader.graph(message, folder).map(|_| ())
+/// Reads the main graph of a model, or of the body of a function. Returns values of Constant nodes that nothing
+/// means any more, because a later Constant node has the same name, and takes the name from them.
+pub(super) fn read(
+    model: &mut Model,
+    message: &Message,
+    folder: &mut Folder,
+) -> Result<Vec<(ValueId, SmolStr)>> {
+    let mut reader = Reader { model, scopes: Vec::new(), replaced: Vec::new() };
+    reader.graph(message, folder)?;
+    Ok(reader.replaced)
 }
 
 struct Reader<'a> {
     model: &'a mut Model,
     /// Names visible at this place, those of the innermost graph last.
     scopes: Vec<NameIndex>,
+    /// Values of Constant nodes whose name a later Constant node took.
+    replaced: Vec<(ValueId, SmolStr)>,
 }
 
 /// Where the fields of a graph message stand.
@@ -103,15 +114,29 @@ impl Reader<'_> {
             self.model.graph_mut(graph).sparse_initializers.push(value);
         }
         let first = self.model.values.len();
+        let mut constants = HashSet::new();
         for node in parts.nodes.messages(message) {
-            for field in node?.fields() {
+            let node = node?;
+            let (mut op, mut domain) = ("", "");
+            let mut outputs: SmallVec<[&str; 2]> = SmallVec::new();
+            for field in node.fields() {
                 let field = field?;
-                if field.number == node::OUTPUT {
-                    let name = field.str()?;
-                    if !name.is_empty() {
-                        // `push_node` fills in the producer.
-                        self.define(graph, name.into(), Def::Undefined)?;
-                    }
+                match field.number {
+                    node::OUTPUT => outputs.push(field.str()?),
+                    node::OP => op = field.str()?,
+                    node::DOMAIN => domain = field.str()?,
+                    _ => {}
+                }
+            }
+            let is_constant = op == "Constant" && matches!(domain, "" | "ai.onnx");
+            for name in outputs.into_iter().filter(|name| !name.is_empty()) {
+                if is_constant {
+                    self.replace_constant(name, &constants);
+                }
+                // `push_node` fills in the producer.
+                let value = self.define(graph, name.into(), Def::Undefined)?;
+                if is_constant {
+                    constants.insert(value);
                 }
             }
         }
@@ -130,6 +155,17 @@ impl Reader<'_> {
                 .help("every name of a graph must be defined once"));
         }
         Ok(value)
+    }
+
+    /// Takes the name from a value of the innermost graph that a Constant node makes.
+    fn replace_constant(&mut self, name: &str, constants: &HashSet<ValueId>) {
+        let Some(value) = self.own(name).filter(|value| constants.contains(value)) else { return };
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.remove(name, &self.model.values);
+            // Without a name nothing finds it.
+            let former = std::mem::take(&mut self.model.values[value.index()].name);
+            self.replaced.push((value, former));
+        }
     }
 
     /// The value of that name in the innermost graph.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::disk;
 use crate::error::{Error, Result, err};
 use crate::ir::{Header, Model};
-use crate::read::{Folder, function, graph, order, sniff};
+use crate::read::{Folder, function, graph, order, repair, sniff};
 use crate::wire::{Field, Message, Rest};
 
 /// A model as read.
@@ -34,7 +34,7 @@ pub struct Loaded {
 /// place.
 pub fn file(path: &Path) -> Result<Loaded> {
     let (handle, size) = disk::open_regular(path)?;
-    let encoded = if size == 0 { Bytes::new() } else { disk::map(handle, path)? };
+    let encoded = disk::contents(handle, size, path)?;
     let mut folder = Folder::of(path);
     let mut loaded = decode(encoded, &mut folder).map_err(|error| error.in_file(path))?;
     loaded.external = folder.bytes_read() > 0;
@@ -62,11 +62,14 @@ fn decode(encoded: Bytes, folder: &mut Folder) -> Result<Loaded> {
         err!(Format, "not a valid ONNX model: it has no graph")
             .help("the file may be truncated or of another format")
     })?;
-    graph::read(&mut model, &main, folder)?;
+    let replaced = graph::read(&mut model, &main, folder)?;
     folder.verify_checksums()?;
     order::sort(&mut model, &mut notes)?;
+    let ir_version = model.header.ir_version;
+    repair::imports(&mut model, ir_version, &mut notes);
+    repair::names(&mut model, &replaced, &mut notes);
     for message in &functions {
-        let function = function::read(message, folder, &mut notes)?;
+        let function = function::read(message, folder, ir_version, &mut notes)?;
         model.push_function(function);
     }
     let odd = model.verify_with_warnings().map_err(Error::from)?;
@@ -119,9 +122,6 @@ pub(super) fn import(header: &mut Header, message: &Message) -> Result<()> {
     // A zero is kept, so that its presence survives.
     if let Some((0, field)) = &stated {
         rest.keep(field);
-    }
-    if header.opsets.iter().any(|(known, _)| *known == domain) {
-        return Err(err!(Invalid, "operator set `{domain}` is imported twice"));
     }
     header.opsets.push((domain, version));
     header.opsets_carried.push(rest.finish());

@@ -130,7 +130,8 @@ impl fmt::Display for PruningStep {
         for (name, top) in &drift.accuracy {
             write!(f, ", {name} {}", percent(top.candidate))?;
         }
-        let worst = drift.outputs.iter().map(|o| o.sqnr_db).fold(f64::INFINITY, f64::min);
+        let numbers = drift.outputs.iter().filter(|output| output.agreement.is_none());
+        let worst = numbers.map(|output| output.sqnr_db).fold(f64::INFINITY, f64::min);
         if worst.is_finite() {
             write!(f, ", SQNR {}", decibel(worst))?;
         }

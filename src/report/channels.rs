@@ -17,8 +17,8 @@ pub struct ChannelsReport {
     pub groups: Vec<GroupReport>,
     /// Share of the parameters that stand in tensors with channels that can be cut.
     pub parameters_share: f64,
-    /// Share of the multiply-accumulates of layers with channels that can be cut.
-    pub macs_share: f64,
+    /// Share of the multiply-accumulates of layers with channels that can be cut; `null` when none are counted.
+    pub macs_share: Option<f64>,
     /// Axes of weights that cannot be cut, whole or in part.
     pub frozen: Vec<FrozenReport>,
     /// Initializers that callers may override, so that they are no constants, and nothing that they
@@ -43,8 +43,8 @@ pub struct GroupReport {
     pub members: Vec<MemberReport>,
     /// Parameters that one orbit carries.
     pub parameters: u64,
-    /// Multiply-accumulates that one orbit carries.
-    pub macs: u64,
+    /// Multiply-accumulates that one orbit carries; `null` when none are counted.
+    pub macs: Option<u64>,
 }
 
 /// An axis that becomes shorter with each orbit.
@@ -87,6 +87,7 @@ impl ChannelsReport {
     /// Describes `channels` of `model`, whose cost is `cost`.
     pub fn new(model: &Model, channels: &Channels, cost: &Cost) -> Self {
         let carried = channels.carried(model, cost);
+        let counted = cost.unknown == 0 || cost.macs > 0;
         let groups = channels.groups.iter().zip(carried).map(|(group, carried)| {
             let names =
                 |nodes: Vec<NodeId>| nodes.iter().map(|&n| model.name_of(n).to_owned()).collect();
@@ -97,7 +98,7 @@ impl ChannelsReport {
                 consumers: names(channels.consumers(group)),
                 members: members(model, channels, group),
                 parameters: carried.parameters,
-                macs: carried.macs,
+                macs: counted.then_some(carried.macs),
             }
         });
         let free: std::collections::BTreeSet<AxisId> =
@@ -116,7 +117,7 @@ impl ChannelsReport {
         Self {
             groups: groups.collect(),
             parameters_share: share(parameters as u64, cost.parameters),
-            macs_share: share(macs, all),
+            macs_share: counted.then(|| share(macs, all)),
             frozen: frozen(model, channels),
             overridable: overridable(model),
             in_bodies: cost.layers.iter().filter(|l| in_body(model, l.node)).count(),
@@ -198,12 +199,14 @@ fn some(names: &[String]) -> String {
 
 impl fmt::Display for ChannelsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let macs =
+            self.macs_share.map(|share| format!(" and layers with {} of the MACs", percent(share)));
         writeln!(
             f,
-            "channels    {} groups, in tensors with {} of the parameters and layers with {} of the MACs",
+            "channels    {} groups, in tensors with {} of the parameters{}",
             self.groups.len(),
             percent(self.parameters_share),
-            percent(self.macs_share)
+            macs.unwrap_or_default()
         )?;
         for group in &self.groups {
             let most = group.members.iter().map(|member| member.indices).max().unwrap_or(1);
@@ -212,14 +215,15 @@ impl fmt::Display for ChannelsReport {
                 (false, 1) => "cut 1".to_owned(),
                 (false, most) => format!("up to {most} indices at once"),
             };
+            let macs = group.macs.map(|macs| format!(", {} MACs", grouped(macs)));
             writeln!(
                 f,
-                "  {} × {unit}: {} -> {}; each {} parameters, {} MACs",
+                "  {} × {unit}: {} -> {}; each {} parameters{}",
                 group.size,
                 some(&group.producers),
                 some(&group.consumers),
                 grouped(group.parameters),
-                grouped(group.macs)
+                macs.unwrap_or_default()
             )?;
             for member in group.members.iter().filter(|member| member.constant) {
                 let MemberReport { value, axis, extent, indices, .. } = member;

@@ -5,10 +5,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::data::{Fed, FedInput};
 use crate::report::drifts::SAMPLES;
 use crate::report::text::{bytes, decibel, finite, finite_decibel, grouped, percent};
 use crate::report::{Latency, LayersReport, ProfileReport, SampleReport};
-use crate::validate::{Comparison, Divergence, OutputDrift};
+use crate::validate::{Comparison, Divergence, OutputDrift, WeakSlice};
 
 /// Two models side by side. The field names are the contract of `compare --json`.
 #[derive(Debug, Clone, Serialize)]
@@ -18,6 +19,15 @@ pub struct ComparisonReport {
     /// The samples are seeded noise, which says nothing about real inputs.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub random: bool,
+    /// What each input was fed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputReport>,
+    /// What about the samples cannot be meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// What the samples are to the result: `test`, `held_out` and `folds` say that nothing was fitted to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub figures: Option<Source>,
     /// Drift of each output.
     pub outputs: Vec<OutputReport>,
     /// `top1`, `top5`, …: accuracy and agreement; empty without labels.
@@ -28,6 +38,12 @@ pub struct ComparisonReport {
     pub parameters: Pair<u64>,
     /// Multiply-accumulates for batch 1, of the layers whose shapes are known.
     pub macs: Pair<u64>,
+    /// The dims of inputs at which these were counted, where the model leaves them open.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub macs_at: BTreeMap<String, Vec<usize>>,
+    /// How many layers are not counted, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub macs_uncounted: Option<String>,
     /// Median time of one run in the engine; only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<Latency>,
@@ -43,13 +59,96 @@ pub struct ComparisonReport {
     /// Why the models were not run, when they were not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_validated: Option<String>,
-    /// The bounds that were missed, in words.
+    /// What was asked for and missed, in words: bounds, budgets, and that nothing was done.
     pub missed: Vec<String>,
-    /// True when every bound was met.
+    /// True when nothing was missed.
     pub passed: bool,
     /// Show all that is known of each output in the text view.
     #[serde(skip)]
     pub verbose: bool,
+}
+
+/// What samples are to a result that is judged on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Others than it was made with.
+    Test,
+    /// Some that were kept aside.
+    HeldOut,
+    /// Models that were made in the same way, each without the samples that it is judged on.
+    Folds,
+    /// Ranges were made from them.
+    Calibration,
+    /// It was fitted to them.
+    Fitted,
+}
+
+impl Source {
+    /// What a reader must know of them.
+    fn in_words(self) -> Option<&'static str> {
+        match self {
+            Self::Test | Self::Calibration => None,
+            Self::HeldOut => Some("of samples that were kept aside: nothing was fitted to them"),
+            Self::Folds => Some(
+                "of models made in the same way, each without the samples that it is judged on",
+            ),
+            Self::Fitted => {
+                Some("OF SAMPLES THAT THE RESULT WAS FITTED TO: others will be further off")
+            }
+        }
+    }
+}
+
+/// What one input was fed, after scaling.
+#[derive(Debug, Clone, Serialize)]
+pub struct InputReport {
+    /// Its name.
+    pub name: String,
+    /// The array that fed it, when that has another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The smallest element.
+    pub min: Option<f64>,
+    /// The largest element.
+    pub max: Option<f64>,
+    /// The mean of the elements.
+    pub mean: Option<f64>,
+}
+
+impl From<&FedInput> for InputReport {
+    fn from(input: &FedInput) -> Self {
+        let FedInput { name, from, min, max, mean, .. } = input;
+        let [min, max, mean] = [*min, *max, *mean].map(finite);
+        Self { name: name.clone(), from: from.clone(), min, max, mean }
+    }
+}
+
+impl fmt::Display for InputReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |x: Option<f64>| x.map_or("?".to_owned(), short);
+        let from = self.from.as_ref().map_or(String::new(), |from| format!(" from array `{from}`"));
+        write!(
+            f,
+            "`{}`{from}: {} to {}, mean {}",
+            self.name,
+            number(self.min),
+            number(self.max),
+            number(self.mean)
+        )
+    }
+}
+
+/// A number in a few digits.
+fn short(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".to_owned(),
+        size if (1e-3..1e6).contains(&size) => {
+            let text = format!("{x:.3}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => format!("{x:.2e}"),
+    }
 }
 
 /// Drift of one output.
@@ -57,8 +156,11 @@ pub struct ComparisonReport {
 pub struct OutputReport {
     /// Name.
     pub name: String,
-    /// Signal-to-noise ratio in decibel; 300 stands for equal outputs, -300 for NaN.
+    /// Signal-to-noise ratio in decibel; 300 stands for equal outputs, -300 for NaN. It says nothing of indices.
     pub sqnr_db: f64,
+    /// Share of elements that are equal, when the output is made of indices: classes, places, boxes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
     /// Cosine similarity.
     pub cosine: f64,
     /// Largest absolute difference; `null` when one side is not finite.
@@ -74,7 +176,65 @@ pub struct OutputReport {
     /// How far the classes are apart, for outputs with class scores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<ClassesReport>,
+    /// Parts that keep less than 10 dB while the whole keeps more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SliceReport>,
 }
+
+/// A part of an output of which little is left.
+#[derive(Debug, Clone, Serialize)]
+pub struct SliceReport {
+    /// The axis along which it is a part, from 0.
+    pub axis: usize,
+    /// Its first index there.
+    pub first: usize,
+    /// Its last index there.
+    pub last: usize,
+    /// The value that a Concat of the original puts there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// Signal-to-noise ratio in decibel.
+    pub sqnr_db: f64,
+}
+
+impl SliceReport {
+    fn all(output: &OutputDrift) -> Vec<Self> {
+        // Of an output that is lost as a whole, or nearly, no part is news.
+        let whole = output.distance.sqnr_db();
+        let mut weak = if whole >= POOR_DB { output.slices.weak() } else { Vec::new() };
+        weak.retain(|weak| weak.sqnr_db <= whole - BELOW_WHOLE_DB);
+        let report = |WeakSlice { axis, first, last, of, sqnr_db }| Self {
+            axis,
+            first,
+            last,
+            of,
+            sqnr_db: finite_decibel(sqnr_db),
+        };
+        weak.into_iter().map(report).collect()
+    }
+}
+
+impl fmt::Display for SliceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { axis, first, last, of, sqnr_db } = self;
+        match last - first {
+            0 => write!(f, "index {first}")?,
+            _ => write!(f, "indices {first} to {last}")?,
+        }
+        write!(f, " of axis {axis}")?;
+        if let Some(of) = of {
+            write!(f, " (`{of}`)")?;
+        }
+        write!(f, ": {}", decibel(*sqnr_db))
+    }
+}
+
+/// Outputs that keep less, in decibel, are warned of: the error is a third of the signal.
+pub const POOR_DB: f64 = 10.0;
+/// A part that is named keeps so much less than the whole, in decibel: half of it.
+const BELOW_WHOLE_DB: f64 = 6.0;
+/// Parts that the text view names of an output.
+const NAMED: usize = 4;
 
 /// How far apart the classes are that two models believe in.
 #[derive(Debug, Clone, Serialize)]
@@ -107,6 +267,7 @@ impl From<&OutputDrift> for OutputReport {
         Self {
             name: output.name.clone(),
             sqnr_db: finite_decibel(distance.sqnr_db()),
+            agreement: output.is_indices.then(|| distance.agreement()),
             cosine: distance.cosine(),
             max_abs: finite(distance.max_abs()),
             mean_abs: distance.mean_abs(),
@@ -114,6 +275,7 @@ impl From<&OutputDrift> for OutputReport {
             nan: pair(distance.nan()),
             infinite: pair(distance.infinite()),
             classes: output.divergence.as_ref().map(ClassesReport::from),
+            slices: SliceReport::all(output),
         }
     }
 }
@@ -127,6 +289,10 @@ pub struct Top {
     pub candidate: f64,
     /// Share of samples on which both choose the same: the same set of `k` classes.
     pub agreement: f64,
+    /// The original is hardly more often right than chance is: it is not fed what it was trained on, or the
+    /// labels are others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub at_chance: bool,
 }
 
 /// A figure of both models.
@@ -139,6 +305,17 @@ pub struct Pair<T> {
 }
 
 impl ComparisonReport {
+    /// Fills in what the samples feed.
+    pub fn fed(&mut self, fed: &Fed) {
+        self.inputs = fed.inputs.iter().map(InputReport::from).collect();
+        self.warnings.clone_from(&fed.warnings);
+    }
+
+    /// Writes the warnings, which belong in front of everything else.
+    pub(super) fn warn(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
+    }
+
     /// Fills in what execution measured.
     pub fn measured(&mut self, comparison: &Comparison) {
         self.samples = comparison.samples;
@@ -149,9 +326,35 @@ impl ComparisonReport {
                 original: score.original,
                 candidate: score.candidate,
                 agreement: score.agreement,
+                at_chance: score.at_chance,
             };
             self.accuracy.insert(format!("top{k}"), top);
         }
+        self.note_chance();
+    }
+
+    /// Warns of an original at chance level.
+    pub fn note_chance(&mut self) {
+        for (name, top) in self.accuracy.iter().filter(|(_, top)| top.at_chance) {
+            let found = percent(top.original);
+            self.warnings.push(format!(
+                "the original is right in {found} of the samples ({name}): hardly more than chance; \
+                 check --scale, --mean, --channels and the labels"
+            ));
+        }
+    }
+
+    /// Says what the samples are to the result.
+    pub fn source(&mut self, source: Source) {
+        if self.not_validated.is_none() {
+            self.figures = Some(source);
+        }
+    }
+
+    /// Records what was asked for and missed.
+    pub fn miss(&mut self, missed: impl IntoIterator<Item = String>) {
+        self.missed.extend(missed);
+        self.passed = self.missed.is_empty();
     }
 
     /// Checks the bounds: least signal-to-noise ratio of every output in decibel, and largest fall
@@ -162,7 +365,13 @@ impl ComparisonReport {
             self.missed.push(format!("the bounds could not be checked: {reason}"));
         }
         if let Some(bound) = min_sqnr {
-            for output in self.outputs.iter().filter(|output| output.sqnr_db < bound) {
+            let numbers = || self.outputs.iter().filter(|output| output.agreement.is_none());
+            if self.not_validated.is_none() && numbers().next().is_none() {
+                let text = "no output has numbers whose signal-to-noise ratio could be asked for";
+                self.missed.push(text.to_owned());
+            }
+            let far: Vec<&OutputReport> = numbers().filter(|o| o.sqnr_db < bound).collect();
+            for output in far {
                 let found = decibel(output.sqnr_db);
                 self.missed
                     .push(format!("output `{}`: {found}, asked for {bound} dB", output.name));
@@ -173,6 +382,12 @@ impl ComparisonReport {
             self.missed.push("the fall of top-1 could not be checked: there are no labels".into());
         }
         if let (Some(bound), Some(top)) = (max_drop, self.accuracy.get("top1")) {
+            if top.at_chance {
+                let found = percent(top.original);
+                self.missed.push(format!(
+                    "top-1 of the original is {found}, at chance level: that it does not fall says nothing"
+                ));
+            }
             let drop = top.original - top.candidate;
             // Half a sample of slack for the representation of shares.
             if drop > bound + 0.5 / self.samples.max(1) as f64 * 1e-6 {
@@ -201,13 +416,39 @@ impl fmt::Display for ComparisonReport {
                     unit(pair.candidate)
                 )
             };
+        if self.verbose {
+            self.warn(f)?;
+        }
         row(f, "size", &self.size_bytes, bytes)?;
         row(f, "parameters", &self.parameters, grouped)?;
         row(f, "MACs", &self.macs, grouped)?;
-        if let Some(reason) = &self.not_validated {
-            return writeln!(f, "NOT VALIDATED BY EXECUTION: {reason}");
+        for (name, dims) in &self.macs_at {
+            writeln!(f, "counted at  `{name}` {dims:?}")?;
         }
+        if let Some(why) = &self.macs_uncounted {
+            writeln!(f, "            {why}")?;
+        }
+        match &self.not_validated {
+            Some(reason) => writeln!(f, "NOT VALIDATED BY EXECUTION: {reason}")?,
+            None => self.write_measured(f)?,
+        }
+        for missed in &self.missed {
+            writeln!(f, "MISSED      {missed}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ComparisonReport {
+    /// What execution measured.
+    fn write_measured(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "samples     {}", grouped(self.samples as u64))?;
+        if let Some(text) = self.figures.and_then(Source::in_words) {
+            writeln!(f, "figures     {text}")?;
+        }
+        for input in &self.inputs {
+            writeln!(f, "input       {input}")?;
+        }
         for (name, top) in &self.accuracy {
             writeln!(
                 f,
@@ -235,9 +476,6 @@ impl fmt::Display for ComparisonReport {
         if let Some(profile) = &self.profile {
             write!(f, "{profile}")?;
         }
-        for missed in &self.missed {
-            writeln!(f, "MISSED      {missed}")?;
-        }
         Ok(())
     }
 }
@@ -245,6 +483,10 @@ impl fmt::Display for ComparisonReport {
 impl OutputReport {
     /// One line, and with `verbose` all that is known.
     fn write(&self, f: &mut fmt::Formatter<'_>, verbose: bool) -> fmt::Result {
+        if let Some(agreement) = self.agreement {
+            let (name, share) = (&self.name, percent(agreement));
+            return writeln!(f, "output      `{name}`: indices, {share} of them equal");
+        }
         let largest = self.max_abs.map_or("not finite".into(), |x| format!("{x:.4}"));
         writeln!(
             f,
@@ -259,6 +501,9 @@ impl OutputReport {
                 let (a, b) = (grouped(count.original), grouped(count.candidate));
                 writeln!(f, "  {what:<10}{a} elements -> {b}")?;
             }
+        }
+        for slice in self.slices.iter().take(if verbose { usize::MAX } else { NAMED }) {
+            writeln!(f, "  LOST      {slice}")?;
         }
         if !verbose {
             return Ok(());

@@ -182,6 +182,10 @@ impl StepReport {
 impl fmt::Display for CompressionReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} -> {}", self.input, self.output)?;
+        self.drift.warn(f)?;
+        if let Some(test) = &self.test {
+            test.warn(f)?;
+        }
         writeln!(f, "passes")?;
         for step in self.passes.iter().filter(|step| self.verbose || step.mattered()) {
             step.write(f, self.verbose)?;

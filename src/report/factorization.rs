@@ -171,6 +171,7 @@ impl fmt::Display for SplitLayer {
 impl fmt::Display for FactorizationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} -> {}", self.input, self.output)?;
+        self.drift.warn(f)?;
         writeln!(f, "passes")?;
         for step in self.passes.iter().filter(|step| self.verbose || step.mattered()) {
             step.write(f, self.verbose || step.pass == "factorize")?;

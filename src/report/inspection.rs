@@ -31,6 +31,12 @@ pub struct InspectionReport {
     pub macs: u64,
     /// Layers whose multiply-accumulates are unknown because their shapes are.
     pub macs_unknown: usize,
+    /// The dims of inputs at which multiply-accumulates were counted, where the model leaves them open.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub macs_at: BTreeMap<String, Vec<usize>>,
+    /// Why these layers are not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub macs_uncounted: Option<String>,
     /// Inputs without those that have a default.
     pub inputs: Vec<PortReport>,
     /// Outputs.
@@ -102,11 +108,22 @@ impl fmt::Display for InspectionReport {
         writeln!(f, "producer    {}", self.producer)?;
         writeln!(f, "parameters  {}", grouped(self.parameters))?;
         writeln!(f, "weights     {}", bytes(self.weight_bytes))?;
-        let unknown = match self.macs_unknown {
-            0 => String::new(),
-            n => format!(" (and {n} layers of unknown shape)"),
-        };
-        writeln!(f, "MACs        {}{unknown}", grouped(self.macs))?;
+        match (self.macs, self.macs_unknown) {
+            (macs, 0) => writeln!(f, "MACs        {}", grouped(macs))?,
+            (0, _) => writeln!(f, "MACs        not counted")?,
+            (macs, n) => {
+                writeln!(f, "MACs        {} (and {n} layers of unknown shape)", grouped(macs))?
+            }
+        }
+        for (name, dims) in &self.macs_at {
+            writeln!(f, "counted at  `{name}` {dims:?}")?;
+        }
+        if let Some(why) = &self.macs_uncounted {
+            writeln!(
+                f,
+                "            {why}; --fix-dim, --fix-shape or --data say how large they are"
+            )?;
+        }
         for (what, ports) in [("input", &self.inputs), ("output", &self.outputs)] {
             for port in ports {
                 let shape = port.shape.as_ref().map_or("?".to_owned(), |s| s.join(", "));

@@ -28,7 +28,10 @@ pub use allocation::{GroupShare, PruningStep, SparsityReport, StaysDense, Storag
 pub use assignment::{AssignedLayerReport, AssignmentReport, TriedWidth};
 pub use calibration::ChoiceReport;
 pub use channels::{ChannelsReport, FrozenReport, GroupReport, MemberReport};
-pub use comparison::{ClassesReport, ComparisonReport, OutputReport, Pair, Top};
+pub use comparison::{
+    ClassesReport, ComparisonReport, InputReport, OutputReport, POOR_DB, Pair, SliceReport, Source,
+    Top,
+};
 pub use compression::{CompressionReport, IntegerPort, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};
 pub use distillation::{

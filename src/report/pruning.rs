@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::pipeline::{Outcome, Pruned};
 use crate::report::text::finite_decibel;
 use crate::report::{
-    ComparisonReport, GroupShare, PruningStep, SparsityReport, StepReport, decibel,
+    BudgetReport, ComparisonReport, GroupShare, PruningStep, SparsityReport, StepReport, decibel,
 };
 
 /// What was cut out of a model, and how far its outputs moved.
@@ -32,6 +32,9 @@ pub struct PruningReport {
     /// The steps, when there were several; the last one may have missed a bound and is not written then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PruningStep>,
+    /// What the budget counts, in words, of the original and of the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetReport>,
     /// The model before it was quantized, against the original, when it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unquantized: Option<ComparisonReport>,
@@ -66,6 +69,7 @@ impl PruningReport {
             cut_unchecked,
             groups: Vec::new(),
             steps: Vec::new(),
+            budget: None,
             unquantized: None,
             sparsity: None,
             drift,
@@ -78,6 +82,7 @@ impl PruningReport {
 impl fmt::Display for PruningReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} -> {}", self.input, self.output)?;
+        self.drift.warn(f)?;
         writeln!(f, "passes")?;
         for step in self.passes.iter().filter(|step| self.verbose || step.mattered()) {
             step.write(f, self.verbose || step.pass.starts_with("prune-"))?;

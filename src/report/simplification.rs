@@ -38,9 +38,16 @@ pub struct SimplificationReport {
     pub first_broken: Option<Broken>,
     /// What the user must know.
     pub warnings: Vec<String>,
+    /// That nothing was done although something could be, and why.
+    pub missed: Vec<String>,
+    /// True when nothing was missed.
+    pub passed: bool,
     /// Show every edit in the text view.
     #[serde(skip)]
     pub verbose: bool,
+    /// The inputs were seeded ones, not samples.
+    #[serde(skip)]
+    pub seeded: bool,
 }
 
 /// What was executed instead of the whole model.
@@ -102,11 +109,11 @@ impl SimplificationReport {
             operators,
             size_bytes: Pair { original: 0, candidate: 0 },
             passes: finished.steps.iter().map(StepReport::new).collect(),
-            checked: finished.executed,
+            checked: if finished.looked_at_nothing() { 0 } else { finished.executed },
             parts: finished
                 .parts
                 .as_ref()
-                .filter(|_| finished.executed > 0)
+                .filter(|(_, nodes)| finished.executed > 0 && *nodes > 0)
                 .map(|(reason, nodes)| Parts { nodes: *nodes, reason: reason.clone() }),
             sqnr_db: match &finished.outcome {
                 Some(Outcome::Kept(ratio)) => Some(finite_decibel(*ratio)),
@@ -114,7 +121,10 @@ impl SimplificationReport {
             },
             first_broken: Broken::first(finished),
             warnings: Vec::new(),
+            missed: Vec::new(),
+            passed: true,
             verbose: false,
+            seeded: true,
         }
     }
 }
@@ -142,7 +152,8 @@ impl fmt::Display for SimplificationReport {
         if self.checked > 0 {
             let plural = if self.checked == 1 { "" } else { "s" };
             let found = self.sqnr_db.map_or(String::new(), |ratio| format!(": {}", decibel(ratio)));
-            let inputs = format!("{} seeded input{plural} before and after{found}", self.checked);
+            let kind = if self.seeded { "seeded input" } else { "sample run" };
+            let inputs = format!("{} {kind}{plural} before and after{found}", self.checked);
             match &self.parts {
                 None => writeln!(f, "executed on {inputs}")?,
                 Some(Parts { nodes, reason }) => {
@@ -153,6 +164,9 @@ impl fmt::Display for SimplificationReport {
         }
         if let Some(Broken { pass, reason }) = &self.first_broken {
             writeln!(f, "first broken: pass {pass}: {reason}")?;
+        }
+        for missed in &self.missed {
+            writeln!(f, "MISSED      {missed}")?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

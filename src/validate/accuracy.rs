@@ -12,6 +12,8 @@ pub struct Score {
     pub candidate: f64,
     /// Share of samples for which both name the same `k` classes first, in any order.
     pub agreement: f64,
+    /// Whether the original is hardly more often right than chance is.
+    pub at_chance: bool,
 }
 
 /// Counts for one value of `k`.
@@ -21,13 +23,23 @@ pub struct Accuracy {
     original: u64,
     candidate: u64,
     agreement: u64,
+    /// Classes that a sample may have, and how many of them are named.
+    classes: usize,
+    named: usize,
 }
+
+/// Samples from which on accuracy is told from chance.
+const TELLING: u64 = 10;
+/// Of what chance misses, the share that an original gets right which is hardly better; and for many classes
+/// how many times as often as chance.
+const HARDLY: (f64, f64) = (0.1, 5.0);
 
 impl Accuracy {
     /// Counts one sample: the scores of both models for each class.
     pub fn count(&mut self, k: usize, label: i64, original: &[f32], candidate: &[f32]) {
         let (mut a, mut b) = (first(original, k), first(candidate, k));
         let hit = |classes: &[usize]| classes.iter().any(|&c| i64::try_from(c) == Ok(label));
+        (self.classes, self.named) = (original.len(), k);
         self.samples += 1;
         self.original += u64::from(hit(&a));
         self.candidate += u64::from(hit(&b));
@@ -44,7 +56,18 @@ impl Accuracy {
             original: self.original + other.original,
             candidate: self.candidate + other.candidate,
             agreement: self.agreement + other.agreement,
+            classes: self.classes.max(other.classes),
+            named: self.named.max(other.named),
         }
+    }
+
+    /// Whether the original is hardly more often right than chance is: most likely it is not fed what it was
+    /// trained on.
+    fn is_at_chance(&self) -> bool {
+        let chance = self.named as f64 / self.classes.max(1) as f64;
+        let more = (HARDLY.0 * (1.0 - chance)).min(HARDLY.1 * chance);
+        let found = self.original as f64 / self.samples.max(1) as f64;
+        self.samples >= TELLING && self.classes > self.named && found <= chance + more
     }
 
     /// The counts as shares of the samples.
@@ -55,6 +78,7 @@ impl Accuracy {
             original: share(self.original),
             candidate: share(self.candidate),
             agreement: share(self.agreement),
+            at_chance: self.is_at_chance(),
         }
     }
 }
@@ -77,6 +101,20 @@ mod tests {
     #[test]
     fn ties_go_to_the_first_class_and_nan_loses() {
         assert_eq!(first(&[1.0, 3.0, 3.0, f32::NAN], 2), [1, 2]);
+    }
+
+    #[test]
+    fn chance_depends_on_the_number_of_classes() {
+        let at_chance = |classes: usize, right: u64, samples: u64| {
+            let known =
+                Accuracy { samples, original: right, classes, named: 1, ..Accuracy::default() };
+            known.score().at_chance
+        };
+        assert!(at_chance(10, 14, 100) && !at_chance(10, 25, 100));
+        assert!(at_chance(2, 53, 100) && !at_chance(2, 60, 100));
+        assert!(at_chance(1000, 1, 300) && !at_chance(1000, 10, 300));
+        assert!(!at_chance(10, 0, 5), "too few to tell");
+        assert!(!at_chance(1, 100, 100));
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! Outputs of two models side by side.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 
-use crate::analysis::Progress;
+use crate::analysis::{Progress, decision};
 use crate::data::Samples;
 use crate::error::{Result, err};
 use crate::exec::{Engine, Runner};
 use crate::ir::Model;
 use crate::math::Distance;
 use crate::tensor::Tensor;
-use crate::validate::{Accuracy, Divergence, Worst, one_run};
+use crate::validate::slices::layouts;
+use crate::validate::{Accuracy, Divergence, Slices, Worst, one_run};
 
 /// What to compare.
 #[derive(Debug, Clone, Default)]
@@ -48,12 +51,16 @@ pub struct OutputDrift {
     /// How far the classes are apart, when the output is known to have class scores, or all of the
     /// original's rows are probabilities.
     pub divergence: Option<Divergence>,
+    /// It is made of indices, which are equal or not; no distance says how far apart they are.
+    pub is_indices: bool,
+    /// How far its parts are, where that was looked at.
+    pub slices: Slices,
 }
 
 impl OutputDrift {
-    /// An output without classes.
+    /// An output without classes, whose parts are not looked at.
     pub fn new(name: String, distance: Distance) -> Self {
-        Self { name, distance, divergence: None }
+        Self { name, distance, divergence: None, is_indices: false, slices: Slices::default() }
     }
 }
 
@@ -66,6 +73,7 @@ impl Comparison {
             known.distance = known.distance.merge(new.distance);
             let both = known.divergence.zip(new.divergence);
             known.divergence = both.map(|(known, new)| known.merge(new));
+            known.slices = std::mem::take(&mut known.slices).merge(new.slices);
         }
         for ((_, known), (_, new)) in self.accuracy.iter_mut().zip(part.accuracy) {
             *known = known.merge(new);
@@ -74,9 +82,10 @@ impl Comparison {
         self
     }
 
-    /// The smallest signal-to-noise ratio of all outputs, in decibel.
+    /// The smallest signal-to-noise ratio of all outputs of numbers, in decibel.
     pub fn worst_sqnr_db(&self) -> f64 {
-        self.outputs.iter().map(|o| o.distance.sqnr_db()).fold(f64::INFINITY, f64::min)
+        let numbers = self.outputs.iter().filter(|output| !output.is_indices);
+        numbers.map(|o| o.distance.sqnr_db()).fold(f64::INFINITY, f64::min)
     }
 }
 
@@ -107,6 +116,10 @@ pub fn compare_telling(
     progress: &dyn Progress,
 ) -> Result<Comparison> {
     let (a, b) = (Runner::new(engine, original, vec![]), Runner::new(engine, candidate, vec![]));
+    let outputs = original.graph(original.main()).outputs().iter();
+    let are_indices: Vec<bool> =
+        outputs.map(|output| decision(original, output.value).is_some()).collect();
+    let layouts = layouts(original);
     let runs = options.runs.unwrap_or(usize::MAX).min(samples.runs());
     progress.start("comparing", runs);
     let parts: Result<Vec<Comparison>> = (0..runs)
@@ -114,9 +127,13 @@ pub fn compare_telling(
         .map(|i| {
             let run = samples.run(i * samples.runs() / runs)?;
             let before = a.run(&run.inputs).map_err(|error| error.at("original model"))?;
-            let after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
+            let mut after = b.run(&run.inputs).map_err(|error| error.at("candidate model"))?;
+            // The same outputs may stand in another order.
+            let place = |name: &String| before.outputs.iter().position(|(known, _)| known == name);
+            after.outputs.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
             progress.step();
-            one_run::compare(&run, samples, &before.outputs, &after.outputs, options)
+            let outputs = [&before.outputs[..], &after.outputs];
+            one_run::compare(&run, samples, outputs, (options, &are_indices, &layouts))
         })
         .collect();
     progress.finish();
@@ -133,6 +150,19 @@ pub fn drift(
     after: &[(String, Tensor)],
     share: impl Fn(&Tensor) -> usize,
 ) -> Result<Comparison> {
+    drift_of(before, after, share, &[])
+}
+
+/// The same where some outputs `are_indices`: of these, lists of different lengths are compared, too.
+///
+/// # Errors
+/// When the outputs differ in number, name or shape.
+pub fn drift_of(
+    before: &[(String, Tensor)],
+    after: &[(String, Tensor)],
+    share: impl Fn(&Tensor) -> usize,
+    are_indices: &[bool],
+) -> Result<Comparison> {
     if before.len() != after.len() {
         return Err(err!(
             Invalid,
@@ -142,22 +172,58 @@ pub fn drift(
         ));
     }
     let mut outputs = Vec::with_capacity(before.len());
-    for ((name, a), (other, b)) in before.iter().zip(after) {
+    for (slot, ((name, a), (other, b))) in before.iter().zip(after).enumerate() {
         if name != other {
-            return Err(err!(Invalid, "output `{name}` is called `{other}` in the candidate"));
+            return Err(err!(Invalid, "output `{name}` is called `{other}` in the candidate")
+                .help(format!("`compare --map {name}={other}` takes them for the same")));
         }
-        if a.dims() != b.dims() {
-            return Err(err!(
-                Invalid,
-                "output `{name}` has dims {:?}, in the candidate {:?}",
-                a.dims(),
-                b.dims()
-            ));
-        }
-        let count = share(a);
-        let (a, b) = (a.to_f32()?, b.to_f32()?);
-        let distance = Distance::between(&a[..count.min(a.len())], &b[..count.min(b.len())]);
-        outputs.push(OutputDrift::new(name.clone(), distance));
+        let is_indices = are_indices.get(slot) == Some(&true);
+        let distance = match (a.dims() == b.dims(), is_indices.then(|| common(a, b)).flatten()) {
+            (true, _) => {
+                let count = share(a);
+                let (a, b) = (a.to_f32()?, b.to_f32()?);
+                Distance::between(&a[..count.min(a.len())], &b[..count.min(b.len())])
+            }
+            (false, Some(distance)) => distance,
+            (false, None) => {
+                return Err(err!(
+                    Invalid,
+                    "output `{name}` has dims {:?}, in the candidate {:?}",
+                    a.dims(),
+                    b.dims()
+                ));
+            }
+        };
+        outputs.push(OutputDrift { is_indices, ..OutputDrift::new(name.clone(), distance) });
     }
     Ok(Comparison { samples: 1, outputs, accuracy: Vec::new(), worst: Worst::default() })
+}
+
+/// How many rows two lists of indices share, of the longer one; `None` when their rows are unlike.
+fn common(a: &Tensor, b: &Tensor) -> Option<Distance> {
+    let ((first, row), (other, same)) = (a.dims().split_first()?, b.dims().split_first()?);
+    if row != same {
+        return None;
+    }
+    let width = row.iter().product::<usize>().max(1);
+    let (a, b) = (a.to_i64().ok()?, b.to_i64().ok()?);
+    let known: BTreeSet<&[i64]> = a.chunks(width).collect();
+    let shared = b.chunks(width).collect::<BTreeSet<_>>().intersection(&known).count();
+    let all = *first.max(other);
+    Some(Distance::of_equal((shared * width) as u64, (all * width) as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_indices_may_differ_in_length() {
+        let list = |rows: &[i64]| [("y".to_owned(), Tensor::from_i64(&[rows.len() / 3, 3], rows))];
+        let (a, b) = (list(&[0, 0, 5, 0, 1, 7, 0, 1, 2]), list(&[0, 1, 2, 0, 0, 5]));
+        assert!(drift(&a, &b, Tensor::len).is_err());
+        let found = drift_of(&a, &b, Tensor::len, &[true]).unwrap();
+        assert!((found.outputs[0].distance.agreement() - 2.0 / 3.0).abs() < 1e-9);
+        assert_eq!(found.worst_sqnr_db(), f64::INFINITY);
+    }
 }

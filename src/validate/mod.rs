@@ -3,15 +3,19 @@
 mod accuracy;
 mod compare;
 mod divergence;
+mod labels;
 mod layers;
 mod one_run;
 mod profile;
+mod slices;
 pub mod timing;
 mod worst;
 
 pub use accuracy::{Accuracy, Score};
-pub use compare::{Comparison, Options, OutputDrift, compare, compare_telling, drift};
+pub use compare::{Comparison, Options, OutputDrift, compare, compare_telling, drift, drift_of};
 pub use divergence::Divergence;
+pub use labels::check_labels;
 pub use layers::{LayerDrifts, ValueDrift, layers};
 pub use profile::{NodeTime, Profile, profile};
+pub use slices::{Slices, WeakSlice};
 pub use worst::{SampleDrift, Worst};

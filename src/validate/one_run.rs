@@ -1,12 +1,16 @@
 //! The outputs of one run, sample by sample: classes, labels, the samples that differ most.
 
+use std::collections::HashMap;
+
 use crate::data::{Run, Samples};
 use crate::error::{Result, err};
 use crate::math::Distance;
 use crate::tensor::Tensor;
 use crate::validate::divergence::first;
+use crate::validate::labels::{is_class, no_class};
+use crate::validate::slices::Layout;
 use crate::validate::{
-    Accuracy, Comparison, Divergence, Options, OutputDrift, SampleDrift, Worst, drift,
+    Accuracy, Comparison, Divergence, Options, OutputDrift, SampleDrift, Slices, Worst, drift_of,
 };
 
 type Named = (String, Tensor);
@@ -18,11 +22,11 @@ type Named = (String, Tensor);
 pub(super) fn compare(
     run: &Run,
     samples: &Samples,
-    before: &[Named],
-    after: &[Named],
-    options: &Options,
+    [before, after]: [&[Named]; 2],
+    (options, are_indices, layouts): (&Options, &[bool], &HashMap<String, Layout>),
 ) -> Result<Comparison> {
-    let mut comparison = drift(before, after, |tensor| real_share(tensor, run.size, run.count))?;
+    let share = |tensor: &Tensor| real_share(tensor, run.size, run.count);
+    let mut comparison = drift_of(before, after, share, are_indices)?;
     comparison.samples = run.count;
     let labels = samples.labels().filter(|_| !options.top.is_empty());
     let scores = match (labels, &options.output) {
@@ -33,10 +37,19 @@ pub(super) fn compare(
         comparison.accuracy = scores.count(run, labels, &options.top)?;
     }
     for (slot, output) in comparison.outputs.iter_mut().enumerate() {
+        let (a, b) = (&before[slot].1, &after[slot].1);
         output.divergence = match &scores {
             Some(scores) if scores.slot == slot => Some(scores.divergence(run)),
-            _ => distributions(run, &before[slot].1, &after[slot].1)?,
+            _ => distributions(run, a, b)?,
         };
+        let layout = layouts.get(&output.name).cloned().unwrap_or_default();
+        if a.dtype().is_float() && a.dims().len() > 1 {
+            let real = real_share(a, run.size, run.count);
+            let (x, y) = (a.to_f32()?, b.to_f32()?);
+            let both = [&x[..real.min(x.len())], &y[..real.min(y.len())]];
+            output.slices =
+                Slices::of(layout, a.dims(), both, run.size > 0 && a.dims()[0] == run.size);
+        }
     }
     comparison.worst = Worst::new(options.worst);
     if comparison.worst.wanted() {
@@ -91,15 +104,8 @@ impl Scores {
             let mut counts = Accuracy::default();
             for row in 0..run.count {
                 let (sample, label) = (run.first + row, labels[run.first + row]);
-                if usize::try_from(label).map_or(true, |label| label >= classes) {
-                    let text = "is not one of";
-                    return Err(err!(
-                        Data,
-                        "label {label} of sample {sample} {text} {classes} classes"
-                    )
-                    .help(
-                        "name the right output with --scores, or the right array with --labels",
-                    ));
+                if !is_class(label, classes) {
+                    return Err(no_class(sample, label, classes));
                 }
                 let [a, b] = self.row(row);
                 counts.count(k, label, a, b);
@@ -134,8 +140,8 @@ fn sample_drifts(
 ) -> Result<Vec<SampleDrift>> {
     let sample = |sample, distance| SampleDrift { sample, distance, label: None, classes: None };
     let mut found: Vec<Option<Distance>> = vec![None; run.count];
-    for ((_, a), (_, b)) in before.iter().zip(after) {
-        if run.size == 0 || a.dims().first() != Some(&run.size) {
+    for (((_, a), (_, b)), output) in before.iter().zip(after).zip(whole) {
+        if run.size == 0 || a.dims().first() != Some(&run.size) || output.is_indices {
             continue;
         }
         let (a, b) = (a.to_f32()?, b.to_f32()?);

@@ -110,10 +110,12 @@ fn models_that_the_engine_cannot_run() {
     let quantize = |name: &str| {
         format!("quantize fixtures/graphs/{name}.onnx --data random:2 -o TMP/out.onnx")
     };
-    let names = ["custom_domain", "bn_training_mode"];
-    let lines: Vec<String> = names.iter().map(|name| quantize(name)).collect();
-    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    insta::assert_snapshot!("models_that_the_engine_cannot_run", report(&lines, folder.path()));
+    let lines = report(&[&quantize("custom_domain")], folder.path());
+    insta::assert_snapshot!("models_that_the_engine_cannot_run", lines);
+    // What lies before an operator is measured and checked in parts; the whole is not, which is said.
+    let ran = shell(&quantize("bn_training_mode"), folder.path());
+    let expected = "tract does not implement training mode (`--engine ort` may run it)";
+    assert!(ran.code != 1 && ran.out.contains(expected), "{}{}", ran.out, ran.err);
 }
 
 #[test]

@@ -23,16 +23,21 @@ fn refused(dims: &[usize], build: impl FnOnce(&mut Model, ValueId) -> NewNode) -
 
 #[test]
 fn what_tract_computes_wrongly_is_refused_by_name() {
-    let reverse = refused(&[4, 1, 2], |model, x| {
+    let cells = refused(&[4, 1, 2], |model, x| {
         let weight = |model: &mut Model, name: &str, width: usize| {
             let zeros = Tensor::from_f32(&[1, 12, width], &vec![0.1; 12 * width]);
             model.add_initializer(model.main(), name, zeros)
         };
         let (w, r) = (weight(model, "w", 2), weight(model, "r", 3));
-        let lstm = NewNode::new("LSTM", &[x, w, r], "memory").attr("hidden_size", 3i64);
-        lstm.attr("direction", "reverse")
+        let lens = Tensor::new(DType::Int32, vec![1], vec![2, 0, 0, 0].into()).unwrap();
+        let lens = model.add_initializer(model.main(), "lens", lens);
+        let inputs = [Some(x), Some(w), Some(r), None, Some(lens)];
+        let lstm = NewNode::new("LSTM", &[], "memory").attr("hidden_size", 3i64);
+        let lstm = lstm.attr("layout", 1i64);
+        NewNode { inputs: inputs.to_vec(), ..lstm }
     });
-    assert_eq!(reverse, "node `memory` (LSTM): tract computes direction `reverse` wrongly");
+    let expected = "tract does not compute lengths of sequences with the batch first";
+    assert_eq!(cells, format!("node `memory` (LSTM): {expected}"));
     let dropout = refused(&[4], |model, x| {
         let ratio = model.add_initializer(model.main(), "ratio", Tensor::from_f32(&[], &[0.5]));
         let yes = Tensor::new(DType::Bool, vec![], vec![1].into()).unwrap();

@@ -70,7 +70,7 @@ fn nodes_must_fit_their_operators() {
     assert!(refused(lone).contains("expected 1, found 3"));
     let old =
         "<domain: \"local\", opset_import: [\"\" : 17, \"\" : 18]> f (a) => (o) { o = Neg (a) }";
-    assert!(refused(old).contains("function `local::f`: operator set `` is imported twice"));
+    assert!(model(old).is_ok(), "the last import counts");
     let zero = "<domain: \"local\", opset_import: [\"\" : 0]> f (a) => (o) { o = Neg (a) }";
     assert!(refused(zero).contains("operator set `ai.onnx`: version 0"));
 }

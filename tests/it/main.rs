@@ -1,15 +1,22 @@
 //! The integration tests, one binary, one module for each capability.
 
+mod any_extents;
 mod calibrate;
+mod checks;
 mod cli;
 mod cli_errors;
 mod compare;
 mod diff;
 mod distill;
+mod dynamic_dims;
 mod equalize;
 mod exec;
 mod exec_guard;
+mod exec_stable;
 mod factorize;
+mod figures;
+#[cfg(unix)]
+mod files;
 mod functions;
 mod fuzz;
 mod grad;
@@ -26,14 +33,17 @@ mod quantize;
 mod quantize_bodies;
 mod quantize_dynamic;
 mod quantize_nbits;
+mod quantize_shared;
 mod quantize_storage;
 mod quantize_targets;
 mod quantize_types;
 mod quantize_wide;
 mod random_graphs;
+mod reading;
 mod report;
 mod roundtrip;
 mod sessions;
+mod shared_grids;
 mod simplify;
 mod snapshots_example;
 mod statistics;

@@ -215,14 +215,15 @@ fn what_cannot_be_executed_is_kept_only_when_it_is_exact() {
     let finished = run("graphs/custom_domain.onnx", passes).unwrap();
     let [rounding, exact] = &finished.steps[..] else { panic!("two steps") };
     assert!(rounding.report.changed(), "there is a BatchNormalization to fuse");
-    let Some(Outcome::Broken(reason)) = &rounding.outcome else { panic!("it is kept") };
-    let expected = "its promise (rounding) cannot be checked by execution: node `mystery_m` \
-                    (Mystery): operators of domain `com.example` are unknown to tract";
-    assert_eq!(reason, expected);
-    assert!(matches!(&exact.outcome, Some(Outcome::NotExecuted(r)) if r.contains("Mystery")));
-    let mut expected = load("graphs/custom_domain.onnx");
-    add_unused(&mut expected);
-    assert_eq!(encode(&finished.model), encode(&expected));
+    // What is rewritten is executed by itself.
+    assert!(matches!(&rounding.outcome, Some(Outcome::Kept(_))), "{:?}", rounding.outcome);
+    assert!(!matches!(&exact.outcome, Some(Outcome::Broken(_))), "{:?}", exact.outcome);
+    let operators = |model: &Model| {
+        model.all_nodes().iter().map(|&n| model.node(n).op().to_owned()).collect::<Vec<_>>()
+    };
+    let found = operators(&finished.model);
+    assert!(found.iter().any(|op| op == "Mystery"), "{found:?}");
+    assert!(!found.iter().any(|op| op == "BatchNormalization"), "{found:?}");
 }
 
 /// What became of one pass on one model.
@@ -273,7 +274,6 @@ fn twice(
 const NOT_EXECUTED: &[&str] = &[
     "graphs/bn_training_mode.onnx",
     "graphs/custom_domain.onnx",
-    "graphs/fp16.onnx",
     "graphs/loop_body.onnx",
     "graphs/random_op.onnx",
     "graphs/sequence_ops.onnx",

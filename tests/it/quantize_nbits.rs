@@ -29,7 +29,7 @@ fn packed_products_are_those_of_the_pairs() {
             let options = QuantizeOptions { quantization, ..QuantizeOptions::default() };
             let (pairs, _) = quantize_with(&model, &options);
             let mut packed = pairs.clone();
-            let report = ConvertNbits.run(&mut packed, &Context::default()).unwrap();
+            let report = ConvertNbits::default().run(&mut packed, &Context::default()).unwrap();
             assert!(report.changed(), "{dtype}: {report:?}");
             EliminateDead.run(&mut packed, &Context::default()).unwrap();
             packed.verify().unwrap();

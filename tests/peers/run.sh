@@ -22,7 +22,7 @@ if ! cmp -s "$peers/requirements.txt" "$venv/requirements.txt"; then
     "$venv/bin/pip" install --quiet --requirement "$peers/requirements.txt"
     cp "$peers/requirements.txt" "$venv/requirements.txt"
 fi
-cargo build --locked --release --bins --example text_form
+cargo build --locked --release --bins --examples
 release=${CARGO_TARGET_DIR:-$root/target}/release
 export ONNXPRESS=${ONNXPRESS:-$release/onnxpress}
 
@@ -52,9 +52,16 @@ check check_opset "$venv/bin/python" "$peers/check_opset.py" \
 
 check check_fold "$venv/bin/python" "$peers/check_fold.py"
 
+check check_constants "$venv/bin/python" -W ignore "$peers/check_constants.py"
+check check_engine env "ONNXPRESS_RUN_MODELS=$release/examples/run_models" \
+    "$venv/bin/python" -W ignore "$peers/check_engine.py"
+
 check check_shapes "$venv/bin/python" -W ignore "$peers/check_shapes.py"
 
+check check_random "$venv/bin/python" -W ignore "$peers/check_random.py"
+check check_kinds "$venv/bin/python" "$peers/check_kinds.py"
 check check_operators "$venv/bin/python" "$peers/check_operators.py"
+check check_kernels "$venv/bin/python" -W ignore "$peers/check_kernels.py"
 check prune_masked "$venv/bin/python" "$peers/prune_masked.py"
 check prune_sparse "$venv/bin/python" "$peers/prune_sparse.py"
 check check_engine_ort "$venv/bin/python" "$peers/check_engine_ort.py"
@@ -71,10 +78,17 @@ check distill_models "$venv/bin/python" "$peers/distill_models.py" "cifar_resnet
     check dynamic_models "$venv/bin/python" "$peers/dynamic_models.py"
     check nbits_models "$venv/bin/python" "$peers/nbits_models.py"
     check check_qoperator "$venv/bin/python" "$peers/check_qoperator.py"
+    check check_figures "$venv/bin/python" "$peers/check_figures.py"
     check all_models "$venv/bin/python" "$peers/all_models.py"
     check simplify_models "$venv/bin/python" "$peers/simplify_models.py"
 else
     skip "check_roundtrip, quantize_models, check_qoperator, all_models" "no models/ and data/ in $ONNXPRESS_SHARED"
+fi
+
+if [[ -d $ONNXPRESS_SHARED/cases ]]; then
+    check check_cases "$venv/bin/python" "$peers/check_cases.py"
+else
+    skip check_cases "no cases/ in $ONNXPRESS_SHARED"
 fi
 
 if [[ -f $ONNXPRESS_SHARED/hostile/run_faults.py ]]; then

@@ -113,7 +113,7 @@ impl<'a> Bound<'a> {
     /// What a declaration says.
     pub fn declared(&self, ty: &TensorType, names: Names) -> Fact {
         let axis = |dim: &crate::ir::Dim| match (&dim.size, names) {
-            (DimSize::Symbol(name), _) if PLACEHOLDERS.contains(&name.as_str()) => Term::Unknown,
+            (DimSize::Symbol(name), _) if !names_an_axis(name) => Term::Unknown,
             (DimSize::Symbol(name), names) => match (self.symbols.get(name.as_str()), names) {
                 (Some(&extent), _) => extent.into(),
                 (None, Names::Believed) => Term::named(name),
@@ -126,8 +126,48 @@ impl<'a> Bound<'a> {
     }
 }
 
-/// What exporters write into the name of an axis that has none.
-const PLACEHOLDERS: [&str; 5] = ["", "?", "*", "-1", "None"];
+/// What exporters write into the name of an axis that has none, in lower case.
+const PLACEHOLDERS: [&str; 25] = [
+    "",
+    "?",
+    "*",
+    "-",
+    "_",
+    ":",
+    "...",
+    "-1",
+    "0",
+    "none",
+    "null",
+    "nil",
+    "nan",
+    "n/a",
+    "na",
+    "any",
+    "unknown",
+    "unk",
+    "undefined",
+    "unnamed",
+    "dynamic",
+    "dyn",
+    "variable",
+    "free",
+    "symbolic",
+];
+/// What they write before "dim", "axis", "size", or a number.
+const UNKNOWN: [&str; 4] = ["unk__", "unknown_", "dynamic_", "dyn_"];
+
+/// Whether equal names of axes, as this one, are meant to be equal extents: those are not that exporters write
+/// where they know nothing.
+pub fn names_an_axis(name: &str) -> bool {
+    let name = name.trim().to_lowercase();
+    let bare = |rest: &str| {
+        matches!(rest, "dim" | "axis" | "size" | "shape" | "extent")
+            || rest.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    !PLACEHOLDERS.contains(&name.as_str())
+        && !UNKNOWN.iter().any(|known| name.strip_prefix(known).is_some_and(bare))
+}
 
 /// Whether equal names of axes in a declaration are equal extents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -105,10 +105,10 @@ impl Fact {
 }
 
 /// False when a number stands against another number, or against an expression that is free to be
-/// any number: then the file was made for one size of its inputs.
+/// any number: then the file was made for one size of its inputs, or notes what one run had.
 fn agree(here: &[Term], declared: &[Term]) -> bool {
     let compatible = |(here, declared): (&Term, &Term)| {
-        declared.known().is_none() || !here.follows_from_inputs() || here == declared
+        declared.known().is_none() || !here.is_free() || here == declared
     };
     here.len() == declared.len() && here.iter().zip(declared).all(compatible)
 }

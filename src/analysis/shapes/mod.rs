@@ -43,7 +43,7 @@ mod tests;
 mod walk;
 mod window;
 
-pub use assume::Assume;
+pub use assume::{Assume, names_an_axis};
 pub(super) use einsum::Einsum;
 pub use exact::exact;
 pub use term::{Polynomial, Symbol, Term};

@@ -17,6 +17,9 @@ const CONTENT_BUDGET: usize = 1 << 22;
 /// Bodies that may be walked a second time because a guess about them was wrong.
 const MAX_REPEATS: usize = 64;
 
+/// Operators whose outputs have as many elements as their inputs ask for by their elements.
+const BY_ELEMENTS: [&str; 4] = ["Compress", "NonMaxSuppression", "NonZero", "Unique"];
+
 enum Step {
     Node(NodeId),
     Leave(NodeId),
@@ -118,7 +121,8 @@ impl<'a> Walk<'a> {
             Some(Rule::Many(rule)) => rule(&call),
             None => Vec::new(),
         };
-        self.store_outputs(id, facts);
+        let free = node.is_standard() && BY_ELEMENTS.contains(&node.op());
+        self.store_outputs(id, facts, free);
     }
 
     fn is_function(&self, node: &Node) -> bool {
@@ -159,17 +163,43 @@ impl<'a> Walk<'a> {
             return;
         }
         let facts = flow::leave(&call);
-        self.store_outputs(id, facts);
+        // Where both branches are known, what they have in common is all that is.
+        let known = |output: &crate::ir::GraphOutput| {
+            let dims = self.facts[output.value.index()].dims.as_ref();
+            dims.is_some_and(|dims| dims.iter().all(Term::is_determined))
+        };
+        let bodies = flow::live_bodies(&call);
+        let free = node.is("Loop")
+            || (node.is("If")
+                && bodies.iter().all(|&body| self.model.graph(body).outputs().iter().all(known)));
+        self.store_outputs(id, facts, free);
     }
 
-    fn store_outputs(&mut self, node: NodeId, facts: Vec<Fact>) {
+    /// Keeps what is known of the outputs of a node. With `free`, elements of tensors decide about the
+    /// extents that are unknown, and nothing that is declared about these is believed.
+    fn store_outputs(&mut self, node: NodeId, facts: Vec<Fact>, free: bool) {
         let outputs = self.model.node(node).outputs();
         let facts = facts.into_iter().chain(std::iter::repeat_with(Fact::default));
         for (&output, fact) in outputs.iter().zip(facts) {
-            if let Some(output) = output {
-                self.store(output, fact);
-            }
+            let Some(output) = output else { continue };
+            let fact = if free { self.decided_by_elements(output, fact) } else { fact };
+            self.store(output, fact);
         }
+    }
+
+    /// Unknown extents get symbols that no declaration overrules; within bodies there are none.
+    fn decided_by_elements(&self, output: ValueId, mut fact: Fact) -> Fact {
+        let value = self.model.value(output);
+        if value.graph() == self.model.main() {
+            let declared = value.tensor_type().or_else(|| self.outputs.get(&output).copied());
+            let rank = declared.and_then(|ty| ty.dims.as_ref()).map(Vec::len);
+            let dims = fact.dims.take().or_else(|| Some(vec![Term::Unknown; rank?]));
+            fact.dims = dims.map(|mut dims| {
+                name_unknown(&mut dims, value.name(), Term::data);
+                dims
+            });
+        }
+        fact
     }
 
     /// Keeps a fact, with gaps filled from what the file declares.

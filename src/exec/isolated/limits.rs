@@ -17,6 +17,32 @@ pub struct Limits {
     pub threads: usize,
 }
 
+/// What a model may use whatever its size: 400 MiB, and 8 s.
+const SMALLEST: Limits = Limits { memory: 400 << 20, time: Duration::from_secs(8), threads: 1 };
+/// Memory for each byte of a model, and for each byte of the inputs of a run: several times what known models
+/// take, most of whose values are wider than what they read.
+const OF_MODEL: u64 = 64;
+const OF_INPUTS: u64 = 128;
+/// Bytes of both for each of which there is a second more: models of 50 MB have the usual time.
+const BYTES_A_SECOND: u64 = 500_000;
+
+impl Limits {
+    /// The usual limits, lowered for a model of `model` bytes whose runs read `inputs` bytes: a file of a few
+    /// hundred bytes may not take gigabytes and minutes.
+    #[must_use]
+    pub fn of_size(model: u64, inputs: u64, threads: usize) -> Self {
+        let usual = Self { threads, ..Self::default() };
+        let runs = inputs.saturating_mul(threads as u64);
+        let memory = model.saturating_mul(OF_MODEL).saturating_add(runs.saturating_mul(OF_INPUTS));
+        let seconds = model.saturating_add(inputs) / BYTES_A_SECOND;
+        Self {
+            memory: SMALLEST.memory.saturating_add(memory).min(usual.memory),
+            time: SMALLEST.time.saturating_add(Duration::from_secs(seconds)).min(usual.time),
+            threads,
+        }
+    }
+}
+
 /// Used where the size of the memory is not known.
 const MEMORY: u64 = 8 << 30;
 
@@ -88,4 +114,21 @@ pub(super) fn forget_peak_memory() {
     // Resets the mark, see proc_pid_clear_refs(5). Where that is forbidden, the mark is that of all.
     #[cfg(target_os = "linux")]
     let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_grow_with_the_model_up_to_the_usual_ones() {
+        let usual = Limits { threads: 2, ..Limits::default() };
+        let [tiny, small, large] =
+            [1_000, 3_000_000, 1_000_000_000].map(|bytes| Limits::of_size(bytes, 0, 2));
+        assert!(tiny.memory < 500 << 20 && tiny.time < Duration::from_secs(10), "{tiny:?}");
+        assert!(tiny.memory < small.memory && tiny.time < small.time);
+        assert_eq!(large, usual);
+        assert_eq!(Limits::of_size(0, u64::MAX, 2), usual);
+        assert!(Limits::of_size(1_000, 1_000_000, 2).memory > tiny.memory);
+    }
 }

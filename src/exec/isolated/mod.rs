@@ -11,6 +11,7 @@ mod serve;
 mod wire;
 
 pub use limits::Limits;
+pub use obituary::met_a_limit;
 pub use serve::serve;
 
 use std::path::{Path, PathBuf};
@@ -151,12 +152,7 @@ impl Engine for Isolated {
     ) -> Result<Arc<dyn Session>> {
         let lost = *self.pool.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if lost >= self.limits.time.saturating_mul(PATIENCE) {
-            return Err(err!(
-                Engine,
-                "{} is not started again: {} s were lost in crashes and hangs",
-                self.name(),
-                lost.as_secs()
-            ));
+            return Err(obituary::given_up(self.name(), lost));
         }
         let model = self.backend.lower(model, inputs, taps)?;
         let request = Request::Prepare { model, inputs: inputs.to_vec(), taps: taps.to_vec() };

@@ -21,6 +21,18 @@ pub(super) fn overdue(engine: &str, time: Duration) -> Error {
 const NO_MEMORY: &[&str] =
     &["failed to allocate Layout", "bad_alloc", "Failed to allocate memory for requested buffer"];
 
+/// Whether an error says that a limit on memory or time was met: it is no fault of the model.
+pub fn met_a_limit(error: &Error) -> bool {
+    matches!(error.help.as_deref(), Some(MORE_TIME | MORE_MEMORY))
+}
+
+/// The engine is not started again.
+pub(super) fn given_up(engine: &str, lost: Duration) -> Error {
+    let seconds = lost.as_secs();
+    err!(Engine, "{engine} is not started again: {seconds} s were lost in crashes and hangs")
+        .help(MORE_TIME)
+}
+
 /// The error of a worker that lives on, in the parent's words.
 pub(super) fn told(error: Error, engine: &str, limits: &Limits) -> Error {
     let starved = NO_MEMORY.iter().any(|words| error.message.contains(words));

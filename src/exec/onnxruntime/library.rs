@@ -102,8 +102,9 @@ fn folders() -> Vec<PathBuf> {
     {
         folders.push(folder.to_owned());
     }
-    for root in ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(env::var_os) {
-        let root = Path::new(&root);
+    let roots = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(env::var_os);
+    // One that is empty or relative would be in the folder that the command happens to run in.
+    for root in roots.map(PathBuf::from).filter(|root| root.is_absolute()) {
         folders.extend([root.join("lib"), root.join("Lib/site-packages/onnxruntime/capi")]);
         // The name of this folder has the version of Python.
         let pythons = std::fs::read_dir(root.join("lib")).into_iter().flatten().flatten();

@@ -187,6 +187,15 @@ pub fn find(domain: &str, op: &str, version: i64) -> Option<&'static Schema> {
     in_force(history(domain, op), version)
 }
 
+/// Operators of the default domain that ONNX Runtime has at every version, and writes when it optimizes a model.
+const EARLY: &[&str] = &["LayerNormalization", "SimplifiedLayerNormalization"];
+
+/// True for an operator that ONNX Runtime has in the default domain at every version, also where ONNX does not
+/// define it; where ONNX does, it is the same.
+pub fn is_early(domain: &str, op: &str) -> bool {
+    canonical(domain) == canonical("") && EARLY.contains(&op)
+}
+
 /// The entry of a [`history`] that is in force at `version`.
 pub fn in_force(history: &'static [Schema], version: i64) -> Option<&'static Schema> {
     history[..history.partition_point(|schema| schema.since <= version)].last()

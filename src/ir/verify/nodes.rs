@@ -89,6 +89,8 @@ enum Verdict {
     Unknown,
     /// The operator came later than the imported version.
     TooNew(i64),
+    /// It did, but ONNX Runtime has it at every version.
+    Early(i64),
     /// The operator should not be used any more.
     Deprecated(i64),
 }
@@ -109,9 +111,6 @@ struct Operators<'a> {
     known: HashMap<(&'a str, &'a str), usize, Seeded>,
     met: Vec<Met>,
 }
-
-/// Operators that ONNX Runtime writes into the default domain before ONNX has them there.
-const EARLY: &[&str] = &["LayerNormalization"];
 
 impl<'a> Operators<'a> {
     fn new(versions: HashMap<&'a str, i64>, functions: &'a HashSet<(&'a str, &'a str)>) -> Self {
@@ -155,7 +154,7 @@ impl<'a> Operators<'a> {
         match (schema::in_force(history, version), history.first()) {
             (Some(schema), _) if schema.deprecated => Verdict::Deprecated(schema.since),
             (Some(schema), _) => Verdict::Known(Operator { schema, history }),
-            (None, Some(_)) if EARLY.contains(&op) => Verdict::Unchecked,
+            (None, Some(first)) if schema::is_early(domain, op) => Verdict::Early(first.since),
             (None, Some(first)) => Verdict::TooNew(first.since),
             (None, None) => Verdict::Unknown,
         }
@@ -184,6 +183,13 @@ impl<'a> Operators<'a> {
                     format!(
                         "`{op}` is an operator since version {since} of `{domain}`, but the model \
                          imports version {version}{more}"
+                    ),
+                ),
+                Verdict::Early(since) => findings.warning(
+                    first,
+                    format!(
+                        "`{op}` is an operator since version {since} of `{domain}`, but the model \
+                         imports version {version}; ONNX Runtime runs it, other runtimes may not{more}"
                     ),
                 ),
                 Verdict::Deprecated(since) => findings.warning(

@@ -38,8 +38,14 @@ struct Walk<'a, 'f> {
     shared: Vec<bool>,
     /// Those of them that are visible.
     names: NameIndex,
-    /// For each graph that is open, the values it defined so far.
-    scopes: Vec<Vec<ValueId>>,
+    /// For each graph that is open, the values it defined so far, and those around it that they hide.
+    scopes: Vec<Scope>,
+}
+
+#[derive(Default)]
+struct Scope {
+    defined: Vec<ValueId>,
+    hidden: Vec<ValueId>,
 }
 
 /// A step of the walk; graphs nest on this explicit stack.
@@ -83,7 +89,7 @@ impl Walk<'_, '_> {
 
     fn enter(&mut self, graph: GraphId) {
         let model = self.model;
-        self.scopes.push(Vec::new());
+        self.scopes.push(Scope::default());
         for &value in &model.graph(graph).inputs {
             self.define(value, graph);
         }
@@ -138,12 +144,34 @@ impl Walk<'_, '_> {
         }
         let known = std::mem::replace(&mut self.visible[value.index()], true);
         let shared = self.shared[value.index()];
-        if known || (shared && !self.names.insert(value, &self.model.values)) {
-            wrong("is defined twice; every name must be defined once");
+        if known
+            || (shared
+                && !self.names.insert(value, &self.model.values)
+                && !self.hides(value, graph))
+        {
+            let place = format_args!("value `{}`", entry.name);
+            self.findings.violation(place, "is defined twice; every name must be defined once");
         }
         if let Some(scope) = self.scopes.last_mut() {
-            scope.push(value);
+            scope.defined.push(value);
         }
+    }
+
+    /// Lets a value of a body that keeps its names hide the value around it that has its name: nothing in the
+    /// body may read that. False, and nothing changes, elsewhere.
+    fn hides(&mut self, value: ValueId, graph: GraphId) -> bool {
+        let model = self.model;
+        let around = self.names.get(model.value(value).name(), &model.values);
+        let Some(around) = around.filter(|&around| model.value(around).graph != graph) else {
+            return false;
+        };
+        let Some(scope) = self.scopes.last_mut().filter(|_| model.keeps_names(graph)) else {
+            return false;
+        };
+        scope.hidden.push(around);
+        self.visible[around.index()] = false;
+        self.names.remove(model.value(around).name(), &model.values);
+        self.names.insert(value, &model.values)
     }
 
     fn leave(&mut self, graph: GraphId) {
@@ -159,11 +187,16 @@ impl Walk<'_, '_> {
                 );
             }
         }
-        for value in self.scopes.pop().unwrap_or_default() {
+        let Scope { defined, hidden } = self.scopes.pop().unwrap_or_default();
+        for value in defined {
             self.visible[value.index()] = false;
             if self.shared[value.index()] {
                 self.names.remove(model.value(value).name(), &model.values);
             }
+        }
+        for value in hidden {
+            self.visible[value.index()] = true;
+            self.names.insert(value, &model.values);
         }
     }
 

@@ -152,7 +152,8 @@ fn operators_must_exist_at_the_version_in_force() {
         "node `y` (Gelu): `Gelu` is an operator since version 20 of `ai.onnx`, but the model \
          imports version 13"
     );
-    fine(&one(11, "LayerNormalization", 2, |node| node));
+    let early = one(11, "LayerNormalization", 2, |node| node);
+    assert!(odd(&early).contains("ONNX Runtime runs it, other runtimes may not"));
     let unknown = one(13, "NoSuchOperator", 1, |node| node);
     assert!(odd(&unknown).contains("is no operator of `ai.onnx` and is kept as it is"));
     assert!(odd(&one(13, "Upsample", 2, |node| node)).contains("deprecated since version 10"));
@@ -355,7 +356,7 @@ fn use_lists_must_agree() {
     let u = model.value(x).uses()[0];
     model.values[x.index()].uses.push(u);
     assert!(broken(&model).contains("use list"));
-    model.values[x.index()].uses.clear();
+    model.values[x.index()].uses.retain(|_| false);
     assert!(broken(&model).contains("use list"));
     let mut model = relu();
     *model.def_mut(x) = Def::Undefined;

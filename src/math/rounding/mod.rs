@@ -16,7 +16,7 @@ pub use adaround::adaround;
 pub use descent::descend;
 pub use feedback::{Feedback, gptq};
 pub use points::{Freedom, Points};
-pub use scale::rescaled;
+pub use scale::{rescaled, rescaled_part};
 
 use crate::math::Grid;
 use crate::math::moments::quadratic;
@@ -75,6 +75,11 @@ impl Weights<'_> {
         let groups = matrix.chunks(self.per_group().max(1)).zip(second);
         groups.map(|(matrix, second)| quadratic(matrix, self.columns, second).max(0.0)).sum()
     }
+}
+
+/// What members, each with its importance, lose on the nearest numbers of a grid: squares, added up.
+pub fn squared_error(grid: &Grid, members: &[(f64, f64)]) -> f64 {
+    scale::error(members, grid)
 }
 
 /// The integer whose number is nearest to `x`; ties go to even numbers.

@@ -32,21 +32,23 @@ pub fn rescaled(
         let (group, column) = (i / weights.per_group().max(1), i % weights.columns.max(1));
         members[grid as usize].push((x, importance[group][column]));
     }
-    let best = |grid: &Grid, members: &[(f64, f64)], least: f32| {
-        let whole = covering(grid, members);
-        let smaller = SHARES.rev().step_by(STEP).map(|percent| {
-            let scale = (whole * f64::from(percent) / 100.0) as f32;
-            Grid { scale: scale.max(least), ..*grid }
-        });
-        let narrower = if moves { narrower(grid, members) } else { Vec::new() };
-        let candidates = smaller.chain(narrower.into_iter().filter(|grid| grid.scale >= least));
-        let judged = candidates.filter(is_usable).map(|grid| (error(members, &grid), grid));
-        // The first of equals: it cuts off less.
-        let best = judged.reduce(|a, b| if b.0 < a.0 { b } else { a });
-        best.map_or(*grid, |best| fitted(members, best, least, moves).1)
-    };
     let each = grids.iter().zip(&members).zip(least);
-    each.map(|((grid, members), &least)| best(grid, members, least)).collect()
+    each.map(|((grid, members), &least)| rescaled_part(grid, members, least, moves)).collect()
+}
+
+/// The grid of one part, found as in [`rescaled`]: its weights, each with its importance.
+pub fn rescaled_part(grid: &Grid, members: &[(f64, f64)], least: f32, moves: bool) -> Grid {
+    let whole = covering(grid, members);
+    let smaller = SHARES.rev().step_by(STEP).map(|percent| {
+        let scale = (whole * f64::from(percent) / 100.0) as f32;
+        Grid { scale: scale.max(least), ..*grid }
+    });
+    let narrower = if moves { narrower(grid, members) } else { Vec::new() };
+    let candidates = smaller.chain(narrower.into_iter().filter(|grid| grid.scale >= least));
+    let judged = candidates.filter(is_usable).map(|grid| (error(members, &grid), grid));
+    // The first of equals: it cuts off less.
+    let best = judged.reduce(|a, b| if b.0 < a.0 { b } else { a });
+    best.map_or(*grid, |best| fitted(members, best, least, moves).1)
 }
 
 /// Grids over less and less of the range of the members, from either end.
@@ -64,7 +66,8 @@ fn is_usable(grid: &Grid) -> bool {
     grid.scale.is_normal() && grid.scale > 0.0
 }
 
-fn error(members: &[(f64, f64)], grid: &Grid) -> f64 {
+/// The squared error of the members on the nearest numbers of a grid.
+pub(super) fn error(members: &[(f64, f64)], grid: &Grid) -> f64 {
     let each = members.iter().map(|&(x, weight)| {
         let moved = point(grid, nearest(grid, x)) - x;
         weight * moved * moved

@@ -1,8 +1,9 @@
 //! `convert-nbits`: see `docs/passes/convert-nbits.md`.
 //!
-//! `product` handles matrices, `table` handles tables of Gather.
+//! `product` handles matrices, `table` handles tables of Gather, `shaped` what stays behind a DequantizeLinear.
 
 mod product;
+mod shaped;
 mod table;
 
 use rayon::prelude::*;
@@ -12,12 +13,23 @@ use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Pass, Promise, Report};
 
-use product::Product;
+use product::{Made, Product};
+use shaped::Shaped;
 use table::Table;
 
-/// Turns products and tables of few bits into MatMulNBits and GatherBlockQuantized of ONNX Runtime.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ConvertNbits;
+/// Turns products and tables of few bits into MatMulNBits and GatherBlockQuantized of ONNX Runtime, and others into a
+/// form that it does not take for such.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvertNbits {
+    /// Operators of com.microsoft may be used.
+    pub microsoft: bool,
+}
+
+impl Default for ConvertNbits {
+    fn default() -> Self {
+        Self { microsoft: true }
+    }
+}
 
 impl Pass for ConvertNbits {
     fn name(&self) -> &'static str {
@@ -35,11 +47,29 @@ impl Pass for ConvertNbits {
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
         let shapes = &*cx.shapes_of(model);
-        for ids in model.all_nodes().chunks(TOGETHER) {
-            let found = |&id: &NodeId| (id, Found::of(model, id, shapes));
+        let mut made = Made::default();
+        let nodes = model.all_nodes();
+        let pairs = nodes.iter().any(|&node| model.node(node).is("QuantizeLinear"));
+        // Rows of a table that products multiply with are read of what was packed for these.
+        let (tables, others): (Vec<NodeId>, Vec<NodeId>) =
+            nodes.into_iter().partition(|&id| model.node(id).is("Gather"));
+        for ids in others.chunks(TOGETHER).chain(tables.chunks(TOGETHER)) {
+            let found = |&id: &NodeId| match self.microsoft {
+                true => (id, Found::of(model, id, shapes, &made)),
+                false => (id, Ok(None)),
+            };
             let found: Vec<_> = ids.par_iter().map(found).collect();
             for (id, found) in found {
-                put(model, id, found, &mut report);
+                put(model, id, found, (&mut made, &mut report));
+                if let Some(shaped) = Shaped::find(model, id, pairs) {
+                    let place = model.label(id);
+                    if model.is_kept(shaped.node()) {
+                        report.refuse(place, "the file's own data mentions it");
+                        continue;
+                    }
+                    report.did(place, shaped.text());
+                    shaped.apply(model);
+                }
             }
         }
         Ok(report)
@@ -53,7 +83,7 @@ fn put(
     model: &mut Model,
     id: NodeId,
     found: std::result::Result<Option<Found>, String>,
-    report: &mut Report,
+    (made, report): (&mut Made, &mut Report),
 ) {
     let place = model.label(id);
     match found {
@@ -63,11 +93,11 @@ fn put(
         }
         Ok(Some(Found::Product(product))) => {
             report.did(place, product.text());
-            product.apply(model);
+            product.apply(model, made);
         }
         Ok(Some(Found::Table(table))) => {
             report.did(place, table.text());
-            table.apply(model);
+            table.apply(model, made);
         }
         Err(reason) => report.refuse(place, reason),
     }
@@ -80,10 +110,15 @@ enum Found {
 }
 
 impl Found {
-    fn of(model: &Model, id: NodeId, shapes: &Shapes) -> std::result::Result<Option<Self>, String> {
+    fn of(
+        model: &Model,
+        id: NodeId,
+        shapes: &Shapes,
+        made: &Made,
+    ) -> std::result::Result<Option<Self>, String> {
         let node = model.node(id);
         if node.is("Gather") {
-            return Ok(Table::find(model, id)?.map(Self::Table));
+            return Ok(Table::find(model, id, made)?.map(Self::Table));
         }
         if node.is("Gemm") || node.is("MatMul") {
             return Ok(

@@ -1,9 +1,12 @@
 //! A product with a stored matrix as MatMulNBits.
 
-use crate::analysis::Shapes;
+use std::collections::HashMap;
+
+use crate::analysis::{Shapes, turned};
 use crate::ir::ops::{Gemm, MICROSOFT};
 use crate::ir::{At, Attribute, Model, NewNode, NodeId, ValueId};
 use crate::math::Grid;
+use crate::passes::shared_constants::SharedConstants;
 use crate::passes::stored::Gridded;
 use crate::passes::summand::Summand;
 use crate::tensor::{DType, Tensor, pack};
@@ -18,12 +21,29 @@ pub(super) struct Product {
     bits: usize,
     block: usize,
     name: String,
+    /// The integers, and whether they stand output by output.
+    stored: (ValueId, bool),
     /// `[outputs, blocks, bytes of a block]`.
     packed: Tensor,
     /// `[outputs, blocks]`.
     scales: Tensor,
+    /// The same without the factor of the product.
+    own_scales: Tensor,
     /// `[outputs, bytes]`; nothing when all are in the middle.
     zero_points: Option<Tensor>,
+}
+
+/// What was made so far: what several operators read is made once.
+#[derive(Default)]
+pub(super) struct Made {
+    /// Packed integers by those before, and whether these stood output by output.
+    pub packed: HashMap<(ValueId, bool), ValueId>,
+    /// Scales of packed integers, without factors of products.
+    pub scales: HashMap<ValueId, Tensor>,
+    /// Packed integers with the bytes of each output in a row.
+    pub rows: HashMap<ValueId, ValueId>,
+    /// Scales and zero points.
+    pub constants: SharedConstants,
 }
 
 /// Blocks that MatMulNBits has.
@@ -46,6 +66,8 @@ impl Product {
         let gemm = Gemm::of(model, node);
         let entry = model.node(node);
         let (Some(x), Some(floats)) = (entry.input(0), entry.input(1)) else { return Ok(None) };
+        let turned = turned(model, floats).filter(|_| gemm.is_none());
+        let floats = turned.map_or(floats, |(_, before)| before);
         let Some(stored) = Gridded::of(model, floats)? else { return Ok(None) };
         let dtype = stored.tensor.dtype();
         let bits = dtype.bits();
@@ -58,7 +80,10 @@ impl Product {
         if gemm.as_ref().is_some_and(|gemm| gemm.trans_a) || shapes.rank(x) == Some(1) {
             return Err("MatMulNBits reads rows".into());
         }
-        let by_rows = gemm.as_ref().is_some_and(|gemm| gemm.trans_b);
+        if ![DType::Float, DType::Float16].contains(&stored.dtype) {
+            return Err(format!("MatMulNBits multiplies no {}", stored.dtype));
+        }
+        let by_rows = gemm.as_ref().is_some_and(|gemm| gemm.trans_b) || turned.is_some();
         let extents = if by_rows { [second, first] } else { [first, second] };
         let [inputs, outputs] = extents;
         let block = match stored.block {
@@ -77,6 +102,11 @@ impl Product {
             return Err("its scales are not those of blocks of inputs".into());
         }
         let blocks = inputs.div_ceil(block);
+        if !all_packed(model, floats, by_rows, inputs.is_multiple_of(block) && bits >= 4) {
+            return Err(
+                "its integers are read by other nodes, too, and would be in the file twice".into(),
+            );
+        }
         let index = stored.index()?;
         let at = |input: usize, output: usize| match by_rows {
             true => output * inputs + input,
@@ -95,7 +125,12 @@ impl Product {
             None => layout.packed(&stored.tensor, &zeros).ok_or("its integers cannot be read")?,
         };
         let alpha = gemm.as_ref().map_or(1.0, |gemm| gemm.alpha);
-        let scales: Vec<f32> = grids.iter().map(|grid| grid.scale * alpha).collect();
+        let scales = |factor: f32| {
+            let scales: Vec<f32> = grids.iter().map(|grid| grid.scale * factor).collect();
+            let stored = Tensor::from_f32_as(stored.dtype, &[outputs, blocks], &scales);
+            stored.map_err(|_| "its scales cannot be stored")
+        };
+        let (own_scales, scales) = (scales(1.0)?, scales(alpha)?);
         let centred = zeros.iter().all(|&zero| i32::from(zero) == middle);
         let of_rows = |row: &[u8]| pack(row, bits);
         let zeros: Vec<u8> = zeros.chunks(blocks).flat_map(of_rows).collect();
@@ -107,8 +142,10 @@ impl Product {
             bits,
             block,
             name: model.value(stored.value).name().to_owned(),
+            stored: (stored.value, by_rows),
             packed: Tensor::from_u8(&[outputs, blocks, block * bits / 8], &packed),
-            scales: Tensor::from_f32(&[outputs, blocks], &scales),
+            scales,
+            own_scales,
             zero_points: (!centred)
                 .then(|| Tensor::from_u8(&[outputs, zeros.len() / outputs], &zeros)),
         }))
@@ -120,15 +157,16 @@ impl Product {
     }
 
     /// Puts the operator in the place of the layer; the last node has its name and output.
-    pub fn apply(self, model: &mut Model) {
+    pub fn apply(self, model: &mut Model, made: &mut Made) {
         let main = model.main();
-        let mut inputs = vec![
-            Some(self.x),
-            Some(model.add_initializer(main, &format!("{}_packed", self.name), self.packed)),
-            Some(model.add_initializer(main, "scale", self.scales)),
-        ];
+        let packed = *made.packed.entry(self.stored).or_insert_with(|| {
+            model.add_initializer(main, &format!("{}_packed", self.name), self.packed)
+        });
+        made.scales.insert(packed, self.own_scales);
+        let scales = made.constants.value(model, "scale", self.scales);
+        let mut inputs = vec![Some(self.x), Some(packed), Some(scales)];
         let zeros = self.zero_points;
-        inputs.extend(zeros.map(|zeros| Some(model.add_initializer(main, "zero_point", zeros))));
+        inputs.extend(zeros.map(|zeros| Some(made.constants.value(model, "zero_point", zeros))));
         let [sums, columns] = self.extents;
         let mut attributes = vec![
             ("K", sums as i64),
@@ -160,6 +198,38 @@ impl Product {
         let product = model.node(product).only_output();
         model.turn_into(self.node, "", "Add", &[product, Some(summand)], Vec::new());
     }
+}
+
+/// Whether all that read a matrix of floats can read the same packed integers: products in which outputs are the
+/// same axis, and, where blocks are whole and outputs come first, a Gather of rows.
+fn all_packed(model: &Model, floats: ValueId, by_rows: bool, whole: bool) -> bool {
+    let entry = model.value(floats);
+    let reads = |(node, slot): (NodeId, usize)| {
+        let reader = model.node(node);
+        match reader.op() {
+            "Gather" => by_rows && whole && slot == 0 && reads_rows(model, node),
+            "MatMul" => slot == 1 && !by_rows,
+            "Gemm" => {
+                let turned = Gemm::of(model, node).map(|gemm| (gemm.trans_a, gemm.trans_b));
+                slot == 1 && turned == Some((false, by_rows))
+            }
+            "Transpose" => reader.only_output().is_some_and(|output| {
+                let mut readers = model.value(output).consumers();
+                let alone = !model.value(output).is_output();
+                by_rows
+                    && alone
+                    && readers.all(|(node, slot)| model.node(node).is("MatMul") && slot == 1)
+            }),
+            _ => false,
+        }
+    };
+    entry.consumers().count() == entry.uses().len() && entry.consumers().all(reads)
+}
+
+/// A Gather of rows in the main graph.
+pub(super) fn reads_rows(model: &Model, gather: NodeId) -> bool {
+    let node = model.node(gather);
+    node.graph() == model.main() && node.attr_int("axis").unwrap_or(0) == 0
 }
 
 /// How the integers of a matrix are stored, and how MatMulNBits wants them: output by output.

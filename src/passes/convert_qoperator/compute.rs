@@ -105,6 +105,12 @@ fn convert(site: &Site<'_>, form: &'static IntegerForm, sum: Option<Sum>) -> Res
         };
         operands.push((operand, integers));
     }
+    if let [(_, first), (_, second)] = &mut operands[..]
+        && form.is_product()
+        && second.dtype == DType::Uint8
+    {
+        *first = first.raised(model);
+    }
     let written = operand::written(model, shapes, y)?;
     let (quantizer, given) = match (form.result, written) {
         (Output::Integer(slots) | Output::Either(slots), Some((node, grid))) => {
@@ -126,7 +132,11 @@ fn convert(site: &Site<'_>, form: &'static IntegerForm, sum: Option<Sum>) -> Res
     }
     for (operand, integers) in &operands {
         let [value, scale, zero] = operand.integer;
-        inputs.put(value, Input::Value(integers.value));
+        let own = Input::Value(integers.value);
+        inputs.put(
+            value,
+            integers.raised.clone().map_or(own, |raised| Input::Constant("raised", raised)),
+        );
         inputs.parameters([scale, zero], integers);
     }
     if let Some((slots, grid)) = &given {
@@ -174,8 +184,7 @@ fn fits(
     let Some(first) = operands.first().map(|(_, integers)| integers.dtype) else { return Ok(()) };
     // Only the output may be in question for these.
     let free = |i: usize| form.is_product() && i == 1 && first == DType::Uint8;
-    let any = form.result == Output::Float;
-    match types().enumerate().find(|&(i, q)| q.dtype != first && !any && !free(i)) {
+    match types().enumerate().find(|&(i, q)| q.dtype != first && !free(i)) {
         Some((_, other)) => {
             Err(format!("{} has no kernel for {first} with {}", form.op, other.dtype))
         }
@@ -256,11 +265,11 @@ impl Inputs {
         self.0[slot] = input;
     }
 
-    /// A zero point that is left out is 0; operators on integers want it written out.
+    /// A zero point that is left out (as 0, say) is written out, as operators on integers want it.
     fn parameters(&mut self, [scale, zero]: [usize; 2], integers: &Integers) {
         self.put(scale, Input::Value(integers.scale));
         let zeros = || {
-            let zeros = vec![0; integers.scales.len()];
+            let zeros: Vec<i32> = integers.zeros.iter().map(|&zero| zero as i32).collect();
             let zeros = Tensor::from_integers(integers.dtype, &integers.dims, &zeros);
             Input::Constant("zero_point", zeros)
         };

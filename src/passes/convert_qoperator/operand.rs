@@ -10,6 +10,8 @@ use crate::tensor::{DType, Tensor};
 pub(super) struct Integers {
     /// The integers.
     pub value: ValueId,
+    /// The same of another type, see [`Integers::raised`].
+    pub raised: Option<Tensor>,
     pub dtype: DType,
     /// The value that holds the scales.
     pub scale: ValueId,
@@ -29,6 +31,25 @@ impl Integers {
         match (&self.scales[..], &self.zeros[..]) {
             (&[scale], &[zero]) => Some((scale, zero)),
             _ => None,
+        }
+    }
+
+    /// Constants of int8 as uint8: the left factor of a product with uint8 is unsigned in all kernels.
+    pub fn raised(&self, model: &Model) -> Self {
+        let numbers = constant(model, self.value).filter(|_| self.dtype == DType::Int8);
+        let Some(numbers) = numbers.and_then(|n| Some((n.to_i64().ok()?, n.dims().to_vec())))
+        else {
+            return self.clone();
+        };
+        let up = |q: &i64| q - i64::from(i8::MIN);
+        let (numbers, dims) =
+            (numbers.0.iter().map(|q| up(q) as i32).collect::<Vec<_>>(), numbers.1);
+        Self {
+            raised: Some(Tensor::from_integers(DType::Uint8, &dims, &numbers)),
+            dtype: DType::Uint8,
+            zero: None,
+            zeros: self.zeros.iter().map(up).collect(),
+            ..self.clone()
         }
     }
 
@@ -122,6 +143,7 @@ fn grid(
     }
     Ok(Integers {
         value: integers,
+        raised: None,
         dtype,
         scale,
         zero,

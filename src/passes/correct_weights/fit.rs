@@ -5,7 +5,7 @@ use crate::math::{Affine, Regression};
 use crate::passes::correct_weights::layer::Layer;
 
 /// How strongly weights are held to what they were, in units of the mean variance of an input.
-const RIDGES: [f64; 5] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1];
+const RIDGES: [f64; 7] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0];
 /// Of the squared error, what may be left on held-out samples: less gain is chance.
 const WORTH: f64 = 0.99;
 /// Errors below this share of the signal are rounding.
@@ -77,6 +77,11 @@ impl Sums {
         Some(())
     }
 
+    /// Vectors that were seen, and elements of each.
+    pub fn extent(&self) -> (u64, usize) {
+        self.groups.first().map_or((0, 0), |(a, b)| (a.rows() + b.rows(), a.columns()))
+    }
+
     /// All runs were seen, and fit.
     pub fn is_usable(&self) -> bool {
         self.usable && self.groups.iter().all(|(a, b)| a.is_usable() && b.is_usable())
@@ -86,20 +91,52 @@ impl Sums {
 /// Weights that are better than those that were there.
 pub(super) struct Fitted {
     pub affine: Vec<Affine>,
-    /// Sum of the mean squared errors of the outputs on held-out samples, before and after.
+    pub way: Way,
+}
+
+/// How a layer is best fitted, and what that does on held-out samples.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// How strongly weights are held to what they were.
+    ridge: f64,
+    /// Sum of the mean squared errors of the outputs, before and after.
     pub errors: (f64, f64),
     /// Sum of the variances there of what they should be.
     pub signal: f64,
 }
 
+/// What a layer is fitted to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum To {
+    /// The samples that are not held out; nothing behind it may know those that are.
+    Fitting,
+    /// All samples, once it is known how.
+    All,
+    /// All samples, in the way that was found to be best; `None` where the layer is better left as it is.
+    Known(Option<Way>),
+}
+
 /// The best weights and offsets on held-out samples, fitted to the others; then fitted to all. `None`
 /// when those that are there are no worse.
-pub(super) fn best(layer: &Layer, sums: &Sums) -> Option<Fitted> {
+pub(super) fn best(layer: &Layer, sums: &Sums, to: To) -> Option<Fitted> {
     let groups = &sums.groups;
     let now: Vec<Affine> = (0..groups.len()).map(|group| layer.affine(group)).collect();
     let error = |affine: &[Affine]| -> f64 {
         affine.iter().zip(groups).map(|(affine, (_, held_out))| held_out.error(affine)).sum()
     };
+    let to_all = |ridge: f64| -> Vec<Affine> {
+        let all = now.iter().zip(groups).map(|(now, (fitting, held_out))| {
+            let mut all = fitting.clone();
+            all.merge(held_out);
+            let found = all.solve(now, layer.is_free(), &[ridge]).pop().flatten();
+            found.unwrap_or_else(|| now.clone())
+        });
+        all.collect()
+    };
+    if let To::Known(known) = to {
+        let way = known?;
+        return Some(Fitted { affine: to_all(way.ridge), way });
+    }
     let signal: f64 = groups.iter().map(|(_, held_out)| held_out.variance()).sum();
     let before = error(&now);
     if before <= ROUNDING * signal {
@@ -117,18 +154,13 @@ pub(super) fn best(layer: &Layer, sums: &Sums) -> Option<Fitted> {
         };
         let affine: Vec<Affine> = fitted.iter().zip(&now).map(chosen).collect();
         let after = error(&affine);
-        after.is_finite().then_some((after, ridge))
+        after.is_finite().then_some((after, ridge, affine))
     });
-    let (after, ridge) = judged.min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let (after, ridge, affine) = judged.min_by(|a, b| a.0.total_cmp(&b.0))?;
     if after > WORTH * before {
         return None;
     }
     // Once the ridge is chosen, all samples are better than some.
-    let all = now.iter().zip(groups).map(|(now, (fitting, held_out))| {
-        let mut all = fitting.clone();
-        all.merge(held_out);
-        let found = all.solve(now, layer.is_free(), &[ridge]).pop().flatten();
-        found.unwrap_or_else(|| now.clone())
-    });
-    Some(Fitted { affine: all.collect(), errors: (before, after), signal })
+    let affine = if matches!(to, To::Fitting) { affine } else { to_all(ridge) };
+    Some(Fitted { affine, way: Way { ridge, errors: (before, after), signal } })
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::analysis::{Contraction, Measure, Shapes, VectorMoments, WEIGHT_SLOT, constant};
 use crate::error::Result;
 use crate::ir::{Model, Node, NodeId};
-use crate::math::{Affine, Shrink, Unfold};
+use crate::math::{Affine, Estimate, Shrink, Unfold};
 use crate::passes::correct_weights::Survivors;
 use crate::passes::correct_weights::layer::Layer;
 
@@ -49,9 +49,12 @@ impl InputMoments {
         let found = measure.moments(model, &asked)?;
         let known = layers.into_par_iter().zip(found);
         let known = known.filter_map(|((node, contraction, weights), found)| {
-            let VectorMoments { fitting, .. } = found.filter(VectorMoments::is_usable)?;
+            let VectorMoments { fitting, held_out } = found.filter(VectorMoments::is_usable)?;
             let weights = weights.chunks((contraction.rows * contraction.columns).max(1));
-            let groups = weights.zip(&fitting).map(|(w, seen)| Shrink::of(w.to_vec(), seen));
+            let inputs = fitting.iter().zip(&held_out);
+            let groups = weights.zip(inputs).map(|(w, (fitting, held_out))| {
+                Some(Shrink::of(w.to_vec(), Estimate::of_fitting(fitting, held_out)?))
+            });
             let groups = groups.collect::<Option<_>>()?;
             Some((node, Whole { contraction, groups }))
         });

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::analysis::{Assume, Measure, RunRows, Shapes, Vectors};
 use crate::error::Result;
 use crate::ir::{Model, NodeId, ValueId};
-use crate::passes::correct_weights::fit::{Fitted, Sums, best};
+use crate::passes::correct_weights::fit::{Fitted, Sums, To, Way, best};
 use crate::passes::correct_weights::layer::Layer;
 use crate::passes::correct_weights::stages::Stages;
 use crate::passes::{Context, LayerNote, Pass, Promise, Report};
@@ -59,11 +59,56 @@ impl Pass for CorrectWeights {
         let shapes = Shapes::infer(reference, &Assume::default());
         let before = Before { reference, shapes, survivors: &self.survivors, measure };
         let tasks = before.tasks(model, &mut report);
-        let mut next = 0;
-        while next < tasks.len() {
-            next += before.fit_some(model, &tasks[next..], &mut report)?;
+        let mut known = Known { few: measure.runs() < FEW, ..Known::default() };
+        if known.few {
+            // A layer behind others that were fitted to all samples would be judged on what it knows.
+            before.fit(&mut model.clone(), &tasks, &mut known, &mut Report::default())?;
+            known.found = Some(std::mem::take(&mut known.chosen));
         }
+        before.fit(model, &tasks, &mut known, &mut report)?;
+        report.warnings.extend(known.in_words(model));
         Ok(report)
+    }
+}
+
+/// Runs from which on it changes little that layers in front were fitted to those held out, too.
+const FEW: usize = 256;
+
+/// What was found out about layers.
+#[derive(Debug, Default)]
+struct Known {
+    /// There are few samples.
+    few: bool,
+    /// In this round, for each layer that is better fitted.
+    chosen: HashMap<NodeId, Way>,
+    /// In the round before, in which nothing was fitted to samples that are held out.
+    found: Option<HashMap<NodeId, Way>>,
+    /// Layers that were fitted to fewer vectors than they have inputs, and both numbers.
+    narrow: Vec<(NodeId, u64, usize)>,
+}
+
+impl Known {
+    /// What a layer is fitted to.
+    fn to(&self, node: NodeId) -> To {
+        match &self.found {
+            Some(found) => To::Known(found.get(&node).copied()),
+            None if self.few => To::Fitting,
+            None => To::All,
+        }
+    }
+
+    /// That there were too few samples.
+    fn in_words(&self, model: &Model) -> Option<String> {
+        let worst = self.narrow.iter().min_by(|a, b| {
+            let share = |&(_, rows, columns): &(NodeId, u64, usize)| rows as f64 / columns as f64;
+            share(a).total_cmp(&share(b))
+        });
+        let &(node, rows, columns) = worst?;
+        let (count, place) = (self.narrow.len(), model.label(node));
+        Some(format!(
+            "the samples are few: {count} layers are fitted to fewer vectors than they have inputs \
+             ({place}: {rows} for {columns}); give more samples with --data"
+        ))
     }
 }
 
@@ -131,7 +176,12 @@ impl Before<'_> {
 
     /// Fits the first stages of `tasks`, as many as their targets fit into memory, and returns how many
     /// layers that are.
-    fn fit_some(&self, model: &mut Model, tasks: &[Task], report: &mut Report) -> Result<usize> {
+    fn fit_some(
+        &self,
+        model: &mut Model,
+        tasks: &[Task],
+        (known, report): (&mut Known, &mut Report),
+    ) -> Result<usize> {
         let (mut done, mut bytes, mut layers) = (0, 0, Vec::new());
         for stage in tasks.chunk_by(|a, b| a.stage == b.stage) {
             let found: Vec<Layer> =
@@ -153,9 +203,25 @@ impl Before<'_> {
                 stage.iter().filter_map(|&task| self.task(model, task)).collect();
             let target = |layer: &Layer| targets.remove(&layer.node).unwrap_or_default();
             let targets: Vec<Target> = stage.iter().map(target).collect();
-            fit_stage(model, self.measure, &stage, &targets, report)?;
+            fit_stage(model, self.measure, (&stage, &targets), (&mut *known, &mut *report))?;
         }
         Ok(done)
+    }
+
+    /// Fits all layers, in order.
+    fn fit(
+        &self,
+        model: &mut Model,
+        tasks: &[Task],
+        known: &mut Known,
+        report: &mut Report,
+    ) -> Result<()> {
+        known.narrow.clear();
+        let mut next = 0;
+        while next < tasks.len() {
+            next += self.fit_some(model, &tasks[next..], (&mut *known, &mut *report))?;
+        }
+        Ok(())
     }
 
     fn targets(&self, layers: &[Layer]) -> Result<Vec<Target>> {
@@ -197,9 +263,8 @@ fn show(
 fn fit_stage(
     model: &mut Model,
     measure: &dyn Measure,
-    stage: &[Layer],
-    targets: &[Target],
-    report: &mut Report,
+    (stage, targets): (&[Layer], &[Target]),
+    (known, report): (&mut Known, &mut Report),
 ) -> Result<()> {
     let mut asked: Vec<_> = stage.iter().map(|layer| layer.reads.clone()).collect();
     // For each layer, where its skip connection is shown.
@@ -224,8 +289,14 @@ fn fit_stage(
     let fitted: Vec<Option<Option<Fitted>>> = stage
         .par_iter()
         .zip(&sums)
-        .map(|(layer, sums)| sums.is_usable().then(|| best(layer, sums)))
+        .map(|(layer, sums)| sums.is_usable().then(|| best(layer, sums, known.to(layer.node))))
         .collect();
+    for (layer, sums) in stage.iter().zip(&sums) {
+        let (rows, columns) = sums.extent();
+        if sums.is_usable() && rows < columns as u64 {
+            known.narrow.push((layer.node, rows, columns));
+        }
+    }
     for (layer, fitted) in stage.iter().zip(fitted) {
         let place = model.label(layer.node);
         match fitted {
@@ -236,7 +307,9 @@ fn fit_stage(
             Some(None) => {
                 report.refuse(place, "stays as it is: nothing is better on held-out samples");
             }
-            Some(Some(Fitted { affine, errors, signal })) => {
+            Some(Some(Fitted { affine, way })) => {
+                known.chosen.insert(layer.node, way);
+                let Way { errors, signal, .. } = way;
                 if !layer.put(model, &affine) {
                     report.refuse(place, "stays as it is: its type cannot hold what was fitted");
                     continue;

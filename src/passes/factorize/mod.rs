@@ -13,7 +13,7 @@ pub use site::Layers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::analysis::Measure;
+use crate::analysis::{Assume, Measure};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::math::allocate::{Choice, allocate};
@@ -47,6 +47,17 @@ impl Method {
     }
 }
 
+/// Which samples decompositions are fitted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Known {
+    /// Those that are not held out; on the others is judged what each layer loses. What is then chosen is
+    /// fitted to all.
+    #[default]
+    Fitting,
+    /// All.
+    All,
+}
+
 /// For layers by name, what they become. A layer that is not named stays as it is.
 pub type Ranks = BTreeMap<String, Split>;
 
@@ -68,6 +79,8 @@ pub struct Factorize {
     pub method: Method,
     /// How far layers are split.
     pub aim: Aim,
+    /// Dims of inputs at which multiply-accumulates are counted.
+    pub at: Assume,
     /// Ranks are multiples of this many.
     pub multiple: usize,
     /// Which layers are looked at.
@@ -76,6 +89,10 @@ pub struct Factorize {
     pub plan: Option<Arc<Plan>>,
     /// How far each of its layers is split, where that is decided.
     pub chosen: Option<Chosen>,
+    /// Which samples decompositions are fitted to.
+    pub known: Known,
+    /// What is decided for layers by node; the others stay as they are.
+    pub splits: Option<BTreeMap<NodeId, Split>>,
     /// Is told which values are new.
     pub survivors: Survivors,
 }
@@ -88,10 +105,13 @@ impl Default for Factorize {
         Self {
             method: Method::default(),
             aim: Aim::Energy(ENERGY),
+            at: Assume::one_sample(),
             multiple: 1,
             layers: Layers::default(),
             plan: None,
             chosen: None,
+            known: Known::default(),
+            splits: None,
             survivors: Survivors::default(),
         }
     }
@@ -121,6 +141,14 @@ impl Pass for Factorize {
             Some(chosen) => chosen.clone(),
             None => self.choose(&plan, model, None),
         };
+        let judged = cx.measure.filter(|_| self.plan.is_none() && self.known() == Known::Fitting);
+        let (plan, chosen) = match judged {
+            Some(measure) => {
+                let (plan, chosen) = self.settled((&*plan, &chosen), model, Some(measure))?;
+                (Arc::new(plan), chosen)
+            }
+            None => (plan, chosen),
+        };
         self.split(model, &plan, &chosen, &mut report);
         Ok(report)
     }
@@ -142,12 +170,37 @@ impl Factorize {
         Plan::of(model, self, measure)
     }
 
+    /// Which samples decompositions are fitted to: ranks that were given are no choice to be judged.
+    pub fn known(&self) -> Known {
+        if matches!(self.aim, Aim::Ranks(_)) { Known::All } else { self.known }
+    }
+
     /// The ranks that are looked at for a layer; `None` when it stays as it is.
     fn wanted(&self, model: &Model, node: NodeId) -> Option<Wanted> {
+        if let Some(splits) = &self.splits {
+            return splits.get(&node).cloned().map(Wanted::Just);
+        }
         match &self.aim {
             Aim::Ranks(ranks) => ranks.get(model.name_of(node)).cloned().map(Wanted::Just),
             _ => Some(Wanted::Multiples(self.multiple.max(1))),
         }
+    }
+
+    /// A plan of just what was `chosen` of another one, fitted to all samples, and how far its layers are split.
+    ///
+    /// # Errors
+    /// When the model cannot be run on the samples.
+    pub fn settled(
+        &self,
+        (judged, chosen): (&Plan, &Chosen),
+        model: &Model,
+        measure: Option<&dyn Measure>,
+    ) -> Result<(Plan, Chosen)> {
+        let splits = Some(judged.splits(chosen));
+        let pass = Self { known: Known::All, splits, ..self.clone() };
+        let plan = pass.plan(model, measure)?.told(judged, chosen, model);
+        let chosen = plan.sites.iter().map(|_| Some(0)).collect();
+        Ok((plan, chosen))
     }
 
     /// How far each layer is split. With a `loss`, it decides which give most.
@@ -183,11 +236,11 @@ impl Factorize {
 
     /// How much of a resource the layers have that are looked at; all of the model when all are.
     pub fn scope(&self, model: &Model, resource: Resource) -> u64 {
-        use crate::analysis::{Assume, Cost, Shapes};
+        use crate::analysis::{Cost, Shapes};
         if self.layers.is_all() || resource == Resource::WeightBytes {
-            return resource.of(model).unwrap_or(0);
+            return resource.of(model, &self.at).unwrap_or(0);
         }
-        let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+        let cost = Cost::of(model, &Shapes::infer(model, &self.at));
         let layers = cost.layers.iter().filter(|layer| self.layers.includes(model, layer.node));
         let of = |layer: &crate::analysis::cost::Layer| match resource {
             Resource::Macs => layer.macs.unwrap_or(0),
@@ -207,8 +260,7 @@ impl Factorize {
         for (planned, &chosen) in plan.sites.iter().zip(chosen) {
             let place = model.label(planned.site.node);
             let Some(candidate) = chosen.and_then(|at| planned.candidates.get(at)) else {
-                report
-                    .refuse(place, "stays whole: it would lose more than others for what it saves");
+                report.refuse(place, plan::WHOLE);
                 continue;
             };
             match rewrite::split(model, planned, &candidate.split) {

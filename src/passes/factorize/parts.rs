@@ -1,6 +1,6 @@
 //! A matrix of weights in all the forms that it can take.
 
-use crate::math::lowrank::{Matrix, Spectrum, damped};
+use crate::math::lowrank::{Matrix, Spectrum, damped, gram};
 use crate::math::separable::{Separable, core, separate};
 use crate::passes::factorize::shape::{Extents, Form, Reach, Split};
 
@@ -53,26 +53,41 @@ impl Wanted {
 }
 
 impl Parts {
-    /// Of weights `w`, with the second moments of their inputs. `None` when they cannot be decomposed.
+    /// Of weights `w`, with the second moments of their inputs; with `others`, those of inputs on which errors
+    /// are judged. `None` when they cannot be decomposed.
     pub fn of(
         w: &Matrix,
-        moments: Option<Matrix>,
+        (moments, others): (Option<Matrix>, Option<Matrix>),
         extents: &Extents,
         wanted: &Wanted,
     ) -> Option<Self> {
         let moments = moments.map(damped);
         let moments = moments.as_ref();
-        let mut found =
-            Self { outer: Spectrum::of(w, moments)?, inputs: Vec::new(), spatial: Vec::new() };
+        let judged = |spectrum: Spectrum| match &others {
+            Some(others) => spectrum.judged(others),
+            None => spectrum,
+        };
+        let outer = judged(Spectrum::of(w, moments)?);
+        let mut found = Self { outer, inputs: Vec::new(), spatial: Vec::new() };
+        let told = |product: Separable, places: usize| match &others {
+            Some(others) => product.judged(w, others, places),
+            None => product,
+        };
         let places = extents.places(Reach::All);
         let ranks = wanted.ranks(&[Form::Input, Form::Tucker], extents.most(Form::Input, 0));
         for product in separate(w, moments, places, &ranks)? {
             let core = core(&product, moments, places)?;
-            let Separable { first, loss, .. } = product;
+            let core = match &others {
+                Some(others) => core.judged(&gram(&product.reading(places), Some(others))),
+                None => core,
+            };
+            let Separable { first, loss, .. } = told(product, places);
             found.inputs.push(Mixed { rank: first.nrows(), mix: first, core, loss });
         }
         let ranks = wanted.ranks(&[Form::Spatial], extents.most(Form::Spatial, 0));
-        found.spatial = separate(w, moments, extents.places(Reach::Rest), &ranks)?;
+        let rest = extents.places(Reach::Rest);
+        let spatial = separate(w, moments, rest, &ranks)?;
+        found.spatial = spatial.into_iter().map(|product| told(product, rest)).collect();
         Some(found)
     }
 

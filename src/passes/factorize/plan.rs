@@ -1,20 +1,24 @@
 //! What each layer can become, and what that costs and loses.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use rayon::prelude::*;
 
-use crate::analysis::{Assume, Measure, Shapes, VectorMoments, constant};
+use crate::analysis::{Measure, Shapes, VectorMoments, constant};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
-use crate::math::Moments;
+use crate::math::Estimate;
 use crate::math::lowrank::{Matrix, matrix};
 use crate::passes::factorize::parts::{Parts, Wanted};
 use crate::passes::factorize::shape::{Cost, Form, Split};
 use crate::passes::factorize::site::Site;
-use crate::passes::factorize::{Aim, Factorize, Method};
+use crate::passes::factorize::{Aim, Chosen, Factorize, Known, Method};
 use crate::passes::stored::{MOST_COLUMNS, in_chunks};
 use crate::passes::{Note, Report, Resource};
+
+/// Why a layer is not split that could be.
+pub(super) const WHOLE: &str = "stays whole: it would lose more than others for what it saves";
 
 /// Most inputs of each output of a layer with windows whose forms are fitted to samples: 42 MB for a
 /// matrix of them, and seconds for a fit.
@@ -80,7 +84,7 @@ impl Plan {
     /// When the model cannot be run on the samples.
     pub fn of(model: &Model, options: &Factorize, measure: Option<&dyn Measure>) -> Result<Self> {
         let mut report = Report::default();
-        let shapes = Shapes::infer(model, &Assume::one_sample());
+        let shapes = Shapes::infer(model, &options.at);
         let sites = Site::all(model, &shapes, &options.layers, &mut report);
         let measure = measure.filter(|_| options.method != Method::Svd);
         let mut plan = Self { sites: Vec::new(), refused: Vec::new(), warnings: Vec::new() };
@@ -117,7 +121,13 @@ impl Plan {
                     let at = index(site.0.node)?;
                     Some((
                         at,
-                        decompose(model, site.0, &wanted[at], Some(moments), options.method)?,
+                        decompose(
+                            model,
+                            site.0,
+                            &wanted[at],
+                            Some(moments),
+                            (options.method, options.known()),
+                        )?,
                     ))
                 };
                 let found: Vec<_> = chunk.par_iter().filter_map(decompose).collect();
@@ -138,7 +148,9 @@ impl Plan {
         let blind: Vec<usize> = (0..left.len()).filter(|&at| known[at].is_none()).collect();
         let found: Vec<_> = blind
             .par_iter()
-            .map(|&at| (at, decompose(model, &left[at], &wanted[at], None, Method::Svd)))
+            .map(|&at| {
+                (at, decompose(model, &left[at], &wanted[at], None, (Method::Svd, Known::All)))
+            })
             .collect();
         found.into_iter().for_each(|(at, parts)| known[at] = parts);
         for ((site, wanted), known) in left.into_iter().zip(&wanted).zip(known) {
@@ -178,6 +190,37 @@ pub struct Splittable {
 }
 
 impl Plan {
+    /// What the layers of another plan of the same model become, by node.
+    pub(super) fn splits(&self, chosen: &Chosen) -> BTreeMap<NodeId, Split> {
+        let sites = self.sites.iter().zip(chosen);
+        let split = |(planned, &chosen): (&Planned, &Option<usize>)| {
+            Some((planned.site.node, planned.candidates.get(chosen?)?.split.clone()))
+        };
+        sites.filter_map(split).collect()
+    }
+
+    /// Makes this plan, which has just what was `chosen` of `judged`, one of all layers of that: what they lose
+    /// was judged there.
+    pub(super) fn told(mut self, judged: &Self, chosen: &Chosen, model: &Model) -> Self {
+        self.refused.clone_from(&judged.refused);
+        self.warnings.clone_from(&judged.warnings);
+        for (planned, &chosen) in judged.sites.iter().zip(chosen) {
+            let node = planned.site.node;
+            let known = chosen.and_then(|at| planned.candidates.get(at));
+            let mine = self.sites.iter_mut().find(|mine| mine.site.node == node);
+            match (known, mine) {
+                (Some(known), Some(mine)) => {
+                    mine.candidates.iter_mut().for_each(|candidate| candidate.loss = known.loss);
+                }
+                (Some(_), None) => {}
+                (None, _) => {
+                    self.refused.push(Note { place: model.label(node), text: WHOLE.into() })
+                }
+            }
+        }
+        self
+    }
+
     /// The layers of a plan of `model`.
     pub fn layers(&self, model: &Model) -> Vec<Splittable> {
         let layer = |planned: &Planned| {
@@ -228,32 +271,34 @@ fn decompose(
     site: &Site,
     wanted: &Wanted,
     moments: Option<&VectorMoments>,
-    method: Method,
+    (method, known): (Method, Known),
 ) -> Option<Decomposed> {
     let (columns, groups) = (site.contraction.columns, site.contraction.groups);
-    let all = moments.map(|moments| {
-        let merged = moments.fitting.iter().zip(&moments.held_out).map(|(a, b)| {
-            let mut all = a.clone();
-            all.merge(b);
-            all
-        });
-        merged.collect::<Vec<Moments>>()
-    });
     let centred = method == Method::Pca && has_offset(model, site.node);
-    let of_group = |group: usize| -> Option<Parts> {
-        let second = match &all {
-            Some(all) => {
-                let seen = &all[group];
-                let centre = if centred { seen.mean() } else { vec![0.0; columns] };
-                Some(matrix(columns, columns, &seen.about(&centre)?))
-            }
-            None => None,
-        };
-        Parts::of(&site.group(group), second, &site.extents, wanted)
+    let second = |estimate: &Estimate| match centred {
+        true => matrix(columns, columns, &estimate.covariance),
+        false => matrix(columns, columns, &estimate.second_moments()),
     };
-    let parts: Option<Vec<Parts>> = (0..groups).into_par_iter().map(of_group).collect();
-    let means = all.map(|all| all.iter().map(Moments::mean).collect());
-    Some(Decomposed { parts: parts?, means })
+    let of_group = |group: usize| -> Option<(Parts, Option<Vec<f64>>)> {
+        let of = |moments| Parts::of(&site.group(group), moments, &site.extents, wanted);
+        let Some(VectorMoments { fitting, held_out }) = moments else {
+            return Some((of((None, None))?, None));
+        };
+        let (fitting, held_out) = (&fitting[group], &held_out[group]);
+        let (estimate, others) = match known {
+            Known::Fitting => {
+                let estimate = Estimate::of_fitting(fitting, held_out)?;
+                let centre = if centred { estimate.mean.clone() } else { vec![0.0; columns] };
+                let others = matrix(columns, columns, &held_out.about(&centre)?);
+                (estimate, Some(others))
+            }
+            Known::All => (Estimate::of_all(fitting, held_out)?, None),
+        };
+        Some((of((Some(second(&estimate)), others))?, Some(estimate.mean)))
+    };
+    let parts: Option<Vec<_>> = (0..groups).into_par_iter().map(of_group).collect();
+    let (parts, means): (Vec<Parts>, Vec<Option<Vec<f64>>>) = parts?.into_iter().unzip();
+    Some(Decomposed { parts, means: means.into_iter().collect() })
 }
 
 /// Whether a constant is added to the output of a layer, or could be.

@@ -27,9 +27,9 @@ impl Resource {
         }
     }
 
-    /// How much of it `model` has; nothing for channels, which only groups know.
-    pub fn of(self, model: &Model) -> Option<u64> {
-        let cost = || Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+    /// How much of it `model` has with inputs as `at` says; nothing for channels, which only groups know.
+    pub fn of(self, model: &Model, at: &Assume) -> Option<u64> {
+        let cost = || Cost::of(model, &Shapes::infer(model, at));
         match self {
             Self::Channels => None,
             Self::Macs => Some(cost().macs),

@@ -27,11 +27,11 @@ struct Term {
 }
 
 impl CostModel {
-    /// The cost of `model`, of which nothing is gone yet.
-    pub fn of(model: &Model, channels: &Channels, resource: Resource) -> Self {
+    /// The cost of `model` with inputs as `at` says, of which nothing is gone yet.
+    pub fn of(model: &Model, channels: &Channels, resource: Resource, at: &Assume) -> Self {
         let terms = match resource {
             Resource::Channels => Vec::new(),
-            Resource::Macs => layers(model, channels),
+            Resource::Macs => layers(model, channels, at),
             Resource::Parameters | Resource::WeightBytes => tensors(model, channels, resource),
         };
         let share =
@@ -132,8 +132,8 @@ fn axes_of(channels: &Channels, value: ValueId) -> Vec<AxisId> {
 
 /// A layer multiplies each element of its output with each index of what it sums over. Of a layer with
 /// several sums (recurrent ones), each has its share.
-fn layers(model: &Model, channels: &Channels) -> Vec<Term> {
-    let cost = Cost::of(model, &Shapes::infer(model, &Assume::one_sample()));
+fn layers(model: &Model, channels: &Channels, at: &Assume) -> Vec<Term> {
+    let cost = Cost::of(model, &Shapes::infer(model, at));
     let mut sums: HashMap<_, Vec<&Contraction>> = HashMap::new();
     channels.contractions.iter().for_each(|sum| sums.entry(sum.node).or_default().push(sum));
     let mut terms = Vec::new();

@@ -15,7 +15,7 @@ mod separate;
 
 pub use allocate::Loss;
 pub use budget::{Allocation, Amount, Budget, Resource};
-pub use observed::Measured;
+pub use observed::{Measured, Part};
 pub use plan::{Fitted, Surveyed};
 pub use score::Importance;
 pub use separate::separate_vectors;
@@ -39,6 +39,8 @@ pub struct PruneChannels {
     pub ratio: f64,
     /// What the model may cost.
     pub budget: Option<Budget>,
+    /// Dims of inputs at which multiply-accumulates are counted.
+    pub at: Assume,
     /// Which groups give how much for a budget.
     pub allocation: Allocation,
     /// Least share of the orbits of a group that stays when a budget is spread.
@@ -71,6 +73,7 @@ impl Default for PruneChannels {
         Self {
             ratio: 1.0,
             budget: None,
+            at: Assume::one_sample(),
             allocation: Allocation::default(),
             floor: FLOOR,
             importance: Importance::default(),
@@ -145,7 +148,7 @@ impl PruneChannels {
     ///
     /// # Errors
     /// When the model cannot be run on the samples.
-    pub fn learn(&self, model: &Model, measure: &dyn Measure) -> Result<()> {
+    pub fn learn(&self, model: &Model, measure: &dyn Measure, part: Part) -> Result<()> {
         if !self.importance.needs_samples() {
             return Ok(());
         }
@@ -153,7 +156,7 @@ impl PruneChannels {
         separate_vectors(&mut model);
         let shapes = Shapes::infer(&model, &Assume::default());
         let channels = Channels::of(&model, &shapes, self.channels);
-        self.measured.learn(&model, &channels, self.importance, measure)
+        self.measured.learn(&model, &channels, self.importance, (measure, part))
     }
 
     /// Cuts once; false when nothing is to be cut.

@@ -35,6 +35,24 @@ const CHUNK: usize = 256 << 20;
 /// Added to the variance of each input, in units of their mean: what is less is not known.
 const DAMPING: f64 = 1e-3;
 
+/// On which samples channels are weighed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Those on which nothing is judged.
+    Fitting,
+    /// All.
+    All,
+}
+
+/// What was seen of the vectors of one group.
+fn seen(fitting: &Moments, held_out: &Moments, part: Part) -> Moments {
+    let mut seen = fitting.clone();
+    if part == Part::All {
+        seen.merge(held_out);
+    }
+    seen
+}
+
 /// A layer that sums over indices of groups.
 struct Consumer {
     contraction: Contraction,
@@ -94,13 +112,13 @@ impl Measured {
         model: &Model,
         channels: &Channels,
         importance: Importance,
-        measure: &dyn Measure,
+        (measure, part): (&dyn Measure, Part),
     ) -> Result<()> {
         let key = key(model, importance);
         if !importance.needs_samples() || self.lock().contains_key(&key) {
             return Ok(());
         }
-        let scores = scores(model, channels, importance, measure)?;
+        let scores = scores(model, channels, importance, (measure, part))?;
         self.lock().insert(key, scores);
         Ok(())
     }
@@ -110,7 +128,7 @@ fn scores(
     model: &Model,
     channels: &Channels,
     importance: Importance,
-    measure: &dyn Measure,
+    (measure, part): (&dyn Measure, Part),
 ) -> Result<Scores> {
     let consumers = consumers(model, channels);
     let readers: Vec<Vec<NodeId>> = channels
@@ -142,14 +160,13 @@ fn scores(
         let asked: Vec<_> =
             nodes.iter().map(|node| consumers[node].contraction.vectors(wide(node))).collect();
         let found = measure.moments(model, &asked)?;
-        let moments: BTreeMap<NodeId, Vec<Moments>> = nodes
-            .into_iter()
-            .zip(found)
+        let pairs: Vec<_> = nodes.into_iter().zip(found).collect();
+        let moments: BTreeMap<NodeId, Vec<Moments>> = pairs
+            .into_par_iter()
             .filter_map(|(node, found)| {
-                let VectorMoments { mut fitting, held_out } =
-                    found.filter(VectorMoments::is_usable)?;
-                fitting.iter_mut().zip(&held_out).for_each(|(a, b)| a.merge(b));
-                Some((node, fitting))
+                let VectorMoments { fitting, held_out } = found.filter(VectorMoments::is_usable)?;
+                let groups = fitting.iter().zip(&held_out);
+                Some((node, groups.map(|(a, b)| seen(a, b, part)).collect()))
             })
             .collect();
         let score = |i: usize| {

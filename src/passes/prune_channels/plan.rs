@@ -43,6 +43,12 @@ pub struct Fitted {
     pub left: u64,
     /// What it may have.
     pub most: u64,
+    /// All groups are down to the least that may stay of each.
+    pub exhausted: bool,
+    /// What no group could give: about so much is in nothing that can be cut.
+    pub beyond: u64,
+    /// Groups that a pattern keeps, or whose importance is not known.
+    pub kept: usize,
 }
 
 impl Fitted {
@@ -51,14 +57,38 @@ impl Fitted {
         self.left <= self.most
     }
 
-    /// That it is not, in words.
-    pub(super) fn in_words(&self, resource: Resource) -> String {
-        format!(
-            "{} {} are left, {} may be: no more can be cut within the multiples and the least shares",
-            self.left,
-            resource.name(),
-            self.most
-        )
+    /// That it is not, and what binds, in words.
+    pub fn in_words(&self, resource: Resource) -> String {
+        let Self { left, most, .. } = self;
+        format!("{left} {} are left, {most} may be: {}", resource.name(), self.binds(resource))
+    }
+
+    /// What binds, in words.
+    pub fn binds(&self, resource: Resource) -> String {
+        let groups = self.counts.len();
+        if groups == 0 {
+            return "no group of channels can be cut, `inspect --channels` says why".to_owned();
+        }
+        let kept = match self.kept {
+            0 => String::new(),
+            kept => format!(" ({kept} are kept)"),
+        };
+        let mut text = match self.exhausted {
+            true => format!(
+                "all {groups} groups{kept} are down to the least that --floor, --minimum and --multiple let stay"
+            ),
+            false => {
+                format!("no cut of the {groups} groups{kept} comes nearer within the multiples")
+            }
+        };
+        // What is little beside the budget does not bind.
+        if self.beyond > self.most / LITTLE && resource != Resource::Channels {
+            let (beyond, name) = (self.beyond, resource.name());
+            text += &format!(
+                ", and {beyond} {name} are in nothing that can be cut, `inspect --channels` says why"
+            );
+        }
+        text
     }
 }
 
@@ -73,8 +103,17 @@ pub struct Surveyed {
     pub counts: Vec<usize>,
 }
 
+/// One part of so many is little.
+const LITTLE: u64 = 4;
+
+/// What is left when all groups are gone.
+fn beyond(stocks: &[Stock], mut costs: CostModel) -> f64 {
+    stocks.iter().enumerate().for_each(|(group, stock)| costs.take(group, stock.all));
+    costs.total()
+}
+
 /// Times that an aim is corrected by what the cut model really has.
-const CORRECTIONS: usize = 6;
+const CORRECTIONS: usize = 12;
 /// Of what a corrected aim asks, so much less is asked: the estimate is off by a little.
 const CAUTION: f64 = 0.998;
 
@@ -120,9 +159,9 @@ impl PruneChannels {
         let ranked = self.rank(&model, &channels);
         let stocks: Vec<Stock> = ranked.iter().map(|ranked| ranked.stock).collect();
         let all: usize = stocks.iter().map(|stock| stock.all).sum();
-        let whole = budget.resource.of(&model).unwrap_or(all as u64);
+        let whole = budget.resource.of(&model, &self.at).unwrap_or(all as u64);
         let most = budget.most.of(whole);
-        let costs = CostModel::of(&model, &channels, budget.resource);
+        let costs = CostModel::of(&model, &channels, budget.resource, &self.at);
         let by_importance: Vec<Vec<f64>> =
             ranked.iter().map(|ranked| losses(&ranked.scores, &ranked.order)).collect();
         let kept = |group: usize, left: usize| by_importance[group][left];
@@ -134,7 +173,10 @@ impl PruneChannels {
         // What the terms do not tell (a layer without known shapes) stays as it is.
         let aside = whole as f64 - costs.total();
         let mut aim = most as f64 - aside;
-        let mut found = Fitted { counts: Vec::new(), left: u64::MAX, most };
+        let kept = ranked.iter().filter(|ranked| ranked.refused.is_some()).count();
+        let beyond = (aside.max(0.0) + beyond(&stocks, costs.clone())).round() as u64;
+        let mut found =
+            Fitted { counts: Vec::new(), left: u64::MAX, most, exhausted: false, beyond, kept };
         for _ in 0..CORRECTIONS {
             let counts = match loss {
                 Some(loss) => least(&stocks, costs.clone(), aim, loss),
@@ -148,14 +190,17 @@ impl PruneChannels {
                     if !lost.is_empty() {
                         Cut::of(&channels, &lost).apply(&mut cut)?;
                     }
-                    resource.of(&cut).unwrap_or(u64::MAX)
+                    resource.of(&cut, &self.at).unwrap_or(u64::MAX)
                 }
             };
-            found = Fitted { counts, left, most };
-            if found.is_reached() {
+            let least =
+                stocks.iter().zip(&counts).all(|(stock, &left)| stock.below(left).is_none());
+            (found.counts, found.left, found.exhausted) = (counts, left, least);
+            if found.is_reached() || found.exhausted {
                 break;
             }
-            aim *= CAUTION * most as f64 / left as f64;
+            let excess = left.saturating_sub(most) as f64;
+            aim = (aim * CAUTION * most as f64 / left as f64).min(aim - excess);
         }
         Ok(found)
     }

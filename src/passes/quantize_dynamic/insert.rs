@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::ir::{At, Model, NewNode, ValueId};
-use crate::passes::quantize_dynamic::layer::{Layer, Weight};
+use crate::ir::{At, Attribute, Model, NewNode, ValueId};
+use crate::passes::quantize_dynamic::layer::{Layer, Reordered, Weight};
 use crate::passes::shared_constants::SharedConstants;
 use crate::tensor::{DType, Tensor};
 
@@ -12,8 +12,8 @@ use crate::tensor::{DType, Tensor};
 pub(super) struct Insert {
     /// Activations that have a DynamicQuantizeLinear.
     dynamic: HashMap<ValueId, Dynamic>,
-    /// Integers by the stored ones that were in another order.
-    reordered: HashMap<ValueId, ValueId>,
+    /// Integers by the stored ones that were in another order, or for the other side of a product.
+    reordered: HashMap<(ValueId, bool), ValueId>,
     /// Scales and zero points.
     constants: SharedConstants,
 }
@@ -33,7 +33,7 @@ impl Insert {
         let (at, graph) = (At::Before(layer.node), model.node(layer.node).graph());
         let name = model.value(output).name().to_owned();
         let Some(Dynamic { mut integers, scale, zero_point }) =
-            self.dynamic(model, layer.activation)
+            self.dynamic(model, layer.activation, layer.dtype)
         else {
             return;
         };
@@ -62,6 +62,18 @@ impl Insert {
         let scales = [scale, of_weight];
         let scales = step(model, NewNode::new("Mul", &scales, &format!("{name}_scale")));
         let summand = layer.summand.map(|summand| summand.value(model, layer.node));
+        if layer.dtype != DType::Float {
+            let floats = NewNode::new("Mul", &[cast, scales], &format!("{name}_product"));
+            let floats = step(model, floats);
+            let to = i64::from(layer.dtype.to_onnx());
+            let Some(summand) = summand else {
+                let to = vec![Attribute::new("to", to)];
+                return model.turn_into(layer.node, "", "Cast", &[Some(floats)], to);
+            };
+            let cast = NewNode::new("Cast", &[floats], &format!("{name}_floats")).attr("to", to);
+            let inputs = [Some(step(model, cast)), Some(summand)];
+            return model.turn_into(layer.node, "", "Add", &inputs, Vec::new());
+        }
         match summand {
             None => model.turn_into(layer.node, "", "Mul", &[Some(cast), Some(scales)], Vec::new()),
             Some(summand) => {
@@ -73,17 +85,25 @@ impl Insert {
     }
 
     /// The integers of a value; where the value is made, so that they are made once.
-    fn dynamic(&mut self, model: &mut Model, value: ValueId) -> Option<Dynamic> {
+    fn dynamic(&mut self, model: &mut Model, value: ValueId, dtype: DType) -> Option<Dynamic> {
         if let Some(&known) = self.dynamic.get(&value) {
             return Some(known);
         }
         let entry = model.value(value);
         let (graph, name) = (entry.graph(), entry.name().to_owned());
-        let at = entry.producer().map_or(At::Start, At::After);
+        let mut at = entry.producer().map_or(At::Start, At::After);
         let role = |role: &str| format!("{name}_{role}");
+        let mut floats = value;
+        if dtype != DType::Float {
+            // DynamicQuantizeLinear reads `float`.
+            let cast = NewNode::new("Cast", &[value], &role("float"));
+            let cast = cast.attr("to", i64::from(DType::Float.to_onnx()));
+            let cast = model.add_node(graph, at, NewNode { name: String::new(), ..cast });
+            (floats, at) = (model.node(cast).only_output()?, At::After(cast));
+        }
         let node = NewNode {
             op: "DynamicQuantizeLinear".to_owned(),
-            inputs: vec![Some(value)],
+            inputs: vec![Some(floats)],
             outputs: vec![role("quantized"), role("scale"), role("zero_point")],
             ..NewNode::default()
         };
@@ -98,10 +118,23 @@ impl Insert {
     fn weight(&mut self, model: &mut Model, weight: &Weight) -> (ValueId, Option<ValueId>) {
         let zero = weight.zero_point.clone();
         let zero = zero.map(|zero| self.constant(model, "zero_point", zero));
-        let Some(tensor) = &weight.reordered else { return (weight.integers, zero) };
-        let integers = *self.reordered.entry(weight.integers).or_insert_with(|| {
-            let name = model.value(weight.integers).name().to_owned();
-            model.add_initializer(model.main(), &format!("{name}_transposed"), tensor.clone())
+        let Some(reordered) = &weight.reordered else { return (weight.integers, zero) };
+        let key = (weight.integers, weight.left);
+        let integers = *self.reordered.entry(key).or_insert_with(|| {
+            let role = if weight.left { "raised" } else { "transposed" };
+            let name = format!("{}_{role}", model.value(weight.integers).name());
+            match reordered {
+                Reordered::Stored(tensor) => {
+                    model.add_initializer(model.main(), &name, tensor.clone())
+                }
+                Reordered::Computed => {
+                    let node = NewNode::new("Transpose", &[weight.integers], &name);
+                    let node = NewNode { name: String::new(), ..node };
+                    let node = node.attr("perm", vec![1i64, 0]);
+                    let node = model.add_node(model.main(), At::Start, node);
+                    model.node(node).only_output().unwrap_or(weight.integers)
+                }
+            }
         });
         (integers, zero)
     }

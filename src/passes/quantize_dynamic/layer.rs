@@ -1,6 +1,6 @@
 //! What a layer of stored integers becomes.
 
-use crate::analysis::constant;
+use crate::analysis::{constant, turned};
 use crate::ir::ops::{Conv, Gemm};
 use crate::ir::{Attribute, Model, NodeId, ValueId};
 use crate::math::Grid;
@@ -21,6 +21,8 @@ pub(super) struct Layer {
     pub weight: Weight,
     /// Scales of the product beside that of the activation: one, or along the output channels.
     pub scale: Tensor,
+    /// The type of what it reads and gives.
+    pub dtype: DType,
     pub summand: Option<Summand>,
 }
 
@@ -29,10 +31,18 @@ pub(super) struct Weight {
     /// It is the left factor.
     pub left: bool,
     pub integers: ValueId,
-    /// In the order of the product, when they are stored in another.
-    pub reordered: Option<Tensor>,
+    /// In the order and of the type that the product reads, when they are stored otherwise.
+    pub reordered: Option<Reordered>,
     /// Nothing when all are 0.
     pub zero_point: Option<Tensor>,
+}
+
+/// Integers that are stored in another order.
+pub(super) enum Reordered {
+    /// These take their place.
+    Stored(Tensor),
+    /// Others read them as they are: a Transpose, which a runtime computes when it loads the model.
+    Computed,
 }
 
 impl Layer {
@@ -82,6 +92,7 @@ fn of_conv(model: &Model, node: NodeId, conv: &Conv) -> Result<Layer, String> {
         transposed: false,
         weight: Weight { left: false, integers, reordered: None, zero_point },
         scale: scales(&grids, 1.0, &along),
+        dtype: stored.dtype,
         summand,
     })
 }
@@ -90,7 +101,7 @@ fn of_gemm(model: &Model, node: NodeId, gemm: &Gemm) -> Result<Layer, String> {
     let (stored, integers) = weight(model, gemm.b)?;
     let grids = by_channel(&stored, Some(gemm.output_axis()))?;
     let summand = Summand::of_gemm(model, gemm);
-    let reordered = gemm.trans_b.then(|| transposed(&stored)).flatten();
+    let reordered = gemm.trans_b.then(|| reordered(model, gemm.b, &stored)).flatten();
     Ok(Layer {
         node,
         op: "MatMulInteger",
@@ -104,6 +115,7 @@ fn of_gemm(model: &Model, node: NodeId, gemm: &Gemm) -> Result<Layer, String> {
             zero_point: zero_points(&stored, &grids),
         },
         scale: scales(&grids, gemm.alpha, &[grids.len()]),
+        dtype: stored.dtype,
         summand,
     })
 }
@@ -111,6 +123,28 @@ fn of_gemm(model: &Model, node: NodeId, gemm: &Gemm) -> Result<Layer, String> {
 fn of_matmul(model: &Model, node: NodeId) -> Result<Layer, String> {
     let operand = |slot: usize| model.node(node).input(slot).ok_or("an input is missing");
     let (a, b) = (operand(0)?, operand(1)?);
+    let by_rows = turned(model, b).map(|(_, before)| before);
+    let by_rows = match by_rows {
+        Some(before) => StoredWeight::behind(model, before)?.map(|_| before),
+        None => None,
+    };
+    if let Some(before) = by_rows {
+        let (stored, integers) = weight(model, before)?;
+        let grids = by_channel(&stored, Some(0))?;
+        let zero_point = zero_points(&stored, &grids);
+        let reordered = Some(Reordered::Computed);
+        return Ok(Layer {
+            node,
+            op: "MatMulInteger",
+            attributes: Vec::new(),
+            activation: a,
+            transposed: false,
+            weight: Weight { left: false, integers, reordered, zero_point },
+            scale: scales(&grids, 1.0, &[grids.len()]),
+            dtype: stored.dtype,
+            summand: None,
+        });
+    }
     let left = StoredWeight::behind(model, b)?.is_none();
     let (x, (stored, integers)) = match left {
         true => (b, weight(model, a)?),
@@ -119,11 +153,14 @@ fn of_matmul(model: &Model, node: NodeId) -> Result<Layer, String> {
     let rank = stored.dims.len();
     // Columns of the right factor are those of the product; rows of the left one are not its last axis.
     let grids = by_channel(&stored, (!left).then_some(rank - 1))?;
-    let zero_point = match zero_points(&stored, &grids) {
-        Some(zeros) if zeros.len() > 1 && rank > 2 => {
-            return Err("its weight has several axes and several zero points".into());
-        }
-        zeros => zeros,
+    let weight = match left {
+        true => of_left(&stored, integers, &grids),
+        false => match zero_points(&stored, &grids) {
+            Some(zeros) if zeros.len() > 1 && rank > 2 => {
+                return Err("its weight has several axes and several zero points".into());
+            }
+            zero_point => Weight { left, integers, reordered: None, zero_point },
+        },
     };
     Ok(Layer {
         node,
@@ -131,10 +168,27 @@ fn of_matmul(model: &Model, node: NodeId) -> Result<Layer, String> {
         attributes: Vec::new(),
         activation: x,
         transposed: false,
-        weight: Weight { left, integers, reordered: None, zero_point },
+        weight,
         scale: scales(&grids, 1.0, &[grids.len()]),
+        dtype: stored.dtype,
         summand: None,
     })
+}
+
+/// A left factor, unsigned: ONNX Runtime has no kernel for int8 on the left of uint8.
+fn of_left(stored: &StoredWeight, integers: ValueId, grids: &[Grid]) -> Weight {
+    let signed = matches!(stored.on_grids(), Some((_, DType::Int8)));
+    let raised = |q: &i32| if signed { q - i32::from(i8::MIN) } else { *q };
+    let unsigned =
+        |dims: &[usize], numbers: Vec<i32>| Tensor::from_integers(DType::Uint8, dims, &numbers);
+    let numbers = || unsigned(&stored.dims, stored.integers.iter().map(raised).collect());
+    let zero = grids.first().map_or(0, |grid| raised(&grid.zero_point));
+    Weight {
+        left: true,
+        integers,
+        reordered: signed.then(numbers).map(Reordered::Stored),
+        zero_point: Some(unsigned(&[], vec![zero])),
+    }
 }
 
 /// The stored weight that `floats` are made of, and its integers.
@@ -189,6 +243,14 @@ pub(super) fn integers(stored: &StoredWeight, dims: &[usize], integers: &[i32]) 
 fn scales(grids: &[Grid], factor: f32, along: &[usize]) -> Tensor {
     let scales: Vec<f32> = grids.iter().map(|grid| grid.scale * factor).collect();
     Tensor::from_f32(if scales.len() == 1 { &[] } else { along }, &scales)
+}
+
+/// The integers of `floats` by columns.
+fn reordered(model: &Model, floats: ValueId, stored: &StoredWeight) -> Option<Reordered> {
+    match model.value(floats).only_consumer() {
+        Some(_) => transposed(stored).map(Reordered::Stored),
+        None => Some(Reordered::Computed),
+    }
 }
 
 /// Integers of a matrix, by columns.

@@ -6,7 +6,7 @@ mod insert;
 mod layer;
 mod recurrent;
 
-use crate::analysis::constant;
+use crate::analysis::{constant, turned};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
 use crate::passes::pattern::fitting;
@@ -109,6 +109,7 @@ fn is_new(model: &Model, layer: NodeId, cx: &Context<'_>) -> bool {
     let stood = |node| cx.reference.is_some_and(|before| before.is_live(node));
     let mut stored = false;
     for &value in model.node(layer).inputs().iter().flatten() {
+        let value = turned(model, value).map_or(value, |(_, before)| before);
         let Some(maker) = model.value(value).producer() else { continue };
         let unpacking = Unpacking::of(model, value);
         if unpacking.is_some_and(|unpacking| constant(model, unpacking.integers).is_some()) {

@@ -4,7 +4,7 @@ use crate::ir::ops::MICROSOFT;
 use crate::ir::{Model, NodeId};
 use crate::passes::quantize_dynamic::layer::weight;
 use crate::passes::stored::StoredWeight;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// What the report warns of: the engine has no such operator.
 pub(super) const EXECUTED_IN_FLOAT: &str = "DynamicQuantizeLSTM is executed with the weights that it stores and with float inputs; ONNX \
@@ -27,6 +27,28 @@ struct Factor {
     zero_point: Tensor,
 }
 
+impl Factor {
+    /// Of signed integers, and the one for 0 is another.
+    fn is_off_centre(&self) -> bool {
+        let zeros = self.zero_point.to_i64().unwrap_or_default();
+        self.zero_point.dtype() == DType::Int8 && zeros.iter().any(|&zero| zero != 0)
+    }
+
+    /// The same numbers as unsigned integers.
+    fn unsigned(self) -> Self {
+        let raised = |tensor: Tensor| match (tensor.dtype(), tensor.to_i64()) {
+            (DType::Int8, Ok(numbers)) => {
+                let up = |q: &i64| (q - i64::from(i8::MIN)) as i32;
+                let numbers: Vec<i32> = numbers.iter().map(up).collect();
+                Tensor::from_integers(DType::Uint8, tensor.dims(), &numbers)
+            }
+            _ => tensor,
+        };
+        let (integers, zero_point) = (raised(self.integers), raised(self.zero_point));
+        Self { integers, zero_point, ..self }
+    }
+}
+
 /// Where DynamicQuantizeLSTM has the scale of a factor, and behind it its zero point.
 const SCALES: [usize; 2] = [8, 10];
 /// Inputs of DynamicQuantizeLSTM.
@@ -41,7 +63,13 @@ impl Lstm {
         if model.node(node).attr_int("layout").unwrap_or(0) != 0 {
             return Err("DynamicQuantizeLSTM has no layout with the batch first".into());
         }
-        Ok(Self { node, factors: [factor(model, node, 1)?, factor(model, node, 2)?] })
+        let factors = [factor(model, node, 1)?, factor(model, node, 2)?];
+        // Signed factors have no zero point there, and both are of one type.
+        let factors = match factors.iter().any(Factor::is_off_centre) {
+            true => factors.map(Factor::unsigned),
+            false => factors,
+        };
+        Ok(Self { node, factors })
     }
 
     /// What the report says.
@@ -71,12 +99,18 @@ impl Lstm {
 fn factor(model: &Model, node: NodeId, slot: usize) -> Result<Factor, String> {
     let floats = model.node(node).input(slot).ok_or("an input is missing")?;
     let (stored, integers) = weight(model, floats)?;
+    if stored.dtype != DType::Float {
+        return Err(format!("DynamicQuantizeLSTM reads float, and not {}", stored.dtype));
+    }
     let &[directions, gates, inputs] = &stored.dims[..] else {
         return Err(format!("its weight has dims {:?}", stored.dims));
     };
     let grids = by_gate(&stored, gates, inputs)?;
     let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
     let zeros: Vec<i32> = grids.iter().map(|grid| grid.zero_point).collect();
+    if zeros.iter().any(|zero| *zero != zeros[0]) {
+        return Err("DynamicQuantizeLSTM has one zero point for all rows".into());
+    }
     let at = |i: usize| {
         let (direction, input, gate) = (i / gates / inputs, i / gates % inputs, i % gates);
         stored.integers[(direction * gates + gate) * inputs + input]

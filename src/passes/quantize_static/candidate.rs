@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::analysis::{Shapes, constant};
+use crate::analysis::{ConstantFloats, Shapes, constant, constant_floats, origin, turned};
 use crate::ir::ops::{Conv, Gemm};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::passes::pattern::fitting;
@@ -10,7 +10,7 @@ use crate::passes::quantize_static::plan::{Bias, PlannedNode, Weight};
 use crate::passes::quantize_static::table::{self, Role};
 use crate::passes::quantize_static::target::Rules;
 use crate::passes::quantize_static::weights::Share;
-use crate::passes::quantize_static::{Granularity, QuantizeStatic};
+use crate::passes::quantize_static::{Granularity, QuantizeStatic, kernels};
 use crate::tensor::{DType, Tensor};
 
 /// Fewest elements of a weight that is only stored as integers: below, the nodes and scales that it
@@ -35,6 +35,10 @@ pub(super) fn product(
     if unpacked || fitting(model, id, &options.stored).is_some() {
         return only_stored(model, id, &[1], options);
     }
+    if let Some(dtype) = other_floats(model, id) {
+        let stored = only_weights(model, id, role, options)?;
+        return stored.map(|planned| planned.of_other_floats(dtype, rules)).transpose();
+    }
     let (mut weights, mut activations) = (Vec::new(), Vec::new());
     let mut settled = 0;
     for slot in 0..2 {
@@ -42,14 +46,22 @@ pub(super) fn product(
             return Err(format!("input {slot} is missing"));
         };
         let producer = model.value(value).producer().map(|producer| model.node(producer));
-        match constant(model, value) {
+        match origin(model, value) {
             Some(_) if !weights.is_empty() => return Ok(None),
-            Some(tensor) => weights.push(weight(model, id, slot, value, tensor, options)?),
+            Some(_) => weights.push(weight(model, id, slot, value, options)?),
             None if producer.is_some_and(|producer| producer.is("DequantizeLinear")) => {
                 settled += 1
             }
             None => activations.push(value),
         }
+    }
+    let dtype = options.weights().dtype;
+    let missing = weights.first().and_then(|_| kernels::missing(node.op(), dtype));
+    if let Some(why) = missing {
+        let found = only_stored(model, id, &[weights[0].slot], options)?;
+        let because =
+            |layer: PlannedNode| PlannedNode { text: format!("{}: {why}", layer.text), ..layer };
+        return Ok(found.map(because));
     }
     // What was quantized before stays as it is.
     let layer = node.is("Conv") || node.is("ConvTranspose") || role == Role::Scaling;
@@ -99,7 +111,7 @@ pub(super) fn only_weights(
     }
     let is_weight = |&slot: &usize| {
         let value = model.node(id).input(slot);
-        value.is_some_and(|value| constant(model, value).is_some())
+        value.is_some_and(|value| origin(model, value).is_some())
     };
     match (0..2).filter(is_weight).collect::<Vec<_>>()[..] {
         [slot] => only_stored(model, id, &[slot], options),
@@ -123,9 +135,10 @@ fn only_stored(
     let mut weights = Vec::new();
     for &slot in slots {
         let Some(value) = node.input(slot) else { continue };
-        match constant(model, value) {
+        let root = origin(model, value).and_then(|(root, _)| constant(model, root));
+        match root {
             Some(tensor) if tensor.len() < SMALLEST_STORED => {}
-            Some(tensor) => weights.push(weight(model, id, slot, value, tensor, options)?),
+            Some(_) => weights.push(weight(model, id, slot, value, options)?),
             None if quantized(model, value) => return Ok(None),
             None => return Err("its weight is not a constant".into()),
         }
@@ -166,12 +179,30 @@ const CHUNK: usize = 1 << 18;
 /// # Errors
 /// When they are not, with its name.
 pub(super) fn finite(model: &Model, value: ValueId, tensor: &Tensor) -> Result<(), String> {
+    if tensor.dtype() != DType::Float {
+        let floats = tensor.to_f32().unwrap_or_else(|_| vec![f32::NAN]);
+        return match floats.iter().all(|x| x.is_finite()) {
+            true => Ok(()),
+            false => Err(not_finite(model, value)),
+        };
+    }
     let (elements, _) = tensor.bytes().as_chunks::<4>();
     let odd = |x: &[u8; 4]| !f32::from_le_bytes(*x).is_finite();
     if elements.par_chunks(CHUNK).all(|part| part.iter().filter(|x| odd(x)).count() == 0) {
         return Ok(());
     }
-    Err(format!("weight `{}` holds NaN or infinity", model.value(value).name()))
+    Err(not_finite(model, value))
+}
+
+fn not_finite(model: &Model, value: ValueId) -> String {
+    format!("weight `{}` holds NaN or infinity", model.value(value).name())
+}
+
+/// The type of the weights of a product, where it is not `float`.
+fn other_floats(model: &Model, id: NodeId) -> Option<DType> {
+    let of_slot = |slot: usize| constant_floats(model, model.node(id).input(slot)?);
+    let found = (0..2).filter_map(of_slot).map(|found| found.dtype);
+    found.into_iter().find(|&dtype| dtype != DType::Float)
 }
 
 fn weight(
@@ -179,15 +210,20 @@ fn weight(
     id: NodeId,
     slot: usize,
     value: ValueId,
-    tensor: Tensor,
     options: &QuantizeStatic,
 ) -> Result<Weight, String> {
     let name = model.value(value).name();
     let node = model.node(id);
     let vector = table::of(model, node).is_some_and(|row| row.role == Role::Scaling);
+    let Some(ConstantFloats { tensor, dtype }) = constant_floats(model, value) else {
+        return Err(match constant(model, value) {
+            Some(tensor) => format!("weight `{name}` is {}, expected float", tensor.dtype()),
+            None => format!("weight `{name}` is made of no floats"),
+        });
+    };
     let dims = tensor.dims().to_vec();
-    if tensor.dtype() != DType::Float {
-        return Err(format!("weight `{name}` is {}, expected float", tensor.dtype()));
+    if vector && dtype != DType::Float {
+        return Err(format!("weight `{name}` is {dtype}, expected float"));
     }
     if tensor.is_empty() || dims.len() < 2 && !vector {
         return Err(format!("weight `{name}` has dims {dims:?}"));
@@ -195,7 +231,12 @@ fn weight(
     finite(model, value, &tensor)?;
     let axes = table::weight_axes(model, id, slot, dims.len());
     let channels = options.target.rules().channels.contains(&node.op());
-    let share = match (options.granularity, axes) {
+    let blocks = options.weights_only || kernels::has_blocks(node.op(), options.weights().dtype);
+    let granularity = match options.granularity {
+        Granularity::Block(_) if !blocks => Granularity::Channel,
+        granularity => granularity,
+    };
+    let share = match (granularity, axes) {
         (Granularity::Channel, Some((output, _))) if channels => Share::Axis(output),
         (Granularity::Block(size), Some((_, input))) if size < dims[input] => {
             Share::Block { axis: input, size }
@@ -203,7 +244,19 @@ fn weight(
         (Granularity::Block(_), Some((output, _))) => Share::Axis(output),
         _ => Share::Tensor,
     };
-    Ok(Weight { slot, value, tensor, dims, share })
+    let weight = Weight { slot, value, tensor, dtype, dims, share, turned: None, shared: false };
+    Ok(behind_transpose(model, weight))
+}
+
+/// The weight as it stands in front of a Transpose, where others read it there.
+fn behind_transpose(model: &Model, weight: Weight) -> Weight {
+    let found = turned(model, weight.value).filter(|&(_, from)| model.value(from).uses().len() > 1);
+    let Some((transpose, from)) = found else { return weight };
+    let before = constant_floats(model, from).filter(|before| before.dtype == weight.dtype);
+    let Some(ConstantFloats { tensor, dtype }) = before else { return weight };
+    let (dims, share) = (tensor.dims().to_vec(), weight.share.turned());
+    let turned = Some(transpose);
+    Weight { slot: weight.slot, value: from, tensor, dtype, dims, share, turned, shared: false }
 }
 
 /// The bias when it can be stored as integers: a constant vector over the output channels, added

@@ -141,6 +141,17 @@ impl Chain<'_> {
         values.into_iter().filter(fits).collect()
     }
 
+    /// Values that layers and callers want as integers, whatever else there is.
+    pub fn wanted_values(&self) -> HashSet<ValueId> {
+        self.base().into_iter().collect()
+    }
+
+    /// What the kernel of a product writes, when that can be nothing but integers.
+    pub fn written(&self, product: &PlannedNode) -> Option<ValueId> {
+        let output = self.model.node(product.last()).output(0)?;
+        (!product.activations.is_empty() && self.is_closed(product)).then(|| self.tail(output))
+    }
+
     /// Its kernel writes integers only.
     fn is_closed(&self, product: &PlannedNode) -> bool {
         let node = self.model.node(product.node);

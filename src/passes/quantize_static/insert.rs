@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use crate::ir::{At, GraphId, Model, NewNode, NodeId, ValueId, ValueType};
+use crate::ir::{At, GraphId, Model, NewNode, NodeId, ValueId};
 use crate::math::Grid;
 use crate::passes::Report;
+use crate::passes::quantize_static::forms::{Made, cast, scale_dtype};
 use crate::passes::quantize_static::grids::Activation;
-use crate::passes::quantize_static::plan::{Lookup, Operand, Plan, PlannedNode, Weight};
+use crate::passes::quantize_static::plan::{Operand, Plan, PlannedNode, Weight};
+use crate::passes::quantize_static::rows::Rows;
 use crate::passes::quantize_static::weights::{Integers, Share};
 use crate::passes::quantize_static::{Format, QuantizeStatic, weights};
 use crate::passes::shared_constants::SharedConstants;
@@ -44,16 +46,31 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
             }
         }
     }
-    insert.tables(&plan.lookups);
+    let rows = insert.tables(&plan.lookups, &read);
     for operand in &plan.operands {
         insert.operand(operand);
     }
     for activation in &plan.activations {
-        insert.activation(activation, report);
+        match rows.get(&activation.value) {
+            // The table holds integers of this grid.
+            Some(Rows::Integers(_)) => {}
+            Some(&Rows::Floats(floats)) => insert.activation(floats, activation, report),
+            None => insert.activation(activation.value, activation, report),
+        }
     }
     let reads = |node: NodeId| plan.formats.get(&node).map(|format| format.dtype);
     let texts = plan.nodes.iter().map(|planned| (planned.node, text(planned, reads(planned.node))));
-    let tables = plan.lookups.iter().map(|lookup| (lookup.node, lookup.text.clone()));
+    let tables = plan.lookups.iter().map(|lookup| {
+        let rows = insert.model.node(lookup.node).output(0).and_then(|value| rows.get(&value));
+        let text = match rows {
+            Some(Rows::Integers(dtype)) => {
+                format!("{dtype} table, on the grid on which its rows are read")
+            }
+            _ => lookup.text(),
+        };
+        (lookup.node, text)
+    });
+    let tables: Vec<_> = tables.collect();
     let inner =
         plan.inner.iter().filter_map(|&node| Some((node, format!("reads {}", reads(node)?))));
     for (node, text) in texts.chain(tables).chain(inner) {
@@ -67,7 +84,7 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
 }
 
 /// The activations by value.
-type Read<'a> = HashMap<ValueId, &'a Activation>;
+pub(super) type Read<'a> = HashMap<ValueId, &'a Activation>;
 
 /// What the report says of a node with weights.
 fn text(planned: &PlannedNode, reads: Option<DType>) -> String {
@@ -77,9 +94,9 @@ fn text(planned: &PlannedNode, reads: Option<DType>) -> String {
 }
 
 /// One weight, divided in one way, is stored once, whoever uses it.
-type Key = (ValueId, Share);
+pub(super) type Key = (ValueId, Share);
 
-fn key(weight: &Weight) -> Key {
+pub(super) fn key(weight: &Weight) -> Key {
     (weight.value, weight.share)
 }
 
@@ -87,7 +104,7 @@ fn key(weight: &Weight) -> Key {
 pub(super) type Reader = (NodeId, usize);
 
 /// The nodes that read a weight as one.
-type Users<'a> = Vec<(&'a PlannedNode, &'a Weight)>;
+pub(super) type Users<'a> = Vec<(&'a PlannedNode, &'a Weight)>;
 
 /// The integers of a weight, on scales that leave room for the biases of those that read it.
 fn integers(users: &Users<'_>, format: Format, read: &Read<'_>) -> Integers {
@@ -100,8 +117,9 @@ fn integers(users: &Users<'_>, format: Format, read: &Read<'_>) -> Integers {
         .collect();
     let borrowed: Vec<(&[f32], f32)> = biases.iter().map(|(b, s)| (&b[..], *s)).collect();
     let (_, weight) = users[0];
-    let elements = weight.tensor.view().as_f32().unwrap_or_default();
-    let made = weights::integers(&elements, &weight.dims, weight.share, format, &borrowed);
+    let elements = weight.elements();
+    let (dims, share, scales) = (&weight.dims, weight.share, scale_dtype(weight));
+    let made = weights::integers(&elements, (dims, share), format, scales, &borrowed);
     weight.tensor.release();
     made
 }
@@ -128,8 +146,17 @@ impl Insert<'_> {
             true => dtype == DType::Int8 && self.model.node(user.node).is("Conv"),
             false => !dtype.is_float(),
         };
-        let readers: Vec<Reader> =
-            users.iter().map(|(user, weight)| (user.node, weight.slot)).collect();
+        let (behind, before): (Users<'_>, Users<'_>) = users
+            .iter()
+            .copied()
+            .partition(|(user, weight)| user.kernel && weight.turned.is_some());
+        let mut readers: Vec<Reader> = Vec::new();
+        for (user, weight) in before {
+            let reader = weight.reader(user.node);
+            if !readers.contains(&reader) {
+                readers.push(reader);
+            }
+        }
         let unpacks = self.unpacks_at_load && !matches!(share, Share::Block { .. });
         let (dequantized, unpacked): (Vec<Reader>, Vec<Reader>) =
             readers.iter().partition(|(node, _)| !unpacks || self.kernels.contains(node));
@@ -137,14 +164,23 @@ impl Insert<'_> {
         let spare = grids.iter().all(|grid| grid.zero_point == 0)
             && users.iter().all(|(user, _)| unpacks && !user.kernel || needless(user));
         let format = self.weights;
-        let parameters =
-            (!dequantized.is_empty()).then(|| self.parameters(share, dims, &grids, format, spare));
+        let turned = self.untied(&behind);
+        let any = !dequantized.is_empty() || !turned.is_empty();
+        let dtype = scale_dtype(weight);
+        let parameters = any.then(|| self.parameters(share, dims, (&grids, dtype), format, spare));
         let (stored, name) = self.replaced(weight.value, &readers, tensor);
         if !unpacked.is_empty() {
             self.unpacked(weight, (stored, &name), &unpacked, &grids);
         }
-        if let Some(parameters) = parameters {
-            self.dequantized((stored, &name), &dequantized, &parameters, share);
+        let Some(parameters) = parameters else { return grids };
+        if !dequantized.is_empty() {
+            let made = Made { share, from: dtype, to: weight.dtype };
+            self.dequantized((stored, &name), &dequantized, &parameters, made);
+        }
+        if !turned.is_empty() {
+            let made = Made { share: share.turned(), from: dtype, to: weight.dtype };
+            let (stored, parameters) = self.turned((stored, &name), &parameters, share);
+            self.dequantized((stored, &name), &turned, &parameters, made);
         }
         grids
     }
@@ -160,83 +196,37 @@ impl Insert<'_> {
         let dims = share.dims(&[scales.len()]);
         let count: usize = dims.iter().product();
         let scale = self.constant("scale", Tensor::from_f32(&dims, &scales[..count]));
-        self.stored(bias.value, (bias.node, bias.slot), integers, &[scale], share);
-    }
-
-    /// Tables as integers, and a DequantizeLinear behind each Gather.
-    fn tables(&mut self, lookups: &[Lookup]) {
-        let mut done: HashMap<Key, Vec<ValueId>> = HashMap::new();
-        for lookup in lookups {
-            let weight = &lookup.weight;
-            let parameters = done.get(&key(weight)).cloned().unwrap_or_else(|| {
-                let (dims, share) = (&weight.dims, weight.share);
-                let format = lookup.format;
-                let elements = weight.tensor.view().as_f32().unwrap_or_default();
-                let found = weights::integers(&elements, dims, share, format, &[]);
-                let parameters = self.parameters(share, dims, &found.grids, format, false);
-                let readers: Vec<Reader> = lookups
-                    .iter()
-                    .filter(|other| key(&other.weight) == key(weight))
-                    .map(|other| (other.node, other.weight.slot))
-                    .collect();
-                let (table, _) = self.replaced(weight.value, &readers, found.tensor);
-                for (node, slot) in readers {
-                    self.model.set_input(node, slot, Some(table));
-                }
-                parameters
-            });
-            done.insert(key(weight), parameters.clone());
-            self.floats_behind(lookup, &parameters);
-        }
-    }
-
-    /// The rows that a Gather gives are integers now; who read them reads floats behind them.
-    fn floats_behind(&mut self, lookup: &Lookup, parameters: &[ValueId]) {
-        let Some(rows) = self.model.node(lookup.node).output(0) else { return };
-        let graph = self.model.node(lookup.node).graph();
-        let name = self.model.value(rows).name().to_owned();
-        let inputs: Vec<ValueId> =
-            std::iter::once(rows).chain(parameters.iter().copied()).collect();
-        let mut node = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
-        if let Some(axis) = lookup.columns {
-            node = node.attr("axis", axis as i64);
-        }
-        let node = self.model.add_node(graph, At::After(lookup.node), node);
-        let floats = self.output(node);
-        self.model.replace_uses_where(rows, floats, |reader, _| reader != node);
-        if self.model.value(rows).is_output() {
-            self.model.hand_over_outputs(rows, floats);
-        }
-        let mut info = self.model.value(rows).info().clone();
-        if let Some(ValueType::Tensor(ty)) = &mut info.ty {
-            ty.dtype = lookup.format.dtype;
-            self.model.set_info(rows, info);
-        }
+        let reader = (bias.node, bias.slot);
+        self.stored(bias.value, reader, integers, &[scale], Made::floats(share));
     }
 
     /// A constant operand of a node without weights: on a grid of its own.
     fn operand(&mut self, operand: &Operand) {
         let (dims, format) = (&operand.dims, operand.format);
-        let found = weights::integers(&operand.elements, dims, Share::Tensor, format, &[]);
+        let parts = (&dims[..], Share::Tensor);
+        let found = weights::integers(&operand.elements, parts, format, DType::Float, &[]);
         let scale = self.constant("scale", Tensor::from_f32(&[], &[found.grids[0].scale]));
         let zero = format.zeros(&[], &[found.grids[0].zero_point]);
         let zero = self.constant("zero_point", zero);
         let reader = (operand.node, operand.slot);
-        self.stored(operand.value, reader, found.tensor, &[scale, zero], Share::Tensor);
+        let made = Made::floats(Share::Tensor);
+        self.stored(operand.value, reader, found.tensor, &[scale, zero], made);
     }
 
     /// Scales, and zero points unless they may be left out.
-    fn parameters(
+    pub fn parameters(
         &mut self,
         share: Share,
         dims: &[usize],
-        grids: &[Grid],
+        (grids, dtype): (&[Grid], DType),
         format: Format,
         spare: bool,
     ) -> Vec<ValueId> {
         let dims = share.dims(dims);
         let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
-        let mut parameters = vec![self.constant("scale", Tensor::from_f32(&dims, &scales))];
+        let stored = Tensor::from_f32_as(dtype, &dims, &scales);
+        let stored = stored.unwrap_or_else(|_| Tensor::from_f32(&dims, &scales));
+        let mut parameters = vec![self.constant("scale", stored)];
         if !spare {
             let zeros: Vec<i32> = grids.iter().map(|grid| grid.zero_point).collect();
             let zeros = format.zeros(&dims, &zeros);
@@ -248,7 +238,7 @@ impl Insert<'_> {
     /// Takes the constant `value` from its readers and stores integers, whose name is returned, too.
     /// When nobody else reads it, the integers take its place and keep its name, unless floats are made of
     /// them outside of its body.
-    fn replaced(
+    pub fn replaced(
         &mut self,
         value: ValueId,
         readers: &[Reader],
@@ -278,10 +268,10 @@ impl Insert<'_> {
         reader: Reader,
         integers: Tensor,
         parameters: &[ValueId],
-        share: Share,
+        made: Made,
     ) {
         let (stored, name) = self.replaced(value, &[reader], integers);
-        self.dequantized((stored, &name), &[reader], parameters, share);
+        self.dequantized((stored, &name), &[reader], parameters, made);
     }
 
     /// Lets `readers` read integers that are stored behind a DequantizeLinear: kernels in their own graph,
@@ -292,7 +282,7 @@ impl Insert<'_> {
         (stored, name): (ValueId, &str),
         readers: &[Reader],
         parameters: &[ValueId],
-        share: Share,
+        Made { share, from, to }: Made,
     ) {
         let mut inputs = vec![stored];
         inputs.extend(parameters);
@@ -305,7 +295,13 @@ impl Insert<'_> {
         }
         for (graph, readers) in self.by_graph(readers, self.model.main()) {
             let at = self.before(&readers, graph);
-            self.add_for(&readers, graph, at, node.clone());
+            if from == to {
+                self.add_for(&readers, graph, at, node.clone());
+                continue;
+            }
+            let floats = self.model.add_node(graph, at, node.clone());
+            let cast = cast(self.output(floats), to, &format!("{name}_floats"));
+            self.add_for(&readers, graph, At::After(floats), cast);
         }
     }
 
@@ -348,9 +344,8 @@ impl Insert<'_> {
             dims[axis] = weight.dims[axis];
         }
         let at = self.before(readers, graph);
-        let cast = unnamed("Cast", &[stored], &format!("{name}_cast"));
-        let cast = cast.attr("to", i64::from(DType::Float.to_onnx()));
-        let mut last = self.model.add_node(graph, at, cast);
+        let floats = cast(stored, DType::Float, &format!("{name}_cast"));
+        let mut last = self.model.add_node(graph, at, floats);
         let mut floats = self.output(last);
         let offset = !self.weights.symmetric && !self.weights.is_float();
         if offset || grids.iter().any(|grid| grid.zero_point != 0) {
@@ -363,7 +358,13 @@ impl Insert<'_> {
         let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
         let scales = self.constant("scale", Tensor::from_f32(&dims, &scales));
         let scaled = unnamed("Mul", &[floats, scales], &format!("{name}_unpacked"));
-        self.add_for(readers, graph, At::After(last), scaled);
+        if weight.dtype == DType::Float {
+            self.add_for(readers, graph, At::After(last), scaled);
+            return;
+        }
+        let scaled = self.model.add_node(graph, At::After(last), scaled);
+        let cast = cast(self.output(scaled), weight.dtype, &format!("{name}_floats"));
+        self.add_for(readers, graph, At::After(scaled), cast);
     }
 
     /// Where floats are made in `graph` that `readers`, in execution order, read there or in bodies.

@@ -1,21 +1,27 @@
 //! `quantize-static`: see `docs/passes/quantize-static.md`.
 //!
-//! `table` says what each operator is, `target` what each runtime wants, `candidate` looks at a node
-//! with weights, `chain` at the nodes between, `plan` decides without editing, `width` in how many bits,
-//! `grids`, `format` and `weights` make the integers, `insert` and `pairs` edit.
+//! `table` says what each operator is, `target` what each runtime wants, `kernels` what none has, `candidate` looks
+//! at a node with weights, `chain` at the nodes between, `plan` decides without editing, `sharing` lets the readers of
+//! a weight agree, `width` in how many bits, `ties` what is too different for one grid, `grids`, `format` and `weights`
+//! make the integers, `insert`, `forms`, `pairs` and `rows` edit.
 
 mod candidate;
 mod chain;
 mod format;
+mod forms;
 mod grids;
 mod insert;
 mod interface;
+mod kernels;
 mod lookup;
 mod pairs;
 mod plan;
+mod rows;
 mod runs;
+mod sharing;
 mod table;
 mod target;
+mod ties;
 mod weights;
 mod width;
 

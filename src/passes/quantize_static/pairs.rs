@@ -1,6 +1,6 @@
 //! QuantizeLinear and DequantizeLinear behind activations.
 
-use crate::ir::{At, GraphId, NodeId, ValueId};
+use crate::ir::{At, NodeId, ValueId};
 use crate::math::Grid;
 use crate::passes::Report;
 use crate::passes::quantize_static::grids::{Activation, On};
@@ -9,11 +9,11 @@ use crate::passes::quantize_static::table;
 use crate::tensor::Tensor;
 
 impl Insert<'_> {
-    /// QuantizeLinear and DequantizeLinear behind a value; all its readers read the latter. Those that want another
+    /// QuantizeLinear and DequantizeLinear behind `value`, which holds the floats of an activation; all its readers read the latter. Those that want another
     /// grid read it behind a second pair.
-    pub fn activation(&mut self, activation: &Activation, report: &mut Report) {
-        let Activation { value, on, converted } = activation;
-        let entry = self.model.value(*value);
+    pub fn activation(&mut self, value: ValueId, activation: &Activation, report: &mut Report) {
+        let Activation { on, converted, .. } = activation;
+        let entry = self.model.value(value);
         let name = entry.name().to_owned();
         let producer = entry.producer();
         let at = producer.map_or(At::Start, At::After);
@@ -22,10 +22,10 @@ impl Insert<'_> {
         let label = producer.map(|node| self.model.label(node));
         let (again, readers): (Vec<Reader>, Vec<Reader>) =
             entry.consumers().partition(|&(node, _)| activation.second(node).is_some());
-        let quantize = self.quantized(*value, *on, at);
+        let quantize = self.quantized(value, *on, at);
         let own = self.floats(quantize, &readers, is_output || converted.is_some(), &name);
         if let (true, Some(own)) = (is_output, own) {
-            self.model.hand_over_outputs(*value, self.output(own));
+            self.model.hand_over_outputs(value, self.output(own));
         }
         if let (Some((on, readers)), Some(own)) = (converted, own) {
             let floats = self.output(own);
@@ -57,25 +57,11 @@ impl Insert<'_> {
         needed: bool,
         name: &str,
     ) -> Option<NodeId> {
-        let entry = self.model.node(quantize);
-        let graph = entry.graph();
-        let parameters = entry.inputs()[1..].iter().flatten().copied();
+        let parameters = self.model.node(quantize).inputs()[1..].iter().flatten().copied();
         let inputs: Vec<ValueId> =
             std::iter::once(self.output(quantize)).chain(parameters).collect();
         let dequantize = unnamed("DequantizeLinear", &inputs, &format!("{name}_dq"));
-        let mut places = self.by_graph(readers, graph);
-        let is_own = |(place, _): &(GraphId, Vec<Reader>)| *place == graph;
-        if places.is_empty() || needed && !places.iter().any(is_own) {
-            places.push((graph, Vec::new()));
-        }
-        places.sort_by_key(|place| !is_own(place));
-        let mut own = None;
-        for (place, readers) in places {
-            let at = if place == graph { At::After(quantize) } else { At::Start };
-            let node = self.add_for(&readers, place, at, dequantize.clone());
-            own = own.or((place == graph).then_some(node));
-        }
-        own
+        self.behind(quantize, readers, needed, &dequantize)
     }
 
     /// Removes Relu and Clip right before a QuantizeLinear whose saturation cuts off the same: then

@@ -1,17 +1,21 @@
 //! Decides what is quantized, and on which grid, without editing the model.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use crate::analysis::{Shapes, constant};
+use crate::analysis::{Shapes, constant, origin};
 use crate::error::{Result, err};
 use crate::ir::{Model, Node, NodeId, ValueId};
 use crate::passes::pattern::fitting;
 use crate::passes::quantize_static::chain::{self, Chain, Selection};
-use crate::passes::quantize_static::grids::{self, Activation};
+use crate::passes::quantize_static::grids::{self, Activation, Ranges};
+use crate::passes::quantize_static::lookup::Found;
 use crate::passes::quantize_static::table::{self, Role};
+use crate::passes::quantize_static::target::Rules;
+use crate::passes::quantize_static::ties::{self, Extents};
 use crate::passes::quantize_static::weights::Share;
-use crate::passes::quantize_static::width::Layout;
-use crate::passes::quantize_static::{Format, QuantizeStatic, candidate, lookup};
+use crate::passes::quantize_static::width::{Layout, Placed, Placement};
+use crate::passes::quantize_static::{Format, QuantizeStatic, candidate, lookup, sharing};
 use crate::passes::{Context, Report};
 use crate::tensor::{DType, Tensor};
 
@@ -48,21 +52,57 @@ pub(super) struct PlannedNode {
 /// A constant factor.
 pub(super) struct Weight {
     pub slot: usize,
+    /// A constant, or what operators that only move or cast make of one.
     pub value: ValueId,
-    /// Of type `float`, finite; weights are decoded one by one when they are stored.
+    /// Floats, finite; weights are decoded one by one when they are stored.
     pub tensor: Tensor,
+    /// The type of the value.
+    pub dtype: DType,
     pub dims: Vec<usize>,
+    /// For the value as it is, even where it is read transposed.
     pub share: Share,
+    /// The Transpose behind which it is read.
+    pub turned: Option<NodeId>,
+    /// Others read it, too.
+    pub shared: bool,
+}
+
+impl Weight {
+    /// The elements as `float`.
+    pub fn elements(&self) -> Cow<'_, [f32]> {
+        elements(&self.tensor)
+    }
+
+    /// Who reads the floats of the value.
+    pub fn reader(&self, node: NodeId) -> (NodeId, usize) {
+        self.turned.map_or((node, self.slot), |transpose| (transpose, 0))
+    }
+}
+
+fn elements(tensor: &Tensor) -> Cow<'_, [f32]> {
+    let floats = tensor.view().as_f32();
+    floats.unwrap_or_else(|| Cow::Owned(tensor.to_f32().unwrap_or_default()))
 }
 
 /// A weight with all that read it as such.
 pub(in crate::passes) struct Storable {
     pub value: ValueId,
     pub tensor: Tensor,
+    /// The type of the value.
+    pub dtype: DType,
     pub dims: Vec<usize>,
     pub share: Share,
-    /// Nodes and slots.
+    /// Nodes and slots: a Transpose in the place of layers behind it.
     pub readers: Vec<(NodeId, usize)>,
+    /// The layers.
+    pub layers: Vec<NodeId>,
+}
+
+impl Storable {
+    /// The elements as `float`.
+    pub fn elements(&self) -> Cow<'_, [f32]> {
+        elements(&self.tensor)
+    }
 }
 
 /// A constant bias with one element for each slice of the weight.
@@ -82,8 +122,16 @@ pub(super) struct Lookup {
     pub format: Format,
     /// The axis of the result that has a scale for each slice.
     pub columns: Option<usize>,
+}
+
+impl Lookup {
     /// What the report says.
-    pub text: String,
+    pub fn text(&self) -> String {
+        match self.columns {
+            Some(_) => format!("{} table with a scale for each column", self.format.dtype),
+            None => format!("{} table", self.format.dtype),
+        }
+    }
 }
 
 /// A constant operand of a node without weights.
@@ -101,6 +149,16 @@ impl PlannedNode {
     /// The node behind which the layer ends: itself, or the one that adds its bias.
     pub fn last(&self) -> NodeId {
         self.bias.as_ref().map_or(self.node, |bias| bias.node)
+    }
+
+    /// A product that computes with floats of another type than the kernels of a target: its weights are stored.
+    pub fn of_other_floats(mut self, dtype: DType, rules: &Rules) -> Result<Self, String> {
+        if !rules.unpacks_at_load {
+            return Err(format!("target {} has no integer kernel for {dtype}", rules.name));
+        }
+        self.text =
+            format!("{}: it reads {dtype}, for which there is no integer kernel", self.text);
+        Ok(self)
     }
 
     /// Only stores the weights that are worth it; false, and nothing changes, when none is.
@@ -126,14 +184,18 @@ impl Plan {
         let tables = self.lookups.into_iter().map(|lookup| (lookup.node, lookup.weight));
         let mut found: Vec<Storable> = Vec::new();
         let mut index: HashMap<ValueId, usize> = HashMap::new();
-        for (node, Weight { slot, value, tensor, dims, share }) in layers.chain(tables) {
+        for (node, weight) in layers.chain(tables) {
+            let reader = weight.reader(node);
+            let Weight { value, tensor, dtype, dims, share, .. } = weight;
             let at = *index.entry(value).or_insert(found.len());
-            match found.get_mut(at) {
-                Some(weight) => weight.readers.push((node, slot)),
-                None => {
-                    let readers = vec![(node, slot)];
-                    found.push(Storable { value, tensor, dims, share, readers });
-                }
+            if found.len() == at {
+                let (readers, layers) = (Vec::new(), Vec::new());
+                found.push(Storable { value, tensor, dtype, dims, share, readers, layers });
+            }
+            let stored = &mut found[at];
+            stored.layers.push(node);
+            if !stored.readers.contains(&reader) {
+                stored.readers.push(reader);
             }
         }
         found
@@ -148,31 +210,74 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     let shapes = &*cx.shapes_of(model);
     let (mut plan, candidates) = survey(model, options, shapes, report);
+    sharing::settle(model, options, &mut plan, report);
     let mut banned: HashSet<ValueId> = HashSet::new();
-    let select = |nodes: &[PlannedNode], banned: &HashSet<ValueId>| {
-        let rules = options.target.rules();
-        let interface = options.interface;
-        Chain { model, rules, shapes, products: nodes, candidates: &candidates, banned, interface }
-            .select()
-    };
+    let rules = options.target.rules();
     let (inner, placement, ranges) = loop {
-        let Selection { inner, values } = select(&plan.nodes, &banned);
+        let chain = Chain {
+            model,
+            rules,
+            shapes,
+            products: &plan.nodes,
+            candidates: &candidates,
+            banned: &banned,
+            interface: options.interface,
+        };
+        let Selection { inner, values } = chain.select();
         if values.is_empty() && banned.is_empty() {
             return Ok(plan);
         }
         let measure = cx.measure.ok_or_else(|| {
             err!(Usage, "static quantization needs calibration data").help("give --data")
         })?;
-        let layout =
-            Layout { model, options, products: &plan.nodes, inner: &inner, values: &values };
-        let placement = layout.placed();
-        let ranges = grids::ranges(model, &placement.values, measure)?;
-        let reason = |(&(value, _), range): (&(ValueId, _), &Result<_, String>)| {
-            Some((value, range.as_ref().err()?.clone()))
+        let mut layout = Layout {
+            model,
+            options,
+            products: &plan.nodes,
+            inner: &inner,
+            values: &values,
+            lookups: &plan.lookups,
+            extents: None,
         };
-        let missing: HashMap<ValueId, String> = ranges.iter().filter_map(reason).collect();
+        let placement = layout.placed();
+        let mut ranges = grids::ranges(model, &placement.values, measure)?;
+        let missing = without_range(&ranges);
         if missing.is_empty() {
-            break (inner, placement, ranges);
+            let extents = extents(&placement, &ranges, options);
+            let mixed = ties::mixed(model, &extents, &chain.wanted_values());
+            let mixed: HashMap<ValueId, String> =
+                mixed.into_iter().filter(|(value, _)| values.contains(value)).collect();
+            if mixed.is_empty() {
+                layout.extents = Some(&extents);
+                let placement = layout.placed();
+                let known = |p: &Placed| ranges.contains_key(&(p.value, p.format));
+                if !placement.values.iter().all(known) {
+                    ranges = grids::ranges(model, &placement.values, measure)?;
+                }
+                break (inner, placement, ranges);
+            }
+            let written: Vec<Option<ValueId>> =
+                plan.nodes.iter().map(|product| chain.written(product)).collect();
+            let mut of_layers = written.iter();
+            plan.nodes.retain_mut(|layer| {
+                let value = of_layers.next().copied().flatten();
+                let Some(part) = value.and_then(|value| mixed.get(&value)) else { return true };
+                let reason = ties::reason(part);
+                let stays = layer.leave_in_float(options, &reason);
+                if !stays {
+                    report.refuse(model.label(layer.node), format!("stays in float: {reason}"));
+                }
+                stays
+            });
+            for &value in values.iter().filter(|&&value| !written.contains(&Some(value))) {
+                let maker = model.value(value).producer();
+                if let (Some(part), Some(maker)) = (mixed.get(&value), maker) {
+                    let reason = format!("stays in float: {}", ties::reason(part));
+                    report.refuse(model.label(maker), reason);
+                }
+            }
+            banned.extend(mixed.into_keys());
+            continue;
         }
         let measured = |layer: &mut PlannedNode| {
             let mut read = layer.activations.iter();
@@ -181,7 +286,8 @@ pub(super) fn plan(
             };
             let reason = format!("activation `{}` {reason}", model.value(*value).name());
             let inside = model.node(layer.node).graph() != model.main();
-            if inside && layer.leave_in_float(options, &reason) {
+            let shared = layer.weights.iter().any(|weight| weight.shared);
+            if (inside || shared) && layer.leave_in_float(options, &reason) {
                 return true;
             }
             report.refuse(model.label(layer.node), reason);
@@ -206,6 +312,24 @@ pub(super) fn plan(
     Ok(plan)
 }
 
+/// Why values have no range.
+fn without_range(ranges: &Ranges) -> HashMap<ValueId, String> {
+    let reason = |(&(value, _), range): (&(ValueId, _), &Result<_, String>)| {
+        Some((value, range.as_ref().err()?.clone()))
+    };
+    ranges.iter().filter_map(reason).collect()
+}
+
+/// What values reach that get grids of few levels.
+fn extents(placement: &Placement, ranges: &Ranges, options: &QuantizeStatic) -> Extents {
+    let placed = placement.values.iter().filter(|placed| ties::matter(placed.format.levels()));
+    let range = |placed: &Placed| {
+        let range = ranges.get(&(placed.value, placed.format))?.as_ref().ok()?;
+        Some((placed.value, *range))
+    };
+    Extents::new(placed.filter_map(range).collect(), options.activations().symmetric)
+}
+
 /// Nodes with weights, and the nodes that may stand in a chain of integers.
 fn survey(
     model: &Model,
@@ -228,7 +352,8 @@ fn survey(
         let computes = weighty || matches!(row.role, Role::Compute(_));
         let results = table::results(node);
         let float = |&value: &ValueId| shapes.dtype(value).is_none_or(|d| d == DType::Float);
-        if !weighty && !results.iter().all(float) {
+        let table = is_table(model, node);
+        if !weighty && !table && !results.iter().all(float) {
             continue;
         }
         if let Some(pattern) = fitting(model, id, &options.keep) {
@@ -245,14 +370,11 @@ fn survey(
                 candidate::product(model, id, row.role, options, shapes)
             }
             Role::Recurrent => candidate::stored(model, id, &[1, 2], options),
-            Role::Move if is_table(model, node) => {
-                let packed = lookup::packed(model, id, options);
-                if let Ok(Some(packed)) = packed {
-                    plan.nodes.push(packed);
-                    continue;
-                }
-                match packed.and_then(|_| lookup::lookup(model, id, options, shapes)) {
-                    Ok(found) => plan.lookups.extend(found),
+            Role::Move if table => {
+                match lookup::find(model, id, options, shapes) {
+                    Ok(Found::None) => {}
+                    Ok(Found::Floats(layer)) => plan.nodes.push(layer),
+                    Ok(Found::Rows(lookup)) => plan.lookups.push(lookup),
                     Err(reason) => report.refuse(model.label(id), reason),
                 }
                 continue;
@@ -280,7 +402,7 @@ fn survey(
 
 /// A Gather of rows of a constant.
 fn is_table(model: &Model, node: &Node) -> bool {
-    node.is("Gather") && is_constant(model, node.input(0))
+    node.is("Gather") && node.input(0).is_some_and(|table| origin(model, table).is_some())
 }
 
 fn is_constant(model: &Model, value: Option<ValueId>) -> bool {

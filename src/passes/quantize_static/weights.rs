@@ -1,9 +1,11 @@
 //! Weights and biases as integers.
 
+use half::f16;
+
 use crate::analysis::Range;
 use crate::math::Grid;
 use crate::passes::quantize_static::Format;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// Largest magnitude of a stored bias: half of what int32 holds, so that the accumulator keeps
 /// room for the products.
@@ -54,6 +56,15 @@ impl Share {
         }
     }
 
+    /// The same of a matrix that is transposed.
+    pub fn turned(self) -> Self {
+        match self {
+            Self::Tensor => Self::Tensor,
+            Self::Axis(axis) => Self::Axis(1 - axis.min(1)),
+            Self::Block { axis, size } => Self::Block { axis: 1 - axis.min(1), size },
+        }
+    }
+
     pub fn axis(self) -> Option<usize> {
         match self {
             Self::Tensor => None,
@@ -70,12 +81,12 @@ pub(super) struct Integers {
 }
 
 /// Puts `weight` on grids of `format`. Scales are raised where a bias would otherwise not fit int32:
-/// `biases` holds, for each user of the weight, its bias and the scale of its input.
+/// `biases` holds, for each user of the weight, its bias and the scale of its input. Scales are stored as `scales`.
 pub(super) fn integers(
     weight: &[f32],
-    dims: &[usize],
-    share: Share,
+    (dims, share): (&[usize], Share),
     format: Format,
+    scales: DType,
     biases: &[(&[f32], f32)],
 ) -> Integers {
     let count: usize = share.dims(dims).iter().product();
@@ -94,7 +105,7 @@ pub(super) fn integers(
             _ if zeros && needed > f32::MIN_POSITIVE => needed,
             _ => grid.scale.max(needed),
         };
-        Grid { scale, ..grid }
+        Grid { scale: stored_scale(scale, scales), ..grid }
     };
     let grids: Vec<Grid> = ranges.iter().enumerate().map(grid).collect();
     let index = share.index(dims);
@@ -103,6 +114,24 @@ pub(super) fn integers(
         _ => format.stored(dims, weight, |i| grids[index(i)]),
     };
     Integers { tensor, grids }
+}
+
+/// A scale as it is stored.
+fn stored_scale(scale: f32, dtype: DType) -> f32 {
+    match dtype {
+        // No scale may become 0: the smallest half stands for all that are smaller.
+        DType::Float16 => f16::from_f32(scale).max(f16::from_bits(1)).to_f32(),
+        _ => scale,
+    }
+}
+
+/// Puts all of `weight` on one grid of `format`; what lies beyond it becomes its ends.
+pub(super) fn on_grid(weight: &[f32], dims: &[usize], format: Format, grid: Grid) -> Integers {
+    let tensor = match Share::Tensor.small_integers(dims, weight, &[grid]) {
+        Some(bytes) if format.is_small() => Tensor::from_small_integers(format.dtype, dims, &bytes),
+        _ => format.stored(dims, weight, |_| grid),
+    };
+    Integers { tensor, grids: vec![grid] }
 }
 
 /// The largest magnitude of a bias that is scaled with part `part` of `count`. The channels of a
@@ -126,14 +155,13 @@ pub(super) fn bias(bias: &[f32], input: f32, weight: &[Grid]) -> (Tensor, Vec<f3
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::DType;
 
     const INT8: Format = Format::symmetric(DType::Int8);
 
     #[test]
     fn each_column_has_its_scale() {
         let weight = [1.27f32, -12.7, 0.5, 0.0];
-        let found = integers(&weight, &[2, 2], Share::Axis(1), INT8, &[]);
+        let found = integers(&weight, (&[2, 2], Share::Axis(1)), INT8, DType::Float, &[]);
         let scales: Vec<f32> = found.grids.iter().map(|grid| grid.scale).collect();
         assert_eq!(scales, [1.27 / 127.0, 12.7 / 127.0]);
         assert_eq!(found.tensor.to_i64().unwrap(), [127, -127, 50, 0]);
@@ -144,7 +172,7 @@ mod tests {
         let weight = [1f32, 2.0, 10.0, 20.0, 7.0, 0.7];
         let share = Share::Block { axis: 0, size: 2 };
         assert_eq!(share.dims(&[3, 2]), [2, 2]);
-        let found = integers(&weight, &[3, 2], share, INT8, &[]);
+        let found = integers(&weight, (&[3, 2], share), INT8, DType::Float, &[]);
         let scales: Vec<f32> = found.grids.iter().map(|grid| grid.scale * 127.0).collect();
         assert_eq!(scales, [10.0, 20.0, 7.0, 0.7]);
     }
@@ -152,7 +180,7 @@ mod tests {
     #[test]
     fn four_bits_are_packed() {
         let format = Format::asymmetric(DType::Uint4);
-        let found = integers(&[0.0, 7.5, 15.0], &[3], Share::Tensor, format, &[]);
+        let found = integers(&[0.0, 7.5, 15.0], (&[3], Share::Tensor), format, DType::Float, &[]);
         assert_eq!(found.tensor.bytes().len(), 2);
         assert_eq!(found.tensor.to_i64().unwrap(), [0, 8, 15]);
     }
@@ -160,7 +188,8 @@ mod tests {
     #[test]
     fn a_bias_that_would_overflow_raises_the_weight_scale() {
         let (input, b) = (1e-3f32, [5.0f32]);
-        let found = integers(&[1e-9], &[1, 1], Share::Axis(0), INT8, &[(&b, input)]);
+        let found =
+            integers(&[1e-9], (&[1, 1], Share::Axis(0)), INT8, DType::Float, &[(&b, input)]);
         let (integers, of_bias) = bias(&b, input, &found.grids);
         let back = integers.to_i64().unwrap()[0] as f32 * of_bias[0];
         assert!((back - 5.0).abs() < 1e-5, "{back}");
@@ -169,7 +198,8 @@ mod tests {
     #[test]
     fn a_channel_of_zeros_keeps_its_bias() {
         let b = [0.3f32];
-        let found = integers(&[0.0, 0.0], &[1, 2], Share::Axis(0), INT8, &[(&b, 0.02)]);
+        let found =
+            integers(&[0.0, 0.0], (&[1, 2], Share::Axis(0)), INT8, DType::Float, &[(&b, 0.02)]);
         let (integers, of_bias) = bias(&b, 0.02, &found.grids);
         assert!((integers.to_i64().unwrap()[0] as f32 * of_bias[0] - 0.3).abs() < 1e-6);
     }
@@ -177,7 +207,7 @@ mod tests {
     #[test]
     fn biases_of_groups_go_around_the_slices() {
         let b = [1.0f32, 2.0, 3.0, 4.0];
-        let found = integers(&[1.27, 2.54], &[1, 2], Share::Axis(1), INT8, &[]);
+        let found = integers(&[1.27, 2.54], (&[1, 2], Share::Axis(1)), INT8, DType::Float, &[]);
         let (integers, _) = bias(&b, 1.0, &found.grids);
         assert_eq!(integers.to_i64().unwrap(), [100, 100, 300, 200]);
         assert_eq!(of_part(&b, 1, 2), 4.0);

@@ -9,8 +9,9 @@ use std::collections::{HashMap, HashSet};
 use crate::ir::{Model, NodeId, ValueId};
 use crate::math::UnionFind;
 use crate::passes::pattern::fitting;
-use crate::passes::quantize_static::plan::PlannedNode;
+use crate::passes::quantize_static::plan::{Lookup, PlannedNode};
 use crate::passes::quantize_static::table::{self, Role};
+use crate::passes::quantize_static::ties::{Extents, Ties};
 use crate::passes::quantize_static::{Format, QuantizeStatic};
 
 /// What is looked at.
@@ -23,6 +24,10 @@ pub(super) struct Layout<'a> {
     pub inner: &'a [NodeId],
     /// Values that are quantized, in the order of the model.
     pub values: &'a [ValueId],
+    /// Tables that become integers, and who takes rows out of them.
+    pub lookups: &'a [Lookup],
+    /// What values reach, once that was measured: too different ones share no grid.
+    pub extents: Option<&'a Extents>,
 }
 
 /// What was found.
@@ -148,6 +153,17 @@ impl Layout<'_> {
     /// Values that only move elements between each other.
     fn groups(&self, index: &HashMap<ValueId, usize>) -> UnionFind {
         let mut groups = UnionFind::new(self.values.len());
+        let mut ties = self.extents.map(|extents| Ties::new(extents, self.values));
+        let mut join = |i: usize, j: usize| {
+            let (a, b) = (groups.find(i), groups.find(j));
+            if a == b || ties.as_ref().is_some_and(|ties| !ties.fit(a, b)) {
+                return;
+            }
+            groups.join(a, b);
+            if let Some(ties) = &mut ties {
+                ties.joined(a, b, groups.find(a));
+            }
+        };
         for (i, &value) in self.values.iter().enumerate() {
             // Sources may hide behind several data movements.
             let mut pending = vec![value];
@@ -159,10 +175,18 @@ impl Layout<'_> {
                 let Some(producer) = self.model.value(at).producer() else { continue };
                 for source in table::moved_from(self.model, self.model.node(producer), at) {
                     match index.get(&source) {
-                        Some(&j) => groups.join(i, j),
+                        Some(&j) => join(i, j),
                         None => pending.push(source),
                     }
                 }
+            }
+        }
+        // A table has one grid, whoever reads rows of it.
+        let mut first: HashMap<ValueId, usize> = HashMap::new();
+        for Lookup { node, weight, .. } in self.lookups {
+            let rows = self.model.node(*node).output(0).and_then(|rows| index.get(&rows));
+            if let Some(&i) = rows {
+                join(i, *first.entry(weight.value).or_insert(i));
             }
         }
         groups

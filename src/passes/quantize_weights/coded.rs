@@ -30,17 +30,17 @@ pub(super) fn apply(
     let any = saved > shared_bytes(alphabet.entries());
     let (worth, others): (Vec<_>, Vec<_>) =
         weights.into_iter().partition(|weight| any && self::saved(weight, alphabet) > 0);
-    for (node, _) in others.iter().flat_map(|weight| &weight.readers) {
+    for node in others.iter().flat_map(|weight| &weight.layers) {
         report.refuse(model.label(*node), NO_GAIN);
     }
     let mut writer = Writer::new(model);
     for weights in worth.chunks(TOGETHER) {
         let codes: Vec<Code> = weights.par_iter().map(|weight| code(weight, alphabet)).collect();
         for (weight, code) in weights.iter().zip(codes) {
-            for &(node, _) in &weight.readers {
+            for &node in &weight.layers {
                 report.did(writer.label(node), what(storage, weight.share));
             }
-            writer.write(weight.value, &weight.readers, &code);
+            writer.write((weight.value, weight.dtype), &weight.readers, &code);
         }
     }
     Ok(())
@@ -52,7 +52,7 @@ fn saved(weight: &Storable, alphabet: Alphabet) -> usize {
     let table = if matches!(alphabet, Alphabet::Free(_)) { entries } else { 0 };
     let scales: usize = weight.share.dims(&weight.dims).iter().product();
     let floats = (table + scales) * size_of::<f32>();
-    let before = weight.tensor.len() * size_of::<f32>();
+    let before = weight.tensor.byte_size();
     before.saturating_sub(layout.packed_bytes(entries) + floats + NODES)
 }
 
@@ -77,7 +77,7 @@ fn code(weight: &Storable, alphabet: Alphabet) -> Code {
     let layout = layout(weight);
     let part = weight.share.index(&weight.dims);
     let parts = weight.share.dims(&weight.dims).iter().product();
-    let elements = weight.tensor.view().as_f32().unwrap_or_default();
+    let elements = weight.elements();
     let value = |i: usize| f64::from(elements[i]);
     let at = |i: usize| Member { value: value(i), importance: 1.0, part: part(i) as u32 };
     let count = elements.len();

@@ -51,23 +51,29 @@ impl QuantizeWeights {
         let mut first: BTreeMap<NodeId, usize> = BTreeMap::new();
         let mut sets = UnionFind::new(weights.len());
         for (i, weight) in weights.iter().enumerate() {
-            for &(node, _) in &weight.readers {
+            for &node in &weight.layers {
                 sets.join(i, *first.entry(node).or_insert(i));
             }
         }
         let mut sites: BTreeMap<usize, WeightSite> = BTreeMap::new();
         for (i, weight) in weights.iter().enumerate() {
-            let Some(&(node, slot)) = weight.readers.first() else { continue };
+            let (Some(&layer), Some(&(node, slot))) =
+                (weight.layers.first(), weight.readers.first())
+            else {
+                continue;
+            };
             let site = sites.entry(sets.find(i)).or_insert_with(|| WeightSite {
                 names: BTreeSet::new(),
-                place: model.label(node),
+                place: model.label(layer),
                 weights: Vec::new(),
                 elements: 0,
-                table: model.node(node).is("Gather"),
+                table: true,
                 packed: options.packed_tables,
             });
-            let names = weight.readers.iter().map(|&(node, _)| model.name_of(node).to_owned());
+            let names = weight.layers.iter().map(|&node| model.name_of(node).to_owned());
             site.names.extend(names);
+            // Rows alone are looked up nowhere else.
+            site.table &= weight.layers.iter().all(|&node| model.node(node).is("Gather"));
             site.weights.push((weight.value, node, slot));
             site.elements += weight.tensor.len();
         }

@@ -12,7 +12,7 @@ use crate::passes::round_weights::{Decision, Rounding};
 const DAMPING: f64 = 0.01;
 /// Of the error so far, what a candidate must fall below to take the place of what is there: less is
 /// chance.
-const WORTH: f64 = 0.98;
+pub(super) const WORTH: f64 = 0.98;
 /// Most multiply-accumulates that learning the rounding of a layer may take, about 4 s on two cores.
 const LEARNING: usize = 200_000_000_000;
 /// Steps that it takes.
@@ -65,25 +65,6 @@ impl Task<'_> {
             method,
             rounded,
             errors: (before / outputs, error / outputs),
-            signal,
-        })
-    }
-
-    /// The scales with which the weights themselves move least, as if what the layer reads were noise
-    /// of one power everywhere; `None` when that is as good as what is there.
-    pub fn best_by_weights(&self) -> Option<Decision> {
-        let groups = self.weights.values.len() / self.weights.per_group().max(1);
-        let alike = vec![vec![1.0; self.weights.columns]; groups];
-        let rounded = self.weights.nearest(&self.fitted(&alike)?);
-        let moved =
-            |rounded: &Rounded| -> f64 { self.weights.change(rounded).iter().map(|x| x * x).sum() };
-        let (before, after) = (moved(&self.current), moved(&rounded));
-        let count = self.weights.values.len().max(1) as f64;
-        let signal = self.weights.values.iter().map(|x| x * x).sum::<f64>() / count;
-        (after < WORTH * before).then_some(Decision {
-            method: Rounding::Scale,
-            rounded,
-            errors: (before / count, after / count),
             signal,
         })
     }

@@ -1,8 +1,8 @@
 //! `round-weights`: see `docs/passes/round-weights.md`.
 
+mod by_weights;
 mod choose;
 mod decisions;
-mod table;
 
 pub use decisions::Decisions;
 
@@ -18,6 +18,7 @@ use crate::math::rounding::{Rounded, Weights};
 use crate::passes::stored::{StoredLayer, in_chunks};
 use crate::passes::{Context, LayerNote, Pass, Promise, Report};
 
+use by_weights::Which;
 use choose::Task;
 
 /// How the integers of weights are chosen.
@@ -126,19 +127,12 @@ impl Pass for RoundWeights {
             return Ok(report);
         };
         if [Rounding::Auto, Rounding::Scale].contains(&self.method) {
-            table::rescale(model, reference, self.most_bits, &mut report);
+            let which = if cx.measure.is_some() { Which::Tables } else { Which::All };
+            let which = (self.most_bits, which);
+            by_weights::rescale(model, reference, which, &mut report);
         }
-        let mut layers = StoredLayer::all(model, reference, self.most_bits, &mut report);
-        let Some(measure) = cx.measure else {
-            // Tables and their scales were fitted to the weights when they were made.
-            layers.retain(|layer| !layer.weight.points.grids().is_empty());
-            let decide = |layer: &StoredLayer| self.by_weights(layer);
-            let found: Vec<_> = layers.par_iter().map(decide).collect();
-            for (layer, decision) in layers.iter().zip(found) {
-                self.decide(model, layer, decision, &mut report);
-            }
-            return Ok(report);
-        };
+        let Some(measure) = cx.measure else { return Ok(report) };
+        let layers = StoredLayer::all(model, reference, self.most_bits, &mut report);
         let (wide, layers): (Vec<_>, Vec<_>) =
             layers.into_iter().partition(StoredLayer::is_too_wide);
         for layer in wide {
@@ -194,14 +188,6 @@ struct Decision {
 impl RoundWeights {
     fn best(&self, layer: &StoredLayer, moments: &VectorMoments) -> Option<Decision> {
         self.task(layer, |task| task.best(moments))
-    }
-
-    /// What is best without knowing what the layer reads.
-    fn by_weights(&self, layer: &StoredLayer) -> Option<Decision> {
-        match self.method {
-            Rounding::Auto | Rounding::Scale => self.task(layer, |task| task.best_by_weights()),
-            _ => None,
-        }
     }
 
     fn task(

@@ -1,11 +1,10 @@
 //! Weights that are stored as integers, whatever operators turn them into floats.
 
-use crate::analysis::{WEIGHT_SLOT, constant};
+use crate::analysis::WEIGHT_SLOT;
 use crate::ir::{Model, NodeId, ValueId};
-use crate::math::Grid;
 use crate::math::rounding::{Freedom, Points};
 use crate::passes::stored::coded::Coded;
-use crate::passes::stored::gridded::{Gridded, Parameter, Unpacking};
+use crate::passes::stored::gridded::{Gridded, Parameter, Unpacking, store};
 use crate::tensor::{DType, Tensor};
 
 /// Integers of a weight with the points that they stand for.
@@ -15,9 +14,9 @@ pub(in crate::passes) struct StoredWeight {
     pub points: Points,
     /// For each integer, in the order of the tensor, the index of its part.
     pub part_of: Vec<u32>,
-    /// How many neighbours along an axis share a scale; 0 when scales are for slices or for all.
-    pub block: usize,
     pub scale_dims: Vec<usize>,
+    /// The type of the floats that are made of the integers.
+    pub dtype: DType,
     place: Place,
 }
 
@@ -59,16 +58,15 @@ impl StoredWeight {
     pub fn behind(model: &Model, floats: ValueId) -> Result<Option<Self>, String> {
         let Some(gridded) = Gridded::of(model, floats)? else { return Ok(None) };
         let index = gridded.index()?;
-        let Gridded { value, ref tensor, ref grids, ref scale_dims, block, scales, zeros, .. } =
-            gridded;
+        let Gridded { value, ref tensor, ref grids, ref scale_dims, scales, zeros, .. } = gridded;
         let odd = |_| "its integers cannot be read".to_owned();
         Ok(Some(Self {
             integers: tensor.to_i64().map_err(odd)?.into_iter().map(|q| q as i32).collect(),
             part_of: (0..tensor.len()).map(|i| index(i) as u32).collect(),
             dims: tensor.dims().to_vec(),
             points: Points::Grids(grids.clone()),
-            block,
             scale_dims: scale_dims.clone(),
+            dtype: gridded.dtype,
             place: Place::Grids { value, dtype: tensor.dtype(), scales, zeros },
         }))
     }
@@ -79,8 +77,8 @@ impl StoredWeight {
             integers: std::mem::take(&mut coded.indices),
             points: coded.points.clone(),
             part_of: coded.layout.parts(),
-            block: 0,
             scale_dims: coded.layout.scale_dims(),
+            dtype: DType::Float,
             place: Place::Coded(coded),
         }
     }
@@ -123,33 +121,13 @@ impl StoredWeight {
 
     /// Stores other integers, and other points as far as they are free.
     pub fn replace(&self, model: &mut Model, integers: &[i32], points: &Points) {
-        let (value, dtype, (node, slot, old), zeros) = match &self.place {
+        let (value, dtype, scales, zeros) = match &self.place {
             Place::Grids { value, dtype, scales, zeros } => (*value, *dtype, *scales, *zeros),
             Place::Coded(coded) => return coded.replace(model, integers, points),
         };
         model.set_tensor(value, Tensor::from_integers(dtype, &self.dims, integers));
         let (before, grids) = (self.points.grids(), points.grids());
-        let differ = |other: &dyn Fn(&Grid, &Grid) -> bool| {
-            before.iter().zip(grids).any(|(before, now)| other(before, now))
-        };
-        if differ(&|before, now| before.scale != now.scale) {
-            let scales: Vec<f32> = grids.iter().map(|grid| grid.scale).collect();
-            exchange(model, node, slot, old, Tensor::from_f32(&self.scale_dims, &scales));
-        }
-        if let Some((node, slot, old)) = zeros
-            && let Some(dtype) = constant(model, old).map(|zeros| zeros.dtype())
-            && differ(&|before, now| before.zero_point != now.zero_point)
-        {
-            let zeros: Vec<i32> = grids.iter().map(|grid| grid.zero_point).collect();
-            let zeros = match dtype {
-                DType::Float => {
-                    let zeros: Vec<f32> = zeros.iter().map(|&zero| zero as f32).collect();
-                    Tensor::from_f32(&self.scale_dims, &zeros)
-                }
-                dtype => Tensor::from_integers(dtype, &self.scale_dims, &zeros),
-            };
-            exchange(model, node, slot, old, zeros);
-        }
+        store(model, before, grids, (scales, zeros), &self.scale_dims);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::proto::{
     GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
     ValueInfoProto,
 };
-use crate::read::bytes;
+use crate::read::{Loaded, bytes};
 use cursor::Cursor;
 
 /// How deep graphs may nest: more would pass the limit of the decoder on nested messages.
@@ -33,9 +33,17 @@ const DEEPEST: usize = 30;
 /// When the text breaks the grammar, with line, column, what was expected and what was found; and
 /// as [`bytes()`] when the model breaks a rule of the format.
 pub fn text(source: &str) -> Result<Model> {
+    Ok(text_with_notes(source)?.model)
+}
+
+/// As [`text`], with what the reader changed or noticed.
+///
+/// # Errors
+/// As [`text`].
+pub fn text_with_notes(source: &str) -> Result<Loaded> {
     let mut parser = Parser { cursor: Cursor::new(source), depth: 0 };
     let encoded = parser.model()?.encode_to_vec();
-    Ok(bytes(encoded.into())?.model)
+    bytes(encoded.into())
 }
 
 struct Parser<'a> {

@@ -1,5 +1,6 @@
 //! What samples are worth: outputs stay nearer, budgets are kept, and threads leave no trace.
 
+use onnxpress::analysis::Assume;
 use onnxpress::calibrate::Calibration;
 use onnxpress::data::{Options, Samples};
 use onnxpress::exec::Tract;
@@ -93,7 +94,10 @@ fn budgets_are_kept_where_ranks_allow() {
             let options = options(Method::Svd, half(resource, 0.7), false);
             let result = factorized(model.clone(), &options, &Context::default(), None);
             let result = result.unwrap_or_else(|error| panic!("{name}: {error}")).finished.model;
-            let (before, after) = (resource.of(&model).unwrap(), resource.of(&result).unwrap());
+            let (before, after) = (
+                resource.of(&model, &Assume::one_sample()).unwrap(),
+                resource.of(&result, &Assume::one_sample()).unwrap(),
+            );
             assert!(after <= before, "{name}: {before} -> {after}");
             kept += usize::from(before > 0 && after as f64 <= 0.7 * before as f64);
         }
@@ -108,10 +112,10 @@ fn a_budget_counts_the_layers_that_were_chosen() {
     let mut options = options(Method::Svd, half(Resource::Parameters, 0.7), false);
     options.factorize.layers = layers;
     let scope = options.factorize.scope(&model, Resource::Parameters);
-    let whole = Resource::Parameters.of(&model).unwrap();
+    let whole = Resource::Parameters.of(&model, &Assume::one_sample()).unwrap();
     assert!(scope < whole);
     let result = factorized(model, &options, &Context::default(), None).unwrap().finished.model;
-    let saved = whole - Resource::Parameters.of(&result).unwrap();
+    let saved = whole - Resource::Parameters.of(&result, &Assume::one_sample()).unwrap();
     let least = scope - (0.7 * scope as f64) as u64;
     assert!(saved >= least && saved < least + scope / 10, "{saved} of {scope}");
 }

@@ -55,8 +55,8 @@ fn bounds_end_with_their_own_status() {
 fn a_budget_that_cannot_be_kept_is_told() {
     let folder = TempDir::new().unwrap();
     let ran = shell(&format!("factorize {MODEL} --macs 1% -o TMP/a.onnx"), folder.path());
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.out.contains("no more can be saved within the ranks that win"), "{}", ran.out);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.out.contains("no more can be saved within the ranks"), "{}", ran.out);
 }
 
 #[test]

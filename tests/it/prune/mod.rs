@@ -3,6 +3,7 @@
 mod budget;
 mod command;
 mod groups;
+mod heads;
 mod masked;
 mod repair;
 

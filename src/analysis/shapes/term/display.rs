@@ -19,7 +19,9 @@ impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Named(name) => f.write_str(name),
-            Self::Axis(value, axis) | Self::Inner(value, axis) => write!(f, "{value}[{axis}]"),
+            Self::Axis(value, axis) | Self::Inner(value, axis) | Self::Data(value, axis) => {
+                write!(f, "{value}[{axis}]")
+            }
         }
     }
 }

@@ -57,6 +57,11 @@ impl Term {
         Self::atom(Atom::Symbol(Symbol::Inner(Arc::clone(value), axis)))
     }
 
+    /// The extent of an axis of an inner value that the elements of tensors decide.
+    pub(super) fn data(value: &Arc<str>, axis: usize) -> Self {
+        Self::atom(Atom::Symbol(Symbol::Data(Arc::clone(value), axis)))
+    }
+
     fn atom(atom: Atom) -> Self {
         match bounds::only(&atom) {
             Some(number) => Self::Known(number),
@@ -88,6 +93,13 @@ impl Term {
 
     /// True when the extents of the inputs decide it.
     pub fn follows_from_inputs(&self) -> bool {
+        let given = |symbol: &Symbol| !matches!(symbol, Symbol::Inner(..) | Symbol::Data(..));
+        self.is_determined() && self.all_symbols(given)
+    }
+
+    /// True when it may be another number than the same file says, in every run: the extents of the inputs, or
+    /// elements of tensors, decide it.
+    pub(super) fn is_free(&self) -> bool {
         self.is_determined() && self.all_symbols(|symbol| !matches!(symbol, Symbol::Inner(..)))
     }
 

@@ -15,6 +15,8 @@ pub enum Symbol {
     Axis(Arc<str>, usize),
     /// An axis of this inner value whose extent does not follow from the inputs.
     Inner(Arc<str>, usize),
+    /// The same where the elements of tensors decide: any number in any run, whatever is declared.
+    Data(Arc<str>, usize),
 }
 
 /// A factor that is no sum or product.

@@ -63,8 +63,13 @@ impl<'a> Writer<'a> {
         self.model.label(node)
     }
 
-    /// Lets `readers` read what `code` stands for instead of the constant `value`.
-    pub fn write(&mut self, value: ValueId, readers: &[(NodeId, usize)], code: &Code) {
+    /// Lets `readers` read what `code` stands for instead of the constant `value`, as floats of the same type.
+    pub fn write(
+        &mut self,
+        (value, dtype): (ValueId, DType),
+        readers: &[(NodeId, usize)],
+        code: &Code,
+    ) {
         let name = self.model.value(value).name().to_owned();
         for &(node, slot) in readers {
             self.model.set_input(node, slot, None);
@@ -73,6 +78,9 @@ impl<'a> Writer<'a> {
         let mut chain = Chain { writer: self, name: &name, last: None, value: stored };
         chain.numbers(code);
         chain.scaled(code);
+        if dtype != DType::Float {
+            chain.cast(dtype);
+        }
         let floats = chain.value;
         for &(node, slot) in readers {
             self.model.set_input(node, slot, Some(floats));

@@ -3,9 +3,12 @@
 //! Mapped files are remembered, so that a window of one can be copied to another file without
 //! going through memory.
 
+mod fault;
+mod lost;
+
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -13,6 +16,12 @@ use memmap2::Mmap;
 use sha1::{Digest, Sha1};
 
 use crate::error::{Error, Result, err};
+
+pub use fault::watch_mapped_files;
+pub(crate) use lost::{check_unchanged, was_read};
+
+/// Files up to this size are read into memory, where nothing happens to them any more. 4 MiB.
+const SMALL: u64 = 4 << 20;
 
 /// Opens a regular file for reading without ever blocking on a pipe or a device.
 pub(crate) fn open_regular(path: &Path) -> Result<(File, u64)> {
@@ -50,6 +59,8 @@ pub(crate) fn is_shared(_: &Metadata) -> bool {
 struct Mapped {
     map: Mmap,
     file: File,
+    path: PathBuf,
+    _watched: fault::Watched,
 }
 
 impl AsRef<[u8]> for Mapped {
@@ -70,15 +81,34 @@ impl AsRef<[u8]> for Owner {
 /// The files that are mapped now.
 static MAPPED: Mutex<Vec<Weak<Mapped>>> = Mutex::new(Vec::new());
 
+/// The whole file of `size` bytes as shared bytes: a small one is read, a large one mapped.
+pub(crate) fn contents(mut file: File, size: u64, path: &Path) -> Result<Bytes> {
+    let found = file.metadata().map_err(|e| Error::io(path, &e))?;
+    lost::remember(path, &found, size > SMALL);
+    if size > SMALL {
+        let bytes = map(file, path)?;
+        return if bytes.len() as u64 == size { Ok(bytes) } else { Err(truncated(path)) };
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    (&mut file).take(size).read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
+    if bytes.len() as u64 == size { Ok(bytes.into()) } else { Err(truncated(path)) }
+}
+
+fn truncated(path: &Path) -> Error {
+    err!(Io, "the file was truncated while it was read").in_file(path)
+}
+
 /// The whole file as shared bytes, mapped: pages are read when they are touched.
 ///
-/// The map shows the file as it is while it is used. Another process that truncates the file in
-/// that time ends this one with a bus error; onnxpress itself never writes to an input file.
+/// The map shows the file as it is while it is used. Touching pages that another process cut off in
+/// that time is a bus error, for which see [`watch_mapped_files`]; what was written to it is noticed by
+/// [`check_unchanged`]. onnxpress itself never writes to an input file.
 #[expect(unsafe_code, reason = "mapping is what keeps weights from being copied")]
-pub(crate) fn map(file: File, path: &Path) -> Result<Bytes> {
+fn map(file: File, path: &Path) -> Result<Bytes> {
     // SAFETY: the map is read-only and private to this process; see the caveat above.
     let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, &e))?;
-    let mapped = Arc::new(Mapped { map, file });
+    let watched = fault::watch(&map, path);
+    let mapped = Arc::new(Mapped { map, file, path: path.to_owned(), _watched: watched });
     let mut known = MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
     known.retain(|mapped| mapped.strong_count() > 0);
     known.push(Arc::downgrade(&mapped));
@@ -150,6 +180,9 @@ fn chunks(bytes: &[u8], mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Re
         let part = &mut buffer[..CHUNK.min(bytes.len() - done)];
         match read_at(&mapped.file, part, (start + done) as u64) {
             Ok(()) => each(part)?,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(io::Error::new(error.kind(), truncated(&mapped.path).to_string()));
+            }
             // A system that cannot read at a place still has the map.
             Err(_) => return each(&bytes[done..]),
         }
