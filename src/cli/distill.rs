@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use onnxpress::distill::{self, Loss};
+use onnxpress::distill::{self, Augment, Loss};
 use onnxpress::report::DistillationReport;
 use onnxpress::{Result, validate};
 
@@ -38,8 +38,9 @@ pub struct Distill {
     #[arg(long, value_name = "NAME")]
     labels: Option<String>,
     /// What is minimized, each with a weight: kl (distributions of classes at a temperature), ce (labels),
-    /// mse (outputs, relative to those of the teacher), feature (values inside that both models have). By
-    /// default feature, and kl where the output gives classes, else mse; with labels ce=0.1 as well.
+    /// mse (outputs, relative to those of the teacher), feature (values inside that both models have),
+    /// attention (where these are large, whatever their channels), relation (how alike samples are in them),
+    /// gradient (how outputs change when samples change a little). By default feature, and kl where the output gives classes, else mse; with labels ce=0.1 as well.
     #[arg(long, value_name = "NAME[=WEIGHT],…", value_delimiter = ',')]
     loss: Vec<Loss>,
     /// Minutes that all may take.
@@ -57,6 +58,12 @@ pub struct Distill {
     /// Temperature of kl.
     #[arg(long, value_name = "T", default_value_t = 4.0)]
     temperature: f64,
+    /// Change images before both models see them: flip (left to right), shift (by up to an eighth), mixup (sums of two).
+    #[arg(long, value_name = "flip,shift,mixup", value_delimiter = ',')]
+    augment: Vec<Augment>,
+    /// Move every other sample, each of its numbers by EPS, to where the student is worse.
+    #[arg(long, value_name = "EPS")]
+    adversarial: Option<f64>,
     /// A value of the student that should be like one of the teacher; instead of those that are found by name.
     #[arg(long = "match", value_name = "STUDENT=TEACHER", value_parser = pair)]
     matches: Vec<(String, String)>,
@@ -151,6 +158,8 @@ impl Distill {
             rate: self.learning_rate,
             batch: self.batch,
             temperature: self.temperature,
+            augment: self.augment.clone(),
+            adversarial: self.adversarial,
             matches: self.matches.clone(),
             train: self.train.clone(),
             freeze: self.freeze.clone(),

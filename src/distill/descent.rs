@@ -8,8 +8,10 @@ use crate::analysis::Progress;
 use crate::distill::Moment;
 use crate::distill::guard::{Guard, Verdict};
 use crate::distill::lessons::Lessons;
-use crate::distill::score::{Objective, Score};
+use crate::distill::random::Random;
+use crate::distill::score::{Aims, Objective, Score};
 use crate::distill::student::Student;
+use crate::distill::vary::{Room, Variation};
 use crate::error::{Error, Result, err};
 use crate::grad::optimizer::{Method, Optimizer, clip, schedule};
 use crate::grad::{Given, Workspace};
@@ -51,7 +53,10 @@ pub struct Descent<'a> {
     student: &'a Student<'a>,
     lessons: &'a Lessons,
     objective: &'a Objective,
+    variation: Option<&'a Variation>,
     batch: usize,
+    /// Micro-batches so far.
+    number: u64,
     parameters: Vec<Vec<f32>>,
     gradients: Vec<Vec<f32>>,
     places: Vec<Place>,
@@ -62,6 +67,7 @@ pub struct Descent<'a> {
 struct Place {
     work: Workspace<f32>,
     inputs: Vec<Vec<f32>>,
+    room: Option<Room>,
     score: Score,
 }
 
@@ -69,7 +75,7 @@ impl<'a> Descent<'a> {
     pub fn new(
         student: &'a Student<'a>,
         lessons: &'a Lessons,
-        objective: &'a Objective,
+        (objective, variation): (&'a Objective, Option<&'a Variation>),
         batch: usize,
         seed: u64,
     ) -> Result<Self> {
@@ -77,6 +83,7 @@ impl<'a> Descent<'a> {
         let place = || Place {
             work: student.program().workspace(),
             inputs: vec![Vec::new(); student.lowered.inputs.len()],
+            room: variation.map(Variation::room),
             score: Score::default(),
         };
         let places: Vec<Place> = (0..threads).map(|_| place()).collect();
@@ -85,7 +92,9 @@ impl<'a> Descent<'a> {
             student,
             lessons,
             objective,
+            variation,
             batch,
+            number: 0,
             parameters: student.parameters.clone(),
             gradients,
             places,
@@ -177,20 +186,30 @@ impl<'a> Descent<'a> {
     fn gradient(&mut self) -> Result<Score> {
         let samples = self.order.next(self.batch);
         let chunks: Vec<&[usize]> = samples.chunks(self.student.size).collect();
+        let (student, seen) = (self.student, self.student.seen(&self.parameters));
         self.gradients.iter_mut().for_each(|gradient| gradient.fill(0.0));
         let mut total = Score::default();
         for wave in chunks.chunks(self.places.len()) {
-            let (student, lessons, objective) = (self.student, self.lessons, self.objective);
-            let (parameters, batch) = (&self.parameters, self.batch);
+            let (lessons, objective) = (self.lessons, self.objective);
+            let (parameters, batch, variation) = (&*seen, self.batch, self.variation);
+            let first = self.number;
+            self.number += wave.len() as u64;
             let places = &mut self.places[..wave.len()];
-            places.par_iter_mut().zip(wave).try_for_each(|(place, chunk)| {
+            places.par_iter_mut().zip(wave).enumerate().try_for_each(|(i, (place, chunk))| {
                 place.fill(student, lessons, chunk)?;
+                if let Some((variation, room)) = variation.zip(place.room.as_mut()) {
+                    let at = (student, objective);
+                    let state = (&mut place.work, parameters);
+                    variation.apply(first + i as u64, at, state, &mut place.inputs, room);
+                }
+                let fresh = place.room.as_ref().map(|room| &room.fresh[..]);
+                let aims = Aims { samples: chunk, fresh };
                 let inputs: Vec<&[f32]> = place.inputs.iter().map(Vec::as_slice).collect();
                 let given = Given { parameters, inputs: &inputs };
                 student.program().forward(&mut place.work, given);
                 let mut score = Score { samples: chunk.len(), ..Score::default() };
                 student.program().backward(&mut place.work, given, |at, values, gradient| {
-                    score.add(objective.losses(at, chunk, values, gradient, batch));
+                    score.add(objective.losses(at, aims, values, gradient, batch));
                 });
                 place.score = score;
                 Ok::<(), Error>(())
@@ -213,9 +232,10 @@ impl<'a> Descent<'a> {
         let size = self.student.size;
         let chunks: Vec<Vec<usize>> = samples.chunks(size).map(<[usize]>::to_vec).collect();
         let mut total = Score::default();
+        let (student, seen) = (self.student, self.student.seen(&self.parameters));
         for wave in chunks.chunks(self.places.len()) {
-            let (student, lessons, objective) = (self.student, self.lessons, self.objective);
-            let parameters = &self.parameters;
+            let (lessons, objective) = (self.lessons, self.objective);
+            let parameters = &*seen;
             let places = &mut self.places[..wave.len()];
             places.par_iter_mut().zip(wave).try_for_each(|(place, chunk)| {
                 let mut full = chunk.clone();
@@ -231,7 +251,8 @@ impl<'a> Descent<'a> {
                     let values = student.program().wanted(&place.work, given, at);
                     ignored.clear();
                     ignored.resize(values.len(), 0.0);
-                    score.add(objective.losses(at, chunk, values, &mut ignored, 1));
+                    let aims = Aims { samples: chunk, fresh: None };
+                    score.add(objective.losses(at, aims, values, &mut ignored, 1));
                 }
                 place.score = score;
                 Ok::<(), Error>(())
@@ -260,21 +281,13 @@ fn estimate(step: Duration, steps: usize) -> String {
 struct Order {
     samples: Vec<usize>,
     next: usize,
-    state: u64,
+    random: Random,
 }
 
 impl Order {
     fn new(samples: Vec<usize>, seed: u64) -> Self {
         let next = samples.len();
-        Self { samples, next, state: seed ^ 0x9e37_79b9_7f4a_7c15 }
-    }
-
-    /// SplitMix64.
-    fn random(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self { samples, next, random: Random::new(seed) }
     }
 
     fn next(&mut self, count: usize) -> Vec<usize> {
@@ -282,7 +295,7 @@ impl Order {
         while taken.len() < count {
             if self.next == self.samples.len() {
                 for i in (1..self.samples.len()).rev() {
-                    let other = (self.random() % (i as u64 + 1)) as usize;
+                    let other = (self.random.next() % (i as u64 + 1)) as usize;
                     self.samples.swap(i, other);
                 }
                 self.next = 0;

@@ -38,11 +38,11 @@ pub struct Lessons {
     /// Samples to learn from, and samples held out.
     pub train: Vec<usize>,
     pub held_out: Vec<usize>,
-    pub labels: Option<Vec<usize>>,
+    pub labels: Option<Vec<i64>>,
 }
 
 /// A value of the teacher.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Target {
     /// Extents for one sample.
     pub dims: Vec<usize>,
@@ -179,9 +179,8 @@ impl Lessons {
         }
         let digests: Vec<u64> = digests.into_iter().map(Fingerprint::finish).collect();
         let (train, held_out) = divided(&digests)?;
-        let labels = samples.labels().map(|labels| labels.iter().take(units));
-        let labels = labels.map(|labels| labels.map(|&l| usize::try_from(l).unwrap_or(usize::MAX)));
-        Ok(Self { inputs, targets, train, held_out, labels: labels.map(Iterator::collect) })
+        let labels = samples.labels().map(|labels| labels.iter().take(units).copied().collect());
+        Ok(Self { inputs, targets, train, held_out, labels })
     }
 
     /// Extents of the inputs for one sample, and whether more make the first axis longer.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::distill::Options;
 use crate::distill::lessons::Target;
-use crate::distill::{LossName, Options};
 use crate::error::{Result, err};
 use crate::ir::{Model, NodeId, ValueId};
 
@@ -29,8 +29,8 @@ const STAGE_WEIGHT: f64 = 0.2;
 /// The matches of outputs, and of values inside when they are wanted.
 pub fn matches(student: &Model, teacher: &Model, options: &Options) -> Result<Vec<Match>> {
     let mut found = outputs(student, teacher)?;
-    let wants = |name| options.losses.is_empty() || options.losses.iter().any(|l| l.name == name);
-    if !wants(LossName::Features) && options.matches.is_empty() {
+    let inside = options.losses.is_empty() || options.losses.iter().any(|l| l.name.is_inside());
+    if !inside && options.matches.is_empty() {
         return Ok(found);
     }
     for (ours, theirs) in &options.matches {
@@ -186,11 +186,12 @@ fn last_feature(model: &Model, end: NodeId) -> Option<ValueId> {
 const ALIKE: f64 = 0.5;
 
 /// For each channel of a student's value the channel of the teacher's that it correlates with most; nothing
-/// for one that is like none. Both are given for the same samples; `axes` are the extents before, on and
-/// behind the axis of channels.
+/// for one that is like none, unless it must have one. Both are given for the same samples; `axes` are the extents
+/// before, on and behind the axis of channels.
 pub fn same_channels(
     (ours, our_axes): (&[f32], [usize; 3]),
     (theirs, their_axes): (&[f32], [usize; 3]),
+    must: bool,
 ) -> Vec<Option<usize>> {
     let rows = |numbers: &[f32], [outer, channels, inner]: [usize; 3]| -> Vec<Vec<f64>> {
         (0..channels)
@@ -216,7 +217,7 @@ pub fn same_channels(
             let like = |other: &Vec<f64>| row.iter().zip(other).map(|(a, b)| a * b).sum::<f64>();
             let candidates = theirs.iter().map(like).enumerate().filter(|&(c, _)| free[c]);
             let (channel, likeness) = candidates.max_by(|a, b| a.1.total_cmp(&b.1))?;
-            (likeness >= ALIKE).then(|| {
+            (must || likeness >= ALIKE).then(|| {
                 free[channel] = false;
                 channel
             })
@@ -274,7 +275,7 @@ mod tests {
             .chain(&[5, 3])
             .flat_map(|&c: &usize| theirs[c * 4..c * 4 + 4].iter().map(|x| x * 1.1 + 0.2))
             .collect();
-        let found = same_channels((&ours, [2, 2, 4]), (&theirs, [2, 3, 4]));
+        let found = same_channels((&ours, [2, 2, 4]), (&theirs, [2, 3, 4]), false);
         assert_eq!(found, [Some(2), Some(0)]);
         let target = Target { dims: vec![1, 3, 4], numbers: theirs.clone() };
         let kept = kept_channels(&target, 1, &[Some(2), None]);

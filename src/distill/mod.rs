@@ -5,16 +5,19 @@
 //! on them is kept, and the result is never worse on them than the student was. Only numbers of constants
 //! change: no node, no extent, no element type, and no zero of a sparse weight.
 
+mod coded;
 mod descent;
 mod guard;
 mod lessons;
 mod matched;
 mod objective;
 mod options;
+mod random;
 mod score;
 mod student;
 mod train;
+mod vary;
 mod weights;
 
-pub use options::{Loss, LossName, Options};
+pub use options::{Augment, Loss, LossName, Options};
 pub use train::{Distilled, Moment, Moved, distill};

@@ -15,12 +15,25 @@ pub enum LossName {
     Squares,
     /// The same of values inside that both models have.
     Features,
+    /// Where in these values the attention is, whatever channels they have.
+    Attention,
+    /// How alike samples are in them.
+    Relation,
+    /// How outputs change when samples change a little: the gradients with respect to what is fed.
+    Gradient,
 }
 
 impl LossName {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::Divergence, Self::CrossEntropy, Self::Squares, Self::Features];
+    pub const ALL: [Self; 7] = [
+        Self::Divergence,
+        Self::CrossEntropy,
+        Self::Squares,
+        Self::Features,
+        Self::Attention,
+        Self::Relation,
+        Self::Gradient,
+    ];
 
     /// Its name in options and reports.
     pub fn name(self) -> &'static str {
@@ -29,7 +42,15 @@ impl LossName {
             Self::CrossEntropy => "ce",
             Self::Squares => "mse",
             Self::Features => "feature",
+            Self::Attention => "attention",
+            Self::Relation => "relation",
+            Self::Gradient => "gradient",
         }
+    }
+
+    /// Whether it is about values inside.
+    pub(super) fn is_inside(self) -> bool {
+        matches!(self, Self::Features | Self::Attention | Self::Relation)
     }
 }
 
@@ -57,6 +78,30 @@ impl FromStr for Loss {
     }
 }
 
+/// How images are changed before both models see them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Augment {
+    /// Half of them from left to right.
+    Flip,
+    /// Moved by up to an eighth of their extents; what comes in is reflected.
+    Shift,
+    /// Two of them added, mostly one (Zhang and others, 2018).
+    Mixup,
+}
+
+impl FromStr for Augment {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Ok(match text.trim() {
+            "flip" => Self::Flip,
+            "shift" => Self::Shift,
+            "mixup" => Self::Mixup,
+            _ => return Err(err!(Usage, "`{text}`; expected one of flip, shift, mixup")),
+        })
+    }
+}
+
 /// How a student learns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -73,6 +118,11 @@ pub struct Options {
     pub batch: usize,
     /// Temperature of the divergence.
     pub temperature: f64,
+    /// How images are changed.
+    pub augment: Vec<Augment>,
+    /// How far every other sample of a step is moved, each of its numbers by so much, to where the student is worse
+    /// (Goodfellow and others, 2015).
+    pub adversarial: Option<f64>,
     /// Values of the student and of the teacher that should be the same.
     pub matches: Vec<(String, String)>,
     /// Train only constants of nodes whose names fit one of these patterns.
@@ -92,6 +142,8 @@ impl Default for Options {
             rate: None,
             batch: 32,
             temperature: 4.0,
+            augment: Vec::new(),
+            adversarial: None,
             matches: Vec::new(),
             train: Vec::new(),
             freeze: Vec::new(),
@@ -112,6 +164,9 @@ impl Options {
         }
         if let Some(rate) = self.rate.filter(|&rate| !positive(rate)) {
             return Err(err!(Usage, "learning rate {rate}; expected more than 0"));
+        }
+        if let Some(eps) = self.adversarial.filter(|&eps| !positive(eps)) {
+            return Err(err!(Usage, "adversarial {eps}; expected more than 0"));
         }
         if let Some(minutes) = self.minutes.filter(|&minutes| !positive(minutes)) {
             return Err(err!(Usage, "{minutes} minutes; expected more than 0"));

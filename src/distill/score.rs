@@ -1,8 +1,9 @@
 //! What is minimized, and what is measured on samples held out.
 
 use crate::distill::LossName;
-use crate::distill::lessons::{Lessons, Target};
-use crate::grad::loss;
+use crate::distill::lessons::Target;
+use crate::distill::matched::kept_channels;
+use crate::grad::loss::{self, Extents};
 
 /// One loss of one value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,12 +16,59 @@ pub struct Term {
     pub weight: f64,
     /// An output: counts when states are compared.
     pub output: bool,
+    /// Extents of the value for one sample.
+    pub extents: Extents,
+}
+
+/// What of a value of the teacher is aimed at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// All of it.
+    Same,
+    /// On an axis, the channels that the student has.
+    Channels(usize, Vec<Option<usize>>),
+    /// Where its attention is.
+    Map(Extents),
+}
+
+impl Form {
+    /// Of a value of the teacher.
+    pub fn of(&self, target: Target) -> Target {
+        match self {
+            Self::Same => target,
+            Self::Channels(axis, channels) => kept_channels(&target, *axis, channels),
+            Self::Map(extents) => {
+                let rows = target.numbers.chunks_exact(target.len().max(1));
+                let maps = rows.flat_map(|row| loss::attention_map(row, *extents));
+                let numbers = maps.map(|x| x as f32).collect();
+                Target { dims: vec![extents[0], 1, extents[2]], numbers }
+            }
+        }
+    }
+}
+
+/// A target, and how it is made of a value of the teacher.
+pub struct Aim {
+    /// For all samples.
+    pub stored: Target,
+    /// Place of the match.
+    pub source: usize,
+    pub form: Form,
+}
+
+/// The targets of a micro-batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Aims<'a> {
+    /// Its samples.
+    pub samples: &'a [usize],
+    /// What the teacher gives for samples that were changed, one after the other.
+    pub fresh: Option<&'a [Target]>,
 }
 
 /// All losses, with their targets.
 pub struct Objective {
     pub terms: Vec<Term>,
-    pub targets: Vec<Target>,
+    pub aims: Vec<Aim>,
     pub temperature: f64,
     /// The place of the scores of classes among what the program computes, with their target.
     pub classes: Option<(usize, usize)>,
@@ -65,53 +113,93 @@ impl Score {
 }
 
 impl Objective {
-    /// The losses of a value for `samples`, of which it holds the numbers, one after the other. Adds the
-    /// gradient, when that is wanted, of the mean over `batch` samples.
+    /// What a row of a micro-batch should be.
+    fn aim<'a>(&'a self, aims: Aims<'a>, target: usize, row: usize) -> &'a [f32] {
+        match aims.fresh {
+            Some(fresh) => fresh[target].of(row),
+            None => self.aims[target].stored.of(aims.samples[row]),
+        }
+    }
+
+    /// The losses of a value for a micro-batch, of which it holds the numbers, one sample after the other. Adds the
+    /// gradient of the mean over `batch` samples.
     pub fn losses(
         &self,
         wanted: usize,
-        samples: &[usize],
+        aims: Aims<'_>,
         values: &[f32],
         gradient: &mut [f32],
         batch: usize,
     ) -> Score {
         let mut score = Score::default();
-        let share = 1.0 / batch as f64;
+        let (share, count) = (1.0 / batch as f64, aims.samples.len());
         for term in self.terms.iter().filter(|term| term.wanted == wanted) {
-            let target = &self.targets[term.target];
-            let len = target.len();
-            for (row, &sample) in samples.iter().enumerate() {
-                let (values, wanted) = (&values[row * len..][..len], target.of(sample));
-                let gradient = &mut gradient[row * len..][..len];
-                let weight = term.weight * share;
-                let loss = match term.name {
-                    LossName::Squares => loss::squares(values, wanted, weight, gradient),
-                    LossName::Features => known_squares(values, wanted, weight, gradient),
-                    LossName::Divergence => {
-                        loss::divergence(values, wanted, self.temperature, weight, gradient)
+            let weight = term.weight * share;
+            let len: usize = term.extents.iter().product();
+            let rows = || values.chunks_exact(len.max(1)).take(count);
+            let loss: f64 = match term.name {
+                LossName::Relation | LossName::Gradient => {
+                    // Samples as they are have no counterpart that is changed.
+                    if term.name == LossName::Gradient && aims.fresh.is_none() {
+                        continue;
                     }
-                    LossName::CrossEntropy => {
-                        let label = self.labels.as_ref().and_then(|labels| labels.get(sample));
-                        let label = label.copied().unwrap_or(usize::MAX);
-                        loss::cross_entropy(values, label, weight, gradient)
+                    let rows: Vec<&[f32]> = rows().collect();
+                    let targets: Vec<&[f32]> =
+                        (0..count).map(|row| self.aim(aims, term.target, row)).collect();
+                    match term.name {
+                        LossName::Relation => loss::relation(&rows, &targets, weight, gradient),
+                        _ => loss::changes(&rows, &targets, weight, gradient),
                     }
-                };
-                score.loss += loss / share;
-                score.output += if term.output { loss / share } else { 0.0 };
-            }
+                }
+                _ => rows()
+                    .zip(gradient.chunks_exact_mut(len.max(1)))
+                    .enumerate()
+                    .map(|(row, (values, gradient))| {
+                        let target = self.aim(aims, term.target, row);
+                        self.of_sample(term, aims.samples[row], (values, target), weight, gradient)
+                    })
+                    .sum(),
+            };
+            score.loss += loss / share;
+            score.output += if term.output { loss / share } else { 0.0 };
         }
         if let Some((_, target)) = self.classes.filter(|classes| classes.0 == wanted) {
-            let target = &self.targets[target];
-            let len = target.len();
-            let best =
-                |values: &[f32]| (1..len).fold(0, |b, i| if values[i] > values[b] { i } else { b });
-            for (row, &sample) in samples.iter().enumerate() {
-                score.agreed +=
-                    usize::from(best(&values[row * len..][..len]) == best(target.of(sample)));
+            let len = self.aims[target].stored.len();
+            for (row, values) in values.chunks_exact(len.max(1)).take(count).enumerate() {
+                score.agreed += usize::from(best(values) == best(self.aim(aims, target, row)));
             }
         }
         score
     }
+
+    /// The loss of one sample.
+    fn of_sample(
+        &self,
+        term: &Term,
+        sample: usize,
+        (values, target): (&[f32], &[f32]),
+        weight: f64,
+        gradient: &mut [f32],
+    ) -> f64 {
+        match term.name {
+            LossName::Squares => loss::squares(values, target, weight, gradient),
+            LossName::Divergence => {
+                loss::divergence(values, target, self.temperature, weight, gradient)
+            }
+            LossName::CrossEntropy => {
+                let label = self.labels.as_ref().and_then(|labels| labels.get(sample));
+                let label = label.copied().unwrap_or(usize::MAX);
+                loss::cross_entropy(values, label, weight, gradient)
+            }
+            LossName::Attention => loss::attention(values, term.extents, target, weight, gradient),
+            _ => known_squares(values, target, weight, gradient),
+        }
+    }
+}
+
+/// The class with the highest score.
+pub fn best(scores: &[f32]) -> usize {
+    (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best })
 }
 
 /// Squares, without those of numbers that are not known.
@@ -122,15 +210,4 @@ fn known_squares(values: &[f32], target: &[f32], weight: f64, gradient: &mut [f3
         *g += (2.0 * weight) as f32 * (v - t);
     }
     sum * weight
-}
-
-impl Lessons {
-    /// Labels that a number of classes has.
-    pub fn labels_below(&self, classes: usize) -> Result<Vec<usize>, usize> {
-        let labels = self.labels.clone().unwrap_or_default();
-        match labels.iter().find(|&&label| label >= classes) {
-            Some(&label) => Err(label),
-            None => Ok(labels),
-        }
-    }
 }

@@ -1,8 +1,10 @@
 //! The student as a program, for micro-batches of a fixed size.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::analysis::constant;
+use crate::distill::coded::Coded;
 use crate::distill::weights::{Role, zeros};
 use crate::error::{Result, err};
 use crate::grad::{Given, Lowered, Parameter, Program, Request, Workspace, lower};
@@ -11,7 +13,10 @@ use crate::tensor::Tensor;
 
 /// The student on the tape.
 pub struct Student<'a> {
+    /// The student, with floats in the place of weights that are indices.
     pub model: &'a Model,
+    /// The student as it was given.
+    origin: &'a Model,
     pub lowered: Lowered<f32>,
     /// Numbers of the parameters.
     pub parameters: Vec<Vec<f32>>,
@@ -19,6 +24,8 @@ pub struct Student<'a> {
     pub zeros: Vec<Option<Vec<bool>>>,
     /// What they are.
     pub roles: Vec<Role>,
+    /// Parameters that are stored as indices.
+    coded: BTreeMap<usize, Coded>,
     /// Samples of a micro-batch.
     pub size: usize,
 }
@@ -35,14 +42,14 @@ impl<'a> Student<'a> {
     /// Makes the program, for as many samples at a time as fit memory and as the model takes.
     ///
     /// `shapes` are the extents of each input for one sample, and whether more samples make its first axis
-    /// longer. `lens` are the elements that each wanted value has for one sample, where that is known.
+    /// longer; gradients go to them as well when that is wanted. `lens` are the elements that each wanted value has for one sample, where that is known.
     pub fn new(
-        model: &'a Model,
+        (origin, model): (&'a Model, &'a Model),
         shapes: &BTreeMap<String, (Vec<usize>, bool)>,
         wanted: &[ValueId],
         lens: &[Option<usize>],
         roles: &BTreeMap<ValueId, Role>,
-        most: usize,
+        (most, inputs_too): (usize, bool),
     ) -> Result<Self> {
         let mut size = if shapes.values().any(|(_, stacks)| *stacks) { most.max(1) } else { 1 };
         loop {
@@ -55,7 +62,7 @@ impl<'a> Student<'a> {
             };
             let inputs = shapes.iter().map(|(name, shape)| (name.clone(), extents(shape)));
             let train = |value: ValueId| roles.contains_key(&value);
-            let request = Request { inputs: inputs.collect(), wanted, train: &train };
+            let request = Request { inputs: inputs.collect(), wanted, train: &train, inputs_too };
             let lowered = lower::<f32>(model, &request)?;
             let fits = lowered.wanted.iter().zip(lens).all(|(dims, len)| match (dims, len) {
                 (Ok(dims), Some(len)) => dims.iter().product::<usize>() == len * size,
@@ -86,8 +93,33 @@ impl<'a> Student<'a> {
             let zeros = zeros.collect();
             let role = |p: &Parameter| roles.get(&p.value).copied().unwrap_or(Role::Weight);
             let roles = lowered.parameters.iter().map(role).collect();
-            return Ok(Self { model, lowered, parameters, zeros, roles, size });
+            let coded = BTreeMap::new();
+            return Ok(Self { model, origin, lowered, parameters, zeros, roles, coded, size });
         }
+    }
+
+    /// Keeps in mind which of its constants are indices; nothing of these stays 0.
+    pub fn with_coded(mut self, mut coded: BTreeMap<ValueId, Coded>) -> Self {
+        for (at, parameter) in self.lowered.parameters.iter().enumerate() {
+            if let Some(found) = coded.remove(&parameter.value) {
+                self.coded.insert(at, found.ordered(parameter));
+                self.zeros[at] = None;
+            }
+        }
+        self
+    }
+
+    /// What the program reads of parameters: the nearest numbers of a table, where they have one.
+    pub fn seen<'p>(&self, parameters: &'p [Vec<f32>]) -> Cow<'p, [Vec<f32>]> {
+        if self.coded.is_empty() {
+            return Cow::Borrowed(parameters);
+        }
+        let each = parameters.iter().enumerate();
+        let seen = each.map(|(at, floats)| match self.coded.get(&at) {
+            Some(coded) => coded.seen(floats),
+            None => floats.clone(),
+        });
+        Cow::Owned(seen.collect())
     }
 
     /// The program.
@@ -119,12 +151,16 @@ impl<'a> Student<'a> {
 
     /// The student with other numbers.
     pub fn with(&self, parameters: &[Vec<f32>]) -> Result<Model> {
-        let mut model = self.model.clone();
+        let mut model = self.origin.clone();
         for (at, parameter) in self.lowered.parameters.iter().enumerate() {
-            let Some(old) = constant(&model, parameter.value) else { continue };
             if !self.program().trained()[at] || parameters[at] == self.parameters[at] {
                 continue;
             }
+            if let Some(coded) = self.coded.get(&at) {
+                coded.store(&mut model, parameter, &parameters[at]);
+                continue;
+            }
+            let Some(old) = constant(&model, parameter.value) else { continue };
             let numbers = parameter.outwards(&parameters[at]);
             let tensor = match old.dtype().integer_range() {
                 Some((low, high)) => {

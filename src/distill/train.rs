@@ -10,8 +10,9 @@ use crate::distill::matched::{Match, matches};
 use crate::distill::objective::Prepared;
 use crate::distill::score::Score;
 use crate::distill::student::Student;
+use crate::distill::vary::Variation;
 use crate::distill::weights::trainable;
-use crate::distill::{Options, objective};
+use crate::distill::{Options, coded, objective};
 use crate::error::{Result, err};
 use crate::exec::{Engine, Runner};
 use crate::ir::{Model, NodeId};
@@ -22,6 +23,8 @@ const MICRO_BATCH: usize = 8;
 const WORK: u64 = 4_000_000_000_000;
 /// Fewest and most steps of such a run.
 const STEPS: (u64, u64) = (60, 1500);
+/// Share of the time that is left at most for the comparison at the end.
+const MOST_RESERVE: f64 = 0.3;
 /// A step computes each product once forward and twice back.
 const PASSES: u64 = 3;
 /// Rates for weights of usual size: of convolutions, and of models with attention.
@@ -108,14 +111,17 @@ pub fn distill(
     options.check()?;
     same_inputs(student, teacher)?;
     let wanted = |node: NodeId| is_chosen(student, node, options);
-    let weights = trainable(student, &wanted);
+    let (view, coded) = coded::view(student, &wanted)?;
+    let weights = trainable(&view, &wanted);
     if weights.is_empty() {
         return Err(err!(Usage, "the student has no weight to train")
             .help("--train and --freeze may leave nothing"));
     }
-    let found = matches(student, teacher, options)?;
+    let found = matches(&view, teacher, options)?;
     let names: Vec<String> = found.iter().map(|m| m.teacher.clone()).collect();
-    let lessons = Lessons::new(engine, student, teacher, samples, &names, progress)?;
+    let asked = Instant::now();
+    let mut lessons = Lessons::new(engine, student, teacher, samples, &names, progress)?;
+    let asking = asked.elapsed();
     let values: Vec<_> = found.iter().map(|m| m.student).collect();
     let lens: Vec<Option<usize>> = found
         .iter()
@@ -123,25 +129,35 @@ pub fn distill(
         .map(|(m, target)| target.as_ref().filter(|_| m.output).map(|target| target.len()))
         .collect();
     let most = MICRO_BATCH.min(options.batch).min(lessons.train.len());
-    let learner = Student::new(student, &lessons.shapes(), &values, &lens, &weights, most)?;
+    let adversarial = options.adversarial.is_some();
+    let shapes = lessons.shapes();
+    let models = (student, &view);
+    let learner = Student::new(models, &shapes, &values, &lens, &weights, (most, adversarial))?
+        .with_coded(coded);
     let Prepared { objective, losses, mut warnings } =
-        objective::prepare(&learner, &lessons, &found, options)?;
+        objective::prepare(&learner, &mut lessons, &found, options)?;
+    let shapes: Vec<_> =
+        shapes.into_iter().map(|(name, (dims, more))| (name, dims, more)).collect();
+    let variation = Variation::new(options, &learner, teacher, &found, &shapes)?;
     let trained = learner.program().trained();
     if !trained.contains(&true) {
         return Err(err!(Unsupported, "no weight of the student moves its outputs"));
     }
-    let frozen = frozen(student, &learner, &weights.keys().copied().collect::<Vec<_>>());
+    let frozen = frozen(&view, &learner, &weights.keys().copied().collect::<Vec<_>>());
     if samples.is_random() {
         warnings
             .push("THE SAMPLES ARE RANDOM: what is learned from them may be of no use".to_owned());
     }
     let batch = (options.batch.min(lessons.train.len()) / learner.size).max(1) * learner.size;
     let rate = options.rate.unwrap_or_else(|| usual_rate(student));
-    let mut descent = Descent::new(&learner, &lessons, &objective, batch, options.seed)?;
+    let mut descent =
+        Descent::new(&learner, &lessons, (&objective, variation.as_ref()), batch, options.seed)?;
     let pace = match (options.steps, options.minutes) {
         (Some(steps), None) => Pace::Steps(steps),
         (steps, Some(minutes)) => {
-            let end = begin + Duration::from_secs_f64(minutes * 60.0);
+            // The comparison at the end runs both models on all samples.
+            let all = Duration::from_secs_f64(minutes * 60.0);
+            let end = begin + all - (2 * asking).min(all.mul_f64(MOST_RESERVE));
             Pace::Until { end, most: steps.unwrap_or(usize::MAX) }
         }
         (None, None) => Pace::Steps(affordable(student, batch)),
@@ -190,7 +206,7 @@ pub fn distill(
     result.model = model;
     result.improved = true;
     result.after = (outcome.guard.best.mean_output(), agreement(&outcome.guard.best));
-    result.moved = moved(student, &learner, best);
+    result.moved = moved(&view, &learner, best);
     result.warnings.extend(gap(&result));
     Ok(result)
 }
@@ -317,8 +333,9 @@ fn agreement_db(
     let numbers: Vec<Vec<f32>> = numbers.collect::<Result<_>>()?;
     let inputs: Vec<&[f32]> = numbers.iter().map(Vec::as_slice).collect();
     let mut work = learner.program().workspace();
-    learner.forward(&mut work, best, &inputs);
-    let given = crate::grad::Given { parameters: best, inputs: &inputs };
+    let seen = learner.seen(best);
+    learner.forward(&mut work, &seen, &inputs);
+    let given = crate::grad::Given { parameters: &seen, inputs: &inputs };
     let mut lowest = f64::INFINITY;
     let (mut shown, mut place) = (shown.observed.into_iter(), 0);
     for (m, known) in found.iter().zip(&learner.lowered.wanted) {

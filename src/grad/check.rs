@@ -2,6 +2,7 @@
 //! those of an engine.
 
 mod cases;
+mod composed;
 
 use std::collections::BTreeMap;
 
@@ -48,7 +49,7 @@ pub(super) fn check(text: &str) {
         .collect();
     let wanted: Vec<ValueId> = graph.outputs().iter().map(|output| output.value).collect();
     let train = |value: ValueId| model.value(value).is_input() && is_float(&model, value);
-    let request = Request { inputs, wanted: &wanted, train: &train };
+    let request = Request { inputs, wanted: &wanted, train: &train, inputs_too: false };
     let exact: Lowered<f64> =
         lower(&model, &request).unwrap_or_else(|error| panic!("{error}: {text}"));
     for wanted in &exact.wanted {

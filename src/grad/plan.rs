@@ -41,13 +41,16 @@ struct Interval {
 }
 
 impl Plan {
-    /// A plan to compute `wanted` and to walk back from all of it.
-    pub fn new<T: Real>(tape: &Tape<T>, wanted: &[BufferId]) -> Self {
+    /// A plan to compute `wanted` and to walk back from all of it, to the inputs as well when that is wanted.
+    pub fn new<T: Real>(tape: &Tape<T>, wanted: &[BufferId], inputs_too: bool) -> Self {
         let mut plan = Self { order: leading(tape, wanted), ..Self::default() };
         let buffers = tape.buffers.len();
         let is_parameter = |b: &crate::grad::tape::Buffer| matches!(b.origin, Origin::Parameter(_));
+        let is_followed = |b: &crate::grad::tape::Buffer| {
+            is_parameter(b) || inputs_too && matches!(b.origin, Origin::Input(_))
+        };
         // Buffers that a parameter moves.
-        let mut moved: Vec<bool> = tape.buffers.iter().map(is_parameter).collect();
+        let mut moved: Vec<bool> = tape.buffers.iter().map(is_followed).collect();
         for &at in &plan.order {
             let step = &tape.steps[at];
             let passes =
@@ -80,6 +83,7 @@ impl Plan {
         let loss = self.order.len();
         let back = |place: usize| 2 * loss - place;
         let computed = |buffer: BufferId| tape.buffers[buffer].origin == Origin::Computed;
+        let is_input = |buffer: BufferId| matches!(tape.buffers[buffer].origin, Origin::Input(_));
         let mut values: Vec<Option<(usize, usize)>> = vec![None; tape.buffers.len()];
         let mut gradients: Vec<Option<(usize, usize)>> = vec![None; tape.buffers.len()];
         for &buffer in wanted.iter().filter(|&&buffer| counts[buffer]) {
@@ -121,10 +125,17 @@ impl Plan {
                 if passes && repeated {
                     self.twice = self.twice.max(tape.buffers[input].len);
                 }
-                if passes && computed(input) && gradients[input].is_none() {
+                let kept = computed(input) || is_input(input);
+                if passes && kept && gradients[input].is_none() {
                     gradients[input] = Some((back(place), back(place)));
                     self.cleared[place].push(input);
                 }
+            }
+        }
+        // What comes out of the walk back must stay until it is read.
+        for buffer in (0..gradients.len()).filter(|&buffer| is_input(buffer)) {
+            if let Some(interval) = &mut gradients[buffer] {
+                interval.1 = back(0) + 1;
             }
         }
         let all = |list: Vec<Option<(usize, usize)>>, gradient: bool| {
@@ -134,7 +145,7 @@ impl Plan {
             })
         };
         let both = all(values, false).chain(all(gradients, true));
-        let of_steps = both.filter(|interval| computed(interval.buffer));
+        let of_steps = both.filter(|i| computed(i.buffer) || i.gradient && is_input(i.buffer));
         of_steps.map(|i| Interval { len: tape.buffers[i.buffer].len, ..i }).collect()
     }
 

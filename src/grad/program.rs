@@ -39,9 +39,9 @@ pub struct Given<'a, T> {
 }
 
 impl<T: Real> Program<T> {
-    /// A program that computes `wanted`.
-    pub(super) fn new(tape: Tape<T>, wanted: Vec<BufferId>) -> Self {
-        let plan = Plan::new(&tape, &wanted);
+    /// A program that computes `wanted`; gradients go to the inputs as well when that is wanted.
+    pub(super) fn new(tape: Tape<T>, wanted: Vec<BufferId>, inputs_too: bool) -> Self {
+        let plan = Plan::new(&tape, &wanted, inputs_too);
         let parameters = tape.buffers.iter();
         let parameters =
             parameters.filter(|b| matches!(b.origin, Origin::Parameter(_))).map(|b| b.len);
@@ -124,6 +124,15 @@ impl<T: Real> Program<T> {
                 self.step_back(work, given, place, at);
             }
         }
+    }
+
+    /// The gradient of an input, valid after [`Program::backward`]; nothing when none reaches it, or none was
+    /// asked for.
+    pub fn input_gradient<'a>(&self, work: &'a Workspace<T>, at: usize) -> Option<&'a [T]> {
+        let is_input = |entry: &crate::grad::tape::Buffer| entry.origin == Origin::Input(at);
+        let buffer = self.tape.buffers.iter().position(is_input)?;
+        let slot = self.plan.gradients[buffer]?;
+        Some(&work.slots[slot][..self.tape.buffers[buffer].len])
     }
 
     fn seed(

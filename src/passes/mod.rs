@@ -122,6 +122,7 @@ pub use quantize_weights::{QuantizeWeights, Storage, WeightSite, Width, WidthCos
 pub use registry::{Entry, PASSES, find};
 pub use round_weights::{Decisions, RoundWeights, Rounding};
 pub use rule::{Match, Rule};
+pub(crate) use stored::StoredWeight;
 pub use strip_debug_metadata::StripDebugMetadata;
 pub use strip_initializer_inputs::StripInitializerInputs;
 pub use strip_quantization::StripQuantization;

@@ -9,7 +9,7 @@ use onnxpress::read;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{encode, load, pixels, root, samples, shell};
+use crate::support::{encode, load, npy, npy_f32, pixels, root, samples, shell, write_npz};
 
 const DATA: &str = "--data fixtures/digits_tune.npz --scale 1/16";
 
@@ -130,6 +130,42 @@ fn frozen_nodes_stay() {
 }
 
 #[test]
+fn every_loss_and_every_change_of_samples_trains() {
+    let folder = cut("digits_resnet_bn.onnx", "50%");
+    for options in [
+        "--loss mse,attention",
+        "--loss kl,relation=0.5 --labels y",
+        "--loss kl,gradient --labels y",
+        "--augment flip,shift,mixup",
+        "--adversarial 0.05",
+        "--loss mse,gradient --adversarial 0.05 --augment shift",
+    ] {
+        let (code, json) =
+            learn("digits_resnet_bn.onnx", &format!("--steps 60 {options}"), folder.path());
+        assert_eq!(code, 0, "{options}: {json:#}");
+        let warnings = json["warnings"].as_array().unwrap();
+        assert!(warnings.iter().all(|w| !w.as_str().unwrap().contains("nothing")), "{warnings:?}");
+        let (before, after) = (number(&json, "/before/loss"), number(&json, "/after/loss"));
+        assert!(after < before, "{options}: {before} became {after}");
+    }
+    let bytes = |threads: usize| {
+        let options = "--steps 8 --loss kl,gradient --labels y --adversarial 0.05 --augment mixup";
+        learn("digits_resnet_bn.onnx", &format!("{options} --threads {threads}"), folder.path());
+        std::fs::read(folder.path().join("out.onnx")).unwrap()
+    };
+    assert!(bytes(1) == bytes(2));
+}
+
+#[test]
+fn time_is_kept() {
+    let folder = cut("digits_resnet_bn.onnx", "50%");
+    let start = std::time::Instant::now();
+    let (code, _) = learn("digits_resnet_bn.onnx", "--minutes 0.1", folder.path());
+    let seconds = start.elapsed().as_secs_f64();
+    assert!(code == 0 && seconds > 4.0 && seconds < 9.0, "{code}: {seconds} s");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let folder = cut("digits_resnet_bn.onnx", "50%");
     let wrong = |options: &str| {
@@ -140,6 +176,16 @@ fn what_makes_no_sense_is_refused() {
         ran.err
     };
     let teacher = "--teacher fixtures/digits_resnet_bn.onnx";
+    let fed = |name: &str, pixel: f32, label: i64| {
+        let mut pixels: Vec<f32> = (0..640).map(|i| (i * 7 % 16) as f32 / 16.0).collect();
+        pixels[70] = pixel;
+        let labels: Vec<u8> = (0..10).flat_map(|i| (i % 2 * label).to_le_bytes()).collect();
+        let arrays = [("x", npy_f32(&[10, 1, 8, 8], &pixels)), ("y", npy("<i8", &[10], &labels))];
+        write_npz(&folder.path().join(name), &arrays);
+        format!("--data TMP/{name} --labels y --steps 2")
+    };
+    let (nan, beyond) = (fed("nan.npz", f32::NAN, 1), fed("beyond.npz", 0.5, 12));
+    let below = fed("below.npz", 0.5, -1);
     for (options, message) in [
         (format!("{teacher} {DATA} --loss kl,nothing"), "expected one of kl, ce, mse, feature"),
         (format!("{teacher} {DATA} --loss ce"), "needs labels"),
@@ -149,6 +195,14 @@ fn what_makes_no_sense_is_refused() {
         (format!("{teacher} {DATA} --samples 1"), "at least 2"),
         (format!("{teacher} {DATA} --learning-rate 0"), "learning rate"),
         (format!("--teacher fixtures/tokens_embedding.onnx {DATA}"), "the student takes"),
+        (format!("{teacher} {nan}"), "NaN"),
+        (format!("{teacher} {beyond}"), "sample 1 has label 12; the student has 10 classes"),
+        (format!("{teacher} {below}"), "sample 1 has label -1; the student has 10 classes"),
+        (format!("{teacher} {DATA} --augment turn"), "expected one of flip, shift, mixup"),
+        (format!("{teacher} {DATA} --adversarial -1"), "adversarial"),
+        (format!("{teacher} {DATA} --batch 0"), "at least 1"),
+        (format!("{teacher} {DATA} --match input=nothing"), "has no value"),
+        (format!("{teacher} {DATA} --minutes 0"), "minutes"),
     ] {
         let error = wrong(&options);
         assert!(error.contains(message), "{options}: {error}");

@@ -14,7 +14,7 @@ fn computed(model: &Model, fed: &[(String, Tensor)]) -> Result<Vec<Option<Vec<f3
     let graph = model.graph(model.main());
     let wanted: Vec<ValueId> = graph.outputs().iter().map(|output| output.value).collect();
     let dims: BTreeMap<_, _> = fed.iter().map(|(n, t)| (n.clone(), t.dims().to_vec())).collect();
-    let request = Request { inputs: dims, wanted: &wanted, train: &|_| false };
+    let request = Request { inputs: dims, wanted: &wanted, train: &|_| false, inputs_too: false };
     let lowered: Lowered<f32> = lower(model, &request).map_err(|error| error.to_string())?;
     let numbers: Vec<Vec<f32>> = lowered
         .inputs

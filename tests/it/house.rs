@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // `read` because the inputs of ONNX test data are encoded tensors.
     ("data", &["disk", "tensor", "read"]),
     ("calibrate", &["tensor", "math", "ir", "analysis", "exec", "data"]),
-    ("distill", &["tensor", "math", "ir", "analysis", "grad", "exec", "data"]),
+    ("distill", &["tensor", "math", "ir", "analysis", "passes", "grad", "exec", "data"]),
     ("validate", &["tensor", "math", "ir", "analysis", "exec", "data"]),
     (
         "pipeline",

@@ -3,7 +3,7 @@
 use super::check;
 
 /// Models of operator set `opset` that map the inputs to `y`.
-fn each(opset: u32, cases: &[(&str, &str)]) {
+pub(super) fn each(opset: u32, cases: &[(&str, &str)]) {
     for (inputs, nodes) in cases {
         check(&format!(
             "<ir_version: 8, opset_import: [\"\": {opset}]>\nagraph ({inputs}) => (float[] y) {{ {nodes} }}"

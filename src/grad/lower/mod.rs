@@ -1,5 +1,9 @@
 //! From a model to a tape: each node becomes kernels, for fixed extents.
 
+mod attention;
+mod branch;
+mod cells;
+mod einsum;
 mod elementwise;
 mod integers;
 mod matrix;
@@ -33,6 +37,8 @@ pub struct Request<'a> {
     pub wanted: &'a [ValueId],
     /// Which constants are parameters.
     pub train: &'a dyn Fn(ValueId) -> bool,
+    /// Gradients of the inputs are computed as well.
+    pub inputs_too: bool,
 }
 
 /// A program, and what it has to do with the model.
@@ -99,7 +105,7 @@ pub fn lower<T: Real>(model: &Model, request: &Request<'_>) -> Result<Lowered<T>
         return Err(err!(Unsupported, "nothing can be trained: {reason}"));
     }
     Ok(Lowered {
-        program: Program::new(lower.tape, buffers),
+        program: Program::new(lower.tape, buffers, request.inputs_too),
         parameters: lower.parameters,
         inputs: lower.inputs,
         wanted,

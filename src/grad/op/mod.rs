@@ -3,6 +3,7 @@
 pub(super) mod batch_norm;
 pub(super) mod binary;
 pub(super) mod blend;
+pub(super) mod cells;
 pub(super) mod concat;
 pub(super) mod conv;
 pub(super) mod conv_transpose;

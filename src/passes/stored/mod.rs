@@ -10,4 +10,4 @@ pub(super) use bias::Bias;
 pub(super) use coded::{Code, Layout, Writer, shared_bytes};
 pub(super) use gridded::{Gridded, Unpacking};
 pub(super) use layer::{ChangedLayer, Linear, MOST_COLUMNS, StoredLayer, in_chunks};
-pub(super) use weight::StoredWeight;
+pub(crate) use weight::StoredWeight;
