@@ -15,7 +15,8 @@
 //! use onnxpress::emit::{self, Overwrite};
 //! use onnxpress::exec::Tract;
 //! use onnxpress::passes::Context;
-//! use onnxpress::pipeline::{self, Check, QuantizeOptions};
+//! use onnxpress::pipeline::{self, Check};
+//! use onnxpress::compress::QuantizeOptions;
 //! use onnxpress::{Error, read, validate};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,7 +36,7 @@
 //! let context = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
 //! let check = Check::on(&Tract, &calib, 4)?;
 //! let int8 = QuantizeOptions::default();
-//! let finished = pipeline::quantized(original.model.clone(), &int8, &context, Some(&check))?;
+//! let finished = compress::quantized(original.model.clone(), &int8, &context, Some(&check))?;
 //! let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
 //! assert!((encoded.len() as u64) < original.byte_size / 2);
 //!
@@ -59,6 +60,7 @@
 
 pub mod analysis;
 pub mod calibrate;
+pub mod compress;
 pub mod data;
 mod disk;
 pub mod distill;

@@ -2,8 +2,8 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use onnxpress::compress::{Equalizing, FallBackOptions, Rank, Wanted};
 use onnxpress::passes::Rounding;
-use onnxpress::pipeline::{Equalizing, FallBackOptions, Rank, Wanted};
 
 use super::compare::{Bounds, share};
 

@@ -2,9 +2,9 @@
 
 use clap::{Args, ValueEnum};
 use onnxpress::analysis::Assume;
+use onnxpress::compress;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Allocation, Amount, Budget, Resource};
-use onnxpress::pipeline;
 use onnxpress::read::Loaded;
 use onnxpress::{Error, ErrorKind, Result};
 
@@ -164,7 +164,7 @@ pub fn room_for_weights(
 /// # Errors
 /// When nothing can be counted before the user says how large the inputs are.
 pub fn countable(model: &Model, at: &Assume) -> Result<Option<String>> {
-    let counted = pipeline::counted(model, at);
+    let counted = compress::counted(model, at);
     let Some(text) = counted.in_words() else { return Ok(None) };
     if counted.free.is_empty() && counted.unknown < counted.layers {
         return Ok(Some(format!("the budget leaves out work: {text}")));

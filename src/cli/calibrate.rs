@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use onnxpress::calibrate::{Calibration, Collect, Shard, Statistics, digest};
+use onnxpress::compress;
+use onnxpress::compress::QuantizeOptions;
 use onnxpress::passes::{Context, Growth};
-use onnxpress::pipeline::{self, Check, QuantizeOptions};
+use onnxpress::pipeline::Check;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::compare::warn_random;
@@ -93,7 +95,7 @@ impl Calibrate {
             fold: self.fold.options(Growth::default()),
             ..QuantizeOptions::default()
         };
-        pipeline::quantized(original, &options, &cx, Some(&check))?;
+        compress::quantized(original, &options, &cx, Some(&check))?;
         let statistics = collect.finish()?;
         self.output.save(&statistics)?;
         warn_random(Some(&self.data));

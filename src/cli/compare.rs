@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use onnxpress::analysis::{Assume, Cost, Progress, Shapes};
+use onnxpress::compress;
+use onnxpress::compress::{Counted, QuantizeOptions};
 use onnxpress::data::Samples;
 use onnxpress::emit::Overwrite;
 use onnxpress::exec::{Engine, Tract};
 use onnxpress::ir::Model;
 use onnxpress::passes::Context;
-use onnxpress::pipeline::{self, Counted, QuantizeOptions, When};
+use onnxpress::pipeline::{self, When};
 use onnxpress::read::Loaded;
 use onnxpress::report::{
     ComparisonReport, Latency, LayersReport, Pair, Parallel, ProfileReport, SampleReport,
@@ -166,7 +168,7 @@ impl Compare {
         }
         // Either model may leave more open than the other.
         let open = [&original.model, &candidate.model]
-            .map(|model| pipeline::counted_at(model, samples.as_ref()));
+            .map(|model| compress::counted_at(model, samples.as_ref()));
         let at = open.into_iter().max_by_key(|at| at.inputs.len()).unwrap_or_default();
         let mut report = sizes(&original, &candidate.model, candidate.byte_size, &at);
         report.verbose = true;
@@ -324,7 +326,7 @@ fn layers<E: Engine>(
     samples: &Samples,
 ) -> Result<LayerDrifts> {
     let cx = Context { evaluate: Some(engine), ..Context::default() };
-    let passes = pipeline::prepare(&QuantizeOptions::default());
+    let passes = compress::prepare(&QuantizeOptions::default());
     let prepared = pipeline::settle(original.clone(), &passes, &cx, None, When::AtEnd)?.model;
     validate::layers(engine, &[original, &prepared], candidate, samples, LAYER_RUNS)
 }

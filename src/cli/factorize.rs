@@ -7,10 +7,12 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::analysis::Measure;
 use onnxpress::calibrate::Calibration;
+use onnxpress::compress;
+use onnxpress::compress::FactorizeOptions;
 use onnxpress::data::Samples;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Aim, Amount, Context, Factorize as Pass, Growth, Layers, Method};
-use onnxpress::pipeline::{self, FactorizeOptions, When};
+use onnxpress::pipeline::{self, When};
 use onnxpress::report::{BudgetReport, FactorizationReport, SplitReport};
 use onnxpress::{Error, ErrorKind, Result, report, validate};
 
@@ -199,13 +201,13 @@ impl Factorize {
         };
         let check = engine::check(&engine, fit, &original.model, self.preprocessing.seed)?;
         let mut options = self.options(samples.is_some())?;
-        let at = pipeline::counted_at(&original.model, samples.as_ref());
+        let at = compress::counted_at(&original.model, samples.as_ref());
         options.factorize.at = at.clone();
         let mut warnings = Vec::new();
         if self.aim.macs.is_some() || self.aim.latency.is_some() {
             warnings.extend(countable(&original.model, &at)?);
         }
-        let passes = pipeline::prepare_factorize(&options);
+        let passes = compress::prepare_factorize(&options);
         let model = original.model.clone();
         let prepared = pipeline::settle(model, &passes, &cx, check.as_ref(), When::AtEnd)?;
         let job = Factorizing {

@@ -1,11 +1,12 @@
 //! Brings a model to its budget by factorization: at once, or until it is quick enough.
 
 use onnxpress::Result;
+use onnxpress::compress;
+use onnxpress::compress::{FactorizeOptions, Factorized};
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Aim, Amount, Budget, Context, Factorize, Resource};
-use onnxpress::pipeline::{self, FactorizeOptions, Factorized};
 use onnxpress::read::Loaded;
 use onnxpress::report::BudgetReport;
 
@@ -68,7 +69,7 @@ impl Factorizing<'_> {
         let mut options = self.options.clone();
         options.factorize.aim = aim;
         let trying = self.samples.map(|samples| (self.engine, samples));
-        pipeline::factorized(self.prepared.clone(), &options, &self.cx, trying)
+        compress::factorized(self.prepared.clone(), &options, &self.cx, trying)
     }
 
     /// The budget in numbers.
@@ -105,7 +106,7 @@ impl Factorizing<'_> {
             let models = [&self.original.model, model];
             latency(self.engine, models, samples).map(|measured| measured.ratio)
         };
-        let found = pipeline::share_for_time(most, &try_share, &time)?;
+        let found = compress::share_for_time(most, &try_share, &time)?;
         let factorized = at(found.unwrap_or(1.0))?;
         let slow = "nothing was quick enough: time does not fall as work does".to_owned();
         let missed = if found.is_none() { vec![slow] } else { Vec::new() };

@@ -2,10 +2,10 @@
 
 use onnxpress::Result;
 use onnxpress::analysis::{Assume, Cost, Progress, Shapes};
+use onnxpress::compress::{Parted, folds, kept_aside};
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
-use onnxpress::pipeline::{Parted, folds, kept_aside};
 use onnxpress::report::{ComparisonReport, Source};
 use onnxpress::validate::{Comparison, Options, compare_telling};
 

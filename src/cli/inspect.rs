@@ -7,11 +7,13 @@ use clap::Args;
 use onnxpress::Result;
 use onnxpress::analysis::channels::Options;
 use onnxpress::analysis::{Assume, Channels, Cost, Shapes};
+use onnxpress::compress;
+use onnxpress::compress::{Counted, PruneOptions};
 use onnxpress::data::{self, Samples};
 use onnxpress::emit::Overwrite;
 use onnxpress::ir::{Def, DimSize, Model, Node, ValueType};
 use onnxpress::passes::{Context, separate_vectors};
-use onnxpress::pipeline::{self, Counted, PruneOptions, When};
+use onnxpress::pipeline::{self, When};
 use onnxpress::read::Loaded;
 use onnxpress::report::{
     ChannelsReport, InspectionReport, LayerReport, PortReport, PossibilityReport, WeightReport,
@@ -79,7 +81,7 @@ impl Inspect {
             }
             None => None,
         };
-        let at = pipeline::counted_at(&loaded.model, samples.as_ref());
+        let at = compress::counted_at(&loaded.model, samples.as_ref());
         let mut report = report(&loaded, &at, self.layers);
         (report.show_weights, report.show_possible) = (self.weights, self.possible);
         if self.weights || self.page.is_wanted() {
@@ -87,7 +89,7 @@ impl Inspect {
             report.weights = Some(WeightReport::all(&loaded.model, nodes.into_iter()));
         }
         if self.possible || self.page.is_wanted() {
-            let possible = pipeline::possible(&loaded.model)?;
+            let possible = compress::possible(&loaded.model)?;
             report.possible = Some(possible.iter().map(PossibilityReport::from).collect());
         }
         if self.channels {
@@ -106,7 +108,7 @@ impl Inspect {
 /// What `prune` could cut. The model is prepared as it would be, by what needs no execution.
 fn channels(model: Model, at: &Assume, freeze_initializers: bool) -> Result<ChannelsReport> {
     let options = PruneOptions { freeze_initializers, ..PruneOptions::default() };
-    let passes = pipeline::prepare_prune(&options);
+    let passes = compress::prepare_prune(&options);
     let cx = Context::default();
     let mut model = pipeline::settle(model, &passes, &cx, None, When::AtEnd)?.model;
     separate_vectors(&mut model);

@@ -7,10 +7,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::analysis::Measure;
 use onnxpress::analysis::channels::Options;
 use onnxpress::calibrate::Calibration;
+use onnxpress::compress;
+use onnxpress::compress::{PruneOptions, Pruned, Repair};
 use onnxpress::data::Samples;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Growth, Importance, PruneChannels, Resource, Target};
-use onnxpress::pipeline::{self, PruneOptions, Pruned, Repair};
+use onnxpress::pipeline;
 use onnxpress::report::{
     BudgetReport, GroupShare, PruningReport, PruningStep, Source, SparsityReport, StorageReport,
 };
@@ -202,7 +204,7 @@ impl Prune {
         };
         let check = engine::check(&engine, fit, &original.model, self.preprocessing.seed)?;
         let mut options = self.options(samples.is_some());
-        options.pruning.at = pipeline::counted_at(&original.model, samples.as_ref());
+        options.pruning.at = compress::counted_at(&original.model, samples.as_ref());
         if self.budget.macs.is_some() || self.budget.latency.is_some() {
             more.extend(budget::countable(&original.model, &options.pruning.at)?);
         }

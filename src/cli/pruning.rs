@@ -1,10 +1,12 @@
 //! Brings a model to its budget: at once, in steps, or until it is quick enough.
 
+use onnxpress::compress;
+use onnxpress::compress::{PruneOptions, Pruned, Spread, TryGroups};
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Amount, Budget, Context, Pass, PruneWeights, Resource};
-use onnxpress::pipeline::{self, Check, PruneOptions, Pruned, Spread, TryGroups, When};
+use onnxpress::pipeline::{self, Check, When};
 use onnxpress::read::Loaded;
 use onnxpress::report::{BudgetReport, ComparisonReport, percent};
 use onnxpress::{Result, validate};
@@ -45,7 +47,7 @@ pub struct Outcome {
 impl Pruning<'_> {
     /// Prepares the original and prunes it.
     pub fn run(&self) -> Result<Outcome> {
-        let passes = pipeline::prepare_prune(&self.options);
+        let passes = compress::prepare_prune(&self.options);
         let model = self.original.model.clone();
         let prepared = pipeline::settle(model, &passes, &self.cx, self.check, When::AtEnd)?;
         let mut found = match (self.args.latency, self.args.steps) {
@@ -113,7 +115,7 @@ impl Pruning<'_> {
         let measured = self.args.how(self.samples.is_some()) == How::Sensitivity;
         let samples = self.samples.filter(|_| measured);
         let trying = samples.map(|samples| TryGroups { engine: self.engine, samples });
-        pipeline::pruned_to_budget(model, &options, &cx, check, trying)
+        compress::pruned_to_budget(model, &options, &cx, check, trying)
     }
 
     /// The budget in numbers, of what the original has.
@@ -147,7 +149,7 @@ impl Pruning<'_> {
             Ok((report, holds))
         };
         let stepped =
-            pipeline::stepwise(model, &self.options.pruning, steps, budget, &prune, &judge)?;
+            compress::stepwise(model, &self.options.pruning, steps, budget, &prune, &judge)?;
         let mut stopped = Vec::new();
         if !stepped.completed {
             let (done, missed) = (stepped.judged.len() - 1, stepped.judged.last());
@@ -200,7 +202,7 @@ impl Pruning<'_> {
             let models = [&self.original.model, model];
             latency(self.engine, models, samples).map(|measured| measured.ratio)
         };
-        let found = pipeline::share_for_time(most, &try_share, &time)?;
+        let found = compress::share_for_time(most, &try_share, &time)?;
         let slow = "no pruning was quick enough: time does not fall as work does".to_owned();
         let missed = if found.is_none() { vec![slow] } else { Vec::new() };
         let spread = match found {

@@ -154,7 +154,7 @@ impl Quantization {
     /// When the target does not read them.
     pub fn qoperator(&self) -> Result<Option<ConvertQoperator>> {
         let Named(target) = self.target;
-        match target.qoperator() {
+        match ConvertQoperator::of(target) {
             _ if !self.qoperator => Ok(None),
             Some(pass) => Ok(Some(pass)),
             None => {

@@ -6,16 +6,17 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use onnxpress::analysis::Measure;
 use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statistics};
+use onnxpress::compress;
+use onnxpress::compress::{
+    Equalizing, FallBackOptions, QuantizeOptions, Quantized, QuantizedLayer, Tries,
+};
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::Model;
 use onnxpress::passes::{
     Context, ConvertNbits, Growth, Note, Pass, QuantizeStatic, RoundWeights, quantize_interface,
 };
-use onnxpress::pipeline::{
-    self, Check, Equalizing, FallBackOptions, QuantizeOptions, Quantized, QuantizedLayer, Step,
-    Tries,
-};
+use onnxpress::pipeline::{self, Check, Step};
 use onnxpress::report::{
     AssignmentReport, CalibratedReport, ChoiceReport, CompressionReport, EqualizedReport,
     FallBackReport, IntegerPort, MethodsReport, POOR_DB, QuantizedLayerReport, StepReport, decibel,
@@ -249,7 +250,7 @@ impl Quantize {
             explain: self.explains(),
         };
         let Quantized { mut finished, fall_back, assigned, gain, calibrated, equalized, layers } =
-            pipeline::quantized_on(model, &options, &cx, &tries)?;
+            compress::quantized_on(model, &options, &cx, &tries)?;
         let mut encoded = self.output.encode(&finished.model, original.external)?;
         // What is judged is what was written: the encoded result, read again.
         let judged = samples.is_some() || test.is_some();
@@ -271,7 +272,7 @@ impl Quantize {
             refused.extend(report.refused.iter().map(stays));
             encoded = self.output.encode(&model, original.external)?;
         }
-        let at = pipeline::counted_at(&original.model, samples.as_ref().or(test.as_ref()));
+        let at = compress::counted_at(&original.model, samples.as_ref().or(test.as_ref()));
         let mut drift = sizes(&original, &result, encoded.len() as u64, &at);
         match &samples {
             Some(samples) => {
@@ -294,7 +295,7 @@ impl Quantize {
                         widths: widths.as_ref(),
                     };
                     let model = original.model.clone();
-                    Ok(pipeline::quantized_on(model, &options, &cx, &tries)?.finished.model)
+                    Ok(compress::quantized_on(model, &options, &cx, &tries)?.finished.model)
                 };
                 let models = [&original.model, &result];
                 figures.execute(

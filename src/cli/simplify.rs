@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use onnxpress::compress;
+use onnxpress::compress::{SIMPLIFY_GROWTH, SimplifyOptions};
 use onnxpress::data::Samples;
 use onnxpress::exec::Engine;
 use onnxpress::ir::{Model, ValueId};
 use onnxpress::passes::{Context, fitting};
-use onnxpress::pipeline::{self, Check, Finished, Outcome, SIMPLIFY_GROWTH, SimplifyOptions, When};
+use onnxpress::pipeline::{self, Check, Finished, Outcome, When};
 use onnxpress::report::{Pair, SimplificationReport};
 use onnxpress::{Error, ErrorKind, Result};
 
@@ -109,7 +111,7 @@ impl Simplify {
         let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
         let samples = self.data.as_deref().map(opened).transpose()?;
         let check = self.check(&engine, samples.as_ref(), &original.model)?;
-        let passes = pipeline::simplify(&SimplifyOptions {
+        let passes = compress::simplify(&SimplifyOptions {
             freeze_initializers: self.freeze_initializers,
             inline_functions: self.inline_functions,
             opset: self.opset,

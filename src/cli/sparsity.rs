@@ -7,10 +7,11 @@ use clap::{Args, ValueEnum};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use onnxpress::analysis::constant;
+use onnxpress::compress;
+use onnxpress::compress::SparseStorage;
 use onnxpress::emit::Encoded;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Criterion, PruneWeights, Scope, Zeros};
-use onnxpress::pipeline::{self, SparseStorage};
 use onnxpress::report::{Pair, SparsityReport};
 
 use super::compare::share;
@@ -100,7 +101,7 @@ impl SparsityArgs {
     /// The model as it is to be written, when that is with sparse weights, and which these are.
     pub fn stored(&self, model: &Model) -> Option<(Model, SparseStorage)> {
         let mut stored = (self.storage == Some(StorageName::Sparse)).then(|| model.clone())?;
-        let storage = pipeline::store_sparsely(&mut stored);
+        let storage = compress::store_sparsely(&mut stored);
         Some((stored, storage))
     }
 }

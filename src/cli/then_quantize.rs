@@ -2,9 +2,11 @@
 
 use clap::Parser;
 use onnxpress::calibrate::{Calibration, Fit, Method, Source};
+use onnxpress::compress;
+use onnxpress::compress::{QuantizeOptions, Quantized, Tries};
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, RoundWeights, Target};
-use onnxpress::pipeline::{self, Check, QuantizeOptions, Quantized, Tries};
+use onnxpress::pipeline::Check;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::accuracy::Accuracy;
@@ -58,7 +60,7 @@ impl ThenQuantize<'_> {
             equalize: accuracy.equalize(),
             explain: false,
         };
-        pipeline::quantized_on(model, &options, &cx, &tries)
+        compress::quantized_on(model, &options, &cx, &tries)
     }
 
     fn defaults(&self) -> Result<Defaults> {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use onnxpress::compress::{Aim, FLOAT, Widths};
 use onnxpress::passes::{Amount, Width};
-use onnxpress::pipeline::{Aim, FLOAT, Widths};
 use onnxpress::read::Loaded;
 use onnxpress::{Error, ErrorKind, Result};
 

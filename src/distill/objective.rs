@@ -1,6 +1,6 @@
 //! From matches and targets to losses.
 
-use crate::distill::lessons::{Lessons, Target};
+use crate::distill::lessons::Lessons;
 use crate::distill::matched::{Match, differing, same_channels};
 use crate::distill::score::{Aim, Form, Objective, Term};
 use crate::distill::student::Student;
@@ -143,8 +143,8 @@ fn labels(lessons: &Lessons, count: usize) -> Result<Vec<usize>> {
         .ok_or_else(|| err!(Usage, "`ce` needs labels").help("name their array with --labels"))?;
     let class = |(sample, &label): (usize, &i64)| {
         usize::try_from(label).ok().filter(|&label| label < count).ok_or_else(|| {
-            err!(Data, "sample {sample} has label {label}; the student has {count} classes, from 0")
-                .help("labels must count the classes of the output from 0")
+            err!(Data, "label {label} of sample {sample} is not one of {count} classes")
+                .help("name the right array with --labels")
         })
     };
     labels.iter().enumerate().map(class).collect()

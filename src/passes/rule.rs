@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use crate::analysis::Shapes;
 use crate::error::{Result, err};
 use crate::ir::{Model, NodeId};
-use crate::passes::eliminate_dead::is_dead;
 use crate::passes::{Context, Pass, Promise, Report};
 
 /// A local rewrite: `find` decides without editing, `apply` edits and cannot fail. Every rule is a
@@ -141,4 +140,10 @@ impl Work {
         let new = nodes.into_iter().filter(|&node| self.waiting.insert(node));
         self.again.extend(new.map(Reverse));
     }
+}
+
+/// A node whose outputs nobody uses.
+pub(in crate::passes) fn is_dead(model: &Model, node: NodeId) -> bool {
+    let mut outputs = model.node(node).outputs().iter().flatten().peekable();
+    outputs.peek().is_some() && outputs.all(|&output| model.value(output).uses().is_empty())
 }

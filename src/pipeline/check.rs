@@ -20,7 +20,7 @@ use crate::validate::{Comparison, drift, drift_of};
 const EXACT_DB: f64 = 120.0;
 /// Smallest ratio of a pass that reorders arithmetic: a relative error of 1e-3, the sum of
 /// thousands of roundings of `float`.
-pub(super) const ROUNDING_DB: f64 = 60.0;
+pub(crate) const ROUNDING_DB: f64 = 60.0;
 /// Smallest ratio of a lossy pass: below it the error is larger than the signal.
 const LOSSY_DB: f64 = 0.0;
 
@@ -56,7 +56,7 @@ pub(super) fn assume(inputs: &[(String, Tensor)]) -> Assume {
 }
 
 /// Outputs of the check runs; an error for inputs on which the model does not run.
-pub(super) type Outputs = Vec<Result<Vec<(String, Tensor)>>>;
+pub(crate) type Outputs = Vec<Result<Vec<(String, Tensor)>>>;
 
 impl<'a> Check<'a> {
     /// On `runs` runs of `samples`, evenly spaced: neighbours may be alike, and the first frames of a
@@ -76,7 +76,7 @@ impl<'a> Check<'a> {
     ///
     /// # Errors
     /// When it runs on none of them.
-    pub(super) fn outputs(&self, model: &Model) -> Result<Outputs> {
+    pub(crate) fn outputs(&self, model: &Model) -> Result<Outputs> {
         if let Some(reason) = self.inputs.first().and_then(|inputs| lacking(model, inputs)) {
             return Err(err!(Data, "{reason}"));
         }
@@ -111,7 +111,7 @@ impl<'a> Check<'a> {
     }
 
     /// The outputs of an edited model on the inputs that the original ran on.
-    pub(super) fn outputs_like(&self, model: &Model, before: &Outputs) -> Outputs {
+    pub(crate) fn outputs_like(&self, model: &Model, before: &Outputs) -> Outputs {
         let runner = Runner::new(self.engine, model, Vec::new());
         let run = |(inputs, before): (&Inputs, &Result<_>)| match before {
             Ok(_) => runner.run(inputs).map(|executed| executed.outputs),

@@ -11,11 +11,11 @@ use crate::ir::{Constant, Def, GraphId, Model, Node, NodeId, Stored, ValueId, sc
 use crate::tensor::Tensor;
 
 /// A value before and one after.
-pub(super) type Pair = (ValueId, ValueId);
+pub(crate) type Pair = (ValueId, ValueId);
 
 /// The nodes that two models share, of which one is an edited clone of the other, and the values
 /// that differ.
-pub(super) struct Edits<'a> {
+pub(crate) struct Edits<'a> {
     pub before: &'a Model,
     pub after: &'a Model,
     /// By position of the node: it survives.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pipeline::{GroupSensitivity, SparseStorage};
+use crate::compress::{GroupSensitivity, SparseStorage};
 use crate::report::comparison::share;
 use crate::report::text::{bytes, finite_decibel, grouped, percent};
 use crate::report::{ComparisonReport, Pair, decibel};

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pipeline::{Assigned, AssignedLayer, width_name};
+use crate::compress::{Assigned, AssignedLayer, width_name};
 use crate::report::text::{decibel, finite_decibel, grouped, shortened};
 
 /// How the weights of each layer are stored, and what other widths would do.

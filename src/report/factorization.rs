@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compress::{Factorized, LayerSensitivity};
 use crate::passes::{Form, Ranks, Split};
-use crate::pipeline::{Factorized, LayerSensitivity};
 use crate::report::text::percent;
 use crate::report::{ComparisonReport, StepReport, decibel};
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pipeline::{FallBack, FallBackLayers};
+use crate::compress::{FallBack, FallBackLayers};
 use crate::report::text::{decibel, finite_decibel, shortened};
 
 /// Which layers are quantized less for the accuracy of the outputs.
@@ -52,7 +52,7 @@ impl FallBackReport {
         if found.ranking.is_empty() && found.layers == FallBackLayers::default() {
             return None;
         }
-        let layer = |layer: &crate::pipeline::Sensitivity| Layer {
+        let layer = |layer: &crate::compress::Sensitivity| Layer {
             name: layer.layer.clone(),
             op: layer.op.clone(),
             sqnr_db: finite_decibel(layer.sqnr_db),

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pipeline::{FallBack, FallBackLayers, QuantizedLayer, Step};
+use crate::compress::{FallBack, FallBackLayers, QuantizedLayer};
+use crate::pipeline::Step;
 use crate::report::ChoiceReport;
 use crate::report::calibration::span;
 use crate::report::text::{decibel, finite_decibel, percent};

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::compress::{Calibrated, Equalized, Gain};
 use crate::passes::{Equalize, LayerNote};
-use crate::pipeline::{Calibrated, Equalized, Gain, Step};
+use crate::pipeline::Step;
 use crate::report::text::{decibel, finite, finite_decibel, row};
 
 /// What methods did for the accuracy of layers, and of the whole.

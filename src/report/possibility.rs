@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pipeline::Possible;
+use crate::compress::Possible;
 
 /// What one command could do with its usual options, and what is in the way.
 #[derive(Debug, Clone, Serialize)]

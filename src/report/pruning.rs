@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pipeline::{Outcome, Pruned};
+use crate::compress::Pruned;
+use crate::pipeline::Outcome;
 use crate::report::text::finite_decibel;
 use crate::report::{
     BudgetReport, ComparisonReport, GroupShare, PruningStep, SparsityReport, StepReport, decibel,

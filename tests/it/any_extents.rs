@@ -3,10 +3,12 @@
 
 use std::fmt::Write;
 
+use onnxpress::compress;
+use onnxpress::compress::SimplifyOptions;
 use onnxpress::exec::Tract;
 use onnxpress::ir::Model;
 use onnxpress::passes::Context;
-use onnxpress::pipeline::{self, SimplifyOptions, When};
+use onnxpress::pipeline::{self, When};
 use onnxpress::read;
 use onnxpress::tensor::{Tensor, element_count};
 use onnxpress::validate::drift;
@@ -160,7 +162,7 @@ fn input(dims: [usize; 4], negative: bool) -> Vec<(String, Tensor)> {
 }
 
 fn simplified(model: &Model) -> Model {
-    let passes = pipeline::simplify(&SimplifyOptions::default());
+    let passes = compress::simplify(&SimplifyOptions::default());
     let cx = Context { evaluate: Some(&Tract), ..Context::default() };
     pipeline::settle(model.clone(), &passes, &cx, None, When::AtEnd).expect("it settles").model
 }

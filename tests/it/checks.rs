@@ -1,10 +1,12 @@
 //! What the execution check sees, and what it makes of it.
 
 use onnxpress::Result;
+use onnxpress::compress;
+use onnxpress::compress::SimplifyOptions;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Model, NodeId};
 use onnxpress::passes::{Context, Pass, Promise, Report};
-use onnxpress::pipeline::{self, Check, Finished, Outcome, SimplifyOptions, When};
+use onnxpress::pipeline::{self, Check, Finished, Outcome, When};
 use onnxpress::read;
 use tempfile::tempdir;
 
@@ -18,7 +20,7 @@ fn settle(model: &Model, passes: &[Box<dyn Pass + '_>]) -> Finished {
 
 fn simplify(text: &str) -> Finished {
     let model = read::text(text).expect("a text form");
-    settle(&model, &pipeline::simplify(&SimplifyOptions::default()))
+    settle(&model, &compress::simplify(&SimplifyOptions::default()))
 }
 
 fn broken(finished: &Finished) -> Vec<&'static str> {

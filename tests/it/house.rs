@@ -1,6 +1,6 @@
 //! The rules of the house (docs/ARCHITECTURE.md), checked on the sources.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,17 +29,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("validate", &["tensor", "math", "ir", "analysis", "exec", "data"]),
     (
         "pipeline",
+        &["ir", "analysis", "passes", "calibrate", "validate", "exec", "emit", "tensor", "data"],
+    ),
+    (
+        "compress",
         &[
+            "tensor",
+            "math",
             "ir",
             "analysis",
             "passes",
+            "exec",
+            "emit",
+            "data",
             "calibrate",
             "validate",
             "distill",
-            "exec",
-            "emit",
-            "tensor",
-            "data",
+            "pipeline",
         ],
     ),
     (
@@ -55,9 +61,30 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "validate",
             "distill",
             "pipeline",
+            "compress",
         ],
     ),
 ];
+
+/// What `passes` is made of, from the ground up: a part uses those before it, and the first five each other.
+const PASS_LEVELS: &[&str] = &[
+    "budget",
+    "context",
+    "pass",
+    "report",
+    "rule",
+    "rewrite",
+    "stored",
+    "simplify",
+    "quantize",
+    "convert",
+    "refit",
+    "prune",
+    "factorize",
+    "registry",
+];
+/// Parts of `passes` that may use each other.
+const PASS_GROUND: usize = 5;
 
 /// Parts of the crate that everything may use.
 const FREE: &[&str] = &["error"];
@@ -71,7 +98,9 @@ fn instead(used: &str) -> &'static str {
         }
         "read" | "emit" => "take and return a `Model`, and let the caller read and write it",
         "data" => "take tensors as arguments, and let the caller load them",
-        "passes" | "pipeline" => "return facts, and let the pipeline decide what to run",
+        "passes" | "pipeline" | "compress" => {
+            "return facts, and let the pipeline decide what to run"
+        }
         "cli" | "report" => "return data, and let `report` and `cli` show it",
         "proto" => "keep the message in `read` and `emit`, and carry its bytes in the IR",
         _ => "move what both need into a room that both may use, or take it as an argument",
@@ -221,6 +250,68 @@ fn rooms_use_only_what_they_may() {
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
+/// For each name that `passes` or one of its families gives to others, the part it comes from.
+fn homes_of_passes() -> BTreeMap<String, &'static str> {
+    let mut homes = BTreeMap::new();
+    for part in PASS_LEVELS {
+        let path = root().join(format!("src/passes/{part}/mod.rs"));
+        let exports = fs::read_to_string(path).unwrap_or_default();
+        let whole = source(Path::new("src/passes/mod.rs"));
+        let exports = exports.replace("pub(crate) use ", "pub use ");
+        let here = format!("pub use {part}::");
+        let lists = exports.split("pub use ").skip(1).chain(whole.split(&*here).skip(1));
+        for list in lists {
+            let names = list.split(';').next().unwrap_or_default();
+            let names = names.split(|c: char| !c.is_alphanumeric() && c != '_');
+            homes.extend(names.filter(|name| !name.is_empty()).map(|n| (n.to_owned(), *part)));
+        }
+    }
+    homes.extend(PASS_LEVELS.iter().map(|part| ((*part).to_owned(), *part)));
+    homes
+}
+
+#[test]
+fn families_of_passes_use_only_those_before_them() {
+    let homes = homes_of_passes();
+    let level = |part: &str| PASS_LEVELS.iter().position(|known| *known == part);
+    let tests = test_files();
+    let mut violations = Vec::new();
+    for path in rust_files("src/passes").iter().filter(|path| !tests.contains(*path)) {
+        let part = path.components().nth(2).expect("below passes").as_os_str().to_string_lossy();
+        let part = part.trim_end_matches(".rs");
+        if part == "mod" {
+            continue;
+        }
+        let Some(own) = level(part) else {
+            violations.push(format!(
+                "{}: the family `{part}` is new; say in PASS_LEVELS (tests/it/house.rs) where it stands",
+                path.display()
+            ));
+            continue;
+        };
+        // Paths below `passes` alone are looked at, as if `passes` were the crate.
+        let source = source(path);
+        let lines: Vec<String> = shipped(&source)
+            .into_iter()
+            .map(|line| line.replace("crate::passes::", "onnxpress::"))
+            .map(|line| if line.contains("crate::") { String::new() } else { line })
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        for (line, used) in uses(&lines) {
+            let Some(home) = homes.get(&used) else { continue };
+            let used_level = level(home).expect("a part");
+            if used_level > own && used_level >= PASS_GROUND {
+                violations.push(format!(
+                    "{}:{line}: `passes::{part}` may not use `{used}` of `passes::{home}`, which is built on it: \
+                     move what both need down, or let the caller hand it in",
+                    path.display()
+                ));
+            }
+        }
+    }
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
 #[test]
 fn uses_are_found_in_every_form() {
     let code = [
@@ -275,10 +366,13 @@ fn every_pass_has_its_file_page_and_tests() {
         let name = pass.name();
         let file = name.replace('-', "_");
         let exists = |path: &str| root().join(path).exists();
-        let (plain, folder) =
-            (format!("src/passes/{file}.rs"), format!("src/passes/{file}/mod.rs"));
-        if !exists(&plain) && !exists(&folder) {
-            missing.push(format!("{plain} or {folder}: the code of `{name}`"));
+        let found = PASS_LEVELS.iter().any(|family| {
+            let path = format!("src/passes/{family}/{file}");
+            exists(&format!("{path}.rs")) || exists(&format!("{path}/mod.rs"))
+        });
+        // A family of one pass is its folder.
+        if !found && !exists(&format!("src/passes/{file}/mod.rs")) {
+            missing.push(format!("src/passes/FAMILY/{file}.rs: the code of `{name}`"));
         }
         let page = format!("docs/passes/{name}.md");
         let title = format!("# {name}\n");

@@ -1,9 +1,9 @@
 //! Operators on integers: made of QDQ models, executed, and no further from the float model.
 
+use onnxpress::compress::QuantizeOptions;
 use onnxpress::exec::Tract;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, ConvertQoperator, Pass, QuantizeStatic, Target};
-use onnxpress::pipeline::QuantizeOptions;
 use onnxpress::validate;
 use tempfile::tempdir;
 
@@ -26,7 +26,7 @@ fn models_on_integers_compute_what_the_pairs_do() {
         for target in [Target::Ort, Target::Portable] {
             let (pairs, _) = quantize(&model, QuantizeStatic { target, ..Default::default() });
             let mut integers = pairs.clone();
-            let pass = target.qoperator().expect("it reads them");
+            let pass = ConvertQoperator::of(target).expect("it reads them");
             let report = pass.run(&mut integers, &Context::default()).unwrap();
             assert!(report.changed() || target == Target::Portable, "{name}: {report:?}");
             integers.verify().unwrap();

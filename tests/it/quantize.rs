@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 use onnxpress::calibrate::Calibration;
+use onnxpress::compress;
+use onnxpress::compress::QuantizeOptions;
 use onnxpress::data::{Options, Samples};
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Model, NodeId, ValueId};
 use onnxpress::passes::{Context, Granularity, Pass, QuantizeStatic};
-use onnxpress::pipeline::{self, Check, Finished, Outcome, QuantizeOptions};
+use onnxpress::pipeline::{Check, Finished, Outcome};
 use onnxpress::tensor::DType;
 use onnxpress::validate;
 
@@ -23,7 +25,7 @@ fn quantize(model: &Model, samples: &Samples, options: &QuantizeOptions) -> Fini
     let calibration = Calibration { engine: &Tract, samples, progress: &() };
     let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
     let check = Check::on(&Tract, samples, 2).expect("samples can be read");
-    let finished = pipeline::quantized(model.clone(), options, &cx, Some(&check));
+    let finished = compress::quantized(model.clone(), options, &cx, Some(&check));
     let finished = finished.expect("it runs");
     for step in &finished.steps {
         let kept = matches!(step.outcome, None | Some(Outcome::Kept(_)));

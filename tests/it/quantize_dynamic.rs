@@ -1,9 +1,9 @@
 //! Layers that compute with integers on ranges that each run takes.
 
+use onnxpress::compress::QuantizeOptions;
 use onnxpress::exec::{Runner, Tract};
 use onnxpress::ir::Model;
 use onnxpress::passes::{Format, QuantizeStatic, Target};
-use onnxpress::pipeline::QuantizeOptions;
 use onnxpress::tensor::{DType, Tensor};
 use tempfile::tempdir;
 

@@ -1,12 +1,12 @@
 //! Weights of few bits as operators of ONNX Runtime, and back.
 
+use onnxpress::compress::QuantizeOptions;
 use onnxpress::exec::Tract;
 use onnxpress::ir::Model;
 use onnxpress::passes::{
     Context, ConvertNbits, EliminateDead, Format, Granularity, Pass, QuantizeStatic,
     StripQuantization,
 };
-use onnxpress::pipeline::QuantizeOptions;
 use onnxpress::tensor::DType;
 use onnxpress::validate;
 use tempfile::tempdir;

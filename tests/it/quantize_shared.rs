@@ -1,9 +1,11 @@
 //! Weights that several nodes read, or that stand behind other operators: stored once, in every mode.
 
+use onnxpress::compress;
+use onnxpress::compress::QuantizeOptions;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Model, NewNode, TensorType, ValueId};
 use onnxpress::passes::{Context, Format, Granularity, QuantizeStatic, Storage};
-use onnxpress::pipeline::{self, QuantizeOptions, Step};
+use onnxpress::pipeline::Step;
 use onnxpress::tensor::{DType, Tensor};
 
 use crate::support::{add, encode, floats, run};
@@ -82,7 +84,7 @@ fn options(dtype: DType, granularity: Granularity) -> QuantizeOptions {
 /// The result, and what the passes said.
 fn quantized(model: &Model, options: &QuantizeOptions) -> (Model, Vec<Step>) {
     let cx = Context { evaluate: Some(&Tract), ..Context::default() };
-    let found = pipeline::quantized(model.clone(), options, &cx, None).expect("it runs");
+    let found = compress::quantized(model.clone(), options, &cx, None).expect("it runs");
     (found.model, found.steps)
 }
 

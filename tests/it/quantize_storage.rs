@@ -1,11 +1,12 @@
 //! Weights as halves, codebooks, ternary and binary numbers: what is written, and that it computes.
 
 use onnxpress::calibrate::Calibration;
+use onnxpress::compress;
+use onnxpress::compress::QuantizeOptions;
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Model, NewNode};
 use onnxpress::passes::{Context, Granularity, Pass, QuantizeStatic, QuantizeWeights, Storage};
-use onnxpress::pipeline::{self, QuantizeOptions};
 use onnxpress::tensor::{DType, Tensor};
 use onnxpress::validate;
 
@@ -23,7 +24,7 @@ fn quantized(name: &str, storage: Storage, granularity: Granularity, fitted: boo
     let quantization =
         QuantizeStatic { weights_only: true, granularity, ..QuantizeStatic::default() };
     let options = QuantizeOptions { quantization, storage, ..QuantizeOptions::default() };
-    let found = pipeline::quantized(model.clone(), &options, &cx, None).expect("it runs").model;
+    let found = compress::quantized(model.clone(), &options, &cx, None).expect("it runs").model;
     let compared = validate::Options::default();
     let drift = validate::compare(&Tract, &model, &found, &calib, &compared).expect("both run");
     (found, drift.worst_sqnr_db())

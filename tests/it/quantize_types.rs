@@ -2,6 +2,8 @@
 
 use onnxpress::analysis::{Asked, Measure, Range};
 use onnxpress::calibrate::Calibration;
+use onnxpress::compress;
+use onnxpress::compress::QuantizeOptions;
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{At, Model, NewNode, NodeId, TensorType};
@@ -9,7 +11,7 @@ use onnxpress::passes::{
     Context, EliminateDead, Existing, Format, Granularity, Pass, QuantizeStatic, RoundWeights,
     Rounding, StripQuantization, Target, quantize_interface,
 };
-use onnxpress::pipeline::{self, Check, Outcome, QuantizeOptions};
+use onnxpress::pipeline::{self, Check, Outcome};
 use onnxpress::tensor::{DType, Tensor};
 use onnxpress::validate;
 
@@ -27,7 +29,7 @@ pub fn quantize_with(model: &Model, options: &QuantizeOptions) -> (Model, f64) {
     let calibration = Calibration { engine: &Tract, samples: &calib, progress: &() };
     let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
     let check = Check::on(&Tract, &calib, 2).expect("samples can be read");
-    let finished = pipeline::quantized(model.clone(), options, &cx, Some(&check)).expect("it runs");
+    let finished = compress::quantized(model.clone(), options, &cx, Some(&check)).expect("it runs");
     for step in &finished.steps {
         let kept = matches!(step.outcome, None | Some(Outcome::Kept(_)));
         assert!(kept, "{}: {:?}", step.name, step.outcome);
@@ -303,7 +305,7 @@ fn few_bits_are_rounded_by_what_layers_read() {
             Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
         let options = QuantizeOptions { quantization: quantization.clone(), ..Default::default() };
         let ratio = |options: &QuantizeOptions| {
-            let finished = pipeline::quantized(original.clone(), options, &cx, None).unwrap();
+            let finished = compress::quantized(original.clone(), options, &cx, None).unwrap();
             let compared = validate::Options::default();
             let found =
                 validate::compare(&Tract, &original, &finished.model, &test, &compared).unwrap();
@@ -370,7 +372,7 @@ fn weights_alone_need_no_samples_and_gain_by_them() {
     let alone = |dtype: DType, rounding: Rounding| {
         let cx = Context { evaluate: Some(&Tract), ..Context::default() };
         let options = quantized(dtype, rounding);
-        let found = pipeline::quantized(model.clone(), &options, &cx, None).expect("it runs").model;
+        let found = compress::quantized(model.clone(), &options, &cx, None).expect("it runs").model;
         let calib = samples(&model, fixture("digits_calib.npz"), &pixels());
         let compared = validate::Options::default();
         let drift = validate::compare(&Tract, &model, &found, &calib, &compared).expect("both run");

@@ -2,11 +2,12 @@
 
 use onnxpress::analysis::constant;
 use onnxpress::calibrate::{Calibration, Fit, Method, Source};
+use onnxpress::compress::{QuantizeOptions, prepare};
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Model, NodeId, ValueId};
 use onnxpress::passes::{Context, ConvertOpset, Pass, QuantizeStatic, Target, quantize_interface};
-use onnxpress::pipeline::{QuantizeOptions, When, prepare, settle};
+use onnxpress::pipeline::{When, settle};
 use onnxpress::tensor::DType;
 use serde_json::Value;
 use tempfile::tempdir;

@@ -5,10 +5,11 @@ use std::path::Path;
 use ::sha1::Digest;
 use bytes::Bytes;
 use onnxpress::calibrate::Calibration;
+use onnxpress::compress;
+use onnxpress::compress::QuantizeOptions;
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
 use onnxpress::passes::{Context, Pass, StripDebugMetadata};
-use onnxpress::pipeline::{self, QuantizeOptions};
 use onnxpress::tensor::Tensor;
 use onnxpress::{ErrorKind, read};
 use protobuf::Message;
@@ -210,7 +211,7 @@ fn a_second_codec_understands_what_passes_wrote() {
         let cx =
             Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
         // What tract cannot run is not quantized; other modules look at that.
-        let Ok(finished) = pipeline::quantized(model, &options, &cx, None) else {
+        let Ok(finished) = compress::quantized(model, &options, &cx, None) else {
             continue;
         };
         let encoded = encode(&finished.model);

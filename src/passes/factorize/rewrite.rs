@@ -7,7 +7,7 @@ use crate::math::Unfold;
 use crate::math::lowrank::{Matrix, elements};
 use crate::passes::factorize::plan::Planned;
 use crate::passes::factorize::shape::{Reach, Split, Stage, along};
-use crate::passes::linear::{Affine, Layer};
+use crate::passes::rewrite::linear::{Affine, Layer};
 use crate::tensor::Tensor;
 
 /// Endings of the names of parts, in order.

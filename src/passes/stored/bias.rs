@@ -3,7 +3,7 @@
 use crate::analysis::constant;
 use crate::ir::{At, Model, NewNode, NodeId, ValueId};
 use crate::math::Grid;
-use crate::passes::linear::put;
+use crate::passes::rewrite::linear::put;
 use crate::passes::stored::StoredWeight;
 use crate::passes::stored::weight::exchange;
 use crate::tensor::{DType, Tensor};

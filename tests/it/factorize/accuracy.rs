@@ -2,11 +2,13 @@
 
 use onnxpress::analysis::Assume;
 use onnxpress::calibrate::Calibration;
+use onnxpress::compress;
+use onnxpress::compress::{FactorizeOptions, Factorized, factorized};
 use onnxpress::data::{Options, Samples};
 use onnxpress::exec::Tract;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Aim, Amount, Budget, Context, Factorize, Layers, Method, Resource};
-use onnxpress::pipeline::{self, FactorizeOptions, Factorized, factorized};
+use onnxpress::pipeline;
 use onnxpress::tensor::Tensor;
 use onnxpress::validate::drift;
 use rayon::ThreadPoolBuilder;
@@ -30,7 +32,7 @@ fn made(model: &Model, samples: &Samples, options: &FactorizeOptions) -> Factori
 }
 
 fn prepared(name: &str) -> Model {
-    let passes = pipeline::prepare_factorize(&FactorizeOptions::default());
+    let passes = compress::prepare_factorize(&FactorizeOptions::default());
     let settled =
         pipeline::settle(load(name), &passes, &Context::default(), None, pipeline::When::AtEnd);
     settled.unwrap_or_else(|error| panic!("{name}: {error}")).model

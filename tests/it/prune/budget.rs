@@ -1,6 +1,7 @@
 //! What a model may cost: budgets are kept, as near as the multiples allow, however they are spread.
 
 use onnxpress::analysis::{Assume, Cost, Shapes};
+use onnxpress::compress;
 use onnxpress::ir::Model;
 use onnxpress::passes::{
     Allocation, Amount, Budget, Context, Criterion, Importance, Pass, PruneChannels, PruneWeights,
@@ -16,7 +17,7 @@ fn cost(model: &Model) -> Cost {
 }
 
 fn prepared(name: &str) -> Model {
-    let passes = pipeline::prepare_prune(&pipeline::PruneOptions::default());
+    let passes = compress::prepare_prune(&compress::PruneOptions::default());
     let settled =
         pipeline::settle(load(name), &passes, &Context::default(), None, pipeline::When::AtEnd);
     settled.unwrap_or_else(|error| panic!("{name}: {error}")).model

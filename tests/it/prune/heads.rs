@@ -1,15 +1,17 @@
 //! Heads as exporters write them are seen, and a cut of them computes what zeros compute.
 
 use onnxpress::analysis::channels::Options;
+use onnxpress::compress;
+use onnxpress::compress::PruneOptions;
 use onnxpress::ir::Model;
 use onnxpress::passes::Context;
-use onnxpress::pipeline::{self, PruneOptions, When};
+use onnxpress::pipeline::{self, When};
 
 use super::masked::holds;
 use super::{channels, groups, model};
 
 fn prepared(model: Model) -> Model {
-    let passes = pipeline::prepare_prune(&PruneOptions::default());
+    let passes = compress::prepare_prune(&PruneOptions::default());
     let settled = pipeline::settle(model, &passes, &Context::default(), None, When::AtEnd);
     settled.expect("it can be prepared").model
 }

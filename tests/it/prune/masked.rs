@@ -1,6 +1,7 @@
 //! A cut computes what zeros compute, for every group, at random.
 
 use onnxpress::analysis::channels::Options;
+use onnxpress::compress;
 use onnxpress::data::{Options as DataOptions, Samples};
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Importance, Pass, PruneChannels};
@@ -70,7 +71,7 @@ pub fn holds(name: &str, model: &Model, channels: Options) -> usize {
 fn cuts_of_all_fixtures_compute_what_zeros_compute() {
     let mut executed = 0;
     for name in models() {
-        let passes = pipeline::prepare_prune(&pipeline::PruneOptions::default());
+        let passes = compress::prepare_prune(&compress::PruneOptions::default());
         let cx = Context::default();
         let finished = pipeline::settle(load(&name), &passes, &cx, None, pipeline::When::AtEnd);
         let model = finished.unwrap_or_else(|error| panic!("{name}: {error}")).model;

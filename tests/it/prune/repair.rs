@@ -1,11 +1,12 @@
 //! What is left of a model makes up for what was cut.
 
 use onnxpress::calibrate::Calibration;
+use onnxpress::compress::{PruneOptions, Repair, pruned};
 use onnxpress::data::{Options, Samples};
 use onnxpress::exec::Tract;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, Importance, PruneChannels};
-use onnxpress::pipeline::{self, PruneOptions, Repair, pruned};
+use onnxpress::pipeline;
 use onnxpress::tensor::{DType, Tensor};
 use onnxpress::validate::drift;
 use rayon::ThreadPoolBuilder;

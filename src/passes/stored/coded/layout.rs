@@ -1,7 +1,7 @@
 //! Where the elements of a weight stand when they are stored, and what they are multiplied with.
 
 use super::packing::Packing;
-use crate::passes::quantize_static::Share;
+use crate::passes::stored::Share;
 
 /// A weight of `dims` whose scales are shared so.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::write::packed;
 use crate::analysis::constant;
 use crate::ir::{Model, Node, NodeId, ValueId};
 use crate::math::rounding::Points;
-use crate::passes::quantize_static::Share;
+use crate::passes::stored::Share;
 use crate::passes::stored::weight::exchange;
 use crate::tensor::{DType, Tensor};
 

@@ -3,8 +3,8 @@
 use super::layout::Layout;
 use super::packing::Packing;
 use crate::ir::{At, Model, NewNode, NodeId, ValueId};
-use crate::passes::quantize_static::Share;
-use crate::passes::shared_constants::SharedConstants;
+use crate::passes::rewrite::shared_constants::SharedConstants;
+use crate::passes::stored::Share;
 use crate::tensor::{DType, Tensor};
 
 /// A weight as indices into a table, and scales.
