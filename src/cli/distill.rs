@@ -121,14 +121,10 @@ impl Distill {
                 eprintln!("{text}");
             }
         };
-        let distilled = distill::distill(
-            &engine,
-            &student.model,
-            &teacher.model,
-            &samples,
-            &self.options(),
-            (&progress, &tell),
-        )?;
+        let data =
+            distill::Data { engine: &engine, samples: &samples, progress: &progress, tell: &tell };
+        let options = self.options();
+        let distilled = distill::distill(&student.model, &teacher.model, &options, &data)?;
         let encoded = self.output.encode(&distilled.model, student.external)?;
         let at = compress::counted_at(&teacher.model, Some(&samples));
         let mut drift = sizes(&teacher, &distilled.model, encoded.len() as u64, &at);

@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use crate::analysis::Progress;
-use crate::distill::Moment;
 use crate::distill::guard::{Guard, Verdict};
 use crate::distill::lessons::Lessons;
 use crate::distill::random::Random;
 use crate::distill::score::{Aims, Objective, Score};
 use crate::distill::student::Student;
 use crate::distill::vary::{Room, Variation};
+use crate::distill::{Data, Moment};
 use crate::error::{Error, Result, err};
 use crate::grad::optimizer::{Method, Optimizer, clip, schedule};
 use crate::grad::{Given, Workspace};
@@ -103,12 +102,8 @@ impl<'a> Descent<'a> {
     }
 
     /// Walks downhill.
-    pub fn run(
-        &mut self,
-        mut rate: f64,
-        pace: Pace,
-        (progress, tell): (&dyn Progress, &dyn Fn(&str)),
-    ) -> Result<Outcome> {
+    pub fn run(&mut self, mut rate: f64, pace: Pace, data: &Data<'_>) -> Result<Outcome> {
+        let &Data { progress, tell, .. } = data;
         let zeros = self.student.zeros.clone();
         let mut optimizer =
             Optimizer::new(Method::Adam, &self.parameters, zeros, &self.student.paces());

@@ -144,7 +144,7 @@ impl Lessons {
                         let bits: &[u8] = bytemuck::cast_slice(row);
                         digests[start + i].add(bits);
                         fed.numbers.extend_from_slice(row);
-                        bytes += row.len() * size_of::<f32>();
+                        bytes += size_of_val(row);
                     }
                 }
                 for (target, shown) in targets.iter_mut().zip(&shown.observed) {
@@ -222,7 +222,7 @@ fn divided(digests: &[u64]) -> Result<(Vec<usize>, Vec<usize>)> {
             .help("one part of the samples is held out, the others are learned from")
     };
     let (mut held_out, mut train): (Vec<usize>, Vec<usize>) =
-        (0..digests.len()).partition(|&sample| digests[sample] % PARTS == 0);
+        (0..digests.len()).partition(|&sample| digests[sample].is_multiple_of(PARTS));
     if held_out.is_empty() || train.is_empty() {
         let least = (0..digests.len()).min_by_key(|&sample| digests[sample]).ok_or_else(few)?;
         (held_out, train) =
@@ -243,7 +243,7 @@ mod tests {
         let digests: Vec<u64> = (0..100).map(|i| i % 20).collect();
         let (train, held_out) = divided(&digests).unwrap();
         assert_eq!((train.len(), held_out.len()), (80, 20));
-        assert!(held_out.iter().all(|&i| digests[i] % 5 == 0));
+        assert!(held_out.iter().all(|&i| digests[i].is_multiple_of(5)));
         assert!(divided(&[3]).is_err() && divided(&[7, 7]).is_err() && divided(&[]).is_err());
         assert_eq!(divided(&[8, 7]).unwrap(), (vec![0], vec![1]));
     }

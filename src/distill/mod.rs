@@ -5,6 +5,7 @@
 //! on them is kept, and the result is never worse on them than the student was. Only numbers of constants
 //! change: no node, no extent, no element type, and no zero of a sparse weight.
 
+mod agreement;
 mod coded;
 mod descent;
 mod guard;
@@ -15,9 +16,10 @@ mod options;
 mod random;
 mod score;
 mod student;
+mod told;
 mod train;
 mod vary;
 mod weights;
 
 pub use options::{Augment, Loss, LossName, Options};
-pub use train::{Distilled, Moment, Moved, distill};
+pub use train::{Data, Distilled, Moment, Moved, distill};

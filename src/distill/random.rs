@@ -25,7 +25,7 @@ impl Random {
 
     /// 1 or -1.
     pub fn sign(&mut self) -> f64 {
-        if self.next() % 2 == 0 { 1.0 } else { -1.0 }
+        if self.next().is_multiple_of(2) { 1.0 } else { -1.0 }
     }
 
     /// A share from the beta distribution with both parameters `a`, at most 1 (Jöhnk, 1964).

@@ -4,18 +4,20 @@ use std::time::{Duration, Instant};
 
 use crate::analysis::{Assume, Cost, Progress, Shapes};
 use crate::data::Samples;
+use crate::distill::agreement::agreement_db;
 use crate::distill::descent::{Descent, Pace};
 use crate::distill::lessons::Lessons;
-use crate::distill::matched::{Match, matches};
+use crate::distill::matched::matches;
 use crate::distill::objective::Prepared;
 use crate::distill::score::Score;
 use crate::distill::student::Student;
+use crate::distill::told::{frozen, gap, moved};
 use crate::distill::vary::Variation;
 use crate::distill::weights::trainable;
 use crate::distill::{Options, coded, objective};
 use crate::error::{Result, err};
-use crate::exec::{Engine, Runner};
-use crate::ir::{Model, NodeId};
+use crate::exec::Engine;
+use crate::ir::{Model, NodeId, Sparse, ValueId};
 
 /// Most samples of a micro-batch: more fall out of the caches, fewer make thin matrices.
 const MICRO_BATCH: usize = 8;
@@ -93,23 +95,38 @@ pub struct Moved {
     pub by: f64,
 }
 
-/// Trains `student` to be like `teacher` on `samples`. `tell` is told what is going to happen, before it
-/// takes time.
+/// What a run is made with.
+#[derive(Clone, Copy)]
+pub struct Data<'a> {
+    /// Runs the teacher, and the result once.
+    pub engine: &'a dyn Engine,
+    /// What is learned from; labels are used when there are any.
+    pub samples: &'a Samples,
+    /// Sees every step.
+    pub progress: &'a dyn Progress,
+    /// Is told what is going to happen, before it takes time.
+    pub tell: &'a dyn Fn(&str),
+}
+
+/// Trains `student` to be like `teacher`.
 ///
 /// # Errors
 /// When options make no sense, the interfaces of both models differ, there is nothing to train or nothing to
 /// compare, or the teacher cannot be run.
 pub fn distill(
-    engine: &dyn Engine,
     student: &Model,
     teacher: &Model,
-    samples: &Samples,
     options: &Options,
-    (progress, tell): (&dyn Progress, &dyn Fn(&str)),
+    data: &Data<'_>,
 ) -> Result<Distilled> {
+    let &Data { engine, samples, progress, tell } = data;
     let begin = Instant::now();
     options.check()?;
     same_inputs(student, teacher)?;
+    let (given, sparse) = (student, sparse_initializers(student));
+    let mut dense = student.clone();
+    dense.make_dense()?;
+    let student = &dense;
     let wanted = |node: NodeId| is_chosen(student, node, options);
     let (view, coded) = coded::view(student, &wanted)?;
     let weights = trainable(&view, &wanted);
@@ -168,11 +185,11 @@ pub fn distill(
         lessons.train.len(),
         lessons.held_out.len()
     ));
-    let outcome = descent.run(rate, pace, (progress, tell))?;
+    let outcome = descent.run(rate, pace, data)?;
     let classes = objective.classes.is_some();
     let agreement = |score: &Score| classes.then(|| score.agreement());
     let mut result = Distilled {
-        model: student.clone(),
+        model: given.clone(),
         steps: outcome.steps,
         batch,
         train: lessons.train.len(),
@@ -192,7 +209,13 @@ pub fn distill(
         result.warnings.push(text.to_owned());
         return Ok(result);
     };
-    let model = learner.with(best)?;
+    let mut model = learner.with(best)?;
+    for &value in &sparse {
+        let stored = model.value(value).initializer().map(Sparse::of);
+        if let Some(Ok(stored)) = stored {
+            model.make_sparse(value, stored);
+        }
+    }
     match agreement_db(engine, &model, &learner, &lessons, &found, best) {
         Ok(db) if db < AGREEMENT_DB => {
             return Err(err!(
@@ -209,6 +232,11 @@ pub fn distill(
     result.moved = moved(&view, &learner, best);
     result.warnings.extend(gap(&result));
     Ok(result)
+}
+
+/// Constants that are stored sparsely.
+fn sparse_initializers(model: &Model) -> Vec<ValueId> {
+    model.graphs().flat_map(|graph| model.sparse_initializers_of(graph)).collect()
 }
 
 /// Refuses models that take different inputs.
@@ -268,108 +296,6 @@ fn affordable(student: &Model, batch: usize) -> usize {
 fn student_size(learner: &Student<'_>) -> usize {
     let trained = learner.program().trained().iter().zip(&learner.parameters);
     trained.filter(|(on, _)| **on).map(|(_, numbers)| numbers.len()).sum()
-}
-
-/// Constants that could be trained and are not, and why.
-fn frozen(
-    model: &Model,
-    learner: &Student<'_>,
-    weights: &[crate::ir::ValueId],
-) -> Vec<(String, String)> {
-    let parameters = &learner.lowered.parameters;
-    let place = |value| parameters.iter().position(|p| p.value == value);
-    let mut found = Vec::new();
-    for &value in weights {
-        let reason = match place(value) {
-            Some(at) if learner.program().trained()[at] => continue,
-            Some(_) => "no operator between it and the outputs passes a gradient",
-            None => {
-                "it is read by operators without a kernel, or by none that leads to the outputs"
-            }
-        };
-        found.push((model.value(value).name().to_owned(), reason.to_owned()));
-    }
-    found
-}
-
-/// How far constants moved, the furthest first.
-fn moved(model: &Model, learner: &Student<'_>, best: &[Vec<f32>]) -> Vec<Moved> {
-    let square = |numbers: &mut dyn Iterator<Item = f32>| -> f64 {
-        numbers.map(|x| f64::from(x) * f64::from(x)).sum()
-    };
-    let each = learner.lowered.parameters.iter().zip(learner.parameters.iter().zip(best));
-    let mut found: Vec<Moved> = each
-        .filter(|(_, (before, after))| before != after)
-        .map(|(parameter, (before, after))| {
-            let change = square(&mut before.iter().zip(after).map(|(a, b)| b - a));
-            let size = square(&mut before.iter().copied());
-            let name = model.value(parameter.value).name().to_owned();
-            Moved { name, by: (change / size.max(f64::MIN_POSITIVE)).sqrt() }
-        })
-        .collect();
-    found.sort_by(|a, b| b.by.total_cmp(&a.by).then_with(|| a.name.cmp(&b.name)));
-    found
-}
-
-/// Runs the result in the engine on a few samples held out, and compares with what was trained.
-fn agreement_db(
-    engine: &dyn Engine,
-    model: &Model,
-    learner: &Student<'_>,
-    lessons: &Lessons,
-    found: &[Match],
-    best: &[Vec<f32>],
-) -> Result<f64> {
-    let samples: Vec<usize> = lessons.held_out.iter().copied().cycle().take(learner.size).collect();
-    let taps = found.iter().filter(|m| m.output).map(|m| crate::exec::Tap {
-        value: learner.model.value(m.student).name().to_owned(),
-        observe: crate::exec::Observe::Value,
-    });
-    let shown = Runner::new(engine, model, taps.collect()).run(&lessons.run(&samples)?)?;
-    let numbers = learner.lowered.inputs.iter().map(|name| {
-        let mut numbers = Vec::new();
-        lessons.gather(name, &samples, &mut numbers).map(|()| numbers)
-    });
-    let numbers: Vec<Vec<f32>> = numbers.collect::<Result<_>>()?;
-    let inputs: Vec<&[f32]> = numbers.iter().map(Vec::as_slice).collect();
-    let mut work = learner.program().workspace();
-    let seen = learner.seen(best);
-    learner.forward(&mut work, &seen, &inputs);
-    let given = crate::grad::Given { parameters: &seen, inputs: &inputs };
-    let mut lowest = f64::INFINITY;
-    let (mut shown, mut place) = (shown.observed.into_iter(), 0);
-    for (m, known) in found.iter().zip(&learner.lowered.wanted) {
-        let observed = if m.output { shown.next().flatten() } else { None };
-        if known.is_err() {
-            continue;
-        }
-        if let Some(crate::exec::Observation::Value(tensor)) = observed {
-            let trained = learner.program().wanted(&work, given, place);
-            let (mut signal, mut noise) = (0.0, 0.0);
-            for (&a, b) in trained.iter().zip(tensor.to_f32()?) {
-                signal += f64::from(a) * f64::from(a);
-                noise += f64::from(a - b) * f64::from(a - b);
-            }
-            lowest = lowest.min(10.0 * (signal / noise.max(signal * 1e-30).max(1e-300)).log10());
-        }
-        place += 1;
-    }
-    Ok(lowest)
-}
-
-/// Times that held-out samples lose more than those that were learned from, from which on that is said.
-const GAP: f64 = 2.0;
-
-/// A warning when what was learned does not hold for other samples.
-fn gap(result: &Distilled) -> Option<String> {
-    let last = result.curve.last()?;
-    let only_outputs = !result.losses.iter().any(|loss| loss.starts_with("feature"));
-    (only_outputs && last.held_out > GAP * last.loss).then(|| {
-        format!(
-            "the loss on samples held out is {:.1} times that on the others: more samples would help",
-            last.held_out / last.loss
-        )
-    })
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ impl Variation {
         let len = c * h * w;
         let mut before = vec![0.0; len];
         for image in numbers.chunks_exact_mut(len) {
-            let flips = self.augment.contains(&Augment::Flip) && random.next() % 2 == 0;
+            let flips = self.augment.contains(&Augment::Flip) && random.next().is_multiple_of(2);
             let moves = |random: &mut Random, extent: usize| -> isize {
                 let most = if self.augment.contains(&Augment::Shift) { extent / SHIFT } else { 0 };
                 (random.next() % (2 * most as u64 + 1)) as isize - most as isize

@@ -23,6 +23,6 @@ mod tape;
 mod walk;
 mod windows;
 
-pub use lower::{Lowered, Parameter, Request, lower};
+pub use lower::{Lowered, Parameter, Request, lower, stops};
 pub use program::{Given, Program, Workspace};
 pub use real::{Product, Real, View};

@@ -19,7 +19,10 @@ fn computed(model: &Model, fed: &[(String, Tensor)]) -> Result<Vec<Option<Vec<f3
     let numbers: Vec<Vec<f32>> = lowered
         .inputs
         .iter()
-        .map(|name| fed.iter().find(|(n, _)| n == name).unwrap().1.to_f32().unwrap())
+        .map(|name| {
+            let given = fed.iter().find(|(n, _)| n == name).expect("it is fed");
+            given.1.to_f32().expect("numbers")
+        })
         .collect();
     let inputs: Vec<&[f32]> = numbers.iter().map(Vec::as_slice).collect();
     let given = Given { parameters: &[], inputs: &inputs };

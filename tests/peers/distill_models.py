@@ -5,7 +5,7 @@
 
 Each model is made smaller by one command (prune 0.5 for half of the multiply-accumulates, factorize 0.5 for half of
 the parameters, int2 for weights of 2 bits, …) with 512 calibration samples, and then learns from the original on
-the samples of the tune set, without labels. Both are measured in onnxruntime on all test samples.
+the samples of the tune set, without labels (`random 0.3` begins with random weights). Both are measured in onnxruntime on all test samples.
 
 Exit status 1 when a row keeps less top-1 than its floor, is worse than before, or takes longer than it may.
 """
@@ -17,6 +17,9 @@ import sys
 import tempfile
 import time
 
+import numpy as np
+import onnx
+
 from common import TOOL, manifest, model_path, session
 from compare_quantize import write
 from prune_models import SAMPLES, top1
@@ -24,25 +27,53 @@ from real_inputs import sample_file
 
 # How a student is made: least top-1 after its lessons, or nothing.
 FLOORS = {
-    "cifar_resnet8_bn": {"prune 0.5": 0.797, "prune 0.3": 0.775, "int2": 0.792},
+    "cifar_resnet8_bn": {
+        "prune 0.5": 0.797,
+        "prune 0.3": 0.775,
+        "int2": 0.792,
+        "prune 0.5, int2": 0.765,
+        "random 0.3": None,
+    },
     "cifar_mobilenetv2_bn": {"prune 0.3": 0.763, "factorize 0.5": None},
     "cifar_shufflenet_g4": {"prune 0.75": 0.725, "prune 0.5": 0.690},
     "cifar_densenet": {"prune 0.4": 0.742},
     "cifar_vit": {"prune 0.5": 0.631, "prune 0.4": 0.624, "prune 0.3": 0.600},
-    "mnist_gru": {"prune 0.5": None},
+    "sst2_transformer": {"binary": 0.780},
+    "mnist_gru": {"prune 0.5": None, "int4": None},
 }
 
 
 def make(how, model, data, out):
-    """The student, by one command."""
-    verb, _, share = how.partition(" ")
-    command = {
-        "prune": ["prune", model, "--macs", share],
-        "factorize": ["factorize", model, "--params", share],
-    }.get(verb, ["quantize", model, "--mode", "weights", "--weights", verb, "--granularity", "channel"])
-    done = subprocess.run([TOOL, *command, "--data", data, "-o", out, "-q", "--force"], capture_output=True, text=True)
-    if done.returncode not in (0, 3):
-        raise RuntimeError((done.stderr.strip().splitlines() or ["it failed"])[0])
+    """The student, by one command for each part of `how`."""
+    for part in how.split(", "):
+        verb, _, share = part.partition(" ")
+        weights = [] if verb in ("binary", "ternary") else ["--granularity", "channel"]
+        command = {
+            "prune": ["prune", model, "--macs", share],
+            "random": ["prune", model, "--macs", share],
+            "factorize": ["factorize", model, "--params", share],
+        }.get(verb, ["quantize", model, "--mode", "weights", "--weights", verb, *weights])
+        command = [TOOL, *command, "--data", data, "-o", out + ".new", "-q", "--force"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode not in (0, 3):
+            raise RuntimeError((done.stderr.strip().splitlines() or ["it failed"])[0])
+        os.replace(out + ".new", out)
+        if verb == "random":
+            forget(out)
+        model = out
+
+
+def forget(path):
+    """Puts random numbers (He and others, 2015) in the place of all weights, and 0 in that of biases."""
+    model, random = onnx.load(path), np.random.default_rng(5)
+    for tensor in model.graph.initializer:
+        if tensor.data_type != 1:
+            continue
+        old = onnx.numpy_helper.to_array(tensor)
+        inputs = np.prod(old.shape[1:]) if old.ndim > 1 else 1
+        new = random.normal(size=old.shape) * np.sqrt(2 / inputs) if old.ndim > 1 else np.zeros(old.shape)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(new.astype(np.float32), tensor.name))
+    onnx.save(model, path)
 
 
 def judge(name, entry, how, floor, options, patience, rows):

@@ -75,7 +75,7 @@ impl<T: Real> Lower<'_, T> {
     /// Heads that several of the queries share, once for each.
     fn shared_heads(&mut self, value: Value, heads: usize) -> Known<Value> {
         let own = value.dims[1];
-        if own == 0 || heads % own != 0 {
+        if own == 0 || !heads.is_multiple_of(own) {
             return Err("its heads do not fit".to_owned());
         }
         let group = heads / own;

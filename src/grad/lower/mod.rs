@@ -27,6 +27,7 @@ use crate::ir::{Model, NodeId, ValueId};
 use crate::tensor::DType;
 use tensor::Value;
 
+pub use node::stops;
 pub use parameter::Parameter;
 
 /// What is to be computed, and for which inputs.
@@ -51,6 +52,8 @@ pub struct Lowered<T> {
     pub inputs: Vec<String>,
     /// For each wanted value its extents, or why it is unknown.
     pub wanted: Vec<Result<Vec<usize>, String>>,
+    /// Values that no kernel computes, and why.
+    pub unknown: HashMap<ValueId, String>,
 }
 
 /// Something, or why it is unknown.
@@ -104,11 +107,14 @@ pub fn lower<T: Real>(model: &Model, request: &Request<'_>) -> Result<Lowered<T>
     if let (true, Some(Err(reason))) = (buffers.is_empty(), wanted.first()) {
         return Err(err!(Unsupported, "nothing can be trained: {reason}"));
     }
+    let unknown = lower.values.iter();
+    let unknown = unknown.filter_map(|(&id, value)| Some((id, value.clone().err()?))).collect();
     Ok(Lowered {
         program: Program::new(lower.tape, buffers, request.inputs_too),
         parameters: lower.parameters,
         inputs: lower.inputs,
         wanted,
+        unknown,
     })
 }
 

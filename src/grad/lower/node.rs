@@ -6,6 +6,7 @@ use crate::grad::lower::tensor::Value;
 use crate::grad::lower::{Known, Lower};
 use crate::ir::ops::MICROSOFT;
 use crate::ir::{Node, NodeId, ValueId};
+use crate::tensor::DType;
 
 impl<T: Real> Lower<'_, T> {
     /// Puts a node on the tape; when that is impossible, its outputs are unknown.
@@ -149,6 +150,20 @@ impl<T: Real> Lower<'_, T> {
         let numbers =
             numbers.ok_or_else(|| format!("input {slot} is not the same in every run"))?;
         Ok(Some(numbers.iter().map(|x| x.wide()).collect()))
+    }
+}
+
+/// Whether an operator with a kernel has no gradient: it gives steps, truths or integers.
+pub fn stops(node: &Node) -> bool {
+    let to_integers = || {
+        let to = node.attr_int("to").and_then(|to| DType::from_onnx(i32::try_from(to).ok()?));
+        to.is_some_and(|dtype| !dtype.is_float())
+    };
+    match node.op() {
+        "Floor" | "Ceil" | "Round" | "Sign" | "Not" | "Equal" | "Less" | "LessOrEqual"
+        | "Greater" | "GreaterOrEqual" | "And" | "Or" | "Xor" | "Mod" | "Shape" | "Size" => true,
+        "Cast" => to_integers(),
+        _ => false,
     }
 }
 

@@ -27,7 +27,7 @@ impl Lstm {
     }
 
     /// What inputs and biases put into the gates of all steps.
-    fn from_inputs<T: Real>(&self, x: &[&[T]], gates: &mut [T]) {
+    fn of_inputs<T: Real>(&self, x: &[&[T]], gates: &mut [T]) {
         let width = 4 * self.hidden;
         let (first, second) = x[3].split_at(width);
         for row in gates.chunks_exact_mut(width) {
@@ -44,7 +44,7 @@ impl Lstm {
     }
 
     /// Adds what `h` puts into the gates of `count` rows.
-    fn from_state<T: Real>(&self, h: &[T], r: &[T], count: usize, gates: &mut [T]) {
+    fn of_state<T: Real>(&self, h: &[T], r: &[T], count: usize, gates: &mut [T]) {
         let product = Product {
             extents: [count, self.hidden, 4 * self.hidden],
             a: View::packed(0, self.hidden),
@@ -69,13 +69,13 @@ impl<T: Real> Kernel<T> for Lstm {
     fn forward(&self, step: Forward<'_, T>) {
         let Forward { x, y, scratch } = step;
         let (state, hidden) = (self.state(), self.hidden);
-        self.from_inputs(x, &mut scratch[..self.steps * self.gates()]);
+        self.of_inputs(x, &mut scratch[..self.steps * self.gates()]);
         let (hs, cs) = y.split_at_mut(self.steps * state);
         for t in 0..self.steps {
             let gates = &mut scratch[t * self.gates()..][..self.gates()];
             let (done, rest) = hs.split_at_mut(t * state);
             let before = if t == 0 { x[4] } else { &done[(t - 1) * state..] };
-            self.from_state(before, x[2], self.rows, gates);
+            self.of_state(before, x[2], self.rows, gates);
             self.activate(gates);
             let (done, now) = cs.split_at_mut(t * state);
             let before = if t == 0 { x[5] } else { &done[(t - 1) * state..] };
@@ -99,10 +99,10 @@ impl<T: Real> Kernel<T> for Lstm {
         let (carry_h, carry_c) = rest[..2 * state].split_at_mut(state);
         carry_h.fill(T::ZERO);
         carry_c.fill(T::ZERO);
-        self.from_inputs(x, gates);
-        self.from_state(x[4], x[2], self.rows, gates);
+        self.of_inputs(x, gates);
+        self.of_state(x[4], x[2], self.rows, gates);
         let later = (self.steps - 1) * self.rows;
-        self.from_state(hs, x[2], later, &mut gates[self.gates()..]);
+        self.of_state(hs, x[2], later, &mut gates[self.gates()..]);
         self.activate(gates);
         for t in (0..self.steps).rev() {
             let gates = &mut gates[t * self.gates()..][..self.gates()];
