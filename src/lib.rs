@@ -16,7 +16,7 @@
 //! use onnxpress::exec::Tract;
 //! use onnxpress::passes::Context;
 //! use onnxpress::pipeline::{self, Check};
-//! use onnxpress::compress::QuantizeOptions;
+//! use onnxpress::compress::QuantizePasses;
 //! use onnxpress::{Error, read, validate};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,7 +35,7 @@
 //! let calibration = Calibration { engine: &Tract, samples: &calib, progress: &() };
 //! let context = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
 //! let check = Check::on(&Tract, &calib, 4)?;
-//! let int8 = QuantizeOptions::default();
+//! let int8 = QuantizePasses::default();
 //! let finished = compress::quantized(original.model.clone(), &int8, &context, Some(&check))?;
 //! let encoded = emit::onnx(finished.model.verify().map_err(Error::from)?)?;
 //! assert!((encoded.len() as u64) < original.byte_size / 2);
@@ -77,6 +77,11 @@ pub mod read;
 pub mod report;
 pub mod tensor;
 pub mod validate;
+pub mod verbs;
 pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};
+pub use verbs::{
+    CompareOptions, Data, FactorizeOptions, Outcome, PruneOptions, QuantizeOptions,
+    SimplifyOptions, compare, factorize, prune, quantize, simplify,
+};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::analysis::{Asked, Range};
 use crate::calibrate::ValueStatistics;
 use crate::error::{Error, Result, err};
@@ -13,7 +15,8 @@ use crate::math::calibrate::{
 use crate::math::{Bin, Histogram};
 
 /// How a range is made from what was seen. All stay within the smallest and the largest element.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Calibrator {
     /// Smallest and largest element.
     Minmax,

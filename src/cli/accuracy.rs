@@ -2,10 +2,11 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use onnxpress::compress::{Equalizing, FallBackOptions, Rank, Wanted};
+use onnxpress::compress::Equalizing;
 use onnxpress::passes::Rounding;
+use onnxpress::verbs;
 
-use super::compare::{Bounds, share};
+use super::compare::share;
 
 /// Options about layers that fall back.
 #[derive(Debug, Clone, Args)]
@@ -23,7 +24,7 @@ pub struct Accuracy {
     /// where they help on samples held out; `auto` takes for each layer the best, for weights of at most
     /// 4 bits.
     #[arg(long, value_name = "NAME", value_parser = rounding(), default_value_t)]
-    pub rounding: Rounding,
+    rounding: Rounding,
     /// Whether the mean error of quantized weights is taken from the biases: `auto` does it where it
     /// helps on samples held out.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Correction::Auto)]
@@ -35,7 +36,7 @@ pub struct Accuracy {
     equalize: Equalization,
     /// Rank the layers by what quantizing each alone does to the outputs.
     #[arg(long)]
-    pub sensitivity: bool,
+    sensitivity: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -58,33 +59,19 @@ fn rounding() -> impl TypedValueParser<Value = Rounding> {
 }
 
 impl Accuracy {
-    /// When channels are equalized.
-    pub fn equalize(&self) -> Equalizing {
-        match self.equalize {
-            Equalization::Auto => Equalizing::Auto,
-            Equalization::Always => Equalizing::Always,
-            Equalization::Off => Equalizing::Off,
-        }
-    }
-
-    /// Whether biases are corrected.
-    pub fn correct_biases(&self) -> bool {
-        matches!(self.bias_correction, Correction::Auto)
-    }
-
-    /// The options, with the bounds that the result is to keep: they are met by layers that fall back, the
-    /// worst first. With `explain`, layers are ranked where that is quick.
-    pub fn options(&self, bounds: &Bounds, explain: bool) -> FallBackOptions {
-        let rank = match (self.sensitivity, explain) {
-            (true, _) => Rank::Always,
-            (false, true) => Rank::Affordable,
-            (false, false) => Rank::Needed,
-        };
-        FallBackOptions {
-            worst: self.keep_worst,
-            wanted: Wanted { sqnr_db: bounds.min_sqnr, drop: bounds.max_drop },
+    /// The options.
+    pub fn options(&self) -> verbs::Accuracy {
+        verbs::Accuracy {
+            keep_worst: self.keep_worst,
             spare: self.spare,
-            rank,
+            rounding: self.rounding,
+            correct_biases: matches!(self.bias_correction, Correction::Auto),
+            equalize: match self.equalize {
+                Equalization::Auto => Equalizing::Auto,
+                Equalization::Always => Equalizing::Always,
+                Equalization::Off => Equalizing::Off,
+            },
+            sensitivity: self.sensitivity,
         }
     }
 }

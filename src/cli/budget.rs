@@ -1,15 +1,12 @@
 //! What a pruned model may cost.
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
-use onnxpress::analysis::Assume;
-use onnxpress::compress;
-use onnxpress::ir::Model;
-use onnxpress::passes::{Allocation, Amount, Budget, Resource};
-use onnxpress::read::Loaded;
-use onnxpress::{Error, ErrorKind, Result};
+use onnxpress::passes::Amount;
+use onnxpress::verbs::{Remaining, Spreading};
 
 use super::compare::share;
-use super::io;
+use super::quantization::Named;
 
 /// What is kept; exactly one of the first five.
 #[derive(Debug, Clone, Args)]
@@ -34,7 +31,7 @@ pub struct BudgetArgs {
     /// or by what cutting each group alone does to the outputs on some samples (needs --data). By default
     /// `uniform` for --ratio, else `sensitivity` with --data and `global` without.
     #[arg(long, value_name = "HOW", value_enum)]
-    pub allocation: Option<How>,
+    pub allocation: Option<Named<Spreading>>,
     /// Least share of the channels of each group that stays, whatever a budget asks for.
     #[arg(long, value_name = "SHARE", value_parser = share, default_value = "12.5%")]
     pub floor: f64,
@@ -44,55 +41,27 @@ pub struct BudgetArgs {
     pub steps: Option<u32>,
 }
 
-/// How a budget is spread. The option says what the names mean; comments on them would make all help long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum How {
-    // The same share of each group.
-    Uniform,
-    // What is least important for what it costs.
-    Global,
-    // What changes the outputs least for what it costs.
-    Sensitivity,
+impl ValueEnum for Named<Spreading> {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Named(Spreading::Uniform), Named(Spreading::Global), Named(Spreading::Sensitivity)]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()))
+    }
 }
 
 impl BudgetArgs {
-    /// How the budget is spread, with or without samples to try groups on.
-    pub fn how(&self, samples: bool) -> How {
-        self.allocation.unwrap_or(match (self.ratio, samples) {
-            (Some(_), _) => How::Uniform,
-            (None, true) => How::Sensitivity,
-            (None, false) => How::Global,
-        })
-    }
-
-    /// The same, where work that was found to take so long stands for a time.
-    pub fn timed(&self, macs: u64) -> Self {
-        match self.latency {
-            Some(_) => Self { latency: None, macs: Some(Amount::Number(macs)), ..self.clone() },
-            None => self.clone(),
-        }
-    }
-
-    /// The allocation for the pass; for [`How::Sensitivity`] it is measured.
-    pub fn allocation(&self, samples: bool) -> Allocation {
-        match self.how(samples) {
-            How::Uniform | How::Sensitivity => Allocation::Uniform,
-            How::Global => Allocation::Global,
-        }
-    }
-
-    /// The budget as it was given; nothing for a latency, or a share of each group that is cut at once.
-    pub fn budget(&self, samples: bool) -> Option<Budget> {
-        let plain = self.how(samples) == How::Uniform && self.steps.is_none();
-        let ratio = self.ratio.filter(|&ratio| !plain && ratio < 1.0).map(Amount::Share);
+    /// What may stay; all channels where weights become zero instead.
+    pub fn remaining(&self) -> Remaining {
+        let ratio = Remaining::Channels(self.ratio.unwrap_or(1.0));
         let given = [
-            (Resource::Channels, ratio),
-            (Resource::Macs, self.macs),
-            (Resource::Parameters, self.params),
-            (Resource::WeightBytes, self.size),
+            self.macs.map(Remaining::Macs),
+            self.params.map(Remaining::Parameters),
+            self.size.map(Remaining::Size),
+            self.latency.map(Remaining::Latency),
         ];
-        let mut given = given.into_iter();
-        given.find_map(|(resource, most)| Some(Budget { resource, most: most? }))
+        given.into_iter().flatten().next().unwrap_or(ratio)
     }
 }
 
@@ -143,40 +112,6 @@ pub fn kept(text: &str) -> Result<f64, String> {
             "`{text}`; expected the share that is kept, such as 50% or 0.5, at most 100%"
         )),
     }
-}
-
-/// Bytes of weights that a file of `most` bytes, of the original's, has room for: the rest of the
-/// file of the prepared model keeps its size.
-pub fn room_for_weights(
-    most: Amount,
-    original: &Loaded,
-    prepared: &Model,
-    output: &io::Output,
-) -> Result<Amount> {
-    let file = output.encode(prepared, original.external)?.len() as u64;
-    let weights = Resource::WeightBytes.of(prepared, &Assume::default());
-    let rest = file.saturating_sub(weights.unwrap_or(0));
-    Ok(Amount::Number(most.of(original.byte_size).saturating_sub(rest)))
-}
-
-/// What a budget of multiply-accumulates cannot see, in words.
-///
-/// # Errors
-/// When nothing can be counted before the user says how large the inputs are.
-pub fn countable(model: &Model, at: &Assume) -> Result<Option<String>> {
-    let counted = compress::counted(model, at);
-    let Some(text) = counted.in_words() else { return Ok(None) };
-    if counted.free.is_empty() && counted.unknown < counted.layers {
-        return Ok(Some(format!("the budget leaves out work: {text}")));
-    }
-    let text = format!("multiply-accumulates cannot be counted: {text}");
-    let help = match counted.free.is_empty() {
-        true => "--params and --ratio need no count",
-        false => {
-            "give samples with --data, whose dims then count, or fix the axes with --fix-dim NAME=N or --fix-shape"
-        }
-    };
-    Err(Error::new(ErrorKind::Usage, text).help(help))
 }
 
 #[cfg(test)]

@@ -4,18 +4,15 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use onnxpress::calibrate::{Calibration, Collect, Shard, Statistics, digest};
-use onnxpress::compress;
-use onnxpress::compress::QuantizeOptions;
-use onnxpress::passes::{Context, Growth};
-use onnxpress::pipeline::Check;
+use onnxpress::calibrate::{Shard, Statistics};
+use onnxpress::passes::Growth;
+use onnxpress::verbs::{self, Data, Host, QuantizeOptions};
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::compare::warn_random;
 use super::limits::FoldLimits;
 use super::passes::check_names;
 use super::quantization::Quantization;
-use super::quantize::CHECK_RUNS;
 use super::{EXIT_STATUS, Ended, Words, Work, engine, io, progress, statistics};
 
 /// Arguments of `calibrate`.
@@ -75,28 +72,23 @@ impl Calibrate {
         self.work.start()?;
         self.output.check()?;
         check_names(&self.skip)?;
-        let loaded = io::load(&self.model, &self.words)?;
-        let original = loaded.model;
+        let original = io::load(&self.model, &self.words)?;
         let labels = self.labels.as_deref();
-        let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original)?;
+        let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original.model)?;
         io::say_fed(Some(&samples), &self.words)?;
-        let engine = self.engine.start(loaded.byte_size, Some(&samples))?;
+        let engine = self.engine.start(original.byte_size, Some(&samples))?;
         let progress = progress::Bar::new(self.words.quiet);
-        let calibration = Calibration { engine: &engine, samples: &samples, progress: &progress };
-        let shard = self.shard.unwrap_or_default();
-        let collect = Collect::new(&calibration, shard, digest(&original));
-        let cx = Context { evaluate: Some(&engine), measure: Some(&collect), ..Context::default() };
-        // The values measured are those that `quantize` asks for, in the model it has prepared.
-        let check = Check::on(&engine, &samples, CHECK_RUNS)?;
+        let host = Host { engine: &engine, progress: &progress, ..Host::default() };
+        let data = Data { host, ..Data::of(&samples) };
         let options = QuantizeOptions {
-            quantization: self.quantization.options()?,
+            scheme: self.quantization.scheme(),
             freeze_initializers: self.freeze_initializers,
             skip: self.skip.clone(),
             fold: self.fold.options(Growth::default()),
             ..QuantizeOptions::default()
         };
-        compress::quantized(original, &options, &cx, Some(&check))?;
-        let statistics = collect.finish()?;
+        let part = self.shard.unwrap_or_default();
+        let statistics = verbs::collect(&original, &options, &data, part)?;
         self.output.save(&statistics)?;
         warn_random(Some(&self.data));
         io::show(&summary(&statistics))?;

@@ -1,23 +1,10 @@
 //! `compare`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use onnxpress::analysis::{Assume, Cost, Progress, Shapes};
-use onnxpress::compress;
-use onnxpress::compress::{Counted, QuantizeOptions};
-use onnxpress::data::Samples;
 use onnxpress::emit::Overwrite;
-use onnxpress::exec::{Engine, Tract};
-use onnxpress::ir::Model;
-use onnxpress::passes::Context;
-use onnxpress::pipeline::{self, When};
-use onnxpress::read::Loaded;
-use onnxpress::report::{
-    ComparisonReport, Latency, LayersReport, Pair, Parallel, ProfileReport, SampleReport,
-};
-use onnxpress::validate::{self, LayerDrifts, compare_telling, timing};
+use onnxpress::verbs::{Bounds, CompareOptions, Data, Host};
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
@@ -58,7 +45,7 @@ pub struct Compare {
     #[arg(long, value_name = "NAME")]
     scores: Option<String>,
     #[command(flatten)]
-    bounds: Bounds,
+    bounds: BoundArgs,
     /// Show the N samples that differ most.
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10", requires = "data")]
     worst: Option<usize>,
@@ -89,7 +76,7 @@ pub struct Compare {
 
 /// Bounds that the result is asked to keep.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct Bounds {
+pub struct BoundArgs {
     /// Least signal-to-noise ratio of every output, in decibel.
     #[arg(long, value_name = "DB", allow_hyphen_values = true, value_parser = decibel)]
     pub min_sqnr: Option<f64>,
@@ -126,22 +113,11 @@ pub fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-impl Bounds {
-    /// Refuses, before any work is done, a bound on accuracy for samples whose classes are not known.
-    pub fn check(&self, samples: &Samples) -> Result<()> {
-        if self.max_drop.is_some() && samples.labels().is_none() {
-            return Err(Error::new(ErrorKind::Usage, "--max-drop needs samples with labels").help(
-                "name their array with --labels, or put images into a folder for each class",
-            ));
-        }
-        Ok(())
+impl BoundArgs {
+    /// The bounds.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { min_sqnr: self.min_sqnr, max_drop: self.max_drop }
     }
-}
-
-/// Refuses labels that are no class of the model, before any work is done.
-pub fn check_labels<'a>(model: &Model, samples: impl Iterator<Item = &'a Samples>) -> Result<()> {
-    let mut samples = samples;
-    samples.try_for_each(|samples| validate::check_labels(model, samples, None))
 }
 
 impl Compare {
@@ -156,61 +132,21 @@ impl Compare {
         let overwrite = if self.force { Overwrite::Replace } else { Overwrite::Never };
         self.page.check(&[&self.original, &self.candidate], overwrite)?;
         let original = io::load(&self.original, &self.talk.words)?;
-        let mut candidate = io::load(&self.candidate, &self.talk.words)?;
+        let candidate = io::load(&self.candidate, &self.talk.words)?;
         let open =
             |data: &PathBuf| self.preprocessing.open(data, self.labels.as_deref(), &original.model);
         let samples = self.data.as_ref().map(open).transpose()?;
-        if !self.map.is_empty() || samples.is_some() {
-            candidate.model = pipeline::aligned(&original.model, &candidate.model, &self.map)?;
+        io::say_fed(&samples, &self.talk.words)?;
+        let bytes = original.byte_size.max(candidate.byte_size);
+        let engine = samples.as_ref().map(|samples| self.engine.start(bytes, Some(samples)));
+        let engine = engine.transpose()?;
+        let progress = progress::Bar::new(self.talk.words.quiet);
+        let mut host = Host { progress: &progress, ..Host::default() };
+        if let Some(engine) = &engine {
+            host.engine = engine;
         }
-        if let Some(samples) = &samples {
-            pipeline::check_fed(&original.model, &candidate.model, &samples.dims())?;
-        }
-        // Either model may leave more open than the other.
-        let open = [&original.model, &candidate.model]
-            .map(|model| compress::counted_at(model, samples.as_ref()));
-        let at = open.into_iter().max_by_key(|at| at.inputs.len()).unwrap_or_default();
-        let mut report = sizes(&original, &candidate.model, candidate.byte_size, &at);
-        report.verbose = true;
-        if let Some(samples) = samples {
-            self.bounds.check(&samples)?;
-            validate::check_labels(&original.model, &samples, self.scores.as_deref())?;
-            io::say_fed(Some(&samples), &self.talk.words)?;
-            let mut top = self.top.clone();
-            if self.bounds.max_drop.is_some() && !top.contains(&1) {
-                top.push(1);
-            }
-            let options = validate::Options {
-                top,
-                output: self.scores.clone(),
-                runs: None,
-                worst: self.worst.unwrap_or_default(),
-            };
-            let engine =
-                self.engine.start(original.byte_size.max(candidate.byte_size), Some(&samples))?;
-            let models = [&original.model, &candidate.model];
-            let progress = progress::Bar::new(self.talk.words.quiet);
-            execute(&engine, &mut report, models, &samples, &options, &progress)?;
-            if self.layers && report.not_validated.is_none() {
-                let found = layers(&engine, models[0], models[1], &samples)?;
-                let numbers = report.outputs.iter().filter(|output| output.agreement.is_none());
-                let lowest = numbers.map(|output| output.sqnr_db);
-                let lowest = lowest.fold(f64::INFINITY, f64::min);
-                report.layers = Some(LayersReport::new(&found, lowest));
-            }
-            if self.latency && report.not_validated.is_none() {
-                report.latency_ms = Some(both_latencies(&engine, models, &samples)?);
-            }
-            if self.profile && report.not_validated.is_none() {
-                let inputs = samples.run(0)?.inputs;
-                let profiles = validate::profile(&engine, models, &inputs)?;
-                report.profile = Some(ProfileReport::new(&profiles, engine.name()));
-            }
-        }
-        report.judge(self.bounds.min_sqnr, self.bounds.max_drop);
-        if let (true, Some(reason)) = (report.passed, &report.not_validated) {
-            report.miss([format!("the models were not compared: {reason}")]);
-        }
+        let data = Data { samples: samples.as_ref(), host, ..Data::default() };
+        let report = onnxpress::compare(&original, &candidate, &self.options(), &data)?;
         self.page.write("compare", &report, overwrite)?;
         if self.talk.json {
             io::print(&io::report_json("compare", &report)?)?;
@@ -222,67 +158,19 @@ impl Compare {
     }
 }
 
-/// Sizes of both models, without execution; work is counted with inputs as `at` says.
-pub fn sizes(
-    original: &Loaded,
-    candidate: &Model,
-    candidate_bytes: u64,
-    at: &Assume,
-) -> ComparisonReport {
-    let cost = |model: &Model| Cost::of(model, &Shapes::infer(model, at));
-    let (a, b) = (cost(&original.model), cost(candidate));
-    let counted = [(&original.model, &a), (candidate, &b)].into_iter();
-    let mut uncounted = counted.filter_map(|(model, cost)| Counted::of(model, at, cost).in_words());
-    ComparisonReport {
-        samples: 0,
-        random: false,
-        inputs: Vec::new(),
-        warnings: Vec::new(),
-        figures: None,
-        outputs: Vec::new(),
-        accuracy: BTreeMap::new(),
-        size_bytes: Pair { original: original.byte_size, candidate: candidate_bytes },
-        parameters: Pair { original: a.parameters, candidate: b.parameters },
-        macs: Pair { original: a.macs, candidate: b.macs },
-        macs_at: at.inputs.clone(),
-        macs_uncounted: uncounted.next(),
-        latency_ms: None,
-        profile: None,
-        worst: Vec::new(),
-        layers: None,
-        not_validated: None,
-        missed: Vec::new(),
-        passed: true,
-        verbose: false,
-    }
-}
-
-/// What to do when the built-in engine does not run a model.
-const OTHER_ENGINE: &str = " (`--engine ort` may run it)";
-
-/// Runs both models on the samples; a model that the engine cannot run is "not validated".
-pub fn execute(
-    engine: &dyn Engine,
-    report: &mut ComparisonReport,
-    models: [&Model; 2],
-    samples: &Samples,
-    options: &validate::Options,
-    progress: &dyn Progress,
-) -> Result<()> {
-    report.random = samples.is_random();
-    report.fed(samples.fed()?);
-    match compare_telling(engine, models, samples, options, progress) {
-        Ok(comparison) => {
-            report.measured(&comparison);
-            report.worst = SampleReport::all(&comparison, samples);
+impl Compare {
+    fn options(&self) -> CompareOptions {
+        CompareOptions {
+            map: self.map.clone(),
+            top: self.top.clone(),
+            scores: self.scores.clone(),
+            bounds: self.bounds.bounds(),
+            worst: self.worst.unwrap_or_default(),
+            layers: self.layers,
+            latency: self.latency,
+            profile: self.profile,
         }
-        Err(error) if error.kind == ErrorKind::Engine => {
-            let hint = if engine.name() == Tract.name() { OTHER_ENGINE } else { "" };
-            report.not_validated = Some(format!("{error}{hint}"));
-        }
-        Err(error) => return Err(error),
     }
-    Ok(())
 }
 
 /// Seeded noise is no test: say so in capital letters.
@@ -290,43 +178,4 @@ pub fn warn_random(data: Option<&Path>) {
     if data.is_some_and(|data| data.to_string_lossy().starts_with("random:")) {
         eprintln!("THE SAMPLES ARE RANDOM: the figures below say nothing about real inputs");
     }
-}
-
-/// Median times of one run of two models, one at a time.
-pub fn latency(engine: &dyn Engine, models: [&Model; 2], samples: &Samples) -> Result<Latency> {
-    let inputs = samples.run(0)?.inputs;
-    let plain = engine.as_written();
-    let engine = plain.as_deref().unwrap_or(engine);
-    Ok(Latency::new(timing::one_at_a_time(engine, models, &inputs)?, engine.name()))
-}
-
-/// The same, and as many runs at a time as there are threads.
-fn both_latencies(engine: &dyn Engine, models: [&Model; 2], samples: &Samples) -> Result<Latency> {
-    let mut latency = latency(engine, models, samples)?;
-    let threads = rayon::current_num_threads();
-    if threads > 1 {
-        let inputs = samples.run(0)?.inputs;
-        let plain = engine.as_written();
-        let engine = plain.as_deref().unwrap_or(engine);
-        let timings = timing::side_by_side(engine, models, &inputs, threads)?;
-        latency.parallel = Some(Parallel::new(timings, threads));
-    }
-    Ok(latency)
-}
-
-/// Runs on which values inside are compared.
-const LAYER_RUNS: usize = 8;
-
-/// The values inside both models. Passes that fold one layer into another change what a name stands
-/// for, so the original is also looked at as these passes leave it.
-fn layers<E: Engine>(
-    engine: &E,
-    original: &Model,
-    candidate: &Model,
-    samples: &Samples,
-) -> Result<LayerDrifts> {
-    let cx = Context { evaluate: Some(engine), ..Context::default() };
-    let passes = compress::prepare(&QuantizeOptions::default());
-    let prepared = pipeline::settle(original.clone(), &passes, &cx, None, When::AtEnd)?.model;
-    validate::layers(engine, &[original, &prepared], candidate, samples, LAYER_RUNS)
 }

@@ -6,12 +6,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use onnxpress::data::Samples;
 use onnxpress::exec::{self, Engine, Isolated, Limits, OnnxRuntime, Optimization, Tract};
-use onnxpress::ir::Model;
-use onnxpress::pipeline::{self, Check};
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::limits::{HEADING, size};
-use super::quantize::CHECK_RUNS;
 
 /// Limits of checks that can do with parts of the model.
 const BRIEF: Limits = Limits { memory: 400 << 20, time: Duration::from_secs(8), threads: 1 };
@@ -143,22 +140,4 @@ impl EngineArgs {
             (Which::Tract, None, Some(_)) => needs("--optimization"),
         }
     }
-}
-
-/// What passes are checked on: runs of the samples, or seeded noise when there are none. A model for
-/// whose inputs nothing can be made up is not executed.
-pub fn check<'a>(
-    engine: &'a dyn Engine,
-    samples: Option<&Samples>,
-    model: &Model,
-    seed: u64,
-) -> Result<Option<Check<'a>>> {
-    if let Some(samples) = samples {
-        return Check::on(engine, samples, CHECK_RUNS).map(Some);
-    }
-    let inputs = pipeline::probes(model, seed);
-    if inputs.first().is_some_and(|inputs| pipeline::lacking(model, inputs).is_some()) {
-        return Ok(None);
-    }
-    Ok(Some(Check { engine, inputs, enough: CHECK_RUNS }))
 }

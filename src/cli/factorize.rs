@@ -5,28 +5,16 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use onnxpress::analysis::Measure;
-use onnxpress::calibrate::Calibration;
-use onnxpress::compress;
-use onnxpress::compress::FactorizeOptions;
-use onnxpress::data::Samples;
-use onnxpress::ir::Model;
-use onnxpress::passes::{Aim, Amount, Context, Factorize as Pass, Growth, Layers, Method};
-use onnxpress::pipeline::{self, When};
-use onnxpress::report::{BudgetReport, FactorizationReport, SplitReport};
-use onnxpress::{Error, ErrorKind, Result, report, validate};
+use onnxpress::passes::{Amount, Growth, Layers, Method};
+use onnxpress::report::SplitReport;
+use onnxpress::verbs::{Data, FactorizeOptions, Goal, Host, Remaining};
+use onnxpress::{Error, ErrorKind, Result, report};
 
-use super::budget::{amount, countable, kept};
-use super::compare::{Bounds, check_labels, sizes, warn_random};
-use super::factorizing::{Factorizing, Outcome};
-use super::figures::{Figures, Need};
+use super::budget::{amount, kept};
+use super::compare::{BoundArgs, warn_random};
 use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
-use super::prune::NO_SAMPLES;
-use super::pruning;
-use super::undone::nothing_split;
-use super::warnings::{grew, taken_back, unfitted};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
 /// Arguments of `factorize`.
@@ -89,7 +77,7 @@ pub struct Factorize {
     #[arg(long, value_name = "NAME", requires = "data")]
     labels: Option<String>,
     #[command(flatten)]
-    bounds: Bounds,
+    bounds: BoundArgs,
     /// Show every edit, every refusal with its reason, and each layer.
     #[arg(short, long)]
     verbose: bool,
@@ -130,18 +118,6 @@ pub struct AimArgs {
     pub ranks: Option<PathBuf>,
 }
 
-/// What binds when a budget is missed.
-const RANKS: &str = "no more can be saved within the ranks that make layers smaller (--multiple)";
-impl AimArgs {
-    /// The same, where work that was found to take so long stands for a time.
-    fn timed(&self, macs: u64) -> Self {
-        match self.latency {
-            Some(_) => Self { latency: None, macs: Some(Amount::Number(macs)), ..self.clone() },
-            None => self.clone(),
-        }
-    }
-}
-
 /// Whether layers are refitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Refit {
@@ -165,8 +141,38 @@ fn multiple(text: &str) -> Result<usize, String> {
 impl Factorize {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
-        let bounded = self.bounds.max_drop.is_some() || self.bounds.min_sqnr.is_some();
-        if bounded && self.data.is_none() {
+        self.refuse()?;
+        let mut original = io::load(&self.model, &self.talk.words)?;
+        self.fix.apply(&mut original.model)?;
+        let labels = self.labels.as_deref();
+        let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
+        let samples = self.data.as_ref().map(open).transpose()?;
+        io::say_fed(&samples, &self.talk.words)?;
+        let engine = self.engine.start(original.byte_size, samples.as_ref())?;
+        let progress = progress::Bar::new(self.talk.words.quiet);
+        let data = Data {
+            samples: samples.as_ref(),
+            seed: self.preprocessing.seed,
+            host: Host {
+                engine: &engine,
+                progress: &progress,
+                deployed: Some(&|| self.engine.deploying()),
+                encode: &|model, external| self.output.encode(model, external),
+            },
+            ..Data::default()
+        };
+        let mut outcome = onnxpress::factorize(&original, &self.options()?, &data)?;
+        let report = &mut outcome.report;
+        (report.input, report.output) = self.output.named(&self.model);
+        report.verbose = self.verbose;
+        io::deliver(&self.output, &self.page, &self.talk, ("factorize", &outcome), || {
+            warn_random(self.data.as_deref());
+        })
+    }
+
+    /// Refuses what cannot be done, before any file is read.
+    fn refuse(&self) -> Result<()> {
+        if self.bounds.bounds().any() && self.data.is_none() {
             return Err(Error::new(ErrorKind::Usage, "--max-drop and --min-sqnr need --data"));
         }
         let measured = self.method.is_some_and(|method| method != Method::Svd);
@@ -177,144 +183,44 @@ impl Factorize {
         self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;
-        check_names(&self.skip)?;
-        let mut original = io::load(&self.model, &self.talk.words)?;
-        self.fix.apply(&mut original.model)?;
-        let labels = self.labels.as_deref();
-        let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
-        let samples = self.data.as_ref().map(open).transpose()?;
-        samples.as_ref().map(|samples| self.bounds.check(samples)).transpose()?;
-        check_labels(&original.model, samples.iter())?;
-        io::say_fed(&samples, &self.talk.words)?;
-        let engine = self.engine.start(original.byte_size, samples.as_ref())?;
-        let progress = progress::Bar::new(self.talk.words.quiet);
-        let figures = Figures::of(samples.as_ref(), &original.model, Need::Fitting)?;
-        let fit = figures.fit(samples.as_ref());
-        let calibration =
-            fit.map(|samples| Calibration { engine: &engine, samples, progress: &progress });
-        let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
-        let cx = Context {
-            evaluate: Some(&engine),
-            measure,
-            progress: Some(&progress),
-            ..Context::default()
-        };
-        let check = engine::check(&engine, fit, &original.model, self.preprocessing.seed)?;
-        let mut options = self.options(samples.is_some())?;
-        let at = compress::counted_at(&original.model, samples.as_ref());
-        options.factorize.at = at.clone();
-        let mut warnings = Vec::new();
-        if self.aim.macs.is_some() || self.aim.latency.is_some() {
-            warnings.extend(countable(&original.model, &at)?);
-        }
-        let passes = compress::prepare_factorize(&options);
-        let model = original.model.clone();
-        let prepared = pipeline::settle(model, &passes, &cx, check.as_ref(), When::AtEnd)?;
-        let job = Factorizing {
-            args: &self.aim,
-            options,
-            engine: &engine,
-            cx,
-            samples: fit,
-            original: &original,
-            prepared: &prepared.model,
-            output: &self.output,
-        };
-        let Outcome { mut factorized, mut budget, mut missed } = job.run()?;
-        factorized.finished.steps.splice(0..0, prepared.steps);
-        let result = &factorized.finished.model;
-        let encoded = self.output.encode(result, original.external)?;
-        let bytes = encoded.len() as u64;
-        let mut drift = sizes(&original, result, bytes, &at);
-        match &samples {
-            Some(samples) => {
-                let all = validate::Options { top: vec![1], ..Default::default() };
-                let left = drift.macs.candidate;
-                let again = |samples: &Samples| -> Result<Model> {
-                    let calibration = Calibration { engine: &engine, samples, progress: &() };
-                    let job = Factorizing {
-                        args: &self.aim.timed(left),
-                        options: self.options(true)?,
-                        engine: &engine,
-                        cx: Context { measure: Some(&calibration), progress: None, ..cx },
-                        samples: Some(samples),
-                        original: &original,
-                        prepared: &prepared.model,
-                        output: &self.output,
-                    };
-                    Ok(job.run()?.factorized.finished.model)
-                };
-                let models = [&original.model, result];
-                figures.execute(&engine, &mut drift, models, (samples, &all), &progress, &again)?;
-            }
-            None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
-        }
-        drift.judge(self.bounds.min_sqnr, self.bounds.max_drop);
-        if let Some(most) = self.aim.size {
-            let (original, counts) = (original.byte_size, "bytes of the file".to_owned());
-            budget = Some(BudgetReport { counts, original, most: most.of(original), left: bytes });
-        }
-        let short = budget.as_ref().filter(|budget| budget.left > budget.most);
-        missed.extend(short.map(|budget| pruning::missed(budget, Some(RANKS))));
-        let within = budget.is_some() && short.is_none();
-        if !within && factorized.layers.iter().all(|layer| layer.chosen.is_none()) {
-            missed.extend(nothing_split(&factorized.finished.steps));
-        }
-        drift.miss(missed);
-        let passed = drift.passed;
-        warnings.extend(taken_back(&factorized.finished.steps));
-        let own = factorized.finished.steps.iter().flat_map(|step| &step.report.warnings);
-        warnings.extend(own.cloned());
-        for (option, patterns) in [("--keep", &self.keep), ("--only", &self.only)] {
-            warnings.extend(unfitted(option, patterns, [&original.model, result]));
-        }
-        warnings.extend(grew(&drift.size_bytes));
-        let input = self.model.display().to_string();
-        let output = self.output.output.display().to_string();
-        let report = FactorizationReport {
-            warnings,
-            budget,
-            verbose: self.verbose,
-            ..FactorizationReport::new(input, output, &factorized, drift)
-        };
-        self.output.save(&encoded)?;
-        self.page.write("factorize", &report, self.output.overwrite())?;
-        if self.talk.json {
-            io::print(&io::report_json("factorize", &report)?)?;
-        } else {
-            warn_random(self.data.as_deref());
-            io::show(&report)?;
-        }
-        Ok(if passed { Ended::Done } else { Ended::Missed })
+        check_names(&self.skip)
     }
 
-    fn options(&self, samples: bool) -> Result<FactorizeOptions> {
-        let aim = match (&self.aim.ranks, self.aim.energy) {
-            (Some(file), _) => Aim::Ranks(read_ranks(file)?),
-            (None, Some(energy)) => Aim::Energy(energy),
-            // A budget is put in when the model is known.
-            (None, None) => Aim::Energy(1.0),
-        };
-        let default = if samples { Method::Whitened } else { Method::Svd };
-        let refit = self.refit.unwrap_or(if samples { Refit::Lsq } else { Refit::Off });
+    fn options(&self) -> Result<FactorizeOptions> {
         Ok(FactorizeOptions {
-            factorize: Pass {
-                method: self.method.unwrap_or(default),
-                aim,
-                multiple: self.multiple,
-                layers: Layers {
-                    only: self.only.clone(),
-                    ops: self.ops.clone(),
-                    keep: self.keep.clone(),
-                    embeddings: self.embeddings,
-                },
-                ..Pass::default()
+            goal: self.aim.goal()?,
+            method: self.method,
+            refit: self.refit.map(|refit| refit == Refit::Lsq),
+            multiple: self.multiple,
+            layers: Layers {
+                only: self.only.clone(),
+                ops: self.ops.clone(),
+                keep: self.keep.clone(),
+                embeddings: self.embeddings,
             },
-            refit: refit == Refit::Lsq,
-            freeze_initializers: self.freeze_initializers,
+            bounds: self.bounds.bounds(),
             skip: self.skip.clone(),
+            freeze_initializers: self.freeze_initializers,
             fold: self.fold.options(Growth::default()),
         })
+    }
+}
+
+impl AimArgs {
+    /// The one that was given.
+    fn goal(&self) -> Result<Goal> {
+        if let Some(file) = &self.ranks {
+            return Ok(Goal::Ranks(read_ranks(file)?));
+        }
+        let given = [
+            self.macs.map(Remaining::Macs),
+            self.params.map(Remaining::Parameters),
+            self.size.map(Remaining::Size),
+            self.latency.map(Remaining::Latency),
+        ];
+        let remaining = given.into_iter().flatten().next().map(Goal::Remaining);
+        // One of them is there.
+        Ok(remaining.unwrap_or(Goal::Energy(self.energy.unwrap_or(1.0))))
     }
 }
 

@@ -8,7 +8,7 @@ use onnxpress::Result;
 use onnxpress::analysis::channels::Options;
 use onnxpress::analysis::{Assume, Channels, Cost, Shapes};
 use onnxpress::compress;
-use onnxpress::compress::{Counted, PruneOptions};
+use onnxpress::compress::{Counted, PrunePasses};
 use onnxpress::data::{self, Samples};
 use onnxpress::emit::Overwrite;
 use onnxpress::ir::{Def, DimSize, Model, Node, ValueType};
@@ -107,7 +107,7 @@ impl Inspect {
 
 /// What `prune` could cut. The model is prepared as it would be, by what needs no execution.
 fn channels(model: Model, at: &Assume, freeze_initializers: bool) -> Result<ChannelsReport> {
-    let options = PruneOptions { freeze_initializers, ..PruneOptions::default() };
+    let options = PrunePasses { freeze_initializers, ..PrunePasses::default() };
     let passes = compress::prepare_prune(&options);
     let cx = Context::default();
     let mut model = pipeline::settle(model, &passes, &cx, None, When::AtEnd)?.model;

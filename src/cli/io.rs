@@ -15,11 +15,14 @@ use onnxpress::ir::Model;
 use onnxpress::pipeline;
 use onnxpress::read::{self, Loaded};
 use onnxpress::report;
+use onnxpress::verbs::Outcome;
 use onnxpress::wire::Rope;
 use onnxpress::{Error, ErrorKind, Result};
+use serde::Serialize;
 
-use super::Words;
 use super::limits::SampleLimits;
+use super::page::ReportFile;
+use super::{Ended, Talk, Words};
 use super::{leftovers, standard};
 
 /// Where the result goes.
@@ -203,7 +206,31 @@ pub fn load(path: &Path, words: &Words) -> Result<Loaded> {
     Ok(loaded)
 }
 
+/// Writes a result and its page, and shows the report; `before` says what must be said before it.
+pub fn deliver<R: Serialize + std::fmt::Display>(
+    output: &Output,
+    page: &ReportFile,
+    talk: &Talk,
+    (command, outcome): (&str, &Outcome<R>),
+    before: impl FnOnce(),
+) -> Result<Ended> {
+    output.save(&outcome.encoded)?;
+    page.write(command, &outcome.report, output.overwrite())?;
+    if talk.json {
+        print(&report_json(command, &outcome.report)?)?;
+    } else {
+        before();
+        show(&outcome.report)?;
+    }
+    Ok(if outcome.passed() { Ended::Done } else { Ended::Missed })
+}
+
 impl Output {
+    /// What the input and the output are called in reports.
+    pub fn named(&self, input: &Path) -> (String, String) {
+        (input.display().to_string(), self.output.display().to_string())
+    }
+
     /// Refuses an output that exists or cannot be written, before any work is done. `json` says that the report
     /// goes to standard output.
     pub fn check(&self, input: &Path, json: bool) -> Result<()> {

@@ -2,39 +2,22 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, ValueEnum};
-use onnxpress::analysis::Measure;
-use onnxpress::calibrate::{Calibration, Calibrator, Fit, Method, Source, Statistics};
-use onnxpress::compress;
-use onnxpress::compress::{
-    Equalizing, FallBackOptions, QuantizeOptions, Quantized, QuantizedLayer, Tries,
-};
-use onnxpress::data::Samples;
-use onnxpress::exec::Engine;
+use onnxpress::calibrate::{Calibrator, Method, Statistics};
 use onnxpress::ir::Model;
-use onnxpress::passes::{
-    Context, ConvertNbits, Growth, Note, Pass, QuantizeStatic, RoundWeights, quantize_interface,
-};
-use onnxpress::pipeline::{self, Check, Step};
-use onnxpress::report::{
-    AssignmentReport, CalibratedReport, ChoiceReport, CompressionReport, EqualizedReport,
-    FallBackReport, IntegerPort, MethodsReport, POOR_DB, QuantizedLayerReport, StepReport, decibel,
-    percent,
-};
-use onnxpress::{Error, ErrorKind, Result, read, report, validate};
+use onnxpress::passes::Growth;
+use onnxpress::verbs::{Data, Host, Mode, QuantizeOptions};
+use onnxpress::{Error, ErrorKind, Result};
 
 use super::accuracy::Accuracy;
-use super::compare::{Bounds, check_labels, execute, latency, sizes, warn_random};
-use super::figures::{Figures, Need};
+use super::compare::{BoundArgs, warn_random};
 use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
-use super::quantization::Quantization;
-use super::undone::nothing_quantized;
-use super::warnings::{grew, lost_parts, taken_back};
+use super::quantization::{Named, Quantization};
 use super::widths::WidthArgs;
-use super::{EXIT_STATUS, Ended, Talk, Work, deployed, engine, io, page, progress, statistics};
+use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress, statistics};
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
@@ -69,8 +52,8 @@ pub struct Quantize {
     /// What becomes integers: weights and activations, with ranges from calibration samples (static);
     /// both, with ranges that each run takes from what layers read (dynamic); or weights alone
     /// (weights). The last two need no samples and take advice from them.
-    #[arg(long, value_enum, default_value_t = Mode::Static)]
-    mode: Mode,
+    #[arg(long, value_enum, default_value = "static")]
+    mode: Named<Mode>,
     /// How ranges are made from what was measured: `auto` takes for each activation the one with
     /// the least expected error on samples held out.
     #[arg(long, value_name = "NAME", value_parser = calibrator(), default_value_t)]
@@ -104,7 +87,7 @@ pub struct Quantize {
     #[arg(long, value_name = "NAME")]
     labels: Option<String>,
     #[command(flatten)]
-    bounds: Bounds,
+    bounds: BoundArgs,
     #[command(flatten)]
     accuracy: Accuracy,
     /// Measure the time of one run of both models in the engine; other runtimes differ.
@@ -125,28 +108,6 @@ pub struct Quantize {
     talk: Talk,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Mode {
-    Static,
-    Dynamic,
-    Weights,
-}
-
-impl Mode {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Static => "static",
-            Self::Dynamic => "dynamic",
-            Self::Weights => "weights",
-        }
-    }
-
-    /// It needs ranges that are measured before.
-    fn measures(self) -> bool {
-        matches!(self, Self::Static)
-    }
-}
-
 /// The names of all calibrators.
 fn calibrator() -> impl TypedValueParser<Value = Calibrator> {
     let names = Calibrator::ALL.iter().map(|calibrator| calibrator.name());
@@ -160,35 +121,10 @@ fn percentile(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Runs of the calibration samples with which each pass is checked.
-pub const CHECK_RUNS: usize = 4;
-/// Fewest and most runs of the calibration samples on which the result is compared with the original.
-const DRIFT_RUNS: (usize, usize) = (8, 128);
-/// Multiply-accumulates of these runs: about 0.2 s on two cores.
-const DRIFT_WORK: u64 = 2_500_000_000;
-/// Why nothing is compared without samples.
-const NO_SAMPLES: &str =
-    "no samples were given; exact and rounding passes were executed on seeded noise";
-
 impl Quantize {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
-        if self.bounds.max_drop.is_some() && self.test.is_none() {
-            return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test with labels"));
-        }
-        self.output.check(&self.model, self.talk.json)?;
-        let files = [&*self.model, &*self.output.output];
-        self.page.check(&files, self.output.overwrite())?;
-        check_names(&self.skip)?;
-        let measures = self.mode.measures();
-        if !measures && self.stats.is_some() {
-            let text = format!("--mode {} needs no ranges; leave out --stats", self.mode.name());
-            return Err(Error::new(ErrorKind::Usage, text));
-        }
-        if self.widths.is_mixed() && !matches!(self.mode, Mode::Weights) {
-            let text = "--average-bits, --size and --assignment need --mode weights";
-            return Err(Error::new(ErrorKind::Usage, text));
-        }
+        self.refuse()?;
         let options = self.options()?;
         let mut original = io::load(&self.model, &self.talk.words)?;
         self.fix.apply(&mut original.model)?;
@@ -199,233 +135,49 @@ impl Quantize {
         let test = self.test.as_ref();
         let test =
             test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
-        test.as_ref().map(|test| self.bounds.check(test)).transpose()?;
-        check_labels(&original.model, test.iter().chain(&samples))?;
         io::say_fed(samples.iter().chain(&test), &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, samples.as_ref().or(test.as_ref()))?;
         let progress = progress::Bar::new(self.talk.words.quiet);
-        let calibration = samples.as_ref().map(|samples| Calibration {
-            engine: &engine,
-            samples,
-            progress: &progress,
-        });
-        let source = match (&statistics, &calibration) {
-            (Some(statistics), _) => Some(Source::Statistics(statistics)),
-            (None, Some(calibration)) => Some(Source::Samples(calibration)),
-            (None, None) if !measures => None,
-            (None, None) => {
-                return Err(Error::new(ErrorKind::Usage, "--data or --stats is needed"));
-            }
-        };
-        let fit = source.map(|source| self.fit(source));
-        let others = fit.as_ref().filter(|_| measures).map(Fit::others).unwrap_or_default();
-        let measure = fit.as_ref().map(|fit| fit as &dyn Measure);
-        let cx = Context {
-            evaluate: Some(&engine),
-            measure,
-            progress: Some(&progress),
-            ..Context::default()
-        };
-        // Other samples than those that statistics were made with.
-        let figures = match &statistics {
-            Some(_) => Figures::As(report::Source::Test),
-            None => Figures::of(samples.as_ref(), &original.model, Need::Ranges)?,
-        };
-        let real = samples.as_ref().or(test.as_ref());
-        let check = self.check(&engine, real, &original.model)?;
-        let model = original.model.clone();
-        let widths = self.widths.widths(&self.quantization, &original)?;
-        let tries = Tries {
-            check: &check,
-            real: real.is_some(),
+        let data = Data {
             samples: samples.as_ref(),
-            calibrators: &others,
-            fall_back: self.fall_back(),
-            // Statistics are of the model as it was.
-            equalize: match &self.stats {
-                Some(_) => Equalizing::Off,
-                None => self.accuracy.equalize(),
+            test: test.as_ref(),
+            statistics: statistics.as_ref(),
+            seed: self.preprocessing.seed,
+            host: Host {
+                engine: &engine,
+                progress: &progress,
+                deployed: Some(&|| self.engine.deploying()),
+                encode: &|model, external| self.output.encode(model, external),
             },
-            widths: widths.as_ref(),
-            explain: self.explains(),
         };
-        let Quantized { mut finished, fall_back, assigned, gain, calibrated, equalized, layers } =
-            compress::quantized_on(model, &options, &cx, &tries)?;
-        let mut encoded = self.output.encode(&finished.model, original.external)?;
-        // What is judged is what was written: the encoded result, read again.
-        let judged = samples.is_some() || test.is_some();
-        let result = match &encoded.data {
-            None if judged => read::bytes(encoded.model.to_bytes())?.model,
-            _ => std::mem::take(&mut finished.model),
-        };
-        let (mut interface, mut refused) = (Vec::new(), Vec::new());
-        if self.quantization.is_for_onnxruntime() {
-            let models = [&original.model, &result];
-            deployed::check(&self.engine, models, encoded.len() as u64, real)?;
-        }
-        if self.quantization.quantize_io {
-            // Only callers notice: the integers are those that the judged model computes with.
-            let mut model = result.clone();
-            let (ports, report) = quantize_interface(&mut model);
-            interface.extend(ports.into_iter().map(IntegerPort::from));
-            let stays = |note: &Note| format!("{} stays as it is: it {}", note.place, note.text);
-            refused.extend(report.refused.iter().map(stays));
-            encoded = self.output.encode(&model, original.external)?;
-        }
-        let at = compress::counted_at(&original.model, samples.as_ref().or(test.as_ref()));
-        let mut drift = sizes(&original, &result, encoded.len() as u64, &at);
-        match &samples {
-            Some(samples) => {
-                let runs = Some(drift_runs(drift.macs.original));
-                let part = validate::Options { runs, ..Default::default() };
-                let again = |samples: &Samples| -> Result<Model> {
-                    let calibration = Calibration { engine: &engine, samples, progress: &() };
-                    let fit = self.fit(Source::Samples(&calibration));
-                    let others = if measures { fit.others() } else { Vec::new() };
-                    let cx = Context { measure: Some(&fit), progress: None, ..cx };
-                    let check = self.check(&engine, Some(samples), &original.model)?;
-                    let tries = Tries {
-                        check: &check,
-                        samples: Some(samples),
-                        calibrators: &others,
-                        fall_back: self.fall_back(),
-                        explain: false,
-                        real: true,
-                        equalize: tries.equalize,
-                        widths: widths.as_ref(),
-                    };
-                    let model = original.model.clone();
-                    Ok(compress::quantized_on(model, &options, &cx, &tries)?.finished.model)
-                };
-                let models = [&original.model, &result];
-                figures.execute(
-                    &engine,
-                    &mut drift,
-                    models,
-                    (samples, &part),
-                    &progress,
-                    &again,
-                )?;
-                if self.latency && drift.not_validated.is_none() {
-                    let models = [&original.model, &result];
-                    drift.latency_ms = Some(latency(&engine, models, samples)?);
-                }
-            }
-            None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
-        }
-        let taken =
-            calibrated.and_then(|taken| others.iter().find(|fit| fit.calibrator() == taken.by));
-        let choices = taken.or(fit.as_ref()).map(Fit::choices).unwrap_or_default();
-        let choices: Vec<_> = choices.iter().map(ChoiceReport::new).collect();
-        let layer = |(layer, here): &(QuantizedLayer, Option<f64>)| {
-            QuantizedLayerReport::new(layer, *here, &fall_back, &choices, &finished.steps)
-        };
-        let layers = self.explains().then(|| layers.iter().map(layer).collect());
-        let mut warnings = warnings(&finished.steps, &drift);
-        let mut missed = nothing_quantized(&finished.steps);
-        let large = self.widths.exceeded(&original, encoded.len());
-        if large || assigned.as_ref().is_some_and(|assigned| !assigned.reached) {
-            let (share, bytes) =
-                (encoded.len() as f64 / original.byte_size.max(1) as f64, encoded.len());
-            missed.push(format!(
-                "weights do not become as small as asked for: the file has {bytes} bytes, {} of the \
-                 original; --widths may name narrower ones",
-                percent(share)
-            ));
-        }
-        if self.quantization.quantize_io && interface.is_empty() {
-            missed.push("no input or output became an integer".to_owned());
-        }
-        warnings.extend(refused);
-        warnings.extend(self.quantization.unfitted([&original.model, &result]));
-        warnings.extend(
-            fall_back.failed.iter().map(|error| {
-                format!("layers were not tried one by one on held-out samples: {error}")
-            }),
-        );
-        let mut report = CompressionReport {
-            input: self.model.display().to_string(),
-            output: self.output.output.display().to_string(),
-            passes: finished.steps.iter().map(StepReport::new).collect(),
-            fall_back: FallBackReport::new(&fall_back)
-                .map(|report| FallBackReport { verbose: self.accuracy.sensitivity, ..report }),
-            assignment: assigned.as_ref().map(AssignmentReport::new),
-            layers,
-            calibrated: calibrated.map(CalibratedReport::new),
-            equalized: equalized.map(EqualizedReport::new),
-            methods: MethodsReport::new(&finished.steps, gain)
-                .map(|report| MethodsReport { verbose: self.explain, ..report }),
-            calibration: self.explains().then_some(choices),
-            warnings,
-            interface,
-            drift,
-            test: None,
-            verbose: self.verbose,
-            explain: self.explain,
-        };
-        if let Some(samples) = &test {
-            let mut figures = sizes(&original, &result, encoded.len() as u64, &at);
-            let all = validate::Options { top: vec![1], ..Default::default() };
-            execute(&engine, &mut figures, [&original.model, &result], samples, &all, &progress)?;
-            figures.source(report::Source::Test);
-            report.test = Some(figures);
-        }
-        let judged = report.test.as_mut().unwrap_or(&mut report.drift);
-        judged.judge(self.bounds.min_sqnr, self.bounds.max_drop);
-        let met = judged.passed;
-        report.drift.miss(missed);
-        let passed = met && report.drift.passed;
-        self.output.save(&encoded)?;
-        self.page.write("quantize", &report, self.output.overwrite())?;
-        if self.talk.json {
-            io::print(&io::report_json("quantize", &report)?)?;
-        } else {
+        let mut outcome = onnxpress::quantize(&original, &options, &data)?;
+        let report = &mut outcome.report;
+        (report.input, report.output) = self.output.named(&self.model);
+        (report.verbose, report.explain) = (self.verbose, self.explain);
+        report.methods.iter_mut().for_each(|methods| methods.verbose = self.explain);
+        io::deliver(&self.output, &self.page, &self.talk, ("quantize", &outcome), || {
             warn_random(self.data.as_deref());
-            io::show(&report)?;
+        })
+    }
+
+    /// Refuses what cannot be done, before any file is read.
+    fn refuse(&self) -> Result<()> {
+        if self.bounds.max_drop.is_some() && self.test.is_none() {
+            return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test with labels"));
         }
-        Ok(if passed { Ended::Done } else { Ended::Missed })
-    }
-}
-
-/// How many runs are compared; `--test` compares all.
-fn drift_runs(macs: u64) -> usize {
-    let runs = usize::try_from(DRIFT_WORK / macs.max(1)).unwrap_or(usize::MAX);
-    runs.clamp(DRIFT_RUNS.0, DRIFT_RUNS.1)
-}
-
-/// What the user must not overlook.
-fn warnings(steps: &[Step], drift: &onnxpress::report::ComparisonReport) -> Vec<String> {
-    let mut warnings: Vec<String> = Vec::new();
-    for step in steps {
-        warnings.extend(step.report.warnings.iter().cloned());
-        warnings.extend(taken_back(std::slice::from_ref(step)));
-    }
-    let numbers = drift.outputs.iter().filter(|output| output.agreement.is_none());
-    for output in numbers.filter(|output| output.sqnr_db < POOR_DB) {
-        let found = decibel(output.sqnr_db);
-        warnings
-            .push(format!("output `{}` keeps only {found}: check it on real data", output.name));
-    }
-    warnings.extend(lost_parts(drift));
-    warnings.extend(grew(&drift.size_bytes));
-    warnings
-}
-
-impl Quantize {
-    fn method(&self) -> Method {
-        let Self { calibrator, percentile, .. } = *self;
-        Method { calibrator, percentile, explain: self.explains() }
-    }
-
-    /// What ranges are made from.
-    fn fit<'a>(&self, source: Source<'a>) -> Fit<'a> {
-        let fit = Fit::new(source, self.method());
-        if self.accuracy.correct_biases() { fit.with_means() } else { fit }
-    }
-
-    /// Whether ranges and layers are looked at: a page shows them.
-    fn explains(&self) -> bool {
-        self.explain || self.page.is_wanted()
+        self.output.check(&self.model, self.talk.json)?;
+        let files = [&*self.model, &*self.output.output];
+        self.page.check(&files, self.output.overwrite())?;
+        check_names(&self.skip)?;
+        if !self.mode.0.measures() && self.stats.is_some() {
+            let text = format!("--mode {} needs no ranges; leave out --stats", self.mode.0.name());
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        if self.widths.is_mixed() && self.mode.0 != Mode::Weights {
+            let text = "--average-bits, --size and --assignment need --mode weights";
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        Ok(())
     }
 
     /// The statistics, when they are of this model.
@@ -436,52 +188,22 @@ impl Quantize {
         Ok(Some(statistics))
     }
 
-    /// What each pass is checked with: samples, or seeded noise when there are none.
-    fn check<'a>(
-        &self,
-        engine: &'a dyn Engine,
-        samples: Option<&Samples>,
-        model: &Model,
-    ) -> Result<Check<'a>> {
-        if let Some(samples) = samples {
-            return Check::on(engine, samples, CHECK_RUNS);
-        }
-        let inputs = pipeline::probes(model, self.preprocessing.seed);
-        Ok(Check { engine, inputs, enough: CHECK_RUNS })
-    }
-
-    /// Which layers fall back. Where all compute with floats, none is spared.
-    fn fall_back(&self) -> FallBackOptions {
-        let options = self.accuracy.options(&self.bounds, self.explains());
-        match self.mode {
-            Mode::Static | Mode::Dynamic => options,
-            Mode::Weights => FallBackOptions { spare: 0.0, ..options },
-        }
-    }
-
     fn options(&self) -> Result<QuantizeOptions> {
-        let nbits = matches!(self.mode, Mode::Weights)
-            && self.quantization.reads_nbits()
-            && !self.skip.iter().any(|name| name == ConvertNbits::default().name());
         Ok(QuantizeOptions {
-            quantization: match self.mode {
-                Mode::Static => self.quantization.options()?,
-                Mode::Dynamic => self.quantization.of_dynamic()?,
-                Mode::Weights => {
-                    QuantizeStatic { packed_tables: nbits, ..self.quantization.of_weights()? }
-                }
-            },
-            storage: self.quantization.storage(),
-            assigned: None,
+            mode: self.mode.0,
+            scheme: self.quantization.scheme(),
+            calibrator: self.calibrator,
+            percentile: self.percentile,
+            accuracy: self.accuracy.options(),
+            mixed: self.widths.mixed()?,
             widen: self.widths.widen,
-            rounding: RoundWeights::named(self.accuracy.rounding),
-            correct_biases: self.accuracy.correct_biases(),
-            freeze_initializers: self.freeze_initializers,
+            bounds: self.bounds.bounds(),
             skip: self.skip.clone(),
+            freeze_initializers: self.freeze_initializers,
             fold: self.fold.options(Growth::default()),
-            dynamic: matches!(self.mode, Mode::Dynamic),
-            nbits,
-            qoperator: self.quantization.qoperator()?,
+            // A page shows it.
+            explain: self.explain || self.page.is_wanted(),
+            latency: self.latency,
         })
     }
 }

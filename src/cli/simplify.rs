@@ -3,21 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use onnxpress::compress;
-use onnxpress::compress::{SIMPLIFY_GROWTH, SimplifyOptions};
-use onnxpress::data::Samples;
-use onnxpress::exec::Engine;
-use onnxpress::ir::{Model, ValueId};
-use onnxpress::passes::{Context, fitting};
-use onnxpress::pipeline::{self, Check, Finished, Outcome, When};
-use onnxpress::report::{Pair, SimplificationReport};
-use onnxpress::{Error, ErrorKind, Result};
+use onnxpress::Result;
+use onnxpress::compress::SIMPLIFY_GROWTH;
+use onnxpress::verbs::{Data, Host, SimplifyOptions};
 
 use super::fixing::FixArgs;
 use super::limits::FoldLimits;
 use super::passes::check_names;
-use super::undone::nothing_simplified;
-use super::warnings::{grew, taken_back, unfitted};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page};
 
 /// Arguments of `simplify`.
@@ -106,119 +98,38 @@ impl Simplify {
         let mut original = io::load(&self.model, &self.talk.words)?;
         self.fix.apply(&mut original.model)?;
         let engine = self.engine.start_briefly()?;
-        let mut warnings = Vec::new();
         let labels = self.labels.as_deref();
         let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
         let samples = self.data.as_deref().map(opened).transpose()?;
-        let check = self.check(&engine, samples.as_ref(), &original.model)?;
-        let passes = compress::simplify(&SimplifyOptions {
-            freeze_initializers: self.freeze_initializers,
-            inline_functions: self.inline_functions,
-            opset: self.opset,
-            fold: self.fold.options(SIMPLIFY_GROWTH),
-            microsoft: self.target == Target::Ort,
+        let data = Data {
+            samples: samples.as_ref(),
+            seed: self.preprocessing.seed,
+            host: Host {
+                engine: &engine,
+                encode: &|model, external| self.output.encode(model, external),
+                ..Host::default()
+            },
+            ..Data::default()
+        };
+        let mut outcome = onnxpress::simplify(&original, &self.options(), &data)?;
+        let report = &mut outcome.report;
+        (report.input, report.output) = self.output.named(&self.model);
+        report.verbose = self.verbose;
+        io::deliver(&self.output, &self.page, &self.talk, ("simplify", &outcome), || {})
+    }
+
+    fn options(&self) -> SimplifyOptions {
+        SimplifyOptions {
+            keep: self.keep.clone(),
             skip: self.skip.clone(),
             only: self.only.clone(),
-        });
-        let cx = Context { evaluate: Some(&engine), ..Context::default() };
-        let when = if self.bisect { When::EachPass } else { When::AtEnd };
-        let mut model = original.model.clone();
-        let kept = pin(&mut model, &self.keep);
-        let mut finished = pipeline::settle(model, &passes, &cx, check.as_ref(), when)?;
-        kept.into_iter().for_each(|value| finished.model.unpin(value));
-        self.raised(&finished)?;
-        let encoded = self.output.encode(&finished.model, original.external)?;
-        if self.check == 0 {
-            warnings.push("not executed: --check 0".to_owned());
-        } else if (finished.executed == 0 || finished.looked_at_nothing())
-            && finished.promise().is_some()
-        {
-            warnings.push(format!("not executed: {}", why_not(&finished)));
-        }
-        // What passes warn of was not said here so far, but for edits that were taken back.
-        let notes = finished.steps.iter().flat_map(|step| &step.report.warnings);
-        warnings.extend(notes.filter(|note| note.contains("taken back")).cloned());
-        // With --bisect, the report names the first one, and the lines of the passes the others.
-        if !self.bisect {
-            warnings.extend(taken_back(&finished.steps));
-        }
-        let sizes = Pair { original: original.byte_size, candidate: encoded.len() as u64 };
-        warnings.extend(grew(&sizes));
-        warnings.extend(unfitted("--keep", &self.keep, [&original.model, &finished.model]));
-        let missed = nothing_simplified(&finished.steps);
-        let passed = missed.is_empty();
-        let report = SimplificationReport {
-            input: self.model.display().to_string(),
-            output: self.output.output.display().to_string(),
-            size_bytes: sizes,
-            warnings,
-            missed,
-            passed,
-            verbose: self.verbose,
-            seeded: samples.is_none(),
-            ..SimplificationReport::new(&original.model, &finished)
-        };
-        self.output.save(&encoded)?;
-        self.page.write("simplify", &report, self.output.overwrite())?;
-        if self.talk.json {
-            io::print(&io::report_json("simplify", &report)?)?;
-        } else {
-            io::show(&report)?;
-        }
-        Ok(if passed { Ended::Done } else { Ended::Missed })
-    }
-
-    /// An operator set that was asked for and is not there is an error.
-    fn raised(&self, finished: &Finished) -> Result<()> {
-        let found = finished.model.opset().unwrap_or(0);
-        let Some(wanted) = self.opset.filter(|&wanted| found != wanted) else { return Ok(()) };
-        let text = format!("the model stays at opset {found}, asked for is {wanted}");
-        let step = finished.steps.iter().find(|step| step.name == "convert-opset");
-        let reason = step.and_then(|step| step.report.refused.first());
-        let error = Error::new(ErrorKind::Unsupported, text);
-        Err(match reason {
-            Some(note) => error.at(note.place.clone()).help(note.text.clone()),
-            None => error,
-        })
-    }
-
-    /// What the original and the result are executed on.
-    fn check<'a>(
-        &self,
-        engine: &'a dyn Engine,
-        samples: Option<&Samples>,
-        model: &Model,
-    ) -> Result<Option<Check<'a>>> {
-        if self.check == 0 {
-            return Ok(None);
-        }
-        if let Some(samples) = samples {
-            return Check::on(engine, samples, self.check).map(Some);
-        }
-        let inputs = pipeline::probes(model, self.preprocessing.seed);
-        Ok(Some(Check { engine, inputs, enough: self.check }))
-    }
-}
-
-/// Why nothing was executed.
-fn why_not(finished: &Finished) -> String {
-    let steps = finished.steps.iter().filter_map(|step| match &step.outcome {
-        Some(Outcome::NotExecuted(reason)) => Some(reason.clone()),
-        _ => None,
-    });
-    let parts = finished.parts.iter().map(|(reason, _)| reason.clone());
-    parts.chain(steps).next().unwrap_or_else(|| "see the passes".to_owned())
-}
-
-/// Pins what the kept nodes read and make, so that no pass can touch them.
-fn pin(model: &mut Model, keep: &[String]) -> Vec<ValueId> {
-    let mut pinned = Vec::new();
-    for node in model.all_nodes() {
-        if fitting(model, node, keep).is_some() {
-            let entry = model.node(node);
-            pinned.extend(entry.inputs().iter().chain(entry.outputs()).flatten());
+            inline_functions: self.inline_functions,
+            opset: self.opset,
+            microsoft: self.target == Target::Ort,
+            freeze_initializers: self.freeze_initializers,
+            check: self.check,
+            bisect: self.bisect,
+            fold: self.fold.options(SIMPLIFY_GROWTH),
         }
     }
-    pinned.iter().for_each(|&value| model.pin(value));
-    pinned
 }

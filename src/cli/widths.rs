@@ -3,19 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use onnxpress::compress::{Aim, FLOAT, Widths};
-use onnxpress::passes::{Amount, Width};
-use onnxpress::read::Loaded;
-use onnxpress::{Error, ErrorKind, Result};
+use onnxpress::Result;
+use onnxpress::passes::Amount;
+use onnxpress::verbs::{Kind, Mixed, MixedAim};
 
 use super::budget::amount;
 use super::compare::share;
 use super::io;
-use super::quantization::{Quantization, Weights, weights};
 
 const HEADING: &str = "Mixed precision, of --mode weights";
-/// Below so many bits in the mean, 4-bit integers alone cannot do.
-const NARROW: f64 = 4.0;
 
 /// How much may stay, and in which widths.
 #[derive(Debug, Clone, Args)]
@@ -40,15 +36,8 @@ pub struct WidthArgs {
     pub widen: f64,
 }
 
-/// A width, or none.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Float,
-    Stored(Weights),
-}
-
 fn kind(text: &str) -> Result<Kind, String> {
-    if text == FLOAT { Ok(Kind::Float) } else { weights(text).map(Kind::Stored) }
+    text.parse()
 }
 
 fn bits(text: &str) -> Result<f64, String> {
@@ -62,52 +51,21 @@ impl WidthArgs {
         self.average_bits.is_some() || self.size.is_some() || self.assignment.is_some()
     }
 
-    /// Whether a file of so many bytes is larger than was asked for.
-    pub fn exceeded(&self, original: &Loaded, bytes: usize) -> bool {
-        self.size.is_some_and(|most| bytes as u64 > most.of(original.byte_size))
-    }
-
     /// What was asked for.
     ///
     /// # Errors
-    /// When a file cannot be read, or types do not fit the other options.
-    pub fn widths(&self, quantization: &Quantization, original: &Loaded) -> Result<Option<Widths>> {
+    /// When a file cannot be read.
+    pub fn mixed(&self) -> Result<Option<Mixed>> {
         let aim = match (self.average_bits, self.size, &self.assignment) {
-            (Some(bits), ..) => Aim::AverageBits(bits),
-            (None, Some(most), _) => Aim::Bytes(most.of(original.byte_size)),
-            (None, None, Some(path)) => Aim::Given(io::part_of_report(
+            (Some(bits), ..) => MixedAim::AverageBits(bits),
+            (None, Some(most), _) => MixedAim::Size(most),
+            (None, None, Some(path)) => MixedAim::Assignment(io::part_of_report(
                 path,
                 &["assignment", "widths"],
                 "widths of layers by name",
             )?),
             (None, None, None) => return Ok(None),
         };
-        let narrow = self.average_bits.is_some_and(|bits| bits < NARROW);
-        let kinds = match (&aim, self.widths.is_empty()) {
-            (Aim::Given(given), _) => {
-                let mut names: Vec<&String> = given.values().collect();
-                names.sort_unstable();
-                names.dedup();
-                let kind =
-                    |name: &&String| kind(name).map_err(|text| Error::new(ErrorKind::Usage, text));
-                names.iter().map(kind).collect::<Result<Vec<Kind>>>()?
-            }
-            (_, false) => self.widths.clone(),
-            (_, true) => {
-                let usual: &[&str] = if narrow {
-                    &[FLOAT, "int8", "int4", "int2"]
-                } else {
-                    &[FLOAT, "int8", "int4"]
-                };
-                usual.iter().filter_map(|name| kind(name).ok()).collect()
-            }
-        };
-        let width = |kind: &Kind| match *kind {
-            Kind::Float => None,
-            Kind::Stored(weights) => Some(quantization.width(weights)),
-        };
-        let widths: Vec<Width> = kinds.iter().filter_map(width).collect::<Result<_>>()?;
-        let float = widths.len() < kinds.len();
-        Ok(Some(Widths { widths, float, aim }))
+        Ok(Some(Mixed { aim, widths: self.widths.clone() }))
     }
 }

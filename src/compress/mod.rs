@@ -12,7 +12,7 @@ pub use possible::{Possible, possible};
 pub use prune::*;
 pub use quantize::*;
 pub use recipe::{
-    FactorizeOptions, PruneOptions, QuantizeOptions, Repair, SIMPLIFY_GROWTH, SimplifyOptions,
-    Stored, factorize, prepare, prepare_factorize, prepare_prune, prune, quantize, simplify,
+    FactorizePasses, PrunePasses, QuantizePasses, Repair, SIMPLIFY_GROWTH, SimplifyPasses, Stored,
+    factorize, prepare, prepare_factorize, prepare_prune, prune, quantize, simplify,
 };
 pub use trial::*;

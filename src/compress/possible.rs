@@ -2,7 +2,7 @@
 
 use crate::analysis::{Asked, Assume, Cost, Measure, Range, Shapes};
 use crate::compress::{
-    FactorizeOptions, PruneOptions, QuantizeOptions, prepare, prepare_factorize, prepare_prune,
+    FactorizePasses, PrunePasses, QuantizePasses, prepare, prepare_factorize, prepare_prune,
 };
 use crate::error::Result;
 use crate::ir::Model;
@@ -48,16 +48,16 @@ pub fn possible(model: &Model) -> Result<Vec<Possible>> {
         let cx = Context { measure: measured.then_some(measure), ..Context::default() };
         pass.run(&mut model, &cx).map(|report| Possible { command, report })
     };
-    let quantized = prepared(&prepare(&QuantizeOptions::default()))?;
+    let quantized = prepared(&prepare(&QuantizePasses::default()))?;
     let weights = QuantizeStatic { weights_only: true, ..QuantizeStatic::default() };
     let mut found = vec![
         tried(STATIC, quantized.clone(), &QuantizeStatic::default())?,
         tried("quantize --mode weights", quantized, &weights)?,
     ];
-    let pruned = prepared(&prepare_prune(&PruneOptions::default()))?;
+    let pruned = prepared(&prepare_prune(&PrunePasses::default()))?;
     let pruning = PruneChannels { ratio: RATIO, ..PruneChannels::default() };
     found.push(tried("prune", pruned, &pruning)?);
-    let split = prepared(&prepare_factorize(&FactorizeOptions::default()))?;
+    let split = prepared(&prepare_factorize(&FactorizePasses::default()))?;
     let cost = Cost::of(&split, &Shapes::infer(&split, &Assume::one_sample()));
     if cost.parameters <= MOST_DECOMPOSED {
         let pass = Factorize { method: Method::Svd, ..Factorize::default() };

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::passes::{
     ConvertConstant, ConvertEinsum, ConvertNbits, ConvertOpset, ConvertQoperator, CorrectBias,
     CorrectWeights, EliminateCommon, EliminateDead, EliminateIdentity, EliminateNoOp,
@@ -22,7 +24,7 @@ const WIDEN: f64 = 0.02;
 
 /// Options of `quantize`.
 #[derive(Debug, Clone)]
-pub struct QuantizeOptions {
+pub struct QuantizePasses {
     /// What becomes integers, and of which type.
     pub quantization: QuantizeStatic,
     /// What weights are stored as where they alone are quantized.
@@ -51,7 +53,7 @@ pub struct QuantizeOptions {
     pub qoperator: Option<ConvertQoperator>,
 }
 
-impl Default for QuantizeOptions {
+impl Default for QuantizePasses {
     fn default() -> Self {
         Self {
             quantization: QuantizeStatic::default(),
@@ -70,7 +72,7 @@ impl Default for QuantizeOptions {
     }
 }
 
-impl QuantizeOptions {
+impl QuantizePasses {
     /// Integers or biases are chosen by what layers read.
     pub fn is_refined(&self) -> bool {
         self.rounding.method != Rounding::Nearest || self.correct_biases
@@ -139,13 +141,13 @@ impl QuantizeOptions {
 
 /// The passes that make a model ready to be quantized, in order: those of `simplify`, and the
 /// operator set that quantization needs. [`settle`](crate::pipeline::settle()) repeats them.
-pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
-    let mut passes = simplify(&SimplifyOptions {
+pub fn prepare(options: &QuantizePasses) -> Vec<Box<dyn Pass>> {
+    let mut passes = simplify(&SimplifyPasses {
         freeze_initializers: options.freeze_initializers,
         inline_functions: true,
         fold: options.fold,
         skip: options.skip.clone(),
-        ..SimplifyOptions::default()
+        ..SimplifyPasses::default()
     });
     if options.quantization.existing == Existing::Strip {
         passes.insert(0, Box::new(StripQuantization));
@@ -158,7 +160,7 @@ pub fn prepare(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
 
 /// The passes that quantize a model that is ready for it, in order. Those that make it more accurate
 /// need the model before as [`Context::reference`](crate::passes::Context::reference).
-pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
+pub fn quantize(options: &QuantizePasses) -> Vec<Box<dyn Pass>> {
     let skipped = |name: &str| options.skip.iter().any(|skipped| skipped == name);
     let mut passes: Vec<Box<dyn Pass>> = Vec::new();
     if !options.quantization.wide.is_empty() {
@@ -193,7 +195,8 @@ pub fn quantize(options: &QuantizeOptions) -> Vec<Box<dyn Pass>> {
 }
 
 /// How a cut model is repaired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Repair {
     /// Not at all.
     #[default]
@@ -206,7 +209,7 @@ pub enum Repair {
 
 /// Options of `prune`.
 #[derive(Debug, Clone, Default)]
-pub struct PruneOptions {
+pub struct PrunePasses {
     /// What is cut.
     pub pruning: PruneChannels,
     /// How what is left makes up for it.
@@ -221,23 +224,23 @@ pub struct PruneOptions {
 
 /// The passes that make a model ready to be pruned, in order: those of `simplify`, after which shapes
 /// and weights are constants. [`settle`](crate::pipeline::settle()) repeats them.
-pub fn prepare_prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
+pub fn prepare_prune(options: &PrunePasses) -> Vec<Box<dyn Pass>> {
     let mut skip = options.skip.clone();
     if options.pruning.importance == Importance::BnScale {
         // They are folded afterwards.
         skip.extend([FuseBatchNorm.name(), FuseAffine.name()].map(str::to_owned));
     }
-    simplify(&SimplifyOptions {
+    simplify(&SimplifyPasses {
         freeze_initializers: options.freeze_initializers,
         inline_functions: true,
         fold: options.fold,
         skip,
-        ..SimplifyOptions::default()
+        ..SimplifyPasses::default()
     })
 }
 
 /// The pass that prunes a model that is ready for it.
-pub fn prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
+pub fn prune(options: &PrunePasses) -> Vec<Box<dyn Pass>> {
     let merge = options.pruning.merge || options.repair == Repair::Merge;
     let pruning = PruneChannels { merge, ..options.pruning.clone() };
     left(vec![Box::new(pruning)], &options.skip)
@@ -245,7 +248,7 @@ pub fn prune(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
 
 /// The passes that follow a cut, in order. Those that repair it need the model before as
 /// [`Context::reference`](crate::passes::Context::reference).
-pub fn repair(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
+pub fn repair(options: &PrunePasses) -> Vec<Box<dyn Pass>> {
     let mut passes: Vec<Box<dyn Pass>> = Vec::new();
     if options.repair == Repair::LeastSquares {
         let survivors = options.pruning.survivors.clone();
@@ -261,7 +264,7 @@ pub fn repair(options: &PruneOptions) -> Vec<Box<dyn Pass>> {
 
 /// Options of `factorize`.
 #[derive(Debug, Clone, Default)]
-pub struct FactorizeOptions {
+pub struct FactorizePasses {
     /// What is split, and how far.
     pub factorize: Factorize,
     /// The last part of each layer, and all layers behind it, are fitted to what layers gave before.
@@ -275,18 +278,18 @@ pub struct FactorizeOptions {
 }
 
 /// The passes that make a model ready to be factorized, in order, as for pruning.
-pub fn prepare_factorize(options: &FactorizeOptions) -> Vec<Box<dyn Pass>> {
-    prepare_prune(&PruneOptions {
+pub fn prepare_factorize(options: &FactorizePasses) -> Vec<Box<dyn Pass>> {
+    prepare_prune(&PrunePasses {
         freeze_initializers: options.freeze_initializers,
         skip: options.skip.clone(),
         fold: options.fold,
-        ..PruneOptions::default()
+        ..PrunePasses::default()
     })
 }
 
 /// The passes that factorize a model that is ready for it, in order. Those that refit it need the model
 /// before as [`Context::reference`](crate::passes::Context::reference).
-pub fn factorize(options: &FactorizeOptions) -> Vec<Box<dyn Pass>> {
+pub fn factorize(options: &FactorizePasses) -> Vec<Box<dyn Pass>> {
     let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(options.factorize.clone())];
     if options.refit {
         let survivors = options.factorize.survivors.clone();
@@ -304,7 +307,7 @@ fn left(mut passes: Vec<Box<dyn Pass>>, skip: &[String]) -> Vec<Box<dyn Pass>> {
 
 /// Options of `simplify`.
 #[derive(Debug, Clone)]
-pub struct SimplifyOptions {
+pub struct SimplifyPasses {
     /// Overridable initializers become constants.
     pub freeze_initializers: bool,
     /// Calls of model-local functions are replaced by their nodes.
@@ -321,7 +324,7 @@ pub struct SimplifyOptions {
     pub only: Vec<String>,
 }
 
-impl Default for SimplifyOptions {
+impl Default for SimplifyPasses {
     fn default() -> Self {
         Self {
             freeze_initializers: false,
@@ -340,7 +343,7 @@ impl Default for SimplifyOptions {
 pub const SIMPLIFY_GROWTH: Growth = Growth { tensor_growth: 64 << 10, total_growth: 1 << 20 };
 
 /// The passes of `simplify`, in order; [`settle`](crate::pipeline::settle()) repeats them.
-pub fn simplify(options: &SimplifyOptions) -> Vec<Box<dyn Pass>> {
+pub fn simplify(options: &SimplifyPasses) -> Vec<Box<dyn Pass>> {
     let mut passes: Vec<Box<dyn Pass>> = Vec::new();
     if options.inline_functions {
         passes.push(Box::new(InlineFunctions));

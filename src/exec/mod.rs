@@ -101,6 +101,33 @@ impl Engine for Box<dyn Engine> {
     }
 }
 
+impl<E: Engine + ?Sized> Engine for &E {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn prepare(
+        &self,
+        model: Verified<'_>,
+        inputs: &[InputShape],
+        taps: &[Tap],
+    ) -> Result<Arc<dyn Session>> {
+        (**self).prepare(model, inputs, taps)
+    }
+
+    fn takes_uneven_branches(&self) -> bool {
+        (**self).takes_uneven_branches()
+    }
+
+    fn as_written(&self) -> Option<Box<dyn Engine>> {
+        (**self).as_written()
+    }
+
+    fn profiling(&self) -> Option<Box<dyn Engine>> {
+        (**self).profiling()
+    }
+}
+
 /// A model that is ready to run. Runs do not influence each other.
 pub trait Session: Send + Sync {
     /// Runs the model on named inputs.

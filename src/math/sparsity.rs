@@ -1,11 +1,14 @@
 //! Which weights of a matrix become zero, and what the others become then.
 
+use serde::{Deserialize, Serialize};
+
 use rayon::prelude::*;
 
 use crate::math::rounding::Feedback;
 
 /// How many weights become zero.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Zeros {
     /// This share of those that are compared with each other.
     Share(f64),

@@ -1,5 +1,7 @@
 //! How much of a model may stay.
 
+use serde::{Deserialize, Serialize};
+
 use crate::analysis::{Assume, Cost, Shapes};
 use crate::ir::Model;
 
@@ -49,7 +51,8 @@ pub struct Budget {
 }
 
 /// How much.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Amount {
     /// A share of what the model has, at most 1.
     Share(f64),

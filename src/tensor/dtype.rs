@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 macro_rules! dtypes {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal, $bits:literal;)*) => {
         /// Element type of a tensor: every data type of ONNX up to IR version 14.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum DType { $($(#[$doc])* $name = $number,)* }
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+        )]
+        pub enum DType { $($(#[$doc])* #[serde(rename = $text)] $name = $number,)* }
 
         impl DType {
             /// All element types, in the order of their ONNX numbers.

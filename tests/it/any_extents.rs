@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use onnxpress::compress;
-use onnxpress::compress::SimplifyOptions;
+use onnxpress::compress::SimplifyPasses;
 use onnxpress::exec::Tract;
 use onnxpress::ir::Model;
 use onnxpress::passes::Context;
@@ -162,7 +162,7 @@ fn input(dims: [usize; 4], negative: bool) -> Vec<(String, Tensor)> {
 }
 
 fn simplified(model: &Model) -> Model {
-    let passes = compress::simplify(&SimplifyOptions::default());
+    let passes = compress::simplify(&SimplifyPasses::default());
     let cx = Context { evaluate: Some(&Tract), ..Context::default() };
     pipeline::settle(model.clone(), &passes, &cx, None, When::AtEnd).expect("it settles").model
 }

@@ -2,7 +2,7 @@
 
 use onnxpress::Result;
 use onnxpress::compress;
-use onnxpress::compress::SimplifyOptions;
+use onnxpress::compress::SimplifyPasses;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Model, NodeId};
 use onnxpress::passes::{Context, Pass, Promise, Report};
@@ -20,7 +20,7 @@ fn settle(model: &Model, passes: &[Box<dyn Pass + '_>]) -> Finished {
 
 fn simplify(text: &str) -> Finished {
     let model = read::text(text).expect("a text form");
-    settle(&model, &compress::simplify(&SimplifyOptions::default()))
+    settle(&model, &compress::simplify(&SimplifyPasses::default()))
 }
 
 fn broken(finished: &Finished) -> Vec<&'static str> {

@@ -1,6 +1,6 @@
 //! Operators on integers: made of QDQ models, executed, and no further from the float model.
 
-use onnxpress::compress::QuantizeOptions;
+use onnxpress::compress::QuantizePasses;
 use onnxpress::exec::Tract;
 use onnxpress::ir::Model;
 use onnxpress::passes::{Context, ConvertQoperator, Pass, QuantizeStatic, Target};
@@ -42,9 +42,9 @@ fn models_on_integers_compute_what_the_pairs_do() {
 #[test]
 fn nothing_that_has_a_form_on_integers_stays_between_pairs() {
     let model = load("digits_resnet_bn.onnx");
-    let options = QuantizeOptions {
+    let options = QuantizePasses {
         qoperator: Some(ConvertQoperator::default()),
-        ..QuantizeOptions::default()
+        ..QuantizePasses::default()
     };
     let (result, ratio) = quantize_with(&model, &options);
     assert!(ratio > 20.0, "{ratio:.1} dB");

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use onnxpress::calibrate::Calibration;
 use onnxpress::compress;
-use onnxpress::compress::QuantizeOptions;
+use onnxpress::compress::QuantizePasses;
 use onnxpress::data::{Options, Samples};
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Model, NodeId, ValueId};
@@ -16,12 +16,12 @@ use onnxpress::validate;
 use crate::support::{decode, encode, fixture, floats, load, pixels, samples};
 
 /// Options of `quantize` with one changed.
-fn with(quantization: QuantizeStatic) -> QuantizeOptions {
-    QuantizeOptions { quantization, ..QuantizeOptions::default() }
+fn with(quantization: QuantizeStatic) -> QuantizePasses {
+    QuantizePasses { quantization, ..QuantizePasses::default() }
 }
 
 /// Runs the passes of `quantize` with every check.
-fn quantize(model: &Model, samples: &Samples, options: &QuantizeOptions) -> Finished {
+fn quantize(model: &Model, samples: &Samples, options: &QuantizePasses) -> Finished {
     let calibration = Calibration { engine: &Tract, samples, progress: &() };
     let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
     let check = Check::on(&Tract, samples, 2).expect("samples can be read");
@@ -40,7 +40,7 @@ fn digits(model: &Model, file: &str, labels: bool) -> Samples {
     samples(model, fixture(file), &Options { batch: 32, labels, ..pixels() })
 }
 
-fn quantized(name: &str, options: &QuantizeOptions) -> (Model, Finished) {
+fn quantized(name: &str, options: &QuantizePasses) -> (Model, Finished) {
     let model = load(name);
     let finished = quantize(&model, &digits(&model, "digits_calib.npz", false), options);
     (model, finished)
@@ -104,7 +104,7 @@ fn trained_models_keep_their_accuracy_and_shrink() {
             samples(&original, fixture(&format!("{kind}_{what}.npz")), &options(labels))
         };
         let encoded =
-            encode(&quantize(&original, &open("calib", None), &QuantizeOptions::default()).model);
+            encode(&quantize(&original, &open("calib", None), &QuantizePasses::default()).model);
         let before = fixture(name).metadata().unwrap().len() as f64;
         let size = encoded.len() as f64 / before;
         assert!(size <= share, "{name}: {size:.4} of the file is left, allowed are {share}");
@@ -119,7 +119,7 @@ fn trained_models_keep_their_accuracy_and_shrink() {
 #[test]
 fn weights_are_stored_as_integers_and_no_float_copy_is_left() {
     for name in ["digits_resnet_bn.onnx", "digits_resnet_opset11.onnx", "digits_mlp.onnx"] {
-        let (original, finished) = quantized(name, &QuantizeOptions::default());
+        let (original, finished) = quantized(name, &QuantizePasses::default());
         let model = decode(encode(&finished.model));
         let products: usize = ["Conv", "Gemm"].iter().map(|op| nodes(&model, op).len()).sum();
         assert_eq!(weights(&model).len(), products, "{name}: some weights are float");
@@ -144,7 +144,7 @@ fn weights_are_stored_as_integers_and_no_float_copy_is_left() {
 
 #[test]
 fn integers_stand_for_the_weights_they_replace() {
-    let (original, finished) = quantized("digits_mlp.onnx", &QuantizeOptions::default());
+    let (original, finished) = quantized("digits_mlp.onnx", &QuantizePasses::default());
     let model = &finished.model;
     for (_, weight) in weights(model) {
         let (value, integers) = stored(model, weight, 0);
@@ -166,7 +166,7 @@ fn integers_stand_for_the_weights_they_replace() {
 
 #[test]
 fn biases_are_int32_on_the_grid_of_the_products() {
-    let (_, finished) = quantized("digits_resnet_bn.onnx", &QuantizeOptions::default());
+    let (_, finished) = quantized("digits_resnet_bn.onnx", &QuantizePasses::default());
     let model = &finished.model;
     let products: Vec<NodeId> = [nodes(model, "Conv"), nodes(model, "Gemm")].concat();
     assert_eq!(products.len(), 9);
@@ -195,7 +195,7 @@ fn per_tensor_scales_are_single_numbers_and_cost_little() {
     let test = digits(&original, "digits_test.npz", true);
     let (score, coarse) = judged(&original, &finished.model, &test);
     assert!(score.agreement >= 0.97, "{score:?}");
-    let fine = quantized("digits_resnet_bn.onnx", &QuantizeOptions::default()).1.model;
+    let fine = quantized("digits_resnet_bn.onnx", &QuantizePasses::default()).1.model;
     let (_, fine) = judged(&original, &fine, &test);
     assert!(fine > coarse, "scales for each channel: {fine:.1} dB, for the tensor: {coarse:.1} dB");
 }
@@ -240,7 +240,7 @@ fn old_operator_sets_are_raised_and_others_are_not() {
         ("digits_mlp.onnx", 13, 13),
         ("digits_resnet_bn.onnx", 17, 17),
     ] {
-        let (original, finished) = quantized(name, &QuantizeOptions::default());
+        let (original, finished) = quantized(name, &QuantizePasses::default());
         let opsets = (original.opset(), finished.model.opset());
         assert_eq!(opsets, (Some(before), Some(after)), "{name}");
         let warned = finished.steps.iter().flat_map(|step| &step.report.warnings);
@@ -256,7 +256,7 @@ fn a_shared_weight_is_stored_once() {
     let finished = quantize(
         &model,
         &samples(&model, "random:8", &Options::default()),
-        &QuantizeOptions::default(),
+        &QuantizePasses::default(),
     );
     let pairs = weights(&finished.model);
     assert_eq!(pairs.len(), 2, "both convolutions read integers");
@@ -270,7 +270,7 @@ fn a_shared_weight_is_stored_once() {
 
 #[test]
 fn every_activation_has_its_own_pair_and_zero_is_exact() {
-    let (_, finished) = quantized("digits_transformer.onnx", &QuantizeOptions::default());
+    let (_, finished) = quantized("digits_transformer.onnx", &QuantizePasses::default());
     let model = &finished.model;
     let pairs = nodes(model, "QuantizeLinear");
     assert!(pairs.len() > 10);
@@ -291,13 +291,13 @@ fn every_activation_has_its_own_pair_and_zero_is_exact() {
 #[test]
 fn quantizing_the_result_again_changes_nothing() {
     for name in ["digits_resnet_bn.onnx", "digits_mlp.onnx", "digits_transformer.onnx"] {
-        let (_, finished) = quantized(name, &QuantizeOptions::default());
+        let (_, finished) = quantized(name, &QuantizePasses::default());
         let first = encode(&finished.model);
         let model = decode(first.clone());
         let again = quantize(
             &model,
             &digits(&model, "digits_calib.npz", false),
-            &QuantizeOptions::default(),
+            &QuantizePasses::default(),
         );
         assert!(again.steps.iter().all(|step| !step.report.changed()), "{name}");
         assert_eq!(encode(&again.model), first, "{name}");

@@ -1,6 +1,6 @@
 //! Layers that compute with integers on ranges that each run takes.
 
-use onnxpress::compress::QuantizeOptions;
+use onnxpress::compress::QuantizePasses;
 use onnxpress::exec::{Runner, Tract};
 use onnxpress::ir::Model;
 use onnxpress::passes::{Format, QuantizeStatic, Target};
@@ -12,7 +12,7 @@ use crate::support::{load, shell};
 
 fn dynamic(model: &Model, quantization: QuantizeStatic) -> (Model, f64) {
     let quantization = QuantizeStatic { weights_only: true, ..quantization };
-    let options = QuantizeOptions { quantization, dynamic: true, ..QuantizeOptions::default() };
+    let options = QuantizePasses { quantization, dynamic: true, ..QuantizePasses::default() };
     quantize_with(model, &options)
 }
 

@@ -1,6 +1,6 @@
 //! Weights of few bits as operators of ONNX Runtime, and back.
 
-use onnxpress::compress::QuantizeOptions;
+use onnxpress::compress::QuantizePasses;
 use onnxpress::exec::Tract;
 use onnxpress::ir::Model;
 use onnxpress::passes::{
@@ -26,7 +26,7 @@ fn packed_products_are_those_of_the_pairs() {
                 weights_only: true,
                 ..QuantizeStatic::default()
             };
-            let options = QuantizeOptions { quantization, ..QuantizeOptions::default() };
+            let options = QuantizePasses { quantization, ..QuantizePasses::default() };
             let (pairs, _) = quantize_with(&model, &options);
             let mut packed = pairs.clone();
             let report = ConvertNbits::default().run(&mut packed, &Context::default()).unwrap();

@@ -1,7 +1,7 @@
 //! Weights that several nodes read, or that stand behind other operators: stored once, in every mode.
 
 use onnxpress::compress;
-use onnxpress::compress::QuantizeOptions;
+use onnxpress::compress::QuantizePasses;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Model, NewNode, TensorType, ValueId};
 use onnxpress::passes::{Context, Format, Granularity, QuantizeStatic, Storage};
@@ -71,18 +71,18 @@ fn tied(again: Again, dtype: DType) -> Model {
     model
 }
 
-fn options(dtype: DType, granularity: Granularity) -> QuantizeOptions {
+fn options(dtype: DType, granularity: Granularity) -> QuantizePasses {
     let quantization = QuantizeStatic {
         weights_only: true,
         weights: Some(Format::symmetric(dtype)),
         granularity,
         ..QuantizeStatic::default()
     };
-    QuantizeOptions { quantization, widen: 0.0, ..QuantizeOptions::default() }
+    QuantizePasses { quantization, widen: 0.0, ..QuantizePasses::default() }
 }
 
 /// The result, and what the passes said.
-fn quantized(model: &Model, options: &QuantizeOptions) -> (Model, Vec<Step>) {
+fn quantized(model: &Model, options: &QuantizePasses) -> (Model, Vec<Step>) {
     let cx = Context { evaluate: Some(&Tract), ..Context::default() };
     let found = compress::quantized(model.clone(), options, &cx, None).expect("it runs");
     (found.model, found.steps)
@@ -113,11 +113,11 @@ fn a_table_that_layers_read_too_is_in_the_file_once() {
             size(&tied(if again == Again::BehindCast { Again::Gemm } else { again }, DType::Float));
         let blocks = Granularity::Block(32);
         let plain = options(DType::Int8, Granularity::Channel);
-        let portable = QuantizeOptions { nbits: false, ..options(DType::Int4, blocks) };
+        let portable = QuantizePasses { nbits: false, ..options(DType::Int4, blocks) };
         let packed = QuantizeStatic { packed_tables: true, ..portable.quantization.clone() };
-        let nbits = QuantizeOptions { nbits: true, quantization: packed, ..portable.clone() };
-        let codebook = QuantizeOptions { storage: Storage::Codebook(16), ..plain.clone() };
-        let dynamic = QuantizeOptions { dynamic: true, ..plain.clone() };
+        let nbits = QuantizePasses { nbits: true, quantization: packed, ..portable.clone() };
+        let codebook = QuantizePasses { storage: Storage::Codebook(16), ..plain.clone() };
+        let dynamic = QuantizePasses { dynamic: true, ..plain.clone() };
         for (name, options, most, least) in [
             ("int8", plain, 0.36, 30.0),
             ("int4", portable, 0.25, 10.0),
@@ -144,7 +144,7 @@ fn layers_of_halves_keep_their_type_and_shrink() {
         ] {
             let options = options(bits, granularity);
             let packed = QuantizeStatic { packed_tables: true, ..options.quantization.clone() };
-            let options = QuantizeOptions { nbits: true, quantization: packed, ..options };
+            let options = QuantizePasses { nbits: true, quantization: packed, ..options };
             let (found, steps) = quantized(&model, &options);
             let share = size(&found) / size(&model);
             let db = ratio(&model, &found, &ids());

@@ -2,7 +2,7 @@
 
 use onnxpress::calibrate::Calibration;
 use onnxpress::compress;
-use onnxpress::compress::QuantizeOptions;
+use onnxpress::compress::QuantizePasses;
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Model, NewNode};
@@ -23,7 +23,7 @@ fn quantized(name: &str, storage: Storage, granularity: Granularity, fitted: boo
     let cx = if fitted { Context { measure: Some(&calibration), ..cx } } else { cx };
     let quantization =
         QuantizeStatic { weights_only: true, granularity, ..QuantizeStatic::default() };
-    let options = QuantizeOptions { quantization, storage, ..QuantizeOptions::default() };
+    let options = QuantizePasses { quantization, storage, ..QuantizePasses::default() };
     let found = compress::quantized(model.clone(), &options, &cx, None).expect("it runs").model;
     let compared = validate::Options::default();
     let drift = validate::compare(&Tract, &model, &found, &calib, &compared).expect("both run");

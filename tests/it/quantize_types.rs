@@ -3,7 +3,7 @@
 use onnxpress::analysis::{Asked, Measure, Range};
 use onnxpress::calibrate::Calibration;
 use onnxpress::compress;
-use onnxpress::compress::QuantizeOptions;
+use onnxpress::compress::QuantizePasses;
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{At, Model, NewNode, NodeId, TensorType};
@@ -19,12 +19,12 @@ use crate::support::{encode, fixture, floats, load, pixels, samples};
 
 /// Quantizes a model of digits, checked by execution; returns it with its signal-to-noise ratio.
 pub fn quantize(model: &Model, quantization: QuantizeStatic) -> (Model, f64) {
-    let options = QuantizeOptions { quantization, ..QuantizeOptions::default() };
+    let options = QuantizePasses { quantization, ..QuantizePasses::default() };
     quantize_with(model, &options)
 }
 
 /// As [`quantize`], with all options.
-pub fn quantize_with(model: &Model, options: &QuantizeOptions) -> (Model, f64) {
+pub fn quantize_with(model: &Model, options: &QuantizePasses) -> (Model, f64) {
     let calib = samples(model, fixture("digits_calib.npz"), &Options { batch: 32, ..pixels() });
     let calibration = Calibration { engine: &Tract, samples: &calib, progress: &() };
     let cx = Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
@@ -303,8 +303,8 @@ fn few_bits_are_rounded_by_what_layers_read() {
         let calibration = Calibration { engine: &Tract, samples: &calib, progress: &() };
         let cx =
             Context { evaluate: Some(&Tract), measure: Some(&calibration), ..Context::default() };
-        let options = QuantizeOptions { quantization: quantization.clone(), ..Default::default() };
-        let ratio = |options: &QuantizeOptions| {
+        let options = QuantizePasses { quantization: quantization.clone(), ..Default::default() };
+        let ratio = |options: &QuantizePasses| {
             let finished = compress::quantized(original.clone(), options, &cx, None).unwrap();
             let compared = validate::Options::default();
             let found =
@@ -367,7 +367,7 @@ fn weights_alone_need_no_samples_and_gain_by_them() {
             ..QuantizeStatic::default()
         };
         let rounding = RoundWeights::named(rounding);
-        QuantizeOptions { quantization, rounding, ..QuantizeOptions::default() }
+        QuantizePasses { quantization, rounding, ..QuantizePasses::default() }
     };
     let alone = |dtype: DType, rounding: Rounding| {
         let cx = Context { evaluate: Some(&Tract), ..Context::default() };

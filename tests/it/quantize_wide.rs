@@ -2,7 +2,7 @@
 
 use onnxpress::analysis::constant;
 use onnxpress::calibrate::{Calibration, Fit, Method, Source};
-use onnxpress::compress::{QuantizeOptions, prepare};
+use onnxpress::compress::{QuantizePasses, prepare};
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{Model, NodeId, ValueId};
@@ -85,7 +85,7 @@ fn any_layer_may_be_wide_and_kernels_have_one_width() {
     for name in FIXTURES {
         let cx = Context { evaluate: Some(&Tract), ..Context::default() };
         let prepared =
-            settle(load(name), &prepare(&QuantizeOptions::default()), &cx, None, When::AtEnd);
+            settle(load(name), &prepare(&QuantizePasses::default()), &cx, None, When::AtEnd);
         let mut prepared = prepared.unwrap().model;
         ConvertOpset { target: 21 }.run(&mut prepared, &Context::default()).unwrap();
         let calib =

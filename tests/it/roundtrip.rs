@@ -6,7 +6,7 @@ use ::sha1::Digest;
 use bytes::Bytes;
 use onnxpress::calibrate::Calibration;
 use onnxpress::compress;
-use onnxpress::compress::QuantizeOptions;
+use onnxpress::compress::QuantizePasses;
 use onnxpress::data::Options;
 use onnxpress::exec::Tract;
 use onnxpress::passes::{Context, Pass, StripDebugMetadata};
@@ -202,7 +202,7 @@ fn a_second_codec_reads_the_same_message() {
 
 #[test]
 fn a_second_codec_understands_what_passes_wrote() {
-    let options = QuantizeOptions { freeze_initializers: true, ..QuantizeOptions::default() };
+    let options = QuantizePasses { freeze_initializers: true, ..QuantizePasses::default() };
     let mut quantized = 0;
     for name in plain() {
         let model = load(&name);

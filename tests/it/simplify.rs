@@ -2,7 +2,7 @@
 
 use onnxpress::Result;
 use onnxpress::compress;
-use onnxpress::compress::SimplifyOptions;
+use onnxpress::compress::SimplifyPasses;
 use onnxpress::exec::Tract;
 use onnxpress::ir::{At, AttrValue, Attribute, Model, NewNode};
 use onnxpress::passes::{Context, Pass, Promise, Report};
@@ -21,7 +21,7 @@ fn settle(model: &Model, passes: &[Box<dyn Pass + '_>], when: When) -> Result<Fi
 }
 
 fn simplify(model: &Model) -> Finished {
-    settle(model, &compress::simplify(&SimplifyOptions::default()), When::AtEnd)
+    settle(model, &compress::simplify(&SimplifyPasses::default()), When::AtEnd)
         .expect("the passes settle")
 }
 
@@ -97,7 +97,7 @@ fn passes_that_undo_each_other_are_an_error() {
 #[test]
 fn a_pass_that_lies_is_found_and_the_others_go_on() {
     for when in [When::AtEnd, When::EachPass] {
-        let mut passes = compress::simplify(&SimplifyOptions::default());
+        let mut passes = compress::simplify(&SimplifyPasses::default());
         let lie = Made("fuse-wrongly", Promise::Exact, |model| turn(model, "Neg", "Exp"));
         passes.insert(0, Box::new(lie));
         let finished = settle(&chain(), &passes, when).unwrap();
@@ -192,7 +192,7 @@ fn what_was_rewritten_is_executed_when_the_whole_cannot_be() {
 fn a_lie_in_a_model_that_cannot_be_executed_is_found() {
     for when in [When::AtEnd, When::EachPass] {
         let model = before_foo("a = Identity (x) b = Neg (a) c = Identity (b)");
-        let mut passes = compress::simplify(&SimplifyOptions::default());
+        let mut passes = compress::simplify(&SimplifyPasses::default());
         passes.insert(0, Box::new(Made("fuse-wrongly", Promise::Exact, |m| turn(m, "Neg", "Exp"))));
         let finished = settle(&model, &passes, when).unwrap();
         let lie = &finished.steps[0];
@@ -214,7 +214,7 @@ fn what_stands_in_bodies_is_compared_with_their_nodes() {
         }"#;
     let model = read::text(text).unwrap();
     let honest =
-        settle(&model, &compress::simplify(&SimplifyOptions::default()), When::AtEnd).unwrap();
+        settle(&model, &compress::simplify(&SimplifyPasses::default()), When::AtEnd).unwrap();
     assert!(count(&honest.model) < count(&model));
     let lie = Made("fuse-wrongly", Promise::Exact, |model| turn(model, "Exp", "Log"));
     let finished = settle(&model, &[Box::new(lie)], When::EachPass).unwrap();
@@ -258,7 +258,7 @@ fn a_long_chain_of_edits_is_linear() {
         last = model.node(id).output(0).unwrap();
     }
     model.set_input(nodes[1], 0, Some(last));
-    let passes = compress::simplify(&SimplifyOptions::default());
+    let passes = compress::simplify(&SimplifyPasses::default());
     let cx = Context { evaluate: Some(&Tract), ..Context::default() };
     let finished = pipeline::settle(model, &passes, &cx, None, When::AtEnd).unwrap();
     assert_eq!(count(&finished.model), 2);

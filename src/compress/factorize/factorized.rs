@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::analysis::Progress;
-use crate::compress::recipe::{FactorizeOptions, factorize};
+use crate::compress::recipe::{FactorizePasses, factorize};
 use crate::compress::trial::held_out::held_out_inputs;
 use crate::compress::trial::noise::{Powers, noise, noise_power};
 use crate::compress::trial::score_trials;
@@ -55,7 +55,7 @@ const WORK: u64 = 1_000_000_000_000;
 /// When a pass fails or leaves an invalid model (a bug in onnxpress), or a trial fails.
 pub fn factorized(
     model: Model,
-    options: &FactorizeOptions,
+    options: &FactorizePasses,
     cx: &Context<'_>,
     trying: Option<(&dyn Engine, &Samples)>,
 ) -> Result<Factorized> {

@@ -1,6 +1,6 @@
 //! Prepares a model, prunes it, and checks the cut.
 
-use crate::compress::recipe::{PruneOptions, prepare_prune, prune, repair};
+use crate::compress::recipe::{PrunePasses, prepare_prune, prune, repair};
 use crate::error::Result;
 use crate::ir::Model;
 use crate::passes::{Context, Part, Pass};
@@ -63,7 +63,7 @@ fn compare(masked: &Outputs, cut: &Outputs, model: &Model) -> Outcome {
 /// When a pass fails, or leaves an invalid model or another interface (a bug in onnxpress).
 pub fn pruned(
     model: Model,
-    options: &PruneOptions,
+    options: &PrunePasses,
     cx: &Context<'_>,
     check: Option<&Check<'_>>,
 ) -> Result<Pruned> {
@@ -81,7 +81,7 @@ pub fn pruned(
 /// When a pass fails, or leaves an invalid model or another interface (a bug in onnxpress).
 pub fn prepared_pruned(
     prepared: Model,
-    options: &PruneOptions,
+    options: &PrunePasses,
     cx: &Context<'_>,
     check: Option<&Check<'_>>,
 ) -> Result<Pruned> {

@@ -2,7 +2,7 @@
 
 use crate::analysis::{Assume, Shapes};
 use crate::compress::prune::sensitivity::{GroupSensitivity, SHARES, spread};
-use crate::compress::recipe::{PruneOptions, Repair, prune};
+use crate::compress::recipe::{PrunePasses, Repair, prune};
 use crate::compress::trial::held_out::held_out_inputs;
 use crate::compress::trial::score_trials::{ScoreTrials, Scores};
 use crate::compress::{Pruned, prepared_pruned, trial::score_trials};
@@ -43,7 +43,7 @@ pub struct Spread {
 /// As [`prepared_pruned`], and when a trial fails.
 pub fn pruned_to_budget(
     model: Model,
-    options: &PruneOptions,
+    options: &PrunePasses,
     cx: &Context<'_>,
     check: Option<&Check<'_>>,
     trying: Option<TryGroups<'_>>,
@@ -82,10 +82,10 @@ pub fn pruned_to_budget(
 }
 
 /// The options with so many of each group as keep the budget.
-fn counted(options: &PruneOptions, fitted: &Fitted) -> PruneOptions {
+fn counted(options: &PrunePasses, fitted: &Fitted) -> PrunePasses {
     let allocation = Allocation::Counts(fitted.counts.clone());
     let pruning = PruneChannels { allocation, ..options.pruning.clone() };
-    PruneOptions { pruning, ..options.clone() }
+    PrunePasses { pruning, ..options.clone() }
 }
 
 /// Multiply-accumulates of all trials of groups together, if each ran the whole model: about 20 s on two
@@ -107,14 +107,14 @@ fn affordable(model: &Model, pruning: &PruneChannels) -> usize {
 
 /// How models are cut for a trial.
 struct Cutting<'a> {
-    options: &'a PruneOptions,
+    options: &'a PrunePasses,
     shapes: Shapes,
     /// What layers read: those that lose inputs are fitted to what is left, when the result will be.
     inputs: Option<InputMoments>,
 }
 
 impl<'a> Cutting<'a> {
-    fn of(model: &Model, options: &'a PruneOptions, cx: &Context<'_>) -> Result<Self> {
+    fn of(model: &Model, options: &'a PrunePasses, cx: &Context<'_>) -> Result<Self> {
         let repaired = options.repair == Repair::LeastSquares;
         let measure = cx.measure.filter(|_| repaired);
         let inputs = measure.map(|measure| InputMoments::learn(model, measure)).transpose()?;
@@ -124,7 +124,7 @@ impl<'a> Cutting<'a> {
     fn cut(&self, model: &Model, pruning: &PruneChannels) -> Result<Model> {
         let survivors = Survivors::default();
         let pruning = PruneChannels { survivors: survivors.clone(), ..pruning.clone() };
-        let options = PruneOptions { pruning, ..self.options.clone() };
+        let options = PrunePasses { pruning, ..self.options.clone() };
         let mut cut = model.clone();
         for pass in prune(&options) {
             pass.run(&mut cut, &Context::default())?;

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use crate::compress::trial::held_out::Trials;
 use crate::error::Result;
 use crate::ir::Model;
@@ -10,7 +12,8 @@ use crate::pipeline::Step;
 use crate::pipeline::{Outcome, ROUNDING_DB};
 
 /// When channels are equalized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Equalizing {
     /// Never.
     Off,

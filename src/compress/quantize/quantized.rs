@@ -8,7 +8,7 @@ use crate::compress::quantize::calibrated::{Calibrated, calibrate};
 use crate::compress::quantize::equalized::{Equalized, Equalizing, equalize, equalize_narrow};
 use crate::compress::quantize::layers::{QuantizedLayer, quantized_layers};
 use crate::compress::quantize::widened::{name_nodes, widened};
-use crate::compress::recipe::{QuantizeOptions, prepare, quantize};
+use crate::compress::recipe::{QuantizePasses, prepare, quantize};
 use crate::compress::{FallBack, FallBackLayers, FallBackOptions, Gain, Rung, Trials, fall_back};
 use crate::data::Samples;
 use crate::error::Result;
@@ -23,7 +23,7 @@ use crate::pipeline::{Check, Finished, Step, When, run, settle};
 /// When a pass fails, or leaves an invalid model or another interface (a bug in onnxpress).
 pub fn quantized(
     model: Model,
-    options: &QuantizeOptions,
+    options: &QuantizePasses,
     cx: &Context<'_>,
     check: Option<&Check<'_>>,
 ) -> Result<Finished> {
@@ -86,7 +86,7 @@ pub struct Quantized {
 /// As [`quantized`].
 pub fn quantized_on(
     model: Model,
-    options: &QuantizeOptions,
+    options: &QuantizePasses,
     cx: &Context<'_>,
     tries: &Tries<'_>,
 ) -> Result<Quantized> {
@@ -114,7 +114,7 @@ pub fn quantized_on(
         name_nodes(&mut prepared.model);
     }
     // How operators are written decides nothing.
-    let pairs = QuantizeOptions { qoperator: None, nbits: false, ..options.clone() };
+    let pairs = QuantizePasses { qoperator: None, nbits: false, ..options.clone() };
     let others = tries.calibrators.iter();
     let others: Vec<(Calibrator, Context<'_>)> =
         others.map(|fit| (fit.calibrator(), Context { measure: Some(fit), ..*cx })).collect();
@@ -141,7 +141,7 @@ pub fn quantized_on(
         (true, true) => pairs.without_biases(),
         (false, _) => pairs.plain(),
     };
-    let written = QuantizeOptions { qoperator: options.qoperator, nbits: options.nbits, ..chosen };
+    let written = QuantizePasses { qoperator: options.qoperator, nbits: options.nbits, ..chosen };
     let passes = quantize(&without(&written, &fall_back.layers));
     let reference = Context { reference: Some(&prepared.model), ..*cx };
     let check_real = tries.real.then_some(check);
@@ -180,7 +180,7 @@ const CORRECTED_GAIN_DB: f64 = 1.0;
 
 fn tried(
     prepared: &Model,
-    options: &QuantizeOptions,
+    options: &QuantizePasses,
     cx: &Context<'_>,
     others: &[(Calibrator, Context<'_>)],
     tries: &Tries<'_>,
@@ -235,7 +235,7 @@ fn tried(
 }
 
 /// What layers fall back to first: 16 bits, where the target has them and the model can have their operator set.
-fn first_rung(prepared: &Model, options: &QuantizeOptions, cx: &Context<'_>) -> Result<Rung> {
+fn first_rung(prepared: &Model, options: &QuantizePasses, cx: &Context<'_>) -> Result<Rung> {
     if options.quantization.wide_activations().is_none() {
         return Ok(Rung::Stored);
     }
@@ -250,7 +250,7 @@ fn first_rung(prepared: &Model, options: &QuantizeOptions, cx: &Context<'_>) -> 
 }
 
 /// The options, with some layers quantized less.
-fn without(options: &QuantizeOptions, layers: &FallBackLayers) -> QuantizeOptions {
+fn without(options: &QuantizePasses, layers: &FallBackLayers) -> QuantizePasses {
     let mut options = options.clone();
     options.quantization.wide.extend(layers.wide.iter().cloned());
     options.quantization.keep.extend(layers.kept.iter().cloned());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::compress::recipe::{QuantizeOptions, Stored};
+use crate::compress::recipe::{QuantizePasses, Stored};
 use crate::error::Result;
 use crate::ir::Model;
 use crate::passes::{Format, Granularity, QuantizeWeights, Report, Storage, WeightSite, Width};
@@ -24,7 +24,7 @@ const SCALE: f64 = 32.0;
 /// When weights cannot be looked for.
 pub(in crate::compress) fn widened(
     prepared: &Model,
-    options: &QuantizeOptions,
+    options: &QuantizePasses,
 ) -> Result<Option<Vec<Stored>>> {
     let usual = options.width();
     if !options.quantization.weights_only || options.dynamic || usual.bits() >= ENOUGH {

@@ -13,6 +13,8 @@ pub use site::Layers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::analysis::{Assume, Measure};
 use crate::error::Result;
 use crate::ir::{Model, NodeId};
@@ -22,7 +24,8 @@ use crate::passes::factorize::plan::{Candidate, Planned};
 use crate::passes::{Budget, Context, Pass, Promise, Report, Resource, Survivors};
 
 /// What counts as close to the weights of a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// The weights themselves, without samples.
     Svd,

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::analysis::{Contraction, Shapes, WEIGHT_SLOT, constant};
 use crate::ir::{Model, Node, NodeId, ValueId};
 use crate::math::Unfold;
@@ -33,7 +35,8 @@ impl Linear for Site {
 }
 
 /// Which layers are looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Layers {
     /// Only nodes whose names fit one of these patterns; all when empty.
     pub only: Vec<String>,

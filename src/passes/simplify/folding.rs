@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::analysis::{Shapes, constant};
 use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Report};
@@ -10,7 +12,8 @@ use crate::tensor::{DType, Tensor};
 
 /// How much folding may add to a model. The default is for models that are about to be changed in
 /// other ways, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Growth {
     /// Most bytes that one folding may add to the model. 4 KiB: shapes, axes and scales fit, an
     /// expanded weight does not.

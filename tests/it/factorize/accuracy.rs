@@ -3,7 +3,7 @@
 use onnxpress::analysis::Assume;
 use onnxpress::calibrate::Calibration;
 use onnxpress::compress;
-use onnxpress::compress::{FactorizeOptions, Factorized, factorized};
+use onnxpress::compress::{FactorizePasses, Factorized, factorized};
 use onnxpress::data::{Options, Samples};
 use onnxpress::exec::Tract;
 use onnxpress::ir::Model;
@@ -15,16 +15,16 @@ use rayon::ThreadPoolBuilder;
 
 use crate::support::{encode, fixture, load, models, pixels, run, samples};
 
-fn options(method: Method, aim: Aim, refit: bool) -> FactorizeOptions {
+fn options(method: Method, aim: Aim, refit: bool) -> FactorizePasses {
     let factorize = Factorize { method, aim, multiple: 2, ..Factorize::default() };
-    FactorizeOptions { factorize, refit, ..FactorizeOptions::default() }
+    FactorizePasses { factorize, refit, ..FactorizePasses::default() }
 }
 
 fn half(resource: Resource, share: f64) -> Aim {
     Aim::Budget(Budget { resource, most: Amount::Share(share) })
 }
 
-fn made(model: &Model, samples: &Samples, options: &FactorizeOptions) -> Factorized {
+fn made(model: &Model, samples: &Samples, options: &FactorizePasses) -> Factorized {
     let calibration = Calibration { engine: &Tract, samples, progress: &() };
     let cx = Context { measure: Some(&calibration), ..Context::default() };
     factorized(model.clone(), options, &cx, Some((&Tract, samples)))
@@ -32,7 +32,7 @@ fn made(model: &Model, samples: &Samples, options: &FactorizeOptions) -> Factori
 }
 
 fn prepared(name: &str) -> Model {
-    let passes = compress::prepare_factorize(&FactorizeOptions::default());
+    let passes = compress::prepare_factorize(&FactorizePasses::default());
     let settled =
         pipeline::settle(load(name), &passes, &Context::default(), None, pipeline::When::AtEnd);
     settled.unwrap_or_else(|error| panic!("{name}: {error}")).model

@@ -17,7 +17,7 @@ fn cost(model: &Model) -> Cost {
 }
 
 fn prepared(name: &str) -> Model {
-    let passes = compress::prepare_prune(&compress::PruneOptions::default());
+    let passes = compress::prepare_prune(&compress::PrunePasses::default());
     let settled =
         pipeline::settle(load(name), &passes, &Context::default(), None, pipeline::When::AtEnd);
     settled.unwrap_or_else(|error| panic!("{name}: {error}")).model

@@ -2,7 +2,7 @@
 
 use onnxpress::analysis::channels::Options;
 use onnxpress::compress;
-use onnxpress::compress::PruneOptions;
+use onnxpress::compress::PrunePasses;
 use onnxpress::ir::Model;
 use onnxpress::passes::Context;
 use onnxpress::pipeline::{self, When};
@@ -11,7 +11,7 @@ use super::masked::holds;
 use super::{channels, groups, model};
 
 fn prepared(model: Model) -> Model {
-    let passes = compress::prepare_prune(&PruneOptions::default());
+    let passes = compress::prepare_prune(&PrunePasses::default());
     let settled = pipeline::settle(model, &passes, &Context::default(), None, When::AtEnd);
     settled.expect("it can be prepared").model
 }

@@ -71,7 +71,7 @@ pub fn holds(name: &str, model: &Model, channels: Options) -> usize {
 fn cuts_of_all_fixtures_compute_what_zeros_compute() {
     let mut executed = 0;
     for name in models() {
-        let passes = compress::prepare_prune(&compress::PruneOptions::default());
+        let passes = compress::prepare_prune(&compress::PrunePasses::default());
         let cx = Context::default();
         let finished = pipeline::settle(load(&name), &passes, &cx, None, pipeline::When::AtEnd);
         let model = finished.unwrap_or_else(|error| panic!("{name}: {error}")).model;

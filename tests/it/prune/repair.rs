@@ -1,7 +1,7 @@
 //! What is left of a model makes up for what was cut.
 
 use onnxpress::calibrate::Calibration;
-use onnxpress::compress::{PruneOptions, Repair, pruned};
+use onnxpress::compress::{PrunePasses, Repair, pruned};
 use onnxpress::data::{Options, Samples};
 use onnxpress::exec::Tract;
 use onnxpress::ir::Model;
@@ -14,12 +14,12 @@ use rayon::ThreadPoolBuilder;
 use super::model;
 use crate::support::{encode, fixture, load, models, pixels, run, samples};
 
-fn options(ratio: f64, importance: Importance, repair: Repair) -> PruneOptions {
+fn options(ratio: f64, importance: Importance, repair: Repair) -> PrunePasses {
     let pruning = PruneChannels { ratio, importance, ..PruneChannels::default() };
-    PruneOptions { pruning, repair, ..PruneOptions::default() }
+    PrunePasses { pruning, repair, ..PrunePasses::default() }
 }
 
-fn prune(model: &Model, samples: &Samples, options: &PruneOptions) -> Model {
+fn prune(model: &Model, samples: &Samples, options: &PrunePasses) -> Model {
     let calibration = Calibration { engine: &Tract, samples, progress: &() };
     let cx = Context { measure: Some(&calibration), ..Context::default() };
     let pruned = pruned(model.clone(), options, &cx, None).unwrap_or_else(|e| panic!("{e}"));

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::analysis::channels::{AxisId, Channels, Contraction, Group, Orbit};
 use crate::analysis::{constant, dequantized};
 use crate::ir::{Model, ValueId};
 use crate::tensor::Tensor;
 
 /// What the importance of an orbit is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Importance {
     /// Sum of the absolute weights of all its members.
     #[default]

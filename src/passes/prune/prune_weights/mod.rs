@@ -4,6 +4,8 @@ mod dense;
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use rayon::prelude::*;
 
 use crate::analysis::VectorMoments;
@@ -19,7 +21,8 @@ pub use crate::math::sparsity::Zeros;
 use dense::DenseLayer;
 
 /// Which weights become zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Criterion {
     /// Those nearest to zero.
     #[default]
@@ -45,7 +48,8 @@ impl Criterion {
 }
 
 /// Which weights are compared with each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// Those of a layer; for Wanda those of an output, as in its paper.
     #[default]

@@ -33,6 +33,8 @@ pub use target::{IntegerOperators, Target};
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Result, err};
 use crate::ir::{Model, NodeId};
 use crate::passes::{Context, Pass, Promise, Report};
@@ -76,7 +78,8 @@ pub struct QuantizeStatic {
 }
 
 /// How many weights share a scale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Granularity {
     /// One scale for the whole tensor.
     Tensor,
@@ -88,7 +91,8 @@ pub enum Granularity {
 }
 
 /// What becomes of quantization that is in the model already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Existing {
     /// A model that holds any is left as it is.
     #[default]

@@ -1,10 +1,13 @@
 //! What runtimes want quantized, as data.
 
+use serde::{Deserialize, Serialize};
+
 use crate::passes::quantize::quantize_static::Format;
 use crate::tensor::DType;
 
 /// The runtime that the result is made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Target {
     /// ONNX Runtime on processors: what has an integer kernel, and what stands between such kernels.
     #[default]

@@ -9,6 +9,8 @@ pub use decisions::Decisions;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use rayon::prelude::*;
 
 use crate::analysis::VectorMoments;
@@ -22,7 +24,8 @@ use by_weights::Which;
 use choose::Task;
 
 /// How the integers of weights are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Rounding {
     /// For each layer whichever of the others is best on held-out samples.
     #[default]

@@ -1,11 +1,10 @@
 //! Whether ONNX Runtime takes what is about to be written for it.
 
-use onnxpress::data::Samples;
-use onnxpress::exec::{Engine, Runner};
-use onnxpress::ir::Model;
-use onnxpress::{Error, ErrorKind, Result};
-
-use super::engine::EngineArgs;
+use crate::data::Samples;
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::{Engine, Runner};
+use crate::ir::Model;
+use crate::verbs::Host;
 
 /// Larger results are not loaded: that would take as long as quantizing them, and hold them twice.
 const LARGEST: u64 = 256 << 20;
@@ -15,13 +14,16 @@ const LARGEST: u64 = 256 << 20;
 ///
 /// # Errors
 /// When it does not load or run while the original does.
-pub fn check(
-    engine: &EngineArgs,
+pub(super) fn check(
+    host: &Host<'_>,
     [original, written]: [&Model; 2],
     bytes: u64,
     samples: Option<&Samples>,
 ) -> Result<()> {
-    let Some(runtime) = engine.deploying().filter(|_| bytes <= LARGEST) else { return Ok(()) };
+    if bytes > LARGEST {
+        return Ok(());
+    }
+    let Some(runtime) = host.deployed.and_then(|deployed| deployed()) else { return Ok(()) };
     let Err(error) = load(&*runtime, written, samples) else { return Ok(()) };
     if !error.message.contains(MARK) || load(&*runtime, original, samples).is_err() {
         return Ok(());

@@ -1,9 +1,7 @@
 //! What was asked for and not done, and why: the result is written, and the exit status tells.
 
-use onnxpress::passes::{
-    FoldQuantize, Note, Pass, QuantizeDynamic, QuantizeStatic, QuantizeWeights,
-};
-use onnxpress::pipeline::{Outcome, Step};
+use crate::passes::{FoldQuantize, Note, Pass, QuantizeDynamic, QuantizeStatic, QuantizeWeights};
+use crate::pipeline::{Outcome, Step};
 
 /// Reasons that are told.
 const REASONS: usize = 6;
@@ -15,7 +13,7 @@ const TAKEN_BACK: &str = "the model is as it was before that pass; `--engine ort
                           `--keep` spares nodes";
 
 /// That nothing was quantized, and why: one line for each reason.
-pub fn nothing_quantized(steps: &[Step]) -> Vec<String> {
+pub(super) fn nothing_quantized(steps: &[Step]) -> Vec<String> {
     let own: Vec<&Step> = steps.iter().filter(|step| is_quantizing(step)).collect();
     // Weights of models that were trained with quantization become integers there.
     let folded = steps.iter().filter(|step| step.name == FoldQuantize.name());
@@ -43,7 +41,7 @@ pub fn nothing_quantized(steps: &[Step]) -> Vec<String> {
 }
 
 /// That nothing was cut, or no weight became zero, and why.
-pub fn nothing_pruned(steps: &[Step], what: &str) -> Vec<String> {
+pub(super) fn nothing_pruned(steps: &[Step], what: &str) -> Vec<String> {
     let own: Vec<&Step> = steps.iter().filter(|step| step.name.starts_with("prune-")).collect();
     let taken_back = taken_back(what, &own);
     if !taken_back.is_empty() {
@@ -57,7 +55,7 @@ pub fn nothing_pruned(steps: &[Step], what: &str) -> Vec<String> {
 }
 
 /// That no layer was split, and why.
-pub fn nothing_split(steps: &[Step]) -> Vec<String> {
+pub(super) fn nothing_split(steps: &[Step]) -> Vec<String> {
     let what = "no layer was split";
     let own: Vec<&Step> = steps.iter().filter(|step| step.name == "factorize").collect();
     if own.is_empty() {
@@ -76,7 +74,7 @@ pub fn nothing_split(steps: &[Step]) -> Vec<String> {
 }
 
 /// That nothing was simplified although something could be: all that was done was taken back.
-pub fn nothing_simplified(steps: &[Step]) -> Vec<String> {
+pub(super) fn nothing_simplified(steps: &[Step]) -> Vec<String> {
     let kept = |step: &Step| step.report.changed() && broken(step).is_none();
     match steps.iter().any(kept) {
         true => Vec::new(),
@@ -110,7 +108,7 @@ fn is_quantizing(step: &Step) -> bool {
 }
 
 /// Notes summarized by what they say: the most frequent reason first.
-pub fn by_reason<'a>(notes: impl Iterator<Item = &'a Note>) -> Vec<String> {
+pub(super) fn by_reason<'a>(notes: impl Iterator<Item = &'a Note>) -> Vec<String> {
     let mut reasons: Vec<(String, Vec<&Note>)> = Vec::new();
     for note in notes {
         let kind = without_names(&note.text);

@@ -1,18 +1,17 @@
 //! Figures of a result come from samples that it was not fitted to, or it is said that they do not.
 
-use onnxpress::Result;
-use onnxpress::analysis::{Assume, Cost, Progress, Shapes};
-use onnxpress::compress::{Parted, folds, kept_aside};
-use onnxpress::data::Samples;
-use onnxpress::exec::Engine;
-use onnxpress::ir::Model;
-use onnxpress::report::{ComparisonReport, Source};
-use onnxpress::validate::{Comparison, Options, compare_telling};
-
-use super::compare::execute;
+use crate::analysis::{Assume, Cost, Progress, Shapes};
+use crate::compress::{Parted, folds, kept_aside};
+use crate::data::Samples;
+use crate::error::Result;
+use crate::exec::Engine;
+use crate::ir::Model;
+use crate::report::{ComparisonReport, Source};
+use crate::validate::{Comparison, Options, compare_telling};
+use crate::verbs::compare::execute;
 
 /// What figures are taken from.
-pub enum Figures {
+pub(super) enum Figures {
     /// Other samples, or the same where there are none.
     As(Source),
     /// Some samples, which nothing is fitted to.
@@ -21,9 +20,9 @@ pub enum Figures {
     Folds(Vec<Parted>),
 }
 
-/// How much of its samples a command can do without.
+/// How much of its samples a verb can do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
+pub(super) enum Need {
     /// Weights are fitted: of many samples some are kept aside, and few tell much less about others.
     Fitting,
     /// The same, and models on the way are judged, too: some are kept aside in any case.
@@ -46,7 +45,7 @@ const PARTS: usize = 4;
 const SMALL: (u64, u64) = (2_000_000, 200_000_000);
 
 impl Figures {
-    /// For a command that makes something of `model` and `samples`.
+    /// For a verb that makes something of `model` and `samples`.
     pub fn of(samples: Option<&Samples>, model: &Model, need: Need) -> Result<Self> {
         let fitted = match need {
             Need::Ranges => Self::As(Source::Calibration),

@@ -1,12 +1,12 @@
 //! What commands that write a model warn of.
 
-use onnxpress::ir::Model;
-use onnxpress::passes::fitting;
-use onnxpress::pipeline::{Outcome, Step};
-use onnxpress::report::{ComparisonReport, POOR_DB, Pair, bytes};
+use crate::ir::Model;
+use crate::passes::fitting;
+use crate::pipeline::{Outcome, Step};
+use crate::report::{ComparisonReport, POOR_DB, Pair, bytes};
 
 /// The passes that were taken back.
-pub fn taken_back(steps: &[Step]) -> impl Iterator<Item = String> {
+pub(super) fn taken_back(steps: &[Step]) -> impl Iterator<Item = String> {
     steps.iter().filter_map(|step| match &step.outcome {
         Some(Outcome::Broken(reason)) => {
             Some(format!("pass {} was taken back: {reason}", step.name))
@@ -16,7 +16,7 @@ pub fn taken_back(steps: &[Step]) -> impl Iterator<Item = String> {
 }
 
 /// The patterns of an option that fit no node of the original, nor of the result: most likely a slip of the pen.
-pub fn unfitted(option: &str, patterns: &[String], models: [&Model; 2]) -> Vec<String> {
+pub(super) fn unfitted(option: &str, patterns: &[String], models: [&Model; 2]) -> Vec<String> {
     let fits = |pattern: &String| {
         models.iter().any(|model| {
             let mut nodes = model.all_nodes().into_iter();
@@ -32,7 +32,7 @@ pub fn unfitted(option: &str, patterns: &[String], models: [&Model; 2]) -> Vec<S
 }
 
 /// That the file became larger.
-pub fn grew(sizes: &Pair<u64>) -> Option<String> {
+pub(super) fn grew(sizes: &Pair<u64>) -> Option<String> {
     (sizes.candidate > sizes.original).then(|| {
         let (from, to) = (bytes(sizes.original), bytes(sizes.candidate));
         format!("the file grew from {from} to {to}")
@@ -40,7 +40,7 @@ pub fn grew(sizes: &Pair<u64>) -> Option<String> {
 }
 
 /// Parts of outputs that are lost while the whole is well.
-pub fn lost_parts(drift: &ComparisonReport) -> impl Iterator<Item = String> {
+pub(super) fn lost_parts(drift: &ComparisonReport) -> impl Iterator<Item = String> {
     let outputs = drift.outputs.iter().filter(|output| !output.slices.is_empty());
     outputs.map(|output| {
         let parts: Vec<String> = output.slices.iter().take(LOST).map(ToString::to_string).collect();

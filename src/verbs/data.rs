@@ -1,0 +1,100 @@
+//! What a verb works with beside a model and options.
+
+use crate::analysis::Progress;
+use crate::calibrate::Statistics;
+use crate::data::Samples;
+use crate::emit::{self, Encoded};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::{Engine, Tract};
+use crate::ir::Model;
+use crate::pipeline::{self, Check};
+
+/// Runs of the samples with which each pass is checked.
+pub const CHECK_RUNS: usize = 4;
+
+/// How a result becomes files; told whether the original keeps its weights in a file of their own.
+pub type Encode<'a> = dyn Fn(&Model, bool) -> Result<Encoded> + 'a;
+
+/// Samples, and where models run.
+#[derive(Clone, Copy, Default)]
+pub struct Data<'a> {
+    /// Samples that ranges are measured on, layers are fitted to, and choices are made by.
+    pub samples: Option<&'a Samples>,
+    /// Samples on which original and result are compared, and nothing else is done.
+    pub test: Option<&'a Samples>,
+    /// Ranges that were measured before, for `quantize`.
+    pub statistics: Option<&'a Statistics>,
+    /// Seed of what is made up where there are no samples.
+    pub seed: u64,
+    /// Where models run.
+    pub host: Host<'a>,
+}
+
+impl<'a> Data<'a> {
+    /// These samples, and the defaults of everything else.
+    pub fn of(samples: &'a Samples) -> Self {
+        Self { samples: Some(samples), ..Self::default() }
+    }
+
+    /// The samples on which results are judged.
+    pub fn judging(&self) -> Option<&'a Samples> {
+        self.test.or(self.samples)
+    }
+
+    /// All samples.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'a Samples> {
+        self.test.into_iter().chain(self.samples)
+    }
+}
+
+/// Where models run, and who is told how far the work is.
+#[derive(Clone, Copy)]
+pub struct Host<'a> {
+    /// Executes models; by default tract, in this process.
+    pub engine: &'a dyn Engine,
+    /// Is told about work that takes long.
+    pub progress: &'a dyn Progress,
+    /// Gives the runtime that results for ONNX Runtime are loaded into before they are given out; without, they are
+    /// not loaded.
+    pub deployed: Option<&'a dyn Fn() -> Option<Box<dyn Engine>>>,
+    /// Makes files of models; by default as the original keeps its weights.
+    pub encode: &'a Encode<'a>,
+}
+
+impl Default for Host<'_> {
+    fn default() -> Self {
+        Self { engine: &Tract, progress: &(), deployed: None, encode: &encode }
+    }
+}
+
+impl Host<'_> {
+    /// What passes are checked on: runs of the samples, or seeded noise when there are none. A model for
+    /// whose inputs nothing can be made up is not executed.
+    pub(super) fn check(
+        &self,
+        samples: Option<&Samples>,
+        model: &Model,
+        seed: u64,
+    ) -> Result<Option<Check<'_>>> {
+        if let Some(samples) = samples {
+            return Check::on(self.engine, samples, CHECK_RUNS).map(Some);
+        }
+        let inputs = pipeline::probes(model, seed);
+        if inputs.first().is_some_and(|inputs| pipeline::lacking(model, inputs).is_some()) {
+            return Ok(None);
+        }
+        Ok(Some(Check { engine: self.engine, inputs, enough: CHECK_RUNS }))
+    }
+}
+
+/// Weights inside, or in a file of their own when the original has one or they are too large.
+fn encode(model: &Model, external: bool) -> Result<Encoded> {
+    let verified = model.verify().map_err(Error::from)?;
+    if !external {
+        match emit::onnx(verified) {
+            Err(error) if error.kind == ErrorKind::Limit => {}
+            inline => return Ok(Encoded { model: inline?, data: None }),
+        }
+    }
+    emit::with_external_data(verified, "model.onnx.data")
+}
