@@ -82,6 +82,6 @@ pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};
 pub use verbs::{
-    CompareOptions, Data, FactorizeOptions, Outcome, PruneOptions, QuantizeOptions,
-    SimplifyOptions, compare, factorize, prune, quantize, simplify,
+    CompareOptions, Data, DistillOptions, FactorizeOptions, Outcome, PruneOptions, QuantizeOptions,
+    SimplifyOptions, compare, distill, factorize, prune, quantize, simplify,
 };

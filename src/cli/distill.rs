@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use onnxpress::distill::{self, Augment, Loss};
-use onnxpress::report::DistillationReport;
-use onnxpress::{Result, compress, validate};
+use onnxpress::Result;
+use onnxpress::distill::{Augment, Loss, Options};
+use onnxpress::verbs::{Data, DistillOptions, Host};
 
-use super::compare::{Bounds, check_labels, execute, sizes, warn_random};
-use super::warnings::{grew, unfitted};
+use super::compare::{BoundArgs, warn_random};
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
 /// Arguments of `distill`.
@@ -75,7 +74,7 @@ pub struct Distill {
     #[arg(long, value_name = "NODE-PATTERN")]
     freeze: Vec<String>,
     #[command(flatten)]
-    bounds: Bounds,
+    bounds: BoundArgs,
     /// Show the run, and each constant.
     #[arg(short, long)]
     verbose: bool,
@@ -88,9 +87,6 @@ pub struct Distill {
     #[command(flatten)]
     talk: Talk,
 }
-
-/// What was asked for and missed.
-const UNCHANGED: &str = "nothing better than the student was found on the samples held out";
 
 /// `A=B`.
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -110,51 +106,32 @@ impl Distill {
         let teacher = io::load(&self.teacher, &self.talk.words)?;
         let labels = self.labels.as_deref();
         let samples = self.preprocessing.open(&self.data, labels, &student.model)?;
-        self.bounds.check(&samples)?;
-        check_labels(&student.model, [&samples].into_iter())?;
         io::say_fed([&samples], &self.talk.words)?;
         let engine = self.engine.start(teacher.byte_size, Some(&samples))?;
         let progress = progress::Bar::new(self.talk.words.quiet);
-        let quiet = self.talk.words.quiet;
-        let tell = |text: &str| {
-            if !quiet {
-                eprintln!("{text}");
-            }
+        let data = Data {
+            samples: Some(&samples),
+            seed: self.preprocessing.seed,
+            host: Host {
+                engine: &engine,
+                progress: &progress,
+                encode: &|model, external| self.output.encode(model, external),
+                ..Host::default()
+            },
+            ..Data::default()
         };
-        let data =
-            distill::Data { engine: &engine, samples: &samples, progress: &progress, tell: &tell };
-        let options = self.options();
-        let distilled = distill::distill(&student.model, &teacher.model, &options, &data)?;
-        let encoded = self.output.encode(&distilled.model, student.external)?;
-        let at = compress::counted_at(&teacher.model, Some(&samples));
-        let mut drift = sizes(&teacher, &distilled.model, encoded.len() as u64, &at);
-        let models = [&teacher.model, &distilled.model];
-        let top1 = validate::Options { top: vec![1], ..Default::default() };
-        execute(&engine, &mut drift, models, &samples, &top1, &progress)?;
-        drift.judge(self.bounds.min_sqnr, self.bounds.max_drop);
-        drift.miss((!distilled.improved).then(|| UNCHANGED.to_owned()));
-        let passed = drift.passed;
-        let files = [&self.student, &self.teacher, &self.output.output];
-        let files = files.map(|file| file.display().to_string());
-        let mut report = DistillationReport::new(files, &distilled, drift);
+        let mut outcome = onnxpress::distill(&student, &teacher, &self.options(), &data)?;
+        let report = &mut outcome.report;
+        (report.input, report.output) = self.output.named(&self.student);
+        report.teacher = self.teacher.display().to_string();
         report.verbose = self.verbose;
-        for (option, patterns) in [("--train", &self.train), ("--freeze", &self.freeze)] {
-            report.warnings.extend(unfitted(option, patterns, [&student.model; 2]));
-        }
-        report.warnings.extend(grew(&report.drift.size_bytes));
-        self.output.save(&encoded)?;
-        self.page.write("distill", &report, self.output.overwrite())?;
-        if self.talk.json {
-            io::print(&io::report_json("distill", &report)?)?;
-        } else {
+        io::deliver(&self.output, &self.page, &self.talk, ("distill", &outcome), || {
             warn_random(Some(&self.data));
-            io::show(&report)?;
-        }
-        Ok(if passed { Ended::Done } else { Ended::Missed })
+        })
     }
 
-    fn options(&self) -> distill::Options {
-        distill::Options {
+    fn options(&self) -> DistillOptions {
+        let learning = Options {
             losses: self.loss.clone(),
             steps: self.steps,
             minutes: self.minutes,
@@ -167,6 +144,7 @@ impl Distill {
             train: self.train.clone(),
             freeze: self.freeze.clone(),
             seed: self.preprocessing.seed,
-        }
+        };
+        DistillOptions { learning, bounds: self.bounds.bounds() }
     }
 }

@@ -103,7 +103,7 @@ impl<'a> Descent<'a> {
 
     /// Walks downhill.
     pub fn run(&mut self, mut rate: f64, pace: Pace, data: &Data<'_>) -> Result<Outcome> {
-        let &Data { progress, tell, .. } = data;
+        let progress = data.progress;
         let zeros = self.student.zeros.clone();
         let mut optimizer =
             Optimizer::new(Method::Adam, &self.parameters, zeros, &self.student.paces());
@@ -151,7 +151,7 @@ impl<'a> Descent<'a> {
                     let more = left.as_secs_f64() / step.as_secs_f64().max(1e-9);
                     most = given.min(done + more as usize).max(done);
                 }
-                tell(&estimate(step, most));
+                progress.say(&estimate(step, most));
             }
             finished = match pace {
                 Pace::Until { end, .. } => {

@@ -2,24 +2,33 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result, err};
 
 /// A loss by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LossName {
     /// Divergence of the distributions that both give at a temperature.
+    #[serde(rename = "kl")]
     Divergence,
     /// Cross entropy of the labels.
+    #[serde(rename = "ce")]
     CrossEntropy,
     /// Squared differences of the outputs, relative to those of the teacher.
+    #[serde(rename = "mse")]
     Squares,
     /// The same of values inside that both models have.
+    #[serde(rename = "feature")]
     Features,
     /// Where in these values the attention is, whatever channels they have.
+    #[serde(rename = "attention")]
     Attention,
     /// How alike samples are in them.
+    #[serde(rename = "relation")]
     Relation,
     /// How outputs change when samples change a little: the gradients with respect to what is fed.
+    #[serde(rename = "gradient")]
     Gradient,
 }
 
@@ -55,7 +64,7 @@ impl LossName {
 }
 
 /// A loss with its weight among others.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Loss {
     /// Which one.
     pub name: LossName,
@@ -79,7 +88,8 @@ impl FromStr for Loss {
 }
 
 /// How images are changed before both models see them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Augment {
     /// Half of them from left to right.
     Flip,
@@ -103,7 +113,8 @@ impl FromStr for Augment {
 }
 
 /// How a student learns.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Losses; when empty, features and divergence where the output gives classes, else squares, and cross
     /// entropy when there are labels.

@@ -102,10 +102,8 @@ pub struct Data<'a> {
     pub engine: &'a dyn Engine,
     /// What is learned from; labels are used when there are any.
     pub samples: &'a Samples,
-    /// Sees every step.
+    /// Sees every step, and is told what is going to happen before it takes time.
     pub progress: &'a dyn Progress,
-    /// Is told what is going to happen, before it takes time.
-    pub tell: &'a dyn Fn(&str),
 }
 
 /// Trains `student` to be like `teacher`.
@@ -119,7 +117,7 @@ pub fn distill(
     options: &Options,
     data: &Data<'_>,
 ) -> Result<Distilled> {
-    let &Data { engine, samples, progress, tell } = data;
+    let &Data { engine, samples, progress } = data;
     let begin = Instant::now();
     options.check()?;
     same_inputs(student, teacher)?;
@@ -180,7 +178,7 @@ pub fn distill(
         (None, None) => Pace::Steps(affordable(student, batch)),
     };
     let size = student_size(&learner);
-    tell(&format!(
+    progress.say(&format!(
         "{size} numbers are trained on {} samples, {} are held out",
         lessons.train.len(),
         lessons.held_out.len()

@@ -100,9 +100,8 @@ pub struct NotTrainedReport {
 }
 
 impl DistillationReport {
-    /// The report of a run: names of the student, the teacher and the result.
-    pub fn new(files: [String; 3], distilled: &Distilled, drift: ComparisonReport) -> Self {
-        let [input, teacher, output] = files;
+    /// The report of a run; the files of the student, the teacher and the result have no names yet.
+    pub fn new(distilled: &Distilled, drift: ComparisonReport) -> Self {
         let held_out =
             |&(loss, same_class): &(f64, Option<f64>)| HeldOutReport { loss, same_class };
         let visits = (distilled.steps * distilled.batch) as f64;
@@ -120,9 +119,9 @@ impl DistillationReport {
             reason: reason.clone(),
         });
         Self {
-            input,
-            teacher,
-            output,
+            input: String::new(),
+            teacher: String::new(),
+            output: String::new(),
             improved: distilled.improved,
             losses: distilled.losses.clone(),
             steps: distilled.steps,

@@ -228,7 +228,7 @@ fn the_library_does_it_in_one_call() {
     let student = read::file(&folder.path().join("student.onnx")).unwrap().model;
     let data = samples(&student, root().join("fixtures/digits_tune.npz"), &pixels());
     let options = Options { steps: Some(20), batch: 10_000, ..Options::default() };
-    let data = Data { engine: &Tract, samples: &data, progress: &(), tell: &|_| () };
+    let data = Data { engine: &Tract, samples: &data, progress: &() };
     let found = distill(&student, &teacher, &options, &data).unwrap();
     assert!(found.batch <= found.train && found.train + found.held_out <= data.samples.len());
     assert!(found.steps == 20 && !encode(&found.model).is_empty());
