@@ -48,9 +48,11 @@ pub mod calibrate;
 pub mod compress;
 pub mod data;
 mod disk;
+pub mod distill;
 pub mod emit;
 pub mod error;
 pub mod exec;
+pub mod grad;
 pub mod ir;
 pub mod math;
 pub mod passes;
@@ -65,6 +67,6 @@ pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};
 pub use verbs::{
-    CompareOptions, Data, FactorizeOptions, Outcome, PruneOptions, QuantizeOptions,
-    SimplifyOptions, compare, factorize, prune, quantize, samples, simplify,
+    CompareOptions, Data, DistillOptions, FactorizeOptions, Outcome, PruneOptions, QuantizeOptions,
+    SimplifyOptions, compare, distill, factorize, prune, quantize, samples, simplify,
 };

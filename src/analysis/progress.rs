@@ -8,6 +8,9 @@ pub trait Progress: Sync {
     /// A step has ended.
     fn step(&self) {}
 
+    /// Something to know before work that takes long.
+    fn say(&self, _text: &str) {}
+
     /// The job that started last has ended, well or badly.
     fn finish(&self) {}
 }

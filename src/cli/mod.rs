@@ -8,6 +8,7 @@ mod convert;
 #[cfg(test)]
 mod defaults;
 mod diff;
+mod distill;
 mod engine;
 mod factorize;
 mod fixing;
@@ -68,6 +69,8 @@ enum Command {
     Prune(prune::Prune),
     /// Replace layers by products of smaller ones.
     Factorize(factorize::Factorize),
+    /// Train a model to compute what another one computes.
+    Distill(distill::Distill),
     /// Store weights and compute with integers.
     Quantize(quantize::Quantize),
     /// Run a model over samples and write down what its values are, for `quantize --stats`.
@@ -147,6 +150,7 @@ impl Cli {
             Command::Quantize(command) => command.run(),
             Command::Prune(command) => command.run(),
             Command::Factorize(command) => command.run(),
+            Command::Distill(command) => command.run(),
             Command::Calibrate(command) => command.run(),
             Command::Merge(command) => command.run(),
             Command::Compare(command) => command.run(),

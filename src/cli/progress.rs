@@ -8,6 +8,7 @@ use onnxpress::analysis::Progress;
 /// A progress bar that hides itself when standard error is no terminal.
 pub struct Bar {
     bar: ProgressBar,
+    quiet: bool,
     /// The jobs that are going on, each within the one before.
     jobs: Mutex<Vec<Job>>,
 }
@@ -26,7 +27,7 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {eta}") {
             bar.set_style(style);
         }
-        Self { bar, jobs: Mutex::default() }
+        Self { bar, quiet, jobs: Mutex::default() }
     }
 
     /// Shows a job from where it is.
@@ -52,6 +53,12 @@ impl Progress for Bar {
 
     fn step(&self) {
         self.bar.inc(1);
+    }
+
+    fn say(&self, text: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| eprintln!("{text}"));
+        }
     }
 
     fn finish(&self) {

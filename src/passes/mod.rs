@@ -37,3 +37,4 @@ pub use report::{LayerNote, Note, Report};
 pub use rewrite::*;
 pub use rule::{Match, Rule};
 pub use simplify::*;
+pub(crate) use stored::StoredWeight;

@@ -7,6 +7,7 @@ mod channels;
 mod comparison;
 mod compression;
 mod diff;
+mod distillation;
 mod drifts;
 mod factorization;
 mod fall_back;
@@ -33,6 +34,9 @@ pub use comparison::{
 };
 pub use compression::{CompressionReport, IntegerPort, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};
+pub use distillation::{
+    DistillationReport, HeldOutReport, MomentReport, MovedReport, NotTrainedReport,
+};
 pub use drifts::{LayersReport, SampleReport, ValueReport};
 pub use factorization::{BudgetReport, FactorizationReport, SplitLayer, SplitReport, ranks};
 pub use fall_back::{FallBackReport, Layer};

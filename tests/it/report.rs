@@ -27,6 +27,7 @@ fn lines() -> Vec<String> {
              --samples 40 --worst 5 --layers --latency --profile --min-sqnr 10"
         ),
         format!("inspect {model} --layers --channels"),
+        format!("distill TMP/u.onnx -o TMP/d.onnx --teacher {model} {CALIB} --labels y --steps 40"),
     ]
 }
 

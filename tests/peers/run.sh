@@ -73,6 +73,7 @@ if [[ -f $ONNXPRESS_SHARED/models/models.json && -d $ONNXPRESS_SHARED/data ]]; t
     check quantize_models "$venv/bin/python" "$peers/quantize_models.py"
     check prune_models "$venv/bin/python" "$peers/prune_models.py"
     check factorize_models "$venv/bin/python" "$peers/factorize_models.py"
+check distill_models "$venv/bin/python" "$peers/distill_models.py" "cifar_resnet8_bn=prune 0.5"
     check weights_models "$venv/bin/python" "$peers/weights_models.py"
     check dynamic_models "$venv/bin/python" "$peers/dynamic_models.py"
     check nbits_models "$venv/bin/python" "$peers/nbits_models.py"

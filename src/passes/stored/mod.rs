@@ -12,4 +12,4 @@ pub(super) use coded::{Code, Layout, Writer, shared_bytes};
 pub(super) use gridded::{Gridded, Unpacking};
 pub(super) use layer::{ChangedLayer, Linear, MOST_COLUMNS, StoredLayer, in_chunks};
 pub(super) use share::Share;
-pub(super) use weight::StoredWeight;
+pub(crate) use weight::StoredWeight;

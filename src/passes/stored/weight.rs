@@ -8,7 +8,7 @@ use crate::passes::stored::gridded::{Gridded, Parameter, Unpacking, store};
 use crate::tensor::{DType, Tensor};
 
 /// Integers of a weight with the points that they stand for.
-pub(in crate::passes) struct StoredWeight {
+pub(crate) struct StoredWeight {
     pub dims: Vec<usize>,
     pub integers: Vec<i32>,
     pub points: Points,
