@@ -11,27 +11,27 @@ use super::compare::share;
 /// Options about layers that fall back.
 #[derive(Debug, Clone, Args)]
 pub struct Accuracy {
-    /// Keep the N layers in float that harm the outputs most when they alone are quantized, on
-    /// held-out calibration samples; where the target has them, with 16-bit activations instead.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Leave the N most sensitive layers in float, ranked on held-out calibration samples; where the target
+    /// has them, 16-bit activations are used instead.
+    #[arg(long = "float-worst", alias = "keep-worst", value_name = "N", default_value_t = 0)]
     keep_worst: usize,
-    /// Compute with floats in layers that bring much of the error and have little of the work, up to
-    /// this share of the multiply-accumulates; 0 spares none. Their weights are stored as integers
-    /// all the same. Where the target has them, 16-bit activations take the place of floats. Not tried where running the model for each layer would take long.
-    #[arg(long, value_name = "SHARE", default_value = "4%", value_parser = share)]
+    /// Keep error-dominant, cheap layers in float, up to this share of MACs; 0 keeps none. Their weights
+    /// are quantized all the same, and 16-bit activations are used instead where the target has them.
+    /// Skipped where running the model for each layer would take long.
+    #[arg(long = "float-share", alias = "spare", value_name = "SHARE", default_value = "4%", value_parser = share)]
     spare: f64,
     /// How integers of weights are chosen. All but `nearest` look at what the layers read, and are kept
     /// where they help on samples held out; `auto` takes for each layer the best, for weights of at most
     /// 4 bits.
     #[arg(long, value_name = "NAME", value_parser = rounding(), default_value_t)]
     rounding: Rounding,
-    /// Whether the mean error of quantized weights is taken from the biases: `auto` does it where it
-    /// helps on samples held out.
+    /// Correct biases for the mean error of weight quantization; auto does it where it helps on held-out
+    /// samples.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Correction::Auto)]
     bias_correction: Correction,
-    /// Whether channels are divided where a layer makes them and multiplied where layers read them, so
-    /// that one grid suits them: `auto` tries it where the outputs keep less than 30 dB, and for weights
-    /// alone of at most 4 bits (AWQ), and keeps it where it helps on samples held out.
+    /// Cross-layer equalization: move scale between producer and consumer so that one scale fits all
+    /// channels. auto tries it where outputs are below 30 dB SQNR, and for weights of at most 4 bits (AWQ),
+    /// and keeps it where it helps on held-out samples.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Equalization::Auto)]
     equalize: Equalization,
     /// Rank the layers by what quantizing each alone does to the outputs.

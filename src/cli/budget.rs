@@ -33,7 +33,7 @@ pub struct BudgetArgs {
     #[arg(long, value_name = "HOW", value_enum)]
     pub allocation: Option<Named<Spreading>>,
     /// Least share of the channels of each group that stays, whatever a budget asks for.
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "12.5%")]
+    #[arg(long = "min-share", alias = "floor", value_name = "SHARE", value_parser = share, default_value = "12.5%")]
     pub floor: f64,
     /// Prune in N steps, each judged on --test or --data; with --max-drop or --min-sqnr, the last model is written
     /// that keeps them.

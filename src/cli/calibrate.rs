@@ -19,7 +19,7 @@ use super::{EXIT_STATUS, Ended, Words, Work, engine, io, progress, statistics};
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:
   onnxpress calibrate model.onnx --data calib.npz -o model.stats
-  onnxpress quantize model.onnx --stats model.stats -o model.int8.onnx
+  onnxpress quantize model.onnx --calibration model.stats -o model.int8.onnx
 
   onnxpress calibrate model.onnx --data photos/ --preprocess imagenet --shard 1/2 -o 1.stats
   onnxpress calibrate model.onnx --data photos/ --preprocess imagenet --shard 2/2 -o 2.stats
@@ -45,7 +45,7 @@ pub struct Calibrate {
     /// Leave out a pass; as for the `quantize` that follows.
     #[arg(long, value_name = "PASS")]
     skip: Vec<String>,
-    /// Make initializers constants that callers may now override.
+    /// Treat initializers that are also graph inputs as constants.
     #[arg(long)]
     freeze_initializers: bool,
     #[command(flatten)]

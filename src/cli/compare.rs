@@ -17,7 +17,7 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
   onnxpress compare model.onnx model.int8.onnx --data val/ --preprocess imagenet --max-drop 1%
   onnxpress compare model.onnx model.int8.onnx --data val/ --preprocess imagenet --worst 10
   onnxpress compare model.onnx model.int8.onnx --data random:16 --min-sqnr 30 --layers
-  onnxpress compare model.onnx model.int8.onnx --data test.npz --latency --profile --engine ort
+  onnxpress compare model.onnx model.int8.onnx --data test.npz --measure-latency --profile --engine ort
   onnxpress compare model.onnx other.onnx --map images=input_1 --map scores=Identity:0 --data test.npz
 
 {EXIT_STATUS}"))]
@@ -55,7 +55,7 @@ pub struct Compare {
     #[arg(long, requires = "data")]
     layers: bool,
     /// Measure the time of one run, too, one at a time and on all threads at once, and the memory.
-    #[arg(long, requires = "data")]
+    #[arg(long = "measure-latency", alias = "latency", requires = "data")]
     latency: bool,
     /// Measure which operators take the time, in both models.
     #[arg(long, requires = "data")]

@@ -55,7 +55,7 @@ pub struct EngineArgs {
     /// How far ONNX Runtime rewrites the models that it runs, for `--engine ort`; by default, outputs are
     /// those of the operators as they stand in the model (basic), and times those of the model as it is
     /// deployed, with fused and integer kernels (all).
-    #[arg(long, help_heading = ENGINE, value_enum, value_name = "LEVEL")]
+    #[arg(long = "ort-optimization", alias = "optimization", help_heading = ENGINE, value_enum, value_name = "LEVEL")]
     optimization: Option<Level>,
     /// Most memory that a process of the engine may use, e.g. 8G or 512M; by default 400M, 64 times the model's
     /// size and 128 times that of its inputs on all threads, at most half of the machine's; for `simplify`
@@ -131,7 +131,7 @@ impl EngineArgs {
             }
             (Which::Tract, None, None) => Ok(None),
             (Which::Tract, Some(_), _) => needs("--ort-library"),
-            (Which::Tract, None, Some(_)) => needs("--optimization"),
+            (Which::Tract, None, Some(_)) => needs("--ort-optimization"),
         }
     }
 }

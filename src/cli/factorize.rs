@@ -50,15 +50,15 @@ pub struct Factorize {
     /// Ranks are multiples of N.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = multiple)]
     multiple: usize,
-    /// Split only nodes whose names fit the pattern, and let the budget count these alone; `*` stands for
-    /// any text. A node without a name goes by its first output.
-    #[arg(long, value_name = "NODE-PATTERN")]
+    /// Split only nodes matching PATTERN, and let the budget count these alone: a glob on node names, or
+    /// op:TYPE.
+    #[arg(long = "include", alias = "only", value_name = "NODE-PATTERN")]
     only: Vec<String>,
     /// Split only these operators, and let the budget count these alone.
     #[arg(long, value_name = "OP,…", value_delimiter = ',')]
     ops: Vec<String>,
-    /// Leave nodes as they are whose names fit the pattern; the budget counts them.
-    #[arg(long, value_name = "NODE-PATTERN")]
+    /// Leave nodes matching PATTERN as they are (the budget counts them): a glob on node names, or op:TYPE.
+    #[arg(long = "exclude", alias = "keep", value_name = "NODE-PATTERN")]
     keep: Vec<String>,
     /// Split tables of embeddings, too: parameters go, and multiply-accumulates come.
     #[arg(long)]
@@ -66,14 +66,14 @@ pub struct Factorize {
     /// Leave out a pass.
     #[arg(long, value_name = "PASS")]
     skip: Vec<String>,
-    /// Make initializers constants that callers may now override.
+    /// Treat initializers that are also graph inputs as constants.
     #[arg(long)]
     freeze_initializers: bool,
     /// Samples: x.npz, x.npy, a folder of images, ONNX test data, or random:N. Layers are fitted to what
     /// they do on them, and original and result are compared.
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
-    /// Array of the samples with the class of each; it is no input.
+    /// Array with the class labels; not fed to the model. Images in class folders need no name.
     #[arg(long, value_name = "NAME", requires = "data")]
     labels: Option<String>,
     #[command(flatten)]

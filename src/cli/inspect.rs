@@ -27,7 +27,7 @@ use super::{EXIT_STATUS, Ended, Talk, io, page};
 #[command(after_help = format!("Examples:
   onnxpress inspect model.onnx
   onnxpress inspect model.onnx --layers
-  onnxpress inspect model.onnx --channels
+  onnxpress inspect model.onnx --prunable
   onnxpress inspect model.onnx --layers --fix-dim H=224 --fix-dim W=224
   onnxpress inspect model.onnx --weights --possible
   onnxpress inspect model.onnx --report model.html
@@ -42,7 +42,7 @@ pub struct Inspect {
     layers: bool,
     /// Show what can be cut, and why the rest cannot: groups of channels, hidden units and attention
     /// heads of the model as `prune` prepares it.
-    #[arg(long)]
+    #[arg(long = "prunable", alias = "channels")]
     channels: bool,
     /// With --channels: make initializers constants that callers may now override, as `prune` would.
     #[arg(long, requires = "channels")]
@@ -53,7 +53,7 @@ pub struct Inspect {
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// Show how the weights of each layer are spread, and how far outliers are out.
-    #[arg(long)]
+    #[arg(long = "weight-stats", alias = "weights")]
     weights: bool,
     /// Show what `quantize`, `prune` and `factorize` could do to each layer with their usual options, and
     /// what is in the way. Nothing is executed.

@@ -61,19 +61,19 @@ const EXIT_STATUS: &str = "Exit status:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what a model is made of.
+    /// Show a model's inputs, operators, layers and cost.
     Inspect(inspect::Inspect),
     /// Remove and merge nodes without changing what the model computes.
     Simplify(simplify::Simplify),
-    /// Cut channels, hidden units and attention heads.
+    /// Prune channels, hidden units and attention heads.
     Prune(prune::Prune),
-    /// Replace layers by products of smaller ones.
+    /// Factorize layers into products of smaller ones.
     Factorize(factorize::Factorize),
     /// Train a model to compute what another one computes.
     Distill(distill::Distill),
-    /// Store weights and compute with integers.
+    /// Quantize weights and activations.
     Quantize(quantize::Quantize),
-    /// Run a model over samples and write down what its values are, for `quantize --stats`.
+    /// Run a model over samples and write down what its values are, for `quantize --calibration`.
     Calibrate(calibrate::Calibrate),
     /// Put statistics of several parts of the samples together.
     Merge(calibrate::Merge),

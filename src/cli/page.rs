@@ -94,8 +94,8 @@ mod tests {
     #[test]
     fn lines_can_be_repeated() {
         let words =
-            ["/bin/onnxpress", "quantize", "a b.onnx", "--keep", "it's*", "--scale", "1/255"];
+            ["/bin/onnxpress", "quantize", "a b.onnx", "--exclude", "it's*", "--scale", "1/255"];
         let line = command_line(words.into_iter().map(str::to_owned));
-        assert_eq!(line, r"onnxpress quantize 'a b.onnx' --keep 'it'\''s*' --scale 1/255");
+        assert_eq!(line, r"onnxpress quantize 'a b.onnx' --exclude 'it'\''s*' --scale 1/255");
     }
 }

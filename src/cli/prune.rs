@@ -25,9 +25,9 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
   onnxpress prune model.onnx --macs 50% --data test.npz --labels y --max-drop 2% \\
       --steps 8 -o model.small.onnx
   onnxpress prune model.onnx --macs 75% --data calib.npz --quantize -o model.int8.onnx
-  onnxpress prune model.onnx --size 300K --importance l2 --multiple 16 --keep '/head/*' \\
+  onnxpress prune model.onnx --size 300K --importance l2 --channel-multiple 16 --exclude '/head/*' \\
       -o model.small.onnx
-  onnxpress inspect model.onnx --channels
+  onnxpress inspect model.onnx --prunable
 
 {EXIT_STATUS}"))]
 pub struct Prune {
@@ -43,10 +43,9 @@ pub struct Prune {
     sparsity: SparsityArgs,
     #[command(flatten)]
     fix: FixArgs,
-    /// Which ones matter. With --data: what taking a channel away costs the layers that read it when they
-    /// are refitted (obs, the default), weights times what they read (wanda), what is read (activation). By
-    /// the weights that go with a channel: l1 (the default without --data) or l2 norm, a mean of both, scales
-    /// of BatchNormalization, distance to the others, squares beside all larger ones. Or random.
+    /// How channels are ranked. obs: second-order removal cost; wanda: |w| x input norm; activation: input
+    /// norm (these need --data); l1, l2, elastic-net, bn-scale, fpgm, lamp: by weights; random. By default
+    /// obs, or l1 without --data.
     #[arg(long, value_name = "NAME", value_parser = importance())]
     importance: Option<Importance>,
     /// What is left makes up for what was cut: fit weights and biases of layers, in order, to what they
@@ -55,24 +54,22 @@ pub struct Prune {
     #[arg(long, value_name = "HOW")]
     repair: Option<HowToRepair>,
     /// Channels that stay are a multiple of N; heads are not rounded.
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long = "channel-multiple", alias = "multiple", value_name = "N", default_value_t = 8)]
     multiple: usize,
     /// Least number of channels that stay in a group.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long = "min-channels", alias = "minimum", value_name = "N", default_value_t = 1)]
     minimum: usize,
-    /// Cut nothing that nodes read or make whose names fit the pattern; `*` stands for any text. A node
-    /// without a name goes by its first output.
-    #[arg(long, value_name = "NODE-PATTERN")]
+    /// Never prune nodes matching PATTERN: a glob on node names, or op:TYPE. A node without a name goes by
+    /// its first output.
+    #[arg(long = "exclude", alias = "keep", value_name = "NODE-PATTERN")]
     keep: Vec<String>,
-    /// Cut what a layer normalisation takes its statistics over, too. They change then, so that the
-    /// result is not that of weights set to zero.
+    /// Also prune dimensions that LayerNorm/RMSNorm normalizes over (changes their statistics).
     #[arg(long)]
     through_norms: bool,
     /// Of attention heads, cut some dimensions of all instead of whole heads.
     #[arg(long)]
     head_dimensions: bool,
-    /// Set the weights to zero that read what would be cut, and cut nothing: the same outputs with the
-    /// shapes of the original.
+    /// Zero the pruned channels instead of removing them; shapes stay.
     #[arg(long, conflicts_with_all = ["steps", "latency"])]
     mask: bool,
     /// Then quantize what is left, for TARGET or `ort`, as `quantize` does by default. The report also says
@@ -82,18 +79,18 @@ pub struct Prune {
     /// Leave out a pass.
     #[arg(long, value_name = "PASS")]
     skip: Vec<String>,
-    /// Make initializers constants that callers may now override.
+    /// Treat initializers that are also graph inputs as constants.
     #[arg(long)]
     freeze_initializers: bool,
     /// Choose, fit, and compare original and result on these samples: x.npz, x.npy, a folder of images,
     /// ONNX test data, or random:N.
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
-    /// Compare original and result on these samples instead, after each of --steps, too: what nothing was
-    /// chosen by or fitted to. Bounds are for them.
+    /// Held-out samples: used for judging only, after each of --steps, too; --max-drop and --min-sqnr apply
+    /// to them.
     #[arg(long, value_name = "DATA")]
     test: Option<PathBuf>,
-    /// Array of --test, or else of --data, with the class of each sample; it is no input.
+    /// Array with the class labels; not fed to the model. Images in class folders need no name.
     #[arg(long, value_name = "NAME")]
     labels: Option<String>,
     #[command(flatten)]

@@ -43,9 +43,12 @@ pub struct Quantization {
     #[arg(long, help_heading = HEADING, value_parser = granularity,
           value_name = "tensor|channel|block:N")]
     granularity: Option<Granularity>,
-    /// Keep nodes in float whose names fit the pattern; `*` stands for any text. A node without a
-    /// name goes by its first output.
-    #[arg(long, help_heading = HEADING, value_name = "NODE-PATTERN")]
+    /// Quantize only layers matching PATTERN: a glob on node names, or op:TYPE for an operator, e.g. op:Conv.
+    #[arg(long, help_heading = HEADING, value_name = "PATTERN")]
+    include: Vec<String>,
+    /// Keep nodes matching PATTERN in float: a glob on node names, or op:TYPE. A node without a name goes by
+    /// its first output.
+    #[arg(long = "exclude", alias = "keep", help_heading = HEADING, value_name = "PATTERN")]
     keep: Vec<String>,
     /// Give nodes 16-bit activations whose names fit the pattern, for targets that have them in single
     /// layers (qnn): their inputs and outputs are converted where others have 8 bits.
@@ -53,7 +56,7 @@ pub struct Quantization {
     wide_activations: Vec<String>,
     /// What becomes of a model that is quantized already: keep it, complete it, or strip it and start
     /// over.
-    #[arg(long, help_heading = HEADING, value_enum, default_value_t = Present::Keep)]
+    #[arg(long = "quantized-input", alias = "existing", help_heading = HEADING, value_enum, default_value_t = Present::Keep)]
     existing: Present,
     /// Make float inputs and outputs of the model integers; scales and zero points are reported.
     #[arg(long, help_heading = HEADING)]
@@ -142,6 +145,7 @@ impl Quantization {
             symmetric_activations: one_of(self.symmetric_activations, self.asymmetric_activations),
             power_of_two: self.power_of_two,
             granularity: self.granularity,
+            include: self.include.clone(),
             keep: self.keep.clone(),
             wide_activations: self.wide_activations.clone(),
             existing: match self.existing {

@@ -28,7 +28,7 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress, statisti
   onnxpress quantize model.onnx --data photos/ --samples 200 --preprocess imagenet \\
       -o model.int8.onnx
   onnxpress quantize model.onnx --data calib.npz --calibrator mse --explain -o model.int8.onnx
-  onnxpress quantize model.onnx --stats model.stats --data test.npz -o model.int8.onnx
+  onnxpress quantize model.onnx --calibration model.stats --data test.npz -o model.int8.onnx
   onnxpress quantize model.onnx --data calib.npz --target tensorrt -o model.trt.onnx
   onnxpress quantize model.onnx --data calib.npz --weights int4 --granularity block:32 \\
       --activations uint16 -o model.int4.onnx
@@ -47,15 +47,15 @@ pub struct Quantize {
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// Ranges from a file that `onnxpress calibrate` wrote; --data then only checks the result.
-    #[arg(long, value_name = "STATS")]
+    #[arg(long = "calibration", alias = "stats", value_name = "STATS")]
     stats: Option<PathBuf>,
-    /// What becomes integers: weights and activations, with ranges from calibration samples (static);
-    /// both, with ranges that each run takes from what layers read (dynamic); or weights alone
-    /// (weights). The last two need no samples and take advice from them.
+    /// static: activation ranges are measured on calibration samples. dynamic: they are computed at run
+    /// time. weights: only weights are quantized. dynamic and weights work without --data and use it if
+    /// given.
     #[arg(long, value_enum, default_value = "static")]
     mode: Named<Mode>,
-    /// How ranges are made from what was measured: `auto` takes for each activation the one with
-    /// the least expected error on samples held out.
+    /// How activation ranges are chosen from calibration statistics; auto takes for each activation the one
+    /// with the least expected error on held-out samples.
     #[arg(long, value_name = "NAME", value_parser = calibrator(), default_value_t)]
     calibrator: Calibrator,
     /// The share of the elements, in percent, that the percentile keeps.
@@ -76,14 +76,13 @@ pub struct Quantize {
     /// Leave out a pass.
     #[arg(long, value_name = "PASS")]
     skip: Vec<String>,
-    /// Make initializers constants that callers may now override.
+    /// Treat initializers that are also graph inputs as constants.
     #[arg(long)]
     freeze_initializers: bool,
     /// Compare original and result on these samples, too.
     #[arg(long, value_name = "DATA")]
     test: Option<PathBuf>,
-    /// Array of the samples with the class of each; it is no input. Images in class folders need no
-    /// name.
+    /// Array with the class labels; not fed to the model. Images in class folders need no name.
     #[arg(long, value_name = "NAME")]
     labels: Option<String>,
     #[command(flatten)]
@@ -91,7 +90,7 @@ pub struct Quantize {
     #[command(flatten)]
     accuracy: Accuracy,
     /// Measure the time of one run of both models in the engine; other runtimes differ.
-    #[arg(long)]
+    #[arg(long = "measure-latency", alias = "latency")]
     latency: bool,
     /// Show every edit, and every refusal with its reason.
     #[arg(short, long)]
@@ -169,7 +168,8 @@ impl Quantize {
         self.page.check(&files, self.output.overwrite())?;
         check_names(&self.skip)?;
         if !self.mode.0.measures() && self.stats.is_some() {
-            let text = format!("--mode {} needs no ranges; leave out --stats", self.mode.0.name());
+            let text =
+                format!("--mode {} needs no ranges; leave out --calibration", self.mode.0.name());
             return Err(Error::new(ErrorKind::Usage, text));
         }
         if self.widths.is_mixed() && self.mode.0 != Mode::Weights {

@@ -17,7 +17,7 @@ use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page};
 #[command(after_help = format!("Examples:
   onnxpress simplify model.onnx -o simple.onnx
   onnxpress simplify model.onnx --fix-dim batch=1 --fix-dim seq=128 -o simple.onnx
-  onnxpress simplify model.onnx --skip fuse-batch-norm --keep '/head/*' -v -o simple.onnx
+  onnxpress simplify model.onnx --skip fuse-batch-norm --exclude '/head/*' -v -o simple.onnx
 
 {EXIT_STATUS}"))]
 pub struct Simplify {
@@ -29,15 +29,14 @@ pub struct Simplify {
     page: page::ReportFile,
     #[command(flatten)]
     fix: FixArgs,
-    /// Leave nodes as they are whose names fit the pattern; `*` stands for any text. A node without a
-    /// name goes by its first output.
-    #[arg(long, value_name = "NODE-PATTERN")]
+    /// Leave nodes matching PATTERN as they are: a glob on node names, or op:TYPE.
+    #[arg(long = "exclude", alias = "keep", value_name = "NODE-PATTERN")]
     keep: Vec<String>,
     /// Leave out a pass.
     #[arg(long, value_name = "PASS")]
     skip: Vec<String>,
     /// Run only this pass; may be given several times.
-    #[arg(long, value_name = "PASS", conflicts_with = "skip")]
+    #[arg(long = "only-pass", alias = "only", value_name = "PASS", conflicts_with = "skip")]
     only: Vec<String>,
     /// Replace calls of model-local functions by the nodes of the functions.
     #[arg(long)]
@@ -49,7 +48,7 @@ pub struct Simplify {
     /// Where the model is to run: `ort` allows operators of com.microsoft.
     #[arg(long, value_enum, default_value_t = Target::Portable)]
     target: Target,
-    /// Make initializers constants that callers may now override.
+    /// Treat initializers that are also graph inputs as constants.
     #[arg(long)]
     freeze_initializers: bool,
     /// Execute original and result on up to N seeded inputs, of several extents where axes are

@@ -19,7 +19,7 @@ pub struct SparsityArgs {
     #[arg(long, value_name = "SHARE", value_parser = share, requires = "unstructured", conflicts_with = "budget", default_value_if("unstructured", clap::builder::ArgPredicate::IsPresent, Some("50%")))]
     sparsity: Option<f64>,
     /// Instead of a share, keep N of each M neighbouring inputs of an output, e.g. 2:4.
-    #[arg(long, value_name = "N:M", value_parser = blocks, requires = "unstructured", conflicts_with = "budget")]
+    #[arg(long = "nm", alias = "n-m", value_name = "N:M", value_parser = blocks, requires = "unstructured", conflicts_with = "budget")]
     n_m: Option<(usize, usize)>,
     /// Compare weights within a layer, or, by magnitude, those of all layers.
     #[arg(

@@ -32,7 +32,7 @@ pub struct WidthArgs {
     widths: Vec<Kind>,
     /// Where all layers have one width of less than 8 bits: store the weights of the smallest layers in 8 bits, as
     /// long as that adds at most this share to what all weights take; 0 stores all alike.
-    #[arg(long, help_heading = HEADING, value_name = "SHARE", default_value = "2%", value_parser = share, conflicts_with = "mixed")]
+    #[arg(long = "small-layers-8bit", alias = "widen", help_heading = HEADING, value_name = "SHARE", default_value = "2%", value_parser = share, conflicts_with = "mixed")]
     pub widen: f64,
 }
 

@@ -1,4 +1,4 @@
-//! What can be cut out of a model, as `inspect --channels` shows it.
+//! What can be cut out of a model, as `inspect --prunable` shows it.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -32,7 +32,7 @@ pub fn check_deployed(
         error.message
     );
     Err(Error::new(ErrorKind::Engine, text)
-        .help("keep the layers that it names in float with --keep, or take another type, granularity or target"))
+        .help("keep the layers that it names in float with --exclude, or take another type, granularity or target"))
 }
 
 /// With this its errors begin; others are about the library, or the limits of its process.

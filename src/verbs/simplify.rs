@@ -93,7 +93,7 @@ pub fn simplify(
     }
     let size_bytes = Pair { original: original.byte_size, candidate: encoded.len() as u64 };
     warnings.extend(grew(&size_bytes));
-    warnings.extend(unfitted("--keep", &options.keep, [&original.model, &finished.model]));
+    warnings.extend(unfitted("--exclude", &options.keep, [&original.model, &finished.model]));
     let missed = nothing_simplified(&finished.steps);
     let report = SimplificationReport {
         size_bytes,

@@ -12,7 +12,7 @@ const PLACES: usize = 3;
 
 /// What to do when execution showed that a pass breaks the model.
 const TAKEN_BACK: &str = "the model is as it was before that pass; `--engine ort` executes it elsewhere, \
-                          `--keep` spares nodes";
+                          `--exclude` spares nodes";
 
 /// That a model has nothing that could become smaller, which is no failure; `what` says what was not done.
 pub(super) fn no_layers(model: &Model, what: &str) -> Option<String> {

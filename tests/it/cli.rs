@@ -368,7 +368,7 @@ fn the_input_is_never_overwritten() {
 #[test]
 fn keep_skip_and_granularity_reach_the_passes() {
     let folder = tempdir().unwrap();
-    let line = format!("{QUANTIZE} --keep * -v -o TMP/kept.onnx");
+    let line = format!("{QUANTIZE} --exclude * -v -o TMP/kept.onnx");
     let ran = shell(&line, folder.path());
     assert!(missed(&ran).contains("kept in float by `*`"), "{}", ran.out);
     assert!(ran.out.contains("MISSED      nothing was quantized"), "{}", ran.out);
@@ -387,12 +387,12 @@ fn patterns_that_fit_no_node_are_named() {
     let folder = tempdir().unwrap();
     let model = "fixtures/digits_mlp.onnx";
     for (line, option) in [
-        (QUANTIZE.to_owned(), "--keep"),
+        (QUANTIZE.to_owned(), "--exclude"),
         (format!("{QUANTIZE} --target qnn"), "--wide-activations"),
-        (format!("prune {model} --ratio 0.25"), "--keep"),
-        (format!("factorize {model} --params 75%"), "--keep"),
+        (format!("prune {model} --ratio 0.25"), "--exclude"),
+        (format!("factorize {model} --params 75%"), "--exclude"),
         (format!("factorize {model} --params 75%"), "--only"),
-        (format!("simplify {model}"), "--keep"),
+        (format!("simplify {model}"), "--exclude"),
     ] {
         let ran = shell(&format!("{line} {option} nobody* -o TMP/x.onnx --force"), folder.path());
         let expected = format!("warning: `{option} nobody*` fits no node");
@@ -409,11 +409,11 @@ fn weights_alone_are_quantized_or_the_status_tells() {
     let ran = shell(&format!("{line} --weights int4 -o TMP/w.onnx"), folder.path());
     assert!(ok(&ran).contains("quantize-weights"), "{}", ran.out);
     assert!(ran.out.contains("opset raised"), "{}", ran.out);
-    let ran = shell(&format!("{line} --keep * -o TMP/none.onnx"), folder.path());
+    let ran = shell(&format!("{line} --exclude * -o TMP/none.onnx"), folder.path());
     assert!(missed(&ran).contains("MISSED      nothing was quantized: 3 layers: "), "{}", ran.out);
     assert!(ran.out.contains("kept in float by `*`"), "{}", ran.out);
     assert!(folder.path().join("none.onnx").exists());
-    let ran = shell(&format!("{line} --json --keep * -o TMP/again.onnx"), folder.path());
+    let ran = shell(&format!("{line} --json --exclude * -o TMP/again.onnx"), folder.path());
     assert_eq!(at(&json(&ran), "drift/passed"), false);
     assert_eq!(at(&json(&ran), "drift/missed").as_array().map(Vec::len), Some(1));
     let ran = shell(&format!("{line} --activations uint8 -o TMP/third.onnx"), folder.path());
@@ -453,9 +453,9 @@ fn layers_are_ranked_and_the_worst_stay_in_float() {
     let run = |options: &str| {
         shell(&format!("{QUANTIZE} -o TMP/a.onnx --force {options}"), folder.path())
     };
-    let ranked = run("--sensitivity --spare 0");
+    let ranked = run("--sensitivity --float-share 0");
     assert!(ok(&ranked).contains("quantized alone"), "{}", ranked.out);
-    let report = json(&run("--sensitivity --spare 0 --json"));
+    let report = json(&run("--sensitivity --float-share 0 --json"));
     let ranking = at(&report, "fall_back/ranking").as_array().expect("a list").clone();
     let decibel: Vec<f64> =
         ranking.iter().map(|l| at(l, "sqnr_db").as_f64().expect("a number")).collect();
@@ -464,12 +464,12 @@ fn layers_are_ranked_and_the_worst_stay_in_float() {
     let whole = at(&report, "fall_back/before_db").as_f64().expect("a number");
     assert!(decibel[0] > whole, "one layer does less harm than all: {decibel:?}, {whole}");
     let worst = at(&ranking[0], "name").as_str().expect("a name").to_owned();
-    let kept = json(&run("--spare 0 --keep-worst 2 --json"));
+    let kept = json(&run("--float-share 0 --float-worst 2 --json"));
     assert_eq!(at(&kept, "fall_back/kept/0").as_str(), Some(worst.as_str()));
     assert!(at(&kept, "fall_back/after_db").as_f64().is_some_and(|after| after > whole));
     // A bound is met by leaving layers in float, as few as possible.
     let bound = whole + 3.0;
-    let met = json(&run(&format!("--spare 0 --min-sqnr {bound} --json")));
+    let met = json(&run(&format!("--float-share 0 --min-sqnr {bound} --json")));
     assert_eq!(at(&met, "fall_back/reached"), true);
     let number = at(&met, "fall_back/kept").as_array().expect("a list").len();
     assert!((1..3).contains(&number), "{number} layers");
@@ -478,9 +478,9 @@ fn layers_are_ranked_and_the_worst_stay_in_float() {
 #[test]
 fn nothing_left_to_quantize_has_its_own_status() {
     let folder = tempdir().unwrap();
-    ok(&shell(&format!("{QUANTIZE} --spare 0 -o TMP/once.onnx"), folder.path()));
+    ok(&shell(&format!("{QUANTIZE} --float-share 0 -o TMP/once.onnx"), folder.path()));
     let again = QUANTIZE.replace("fixtures/digits_mlp.onnx", "TMP/once.onnx");
-    let ran = shell(&format!("{again} --spare 0 -o TMP/twice.onnx"), folder.path());
+    let ran = shell(&format!("{again} --float-share 0 -o TMP/twice.onnx"), folder.path());
     assert!(missed(&ran).contains("MISSED      nothing was quantized: "), "{}", ran.out);
     let [once, twice] = ["once", "twice"]
         .map(|name| std::fs::read(folder.path().join(format!("{name}.onnx"))).unwrap());

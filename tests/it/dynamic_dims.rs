@@ -74,7 +74,7 @@ fn budgets_that_cannot_be_met_end_with_their_own_status() {
         let missed = report["drift"]["missed"].as_array().expect("a list");
         let said = missed.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n");
         assert_eq!((code, &report["drift"]["passed"]), (3, &false.into()), "{line}: {report:#}");
-        assert!(said.contains("are left") && said.contains("--floor"), "{line}: {said}");
+        assert!(said.contains("are left") && said.contains("--min-share"), "{line}: {said}");
     }
     // What is small enough already is done.
     let line = "prune TMP/m.onnx --params 1M --data random:6 -o TMP/o.onnx";

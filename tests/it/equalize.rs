@@ -32,7 +32,8 @@ fn uneven_channels_gain_and_the_report_says_how() {
     let folder = tempdir().unwrap();
     let model = read::text(UNEVEN).unwrap();
     fs::write(folder.path().join("uneven.onnx"), encode(&model)).unwrap();
-    let line = "quantize TMP/uneven.onnx --data random:64 --spare 0 --granularity tensor --explain";
+    let line =
+        "quantize TMP/uneven.onnx --data random:64 --float-share 0 --granularity tensor --explain";
     let report = |more: &str| -> Value {
         let ran = shell(&format!("{line} {more} --json --force -o TMP/q.onnx"), folder.path());
         serde_json::from_str(&ran.out).unwrap()

@@ -52,8 +52,8 @@ fn no_library() {
 fn the_library_belongs_to_the_engine() {
     let (code, said) = compare(&["--ort-library", "libonnxruntime.so"], "");
     assert_eq!((code, said.as_str()), (2, "error: --ort-library needs --engine ort\n"));
-    let (code, said) = compare(&["--optimization", "all"], "");
-    assert_eq!((code, said.as_str()), (2, "error: --optimization needs --engine ort\n"));
+    let (code, said) = compare(&["--ort-optimization", "all"], "");
+    assert_eq!((code, said.as_str()), (2, "error: --ort-optimization needs --engine ort\n"));
 }
 
 /// What an engine says that cannot work.

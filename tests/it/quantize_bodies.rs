@@ -112,7 +112,7 @@ fn layers_in_bodies_compute_with_integers() {
     let folder = tempdir().unwrap();
     let original = write_model(&folder.path().join("m.onnx"));
     write_pictures(&folder.path().join("both.npz"), &[0.6, -0.6]);
-    let line = "quantize TMP/m.onnx -o TMP/q.onnx --data TMP/both.npz --spare 0 --json";
+    let line = "quantize TMP/m.onnx -o TMP/q.onnx --data TMP/both.npz --float-share 0 --json";
     let ran = shell(line, folder.path());
     assert_eq!(ran.code, 0, "{}", ran.err);
     let quantized = load(&folder.path().join("q.onnx"));
@@ -130,7 +130,7 @@ fn a_branch_that_no_sample_took_is_stored_only() {
     let folder = tempdir().unwrap();
     write_model(&folder.path().join("m.onnx"));
     write_pictures(&folder.path().join("bright.npz"), &[0.6]);
-    let line = "quantize TMP/m.onnx -o TMP/q.onnx --data TMP/bright.npz --spare 0 -v";
+    let line = "quantize TMP/m.onnx -o TMP/q.onnx --data TMP/bright.npz --float-share 0 -v";
     let ran = shell(line, folder.path());
     assert_eq!(ran.code, 0, "{}", ran.err);
     let matmul = ran.out.lines().find(|line| line.contains("node `matmul`")).unwrap_or_default();
@@ -166,8 +166,9 @@ fn statistics_know_values_of_bodies_by_their_paths() {
 
 /// The layers on integers with ranges from a file of statistics.
 fn quantized(folder: &Path, statistics: &str) -> Vec<String> {
-    let line =
-        format!("quantize TMP/m.onnx -o TMP/{statistics}.onnx --stats TMP/{statistics} --force");
+    let line = format!(
+        "quantize TMP/m.onnx -o TMP/{statistics}.onnx --calibration TMP/{statistics} --force"
+    );
     let ran = shell(&line, folder);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let mut layers = on_integers(&load(&folder.join(format!("{statistics}.onnx"))));

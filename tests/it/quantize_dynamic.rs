@@ -79,9 +79,9 @@ fn the_command_needs_no_samples_and_knows_what_does_not_fit() {
     let done = run("digits_mlp.onnx", &format!("{sampled} -o TMP/sampled.onnx"));
     assert_eq!(done.code, 0, "{}", done.err);
     assert!(done.out.contains("quantized alone"), "{}", done.out);
-    let done = run("digits_mlp.onnx", &format!("{sampled} --keep-worst 1 -v -o TMP/kept.onnx"));
+    let done = run("digits_mlp.onnx", &format!("{sampled} --float-worst 1 -v -o TMP/kept.onnx"));
     assert!(done.out.contains("kept in float by"), "{}", done.out);
-    let done = run("digits_mlp.onnx", "--keep * -o TMP/none.onnx");
+    let done = run("digits_mlp.onnx", "--exclude * -o TMP/none.onnx");
     assert_eq!(done.code, 3, "{}", done.err);
     assert!(done.out.contains("MISSED      nothing was quantized"), "{}", done.out);
     assert!(done.out.contains("kept in float by `*`"), "{}", done.out);
@@ -93,7 +93,7 @@ fn the_command_needs_no_samples_and_knows_what_does_not_fit() {
         ("--target qnn", "take --mode weights"),
         ("--activations uint8", "leave out --activations"),
         ("--qoperator", "leave out --qoperator"),
-        ("--stats x.stats", "leave out --stats"),
+        ("--calibration x.stats", "leave out --calibration"),
     ] {
         let done = run("digits_mlp.onnx", &format!("{options} -o TMP/no.onnx"));
         assert_eq!(done.code, 2, "{options}: {}", done.err);

@@ -156,7 +156,8 @@ fn list(report: &Value, field: &str) -> Vec<String> {
 fn a_bound_is_met_by_wide_layers_first_and_by_floats_where_these_do_not_do() {
     let folder = tempdir().unwrap();
     let run = |options: &str| {
-        let line = format!("{QUANTIZE} --target qnn --spare 0 {options} -o TMP/a.onnx --force");
+        let line =
+            format!("{QUANTIZE} --target qnn --float-share 0 {options} -o TMP/a.onnx --force");
         shell(&line, folder.path())
     };
     let json = |options: &str| -> Value {
@@ -178,12 +179,12 @@ fn a_bound_is_met_by_wide_layers_first_and_by_floats_where_these_do_not_do() {
     let more = json(&format!("--min-sqnr {}", whole + 10.0));
     let (wide, kept) = (list(&more, "wide"), list(&more, "kept"));
     assert!(!kept.is_empty() && wide.len() + kept.len() == count, "{wide:?}, {kept:?}");
-    let worst = json("--keep-worst 2 --explain");
+    let worst = json("--float-worst 2 --explain");
     assert_eq!((list(&worst, "wide").len(), list(&worst, "kept").len()), (2, 0));
     // Where a model cannot have 16-bit integers, floats come first, as for other targets.
-    let old = json("--keep-worst 1 --skip convert-opset");
+    let old = json("--float-worst 1 --skip convert-opset");
     assert_eq!((list(&old, "wide").len(), list(&old, "kept").len()), (0, 1));
-    let text = run("--keep-worst 2 --explain --sensitivity").out;
+    let text = run("--float-worst 2 --explain --sensitivity").out;
     let expected = format!("computed with 16-bit activations: {}", list(&worst, "wide").join(", "));
     assert!(text.contains(&expected), "{text}");
     assert_eq!(text.matches(": 16-bit activations").count(), 2, "{text}");

@@ -283,7 +283,7 @@ fn options_of_the_command_do_what_they_say() {
     assert_eq!(nodes("--bisect").0, all);
     assert!(nodes("--skip fuse-batch-norm").0 > all);
     assert!(nodes("--only eliminate-identity").0 > all);
-    assert_eq!(nodes("--keep *").0, original);
+    assert_eq!(nodes("--exclude *").0, original);
     assert_eq!(nodes("--check 0").1["checked"], 0);
     assert_eq!(nodes("--fix-shape input=3,1,8,8").1["checked"], 1);
     let failing = |options: &str, code: i32, text: &str| {

@@ -268,17 +268,17 @@ fn quantize_takes_statistics_instead_of_samples() {
     assert!(read("merged.stats") == read("whole.stats"), "the same bytes");
     for calibrator in Calibrator::ALL {
         // Layers are only tried on samples, and what they read is in no statistics.
-        let options = format!("--calibrator {calibrator} --spare 0 --bias-correction off");
+        let options = format!("--calibrator {calibrator} --float-share 0 --bias-correction off");
         ok(&run(&format!("quantize {DIGITS} {options} -o TMP/data-{calibrator}.onnx")));
-        let model = "fixtures/digits_resnet_bn.onnx --stats TMP/merged.stats";
+        let model = "fixtures/digits_resnet_bn.onnx --calibration TMP/merged.stats";
         let ran = run(&format!("quantize {model} {options} -o TMP/stats-{calibrator}.onnx"));
         assert!(ok(&ran).contains("NOT VALIDATED"), "{}", ran.out);
         let [a, b] = ["data", "stats"].map(|from| read(&format!("{from}-{calibrator}.onnx")));
         assert!(a == b, "{calibrator}: the same model from samples and from their statistics");
     }
-    let judged = format!("quantize {DIGITS} --stats TMP/merged.stats -o TMP/judged.onnx");
+    let judged = format!("quantize {DIGITS} --calibration TMP/merged.stats -o TMP/judged.onnx");
     assert!(ok(&run(&judged)).contains("samples     128"));
-    let unjudged = "quantize fixtures/digits_resnet_bn.onnx --stats TMP/merged.stats --min-sqnr 1 -o TMP/u.onnx";
+    let unjudged = "quantize fixtures/digits_resnet_bn.onnx --calibration TMP/merged.stats --min-sqnr 1 -o TMP/u.onnx";
     assert_eq!(run(unjudged).code, 3, "a bound that cannot be checked is missed");
 }
 
@@ -294,7 +294,7 @@ fn statistics_of_another_model_are_refused() {
     let mlp = DIGITS.replace("resnet_bn", "mlp");
     ok(&run(&format!("calibrate {mlp} --samples 8 -o TMP/b.stats")));
     fail(
-        "quantize fixtures/digits_mlp.onnx --stats TMP/a.stats -o TMP/x.onnx",
+        "quantize fixtures/digits_mlp.onnx --calibration TMP/a.stats -o TMP/x.onnx",
         1,
         "TMP/a.stats: the statistics are of model",
     );
@@ -304,7 +304,8 @@ fn statistics_of_another_model_are_refused() {
     fail(&format!("calibrate {DIGITS} --shard 3/2 -o TMP/c.stats"), 2, "expected a part");
     fail(&format!("quantize {DIGITS} --percentile 20 -o TMP/x.onnx"), 2, "expected more than 50");
     fail("quantize fixtures/digits_mlp.onnx -o TMP/x.onnx", 2, "--data");
-    let broken = "quantize fixtures/digits_mlp.onnx --stats fixtures/digits_mlp.onnx -o TMP/x.onnx";
+    let broken =
+        "quantize fixtures/digits_mlp.onnx --calibration fixtures/digits_mlp.onnx -o TMP/x.onnx";
     fail(broken, 1, "is no file of statistics");
     let nothing = "calibrate fixtures/graphs/random_op.onnx --data random:2 -o TMP/c.stats";
     fail(nothing, 2, "nothing to quantize");

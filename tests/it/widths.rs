@@ -133,17 +133,17 @@ fn the_smallest_layers_have_8_bits() {
     let line = "--weights int4 --test fixtures/digits_test.npz --labels y --scale 1/16";
     let size = |out: &str| std::fs::metadata(folder.path().join(out)).unwrap().len() as f64;
     let test = |report: &Value| report["test"]["outputs"][0]["sqnr_db"].as_f64().expect("a number");
-    let alike = quantized(&folder, &format!("{line} --widen 0"), "a.onnx");
+    let alike = quantized(&folder, &format!("{line} --small-layers-8bit 0"), "a.onnx");
     let widened = quantized(&folder, line, "b.onnx");
     assert!(test(&widened) > test(&alike) + 1.0, "{} {}", test(&widened), test(&alike));
     assert!((1.0..1.05).contains(&(size("b.onnx") / size("a.onnx"))), "more than names and scales");
     // What has 8 bits anyway is the same file.
     quantized(&folder, "--weights int8", "c.onnx");
-    quantized(&folder, "--weights int8 --widen 0", "d.onnx");
+    quantized(&folder, "--weights int8 --small-layers-8bit 0", "d.onnx");
     let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
     assert!(read("c.onnx") == read("d.onnx"));
     let refused = shell(
-        &format!("quantize {MODEL} --mode weights --size 20% --widen 3% -o TMP/e.onnx"),
+        &format!("quantize {MODEL} --mode weights --size 20% --small-layers-8bit 3% -o TMP/e.onnx"),
         folder.path(),
     );
     assert_eq!(refused.code, 2, "{}", refused.err);

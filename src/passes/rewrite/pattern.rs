@@ -2,11 +2,14 @@
 
 use crate::ir::{Model, NodeId};
 
-/// The first of `patterns` that a node fits; `*` stands for any text. A node without a name goes by
-/// its first output.
+/// The first of `patterns` that a node fits: its name, or behind `op:` its operator; `*` stands for any text. A node
+/// without a name goes by its first output.
 pub fn fitting<'a>(model: &Model, node: NodeId, patterns: &'a [String]) -> Option<&'a String> {
     let name = model.name_of(node);
-    patterns.iter().find(|pattern| matches(pattern, name))
+    patterns.iter().find(|pattern| match pattern.strip_prefix("op:") {
+        Some(op) => matches(op, model.node(node).op()),
+        None => matches(pattern, name),
+    })
 }
 
 /// Whether `name` fits `pattern`, in which `*` stands for any text.

@@ -130,7 +130,9 @@ pub fn factorize(
     warnings.extend(taken_back(&factorized.finished.steps));
     let own = factorized.finished.steps.iter().flat_map(|step| &step.report.warnings);
     warnings.extend(own.cloned());
-    for (option, patterns) in [("--keep", &options.layers.keep), ("--only", &options.layers.only)] {
+    for (option, patterns) in
+        [("--exclude", &options.layers.keep), ("--only", &options.layers.only)]
+    {
         warnings.extend(unfitted(option, patterns, [&original.model, result]));
     }
     warnings.extend(grew(&drift.size_bytes));

@@ -143,7 +143,7 @@ pub fn prune(
     let mut warnings = warned(&pruned, &drift);
     warnings.extend(uncounted);
     warnings.extend(nothing);
-    warnings.extend(unfitted("--keep", &options.keep, [&original.model, model]));
+    warnings.extend(unfitted("--exclude", &options.keep, [&original.model, model]));
     let report = PruningReport {
         warnings,
         groups: spread.groups.iter().map(GroupShare::from).collect(),
@@ -209,7 +209,7 @@ fn nothing_done(
     match nothing_pruned(steps, what) {
         reasons if reasons.is_empty() && budget.is_some() => Vec::new(),
         reasons if reasons.is_empty() && zeros => vec![format!("{what}: -v says why")],
-        reasons if reasons.is_empty() => vec![format!("{what}: `inspect --channels` says why")],
+        reasons if reasons.is_empty() => vec![format!("{what}: `inspect --prunable` says why")],
         reasons => reasons,
     }
 }

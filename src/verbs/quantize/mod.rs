@@ -57,7 +57,7 @@ pub fn quantize(
         (None, Some(calibration)) => Some(Source::Samples(calibration)),
         (None, None) if !measures => None,
         (None, None) => {
-            return Err(Error::new(ErrorKind::Usage, "--data or --stats is needed"));
+            return Err(Error::new(ErrorKind::Usage, "--data or --calibration is needed"));
         }
     };
     let fit = source.map(|source| options.fit(source));

@@ -133,7 +133,7 @@ impl QuantizeOptions {
         }
         if !self.mode.measures() && data.statistics.is_some() {
             return usage(format!(
-                "--mode {} needs no ranges; leave out --stats",
+                "--mode {} needs no ranges; leave out --calibration",
                 self.mode.name()
             ));
         }

@@ -35,6 +35,8 @@ pub struct Scheme {
     /// How many weights share a scale; by default those of an output channel, and 32 of less than 8 bits where weights
     /// alone are stored.
     pub granularity: Option<Granularity>,
+    /// Layers that are quantized, all when empty: patterns on node names, or behind `op:` on operators.
+    pub include: Vec<String>,
     /// Nodes that stay in float: patterns on node names, `*` stands for any text.
     pub keep: Vec<String>,
     /// Nodes with activations of 16 bits, likewise, for targets that have them in single layers.
@@ -106,7 +108,8 @@ fn weight_type(text: &str) -> Result<DType, String> {
 impl Scheme {
     /// See [`unfitted`].
     pub(super) fn unfitted(&self, models: [&Model; 2]) -> Vec<String> {
-        let mut found = unfitted("--keep", &self.keep, models);
+        let mut found = unfitted("--exclude", &self.keep, models);
+        found.extend(unfitted("--include", &self.include, models));
         found.extend(unfitted("--wide-activations", &self.wide_activations, models));
         found
     }
@@ -279,6 +282,7 @@ impl Scheme {
             activations: format(usual.activations(), self.activations, self.symmetric_activations),
             weights: format(usual.weights(), weights, self.symmetric_weights),
             granularity: self.granularity.unwrap_or_default(),
+            include: self.include.clone(),
             keep: self.keep.clone(),
             wide: self.wide_activations.clone(),
             existing: self.existing,

@@ -1,4 +1,4 @@
-//! `inspect --channels` and `prune`.
+//! `inspect --prunable` and `prune`.
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,7 +14,7 @@ fn json(text: &str) -> Value {
 #[test]
 fn inspect_shows_the_channels() {
     let folder = TempDir::new().unwrap();
-    let ran = shell("inspect fixtures/digits_mlp.onnx --channels", folder.path());
+    let ran = shell("inspect fixtures/digits_mlp.onnx --prunable", folder.path());
     let shown = ran.out.split_once("channels ").expect("a section").1;
     insta::assert_snapshot!(shown.trim(), @r"
     2 groups, in tensors with 99.94 % of the parameters and layers with 100.00 % of the MACs
@@ -78,7 +78,8 @@ fn masked_models_keep_their_shapes() {
 #[test]
 fn kept_layers_stay() {
     let folder = TempDir::new().unwrap();
-    let ran = shell(&format!("prune {MODEL} --ratio 50% --keep * -o TMP/out.onnx"), folder.path());
+    let ran =
+        shell(&format!("prune {MODEL} --ratio 50% --exclude * -o TMP/out.onnx"), folder.path());
     assert!(ran.out.contains("MISSED      nothing was cut: "), "{}", ran.out);
     assert!(ran.out.contains("kept by `*`"), "{}", ran.out);
     assert_eq!(ran.code, 3);
@@ -196,7 +197,7 @@ fn time_is_measured_where_it_is_asked_for() {
 #[test]
 fn zeros_are_reported_with_what_they_are_worth() {
     let folder = TempDir::new().unwrap();
-    for how in ["magnitude --scope global", "wanda", "sparsegpt", "sparsegpt --n-m 2:4"] {
+    for how in ["magnitude --scope global", "wanda", "sparsegpt", "sparsegpt --nm 2:4"] {
         let report = pruned(&folder, &format!("--unstructured {how} {DATA} --force"));
         assert_eq!(kept(&report, "macs"), 1.0);
         let zeros = report["sparsity"]["zeros"]["candidate"].as_f64().unwrap();
@@ -222,7 +223,7 @@ fn zeros_are_reported_with_what_they_are_worth() {
 fn weights_with_enough_zeros_are_stored_sparsely() {
     let folder = TempDir::new().unwrap();
     let made = |more: &str| {
-        let line = format!("--unstructured magnitude --keep *res1* {more} {DATA} --force");
+        let line = format!("--unstructured magnitude --exclude *res1* {more} {DATA} --force");
         let report = pruned(&folder, &line);
         let file = std::fs::read(folder.path().join("out.onnx")).unwrap();
         (report, onnxpress::read::bytes(file.into()).unwrap().model)

@@ -67,7 +67,7 @@ impl Fitted {
     pub fn binds(&self, resource: Resource) -> String {
         let groups = self.counts.len();
         if groups == 0 {
-            return "no group of channels can be cut, `inspect --channels` says why".to_owned();
+            return "no group of channels can be cut, `inspect --prunable` says why".to_owned();
         }
         let kept = match self.kept {
             0 => String::new(),
@@ -75,7 +75,7 @@ impl Fitted {
         };
         let mut text = match self.exhausted {
             true => format!(
-                "all {groups} groups{kept} are down to the least that --floor, --minimum and --multiple let stay"
+                "all {groups} groups{kept} are down to the least that --min-share, --min-channels and --multiple let stay"
             ),
             false => {
                 format!("no cut of the {groups} groups{kept} comes nearer within the multiples")
@@ -85,7 +85,7 @@ impl Fitted {
         if self.beyond > self.most / LITTLE && resource != Resource::Channels {
             let (beyond, name) = (self.beyond, resource.name());
             text += &format!(
-                ", and {beyond} {name} are in nothing that can be cut, `inspect --channels` says why"
+                ", and {beyond} {name} are in nothing that can be cut, `inspect --prunable` says why"
             );
         }
         text

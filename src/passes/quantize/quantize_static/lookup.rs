@@ -149,7 +149,7 @@ fn lookup(
     let fine = options.granularity != Granularity::Tensor && rules.channels.contains(&"Gather");
     let columns = columns.filter(|_| fine && rank > 1);
     let share = columns.map_or(Share::Tensor, |_| Share::Axis(rank - 1));
-    // One zero point for all rows of int8 is moved on wrongly by ONNX Runtime; without, they are as well off.
+    // In newer operator sets ONNX Runtime moves one zero point of int8 on wrongly; without, rows are as well off.
     let format = match (columns, format.dtype) {
         (None, DType::Int8) => Format { symmetric: true, ..format },
         _ => format,

@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, err};
 use crate::ir::{Model, NodeId};
-use crate::passes::{Context, Pass, Promise, Report};
+use crate::passes::{Context, Pass, Promise, Report, fitting};
 
 use format::{FLOAT8_OPSET, NARROW_OPSET, PER_AXIS_OPSET, WIDE_OPSET};
 
@@ -62,6 +62,8 @@ pub struct QuantizeStatic {
     pub granularity: Granularity,
     /// Nodes that stay in float: patterns on node names, `*` stands for any text.
     pub keep: Vec<String>,
+    /// Layers and tables that are quantized, likewise; all when there are none.
+    pub include: Vec<String>,
     /// The nodes that are looked at, by name; all when not given.
     pub only: Option<BTreeSet<String>>,
     /// Nodes that compute with floats while their weights are stored as integers, likewise.
@@ -148,7 +150,15 @@ impl QuantizeStatic {
 
     /// Whether a node is looked at.
     pub(in crate::passes) fn looks_at(&self, model: &Model, node: NodeId) -> bool {
-        self.only.as_ref().is_none_or(|only| only.contains(model.name_of(node)))
+        self.includes(model, node)
+            && self.only.as_ref().is_none_or(|only| only.contains(model.name_of(node)))
+    }
+
+    /// Whether a layer is among those that were asked for; what stands between layers is no question.
+    pub(in crate::passes) fn includes(&self, model: &Model, node: NodeId) -> bool {
+        let entry = model.node(node);
+        let layer = entry.is_linear() || entry.is_recurrent() || entry.is("Gather");
+        self.include.is_empty() || !layer || fitting(model, node, &self.include).is_some()
     }
 
     /// The operator set that the types and the granularity ask for.
@@ -273,7 +283,7 @@ impl QuantizeStatic {
         (self.existing == Existing::Keep && found > 0).then(|| {
             format!(
                 "is quantized already ({found} QuantizeLinear and DequantizeLinear nodes): \
-                 --existing complete quantizes the rest, --existing strip starts over"
+                 --quantized-input complete quantizes the rest, --quantized-input strip starts over"
             )
         })
     }

@@ -339,6 +339,12 @@ fn survey(
         let node = model.node(id);
         let Some(row) = table::of(model, node) else { continue };
         if !options.looks_at(model, id) {
+            if !options.includes(model, id) {
+                report.refuse(
+                    model.label(id),
+                    "stays in float: no pattern of those to include fits it",
+                );
+            }
             continue;
         }
         let weighty = matches!(row.role, Role::Product | Role::Scaling | Role::Recurrent);

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::ir::{At, NewNode, NodeId, ValueId, ValueType};
+use crate::passes::quantize::quantize_static::format::WIDE_OPSET;
 use crate::passes::quantize::quantize_static::forms::cast;
 use crate::passes::quantize::quantize_static::grids::On;
 use crate::passes::quantize::quantize_static::insert::{Insert, Key, Read, Reader, key, unnamed};
@@ -47,7 +48,12 @@ impl Insert<'_> {
                 None => weights::integers(&elements, (dims, share), format, DType::Float, &[]),
             };
             let Integers { tensor, grids, .. } = found;
-            let spare = grid.is_none() && share == Share::Tensor && format.dtype == DType::Int8;
+            // ONNX Runtime puts a QuantizeLinear behind operators that move the rows. In older operator sets it takes
+            // that for one to uint8 where there is no zero point; in newer ones it says the type, which contradicts
+            // that of one.
+            let states_type = self.model.opset_in_force() >= WIDE_OPSET;
+            let one = grid.is_none() && share == Share::Tensor && format.dtype == DType::Int8;
+            let spare = one && states_type;
             let parameters = self.parameters(share, dims, (&grids, DType::Float), format, spare);
             let readers: Vec<Reader> = lookups.iter().map(|l| (l.node, l.weight.slot)).collect();
             let (table, _) = self.replaced(first.weight.value, &readers, tensor);
