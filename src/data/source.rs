@@ -157,7 +157,7 @@ fn choose<'a>(
 ) -> Result<Vec<&'a String>> {
     let known = |name: &String| names.iter().find(|found| *found == name);
     if let Some(labels) = options.labels.as_ref().filter(|&name| known(name).is_none()) {
-        return Err(err!(Data, "no array of labels `{labels}`; there are {}", list(names)));
+        return Err(err!(Data, "no array of labels `{labels}`; the file holds {}", list(names)));
     }
     let mut chosen = Vec::new();
     for input in inputs {
@@ -168,7 +168,7 @@ fn choose<'a>(
             (None, _) => None,
         };
         chosen.push(name.ok_or_else(|| {
-            err!(Data, "no array for input `{}`; there are {}", input.name, list(names))
+            err!(Data, "no array for input `{}`; the file holds {}", input.name, list(names))
         })?);
     }
     Ok(chosen)
