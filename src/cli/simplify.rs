@@ -130,6 +130,7 @@ impl Simplify {
             warnings.push("not executed: --check 0".to_owned());
         } else if (finished.executed == 0 || finished.looked_at_nothing())
             && finished.promise().is_some()
+            && !finished.unedited
         {
             warnings.push(format!("not executed: {}", why_not(&finished)));
         }
