@@ -208,17 +208,31 @@ impl Factorize {
         let passes = pipeline::prepare_factorize(&options);
         let model = original.model.clone();
         let prepared = pipeline::settle(model, &passes, &cx, check.as_ref(), When::AtEnd)?;
-        let job = Factorizing {
+        let job = |options: FactorizeOptions, measured: bool| Factorizing {
             args: &self.aim,
             options,
             engine: &engine,
-            cx,
-            samples: fit,
+            cx: Context { measure: cx.measure.filter(|_| measured), ..cx },
+            samples: fit.filter(|_| measured),
             original: &original,
             prepared: &prepared.model,
             output: &self.output,
         };
-        let Outcome { mut factorized, mut budget, mut missed } = job.run()?;
+        let asked = measured || self.refit == Some(Refit::Lsq);
+        let outcome = match job(options, true).run() {
+            // What the engine does not run is split as without samples.
+            Err(error) if error.kind == ErrorKind::Engine && fit.is_some() && !asked => {
+                let mut options = self.options(false)?;
+                options.factorize.at = at.clone();
+                warnings.push(format!(
+                    "nothing could be measured, so layers were split by their weights alone: {error}; \
+                     `--engine ort` may run the model"
+                ));
+                job(options, false).run()
+            }
+            outcome => outcome,
+        };
+        let Outcome { mut factorized, mut budget, mut missed } = outcome?;
         factorized.finished.steps.splice(0..0, prepared.steps);
         let result = &factorized.finished.model;
         let encoded = self.output.encode(result, original.external)?;

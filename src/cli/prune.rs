@@ -206,7 +206,7 @@ impl Prune {
         if self.budget.macs.is_some() || self.budget.latency.is_some() {
             more.extend(budget::countable(&original.model, &options.pruning.at)?);
         }
-        let pruning = Pruning {
+        let mut pruning = Pruning {
             args: &self.budget,
             bounds: self.bounds,
             options,
@@ -219,7 +219,22 @@ impl Prune {
             output: &self.output,
             zeros: self.sparsity.pass(&self.keep),
         };
-        let Outcome { spread, trail, warnings, mut budget, mut missed } = pruning.run()?;
+        let outcome = match pruning.run() {
+            // What the engine does not run is cut as without samples.
+            Err(error) if error.kind == ErrorKind::Engine && fit.is_some() && !measuring => {
+                let at = std::mem::take(&mut pruning.options.pruning.at);
+                pruning.options = self.options(false);
+                pruning.options.pruning.at = at;
+                (pruning.cx.measure, pruning.samples) = (None, None);
+                more.push(format!(
+                    "nothing could be measured, so channels were chosen by their weights alone: {error}; \
+                     `--engine ort` may run the model"
+                ));
+                pruning.run()
+            }
+            outcome => outcome,
+        };
+        let Outcome { spread, trail, warnings, mut budget, mut missed } = outcome?;
         more.extend(warnings);
         let mut pruned = spread.pruned;
         let mut unquantized = None;
