@@ -172,7 +172,7 @@ mod tests {
             ("y = Relu (x)", false, false, &[]),
             ("y = NonZero (s)", true, true, &["s"]),
             (
-                "c = Greater (s, half) f = Flatten <axis = 0> (c) g = Reshape (f, all) y = Compress (g, r)",
+                "c = Greater (s, half) f = Flatten <axis = 0> (c) g = Reshape (f, all) y = Compress (r, g)",
                 false,
                 true,
                 &["r", "s"],

@@ -40,6 +40,14 @@ impl<'a> Edits<'a> {
         edits
     }
 
+    /// Whether nothing that runs was edited: all nodes are there, mean what they meant, and read what they read.
+    pub fn are_none(&self) -> bool {
+        let nodes = self.before.all_nodes();
+        self.pairs.is_empty()
+            && nodes.len() == self.after.all_nodes().len()
+            && nodes.into_iter().all(|node| self.survives[node.index()])
+    }
+
     /// Takes the nodes that read these pairs, by position, for rewritten: perhaps what follows makes
     /// up for the difference. Pairs that follow upon such a node wait: perhaps they are the ones that
     /// do. False when that is no way out, because an output of the model differs.

@@ -32,6 +32,8 @@ pub struct Finished {
     pub steps: Vec<Step>,
     /// Inputs on which it was executed; 0 when it was not.
     pub executed: usize,
+    /// It was not, as nothing that runs was edited.
+    pub unedited: bool,
     /// What execution said about all passes together, when it was asked once at the end.
     pub outcome: Option<Outcome>,
     /// Only rewritten parts were executed: why not the whole model, and how many nodes they had.

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::ir::Model;
 use crate::passes::Promise;
 use crate::pipeline::check::{Check, Outcome, Outputs, assume, judge_fairly};
+use crate::pipeline::edits::Edits;
 use crate::pipeline::parts;
 use crate::pipeline::run::Finished;
 
@@ -27,6 +28,8 @@ pub(super) struct Witness<'a> {
     hopeless: bool,
     /// Most nodes of the rewritten parts that were executed.
     nodes: usize,
+    /// Nothing was executed, as nothing that runs was edited.
+    unedited: bool,
 }
 
 /// What is executed.
@@ -45,7 +48,7 @@ impl<'a> Witness<'a> {
             None => How::Whole(None),
         };
         let hopeless = original.all_nodes().len() > MOST_NODES;
-        Self { check, how, executed: 0, hopeless, nodes: 0 }
+        Self { check, how, executed: 0, hopeless, nodes: 0, unedited: false }
     }
 
     /// Whether asking about single passes would tell no more than asking about all of them.
@@ -56,6 +59,13 @@ impl<'a> Witness<'a> {
     /// Whether `after` keeps the promise that it does what `before` does. When it does, the next edit
     /// is compared with `after`.
     pub fn judge(&mut self, promise: Promise, before: &Model, after: &Model) -> Outcome {
+        // To run a model twice that did not change takes as long, and several times its memory.
+        let known = matches!(self.how, How::Whole(Some(_)));
+        if !known && Edits::between(before, after).are_none() {
+            self.unedited = true;
+            return Outcome::Kept(f64::INFINITY);
+        }
+        self.unedited = false;
         if let How::Whole(known) = &mut self.how {
             let outputs = match known.take() {
                 Some(outputs) => Ok(outputs),
@@ -98,6 +108,7 @@ impl<'a> Witness<'a> {
     /// Notes what was executed.
     pub fn sign(self, mut finished: Finished) -> Finished {
         finished.executed = self.executed;
+        finished.unedited = self.unedited;
         if let How::Parts { reason, .. } = self.how {
             finished.parts = Some((reason, self.nodes));
         }

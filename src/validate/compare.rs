@@ -220,7 +220,8 @@ pub fn drift_of(
         }
         let kind = kinds.get(slot).copied().unwrap_or_default();
         let alike = a.dims() == b.dims();
-        let shared = (kind.is_indices && !(alike && !kind.is_open)).then(|| common(a, b)).flatten();
+        let shared = kind.is_indices && (kind.is_open || !alike);
+        let shared = shared.then(|| common(a, b)).flatten();
         let known = |distance| OutputDrift {
             is_indices: kind.is_indices,
             ..OutputDrift::new(name.clone(), distance)

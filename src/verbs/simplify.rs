@@ -81,6 +81,7 @@ pub fn simplify(
         warnings.push("not executed: --check 0".to_owned());
     } else if (finished.executed == 0 || finished.looked_at_nothing())
         && finished.promise().is_some()
+        && !finished.unedited
     {
         warnings.push(format!("not executed: {}", why_not(&finished)));
     }

@@ -25,7 +25,7 @@ fn weight(name: &str, seed: u32, dims: [usize; 2]) -> String {
     let mut text = format!("float[{},{}] {name} = {{", dims[0], dims[1]);
     for (i, x) in noise(seed, dims[0] * dims[1]).iter().enumerate() {
         let comma = if i == 0 { "" } else { ", " };
-        write!(text, "{comma}{}", x * 0.3).unwrap();
+        write!(text, "{comma}{}", x * 0.3).expect("strings take all");
     }
     text + "}"
 }
@@ -157,6 +157,16 @@ fn samples_never_lose_what_is_done_without() {
             assert!(size("out.onnx") < bound, "{mode} {head} {tail}: {}", ran.out);
             assert!(ran.out.contains("(LpPool)"), "the operator is named: {}", ran.out);
             assert!(ran.out.contains("`--engine ort`"), "{}", ran.out);
+        }
+        for command in ["prune", "factorize"] {
+            let line = format!("{command} TMP/model.onnx --params 80% -o TMP/out.onnx --force");
+            let without = shell(&line, folder.path());
+            assert_eq!(without.code, 0, "{head} {tail}: {}{}", without.out, without.err);
+            let bound = size("out.onnx") * 1.1 + 300.0;
+            let ran = shell(&format!("{line} --data TMP/x.npz"), folder.path());
+            assert_eq!(ran.code, 0, "{command} {head} {tail}: {}{}", ran.out, ran.err);
+            assert!(size("out.onnx") < bound, "{command} {head} {tail}: {}", ran.out);
+            assert!(ran.out.contains("(LpPool)"), "the operator is named: {}", ran.out);
         }
     }
 }

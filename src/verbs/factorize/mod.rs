@@ -7,9 +7,9 @@ pub use options::{FactorizeOptions, Goal};
 
 use crate::analysis::Measure;
 use crate::calibrate::Calibration;
-use crate::compress;
+use crate::compress::{self, FactorizePasses};
 use crate::data::Samples;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::ir::Model;
 use crate::passes::Context;
 use crate::pipeline::{self, When};
@@ -73,16 +73,28 @@ pub fn factorize(
     let before = compress::prepare_factorize(&own);
     let model = original.model.clone();
     let prepared = pipeline::settle(model, &before, &cx, check.as_ref(), When::AtEnd)?;
-    let job = Factorizing {
+    let job = |passes: FactorizePasses, measured: bool| Factorizing {
         remaining,
-        passes: own,
+        passes,
         host: *host,
-        cx,
-        samples: fit,
+        cx: Context { measure: cx.measure.filter(|_| measured), ..cx },
+        samples: fit.filter(|_| measured),
         original,
         prepared: &prepared.model,
     };
-    let Found { mut factorized, mut budget, missed: mut undone } = job.run()?;
+    let mut unmeasured = None;
+    let found = match job(own, true).run() {
+        // What the engine does not run is split as without samples.
+        Err(error) if error.kind == ErrorKind::Engine && fit.is_some() && !options.measures() => {
+            unmeasured = Some(format!(
+                "nothing could be measured, so layers were split by their weights alone: {error}; \
+                 `--engine ort` may run the model"
+            ));
+            job(passes(false), false).run()
+        }
+        found => found,
+    };
+    let Found { mut factorized, mut budget, missed: mut undone } = found?;
     factorized.finished.steps.splice(0..0, prepared.steps);
     let result = &factorized.finished.model;
     let encoded = (host.encode)(result, original.external)?;
@@ -118,7 +130,7 @@ pub fn factorize(
     let short = budget.as_ref().filter(|budget| budget.left > budget.most);
     undone.extend(short.map(|budget| missed(budget, Some(RANKS))));
     let within = budget.is_some() && short.is_none();
-    let mut warnings: Vec<String> = uncounted.into_iter().collect();
+    let mut warnings: Vec<String> = uncounted.into_iter().chain(unmeasured).collect();
     let none = factorized.layers.iter().all(|layer| layer.chosen.is_none());
     match no_layers(&original.model, "no layer was split") {
         Some(nothing) => warnings.push(nothing),

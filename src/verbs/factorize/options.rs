@@ -67,8 +67,7 @@ impl FactorizeOptions {
         if self.bounds.any() && data.judging().is_none() {
             return usage("--max-drop and --min-sqnr need --data");
         }
-        let measured = self.method.is_some_and(|method| method != Method::Svd);
-        if (measured || self.refit == Some(true)) && data.samples.is_none() {
+        if self.measures() && data.samples.is_none() {
             return usage("whitened, pca and --refit lsq need --data");
         }
         match self.goal {
@@ -81,6 +80,12 @@ impl FactorizeOptions {
             _ => {}
         }
         data.judging().map_or(Ok(()), |samples| self.bounds.check(samples))
+    }
+
+    /// What was asked for needs samples.
+    pub(super) fn measures(&self) -> bool {
+        let measured = self.method.is_some_and(|method| method != Method::Svd);
+        measured || self.refit == Some(true)
     }
 
     /// What may stay, when that is the goal.

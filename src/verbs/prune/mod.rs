@@ -11,7 +11,7 @@ use crate::analysis::Measure;
 use crate::calibrate::Calibration;
 use crate::compress::{self, Pruned};
 use crate::data::Samples;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::ir::Model;
 use crate::passes::{Context, Resource, Target};
 use crate::pipeline;
@@ -72,7 +72,7 @@ pub fn prune(
         true => countable(&original.model, &passes.pruning.at)?,
         false => None,
     };
-    let pruning = Pruning {
+    let mut pruning = Pruning {
         options,
         remaining: options.remaining,
         passes,
@@ -84,7 +84,23 @@ pub fn prune(
         original,
         zeros: options.sparsity.as_ref().map(|sparsity| sparsity.pass(&options.keep)),
     };
-    let Found { spread, trail, mut budget, missed: mut undone } = pruning.run()?;
+    let mut unmeasured = None;
+    let found = match pruning.run() {
+        // What the engine does not run is cut as without samples.
+        Err(error) if error.kind == ErrorKind::Engine && fit.is_some() && !options.measures() => {
+            let at = std::mem::take(&mut pruning.passes.pruning.at);
+            pruning.passes = options.passes(false, data.seed);
+            pruning.passes.pruning.at = at;
+            (pruning.cx.measure, pruning.samples) = (None, None);
+            unmeasured = Some(format!(
+                "nothing could be measured, so channels were chosen by their weights alone: {error}; \
+                 `--engine ort` may run the model"
+            ));
+            pruning.run()
+        }
+        found => found,
+    };
+    let Found { spread, trail, mut budget, missed: mut undone } = found?;
     let mut pruned = spread.pruned;
     let mut unquantized = None;
     if let (Some(target), Some(calibration)) = (options.quantize, &calibration) {
@@ -141,7 +157,7 @@ pub fn prune(
         None => None,
     };
     let mut warnings = warned(&pruned, &drift);
-    warnings.extend(uncounted);
+    warnings.extend(uncounted.into_iter().chain(unmeasured));
     warnings.extend(nothing);
     warnings.extend(unfitted("--exclude", &options.keep, [&original.model, model]));
     let report = PruningReport {

@@ -111,9 +111,7 @@ impl PruneOptions {
         if self.bounds.any() && judging.is_none() {
             return usage("--max-drop and --min-sqnr need --data or --test");
         }
-        let measuring = self.importance.is_some_and(Importance::needs_samples)
-            || self.repair == Some(Repair::LeastSquares);
-        if measuring && data.samples.is_none() {
+        if self.measures() && data.samples.is_none() {
             return usage("obs, wanda, activation and --repair lsq need --data");
         }
         if matches!(self.remaining, Remaining::Latency(_)) && data.samples.is_none() {
@@ -123,6 +121,12 @@ impl PruneOptions {
             return usage("--quantize needs --data");
         }
         judging.map_or(Ok(()), |samples| self.bounds.check(samples))
+    }
+
+    /// What was asked for needs samples.
+    pub(super) fn measures(&self) -> bool {
+        self.importance.is_some_and(Importance::needs_samples)
+            || self.repair == Some(Repair::LeastSquares)
     }
 
     /// How a budget is spread, with or without samples to try groups on.
