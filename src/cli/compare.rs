@@ -6,7 +6,7 @@ use clap::Args;
 use onnxpress::data;
 use onnxpress::emit::Overwrite;
 use onnxpress::verbs::{Bounds, CompareOptions, Data, Host};
-use onnxpress::{Error, ErrorKind, Result};
+use onnxpress::{Error, ErrorKind, Result, validate};
 
 use super::{EXIT_STATUS, Ended, Talk, Work, engine, io, page, progress};
 
@@ -137,6 +137,10 @@ impl Compare {
         let open =
             |data: &PathBuf| self.preprocessing.open(data, self.labels.as_deref(), &original);
         let samples = self.data.as_ref().map(open).transpose()?;
+        if let Some(samples) = &samples {
+            self.bounds.bounds().check(samples)?;
+            validate::check_labels(&original.model, samples, self.scores.as_deref())?;
+        }
         io::say_fed(&samples, &self.talk.words)?;
         let bytes = original.byte_size.max(candidate.byte_size);
         let engine = samples.as_ref().map(|samples| self.engine.start(bytes, Some(samples)));

@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::passes::{Amount, Growth, Layers, Method};
 use onnxpress::report::SplitReport;
-use onnxpress::verbs::{Data, FactorizeOptions, Goal, Host, Remaining};
+use onnxpress::verbs::{Data, FactorizeOptions, Goal, Host, Remaining, check_labels};
 use onnxpress::{Error, ErrorKind, Result, report};
 
 use super::budget::{amount, kept};
@@ -147,6 +147,8 @@ impl Factorize {
         let labels = self.labels.as_deref();
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original);
         let samples = self.data.as_ref().map(open).transpose()?;
+        samples.as_ref().map(|samples| self.bounds.bounds().check(samples)).transpose()?;
+        check_labels(&original.model, samples.iter())?;
         io::say_fed(&samples, &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, samples.as_ref())?;
         let progress = progress::Bar::new(self.talk.words.quiet);

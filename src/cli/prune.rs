@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::compress::Repair;
 use onnxpress::passes::{Growth, Importance, Target};
-use onnxpress::verbs::{Data, Host, PruneOptions};
+use onnxpress::verbs::{Data, Host, PruneOptions, check_labels};
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::budget::BudgetArgs;
@@ -142,8 +142,10 @@ impl Prune {
             None => open(data),
         });
         let samples = samples.transpose()?;
-        io::say_fed(samples.iter().chain(&test), &self.talk.words)?;
         let judging = test.as_ref().or(samples.as_ref());
+        judging.map(|samples| self.bounds.bounds().check(samples)).transpose()?;
+        check_labels(&original.model, judging.into_iter())?;
+        io::say_fed(samples.iter().chain(&test), &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, judging)?;
         let progress = progress::Bar::new(self.talk.words.quiet);
         let data = Data {

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::calibrate::{Calibrator, Method, Statistics};
 use onnxpress::ir::Model;
 use onnxpress::passes::Growth;
-use onnxpress::verbs::{Data, Host, Mode, QuantizeOptions};
+use onnxpress::verbs::{Data, Host, Mode, QuantizeOptions, check_labels};
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::accuracy::Accuracy;
@@ -125,6 +125,7 @@ impl Quantize {
         self.work.start()?;
         self.refuse()?;
         let options = self.options()?;
+        options.check()?;
         let mut original = io::load(&self.model, &self.talk.words)?;
         self.fix.apply(&mut original.model)?;
         let labels = self.labels.as_deref();
@@ -133,6 +134,8 @@ impl Quantize {
         let statistics = self.statistics(&original.model)?;
         let test = self.test.as_ref();
         let test = test.map(|test| self.preprocessing.open(test, labels, &original)).transpose()?;
+        test.as_ref().map(|test| options.bounds.check(test)).transpose()?;
+        check_labels(&original.model, test.iter().chain(&samples))?;
         io::say_fed(samples.iter().chain(&test), &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, samples.as_ref().or(test.as_ref()))?;
         let progress = progress::Bar::new(self.talk.words.quiet);

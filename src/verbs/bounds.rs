@@ -38,7 +38,10 @@ impl Bounds {
 }
 
 /// Refuses labels that are no class of the model, before any work is done.
-pub(super) fn check_labels<'a>(
+///
+/// # Errors
+/// Which one, and of which sample.
+pub fn check_labels<'a>(
     model: &Model,
     mut samples: impl Iterator<Item = &'a Samples>,
 ) -> Result<()> {

@@ -19,7 +19,7 @@ mod simplify;
 mod undone;
 mod warnings;
 
-pub use bounds::Bounds;
+pub use bounds::{Bounds, check_labels};
 pub use budget::Remaining;
 pub use collect::collect;
 pub use compare::{CompareOptions, compare};

@@ -40,7 +40,8 @@ pub fn quantize(
     options: &QuantizeOptions,
     data: &Data<'_>,
 ) -> Result<Outcome<CompressionReport>> {
-    options.check(data)?;
+    let passes = options.passes()?;
+    options.fits(data)?;
     check_labels(&original.model, data.all())?;
     let measures = options.mode.measures();
     let host = &data.host;
@@ -75,7 +76,6 @@ pub fn quantize(
         None => Figures::of(data.samples, &original.model, Need::Ranges)?,
     };
     let real = data.samples.or(data.test);
-    let passes = options.passes()?;
     let widths = options.mixed.as_ref().map(|mixed| mixed.widths(&options.scheme, original));
     let widths = widths.transpose()?;
     let job = Job { original, options, passes, widths, data };

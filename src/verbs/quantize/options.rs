@@ -125,8 +125,16 @@ impl Default for QuantizeOptions {
 }
 
 impl QuantizeOptions {
-    /// Refuses what contradicts itself, before any work is done.
-    pub(super) fn check(&self, data: &Data<'_>) -> Result<()> {
+    /// Refuses what contradicts itself, whatever the model is.
+    ///
+    /// # Errors
+    /// Then.
+    pub fn check(&self) -> Result<()> {
+        self.passes().map(drop)
+    }
+
+    /// Refuses what does not fit the data, before any work is done.
+    pub(super) fn fits(&self, data: &Data<'_>) -> Result<()> {
         let usage = |text: String| Err(Error::new(ErrorKind::Usage, text));
         if self.bounds.max_drop.is_some() && data.test.is_none() {
             return usage("--max-drop needs --test with labels".to_owned());
