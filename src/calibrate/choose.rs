@@ -16,7 +16,7 @@ use crate::math::{Bin, Histogram};
 
 /// How a range is made from what was seen. All stay within the smallest and the largest element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Calibrator {
     /// Smallest and largest element.
     Minmax,

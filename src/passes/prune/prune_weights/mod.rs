@@ -22,7 +22,7 @@ use dense::DenseLayer;
 
 /// Which weights become zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "lowercase")]
 pub enum Criterion {
     /// Those nearest to zero.
     #[default]
