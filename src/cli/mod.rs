@@ -73,7 +73,7 @@ enum Command {
     Distill(distill::Distill),
     /// Quantize weights and activations.
     Quantize(quantize::Quantize),
-    /// Run a model over samples and write down what its values are, for `quantize --calibration`.
+    /// Write calibration statistics to a file, for `quantize --calibration`.
     Calibrate(calibrate::Calibrate),
     /// Put statistics of several parts of the samples together.
     Merge(calibrate::Merge),
