@@ -2,7 +2,9 @@
 //!
 //! Class 3 is no closer to class 4 than to class 9: such outputs are equal or they are not.
 
-use crate::analysis::constant;
+use std::collections::HashSet;
+
+use crate::analysis::{Shapes, constant};
 use crate::ir::{Model, ValueId};
 
 /// Where the indices of an output come from.
@@ -11,6 +13,55 @@ pub struct Decision {
     /// The numbers that are compared with each other, and the axis along which that is done, where there is
     /// one: what is added to all of them along it makes no difference.
     pub reads: Vec<(ValueId, Option<i64>)>,
+}
+
+/// How two versions of an output can be compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutputKind {
+    /// Its elements are indices: equal or not, with no distance between them.
+    pub is_indices: bool,
+    /// Its dims depend on the data: two models may give unlike ones in the same run.
+    pub is_open: bool,
+}
+
+impl OutputKind {
+    /// Of each output of `model`, with shapes for which all inputs have fixed dims.
+    pub fn all(model: &Model, shapes: &Shapes) -> Vec<Self> {
+        let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
+        outputs.map(|value| Self::of(model, shapes, value)).collect()
+    }
+
+    fn of(model: &Model, shapes: &Shapes, value: ValueId) -> Self {
+        let is_open = shapes.fixed_dims(value).is_none();
+        // As many integers as the data want are places, sizes or classes of something.
+        let counts = shapes.dtype(value).is_some_and(|dtype| !dtype.is_float());
+        Self { is_indices: decision(model, value).is_some() || is_open && counts, is_open }
+    }
+}
+
+/// Operators that give as much as the data want.
+const CHOOSING: &[&str] = &["Compress", "NonMaxSuppression", "NonZero", "Unique"];
+
+/// The nearest floats with fixed dims, of which a value is computed that has none: what was chosen, and what that
+/// was chosen by. Nothing where no operator in between chooses.
+pub fn chosen_from(model: &Model, shapes: &Shapes, value: ValueId) -> Vec<ValueId> {
+    let (mut found, mut left, mut seen) = (Vec::new(), vec![value], HashSet::from([value]));
+    let mut chosen = false;
+    while let Some(value) = left.pop() {
+        let is_float = shapes.dtype(value).is_some_and(|dtype| dtype.is_float());
+        let Some(producer) = model.value(value).producer() else { continue };
+        let outer = model.value(value).graph() == model.main();
+        if is_float && outer && shapes.fixed_dims(value).is_some() {
+            if constant(model, value).is_none() {
+                found.push(value);
+            }
+            continue;
+        }
+        chosen |= CHOOSING.iter().any(|op| model.node(producer).is(op));
+        left.extend(model.reads(producer).into_iter().filter(|&read| seen.insert(read)));
+    }
+    found.sort_unstable();
+    if chosen { found } else { Vec::new() }
 }
 
 /// Operators that leave indices what they are, or number them anew.
@@ -46,6 +97,8 @@ pub fn decision(model: &Model, value: ValueId) -> Option<Decision> {
             reads.push((input(0)?, Some(entry.attr_int("axis").unwrap_or(-1))));
         } else if entry.is("NonMaxSuppression") {
             reads.extend([(input(0)?, None), (input(1)?, None)]);
+        } else if entry.is("Unique") && entry.output(0) != Some(value) {
+            reads.push((input(0)?, None));
         } else if PASSING.iter().any(|op| entry.is(op)) {
             left.push(input(0)?);
         } else if PICKING.iter().any(|op| entry.is(op)) || entry.op() == "ArrayFeatureExtractor" {
@@ -110,5 +163,40 @@ mod tests {
         }
         let both = vec![("boxes".to_owned(), None), ("scores".to_owned(), None)];
         assert_eq!(reads("y = NonMaxSuppression (boxes, scores)"), Some(both));
+    }
+
+    #[test]
+    fn outputs_of_open_dims_are_followed_to_what_they_were_chosen_from() {
+        let floats = "r = Relu (x) s = Sigmoid (x)";
+        let cases: [(&str, bool, bool, &[&str]); 7] = [
+            ("y = Relu (x)", false, false, &[]),
+            ("y = NonZero (s)", true, true, &["s"]),
+            (
+                "c = Greater (s, half) f = Flatten <axis = 0> (c) g = Reshape (f, all) y = Compress (g, r)",
+                false,
+                true,
+                &["r", "s"],
+            ),
+            ("u, i, v, n = Unique (r) y = Identity (u)", false, true, &["r"]),
+            ("u, i, y, n = Unique (r)", true, true, &["r"]),
+            ("m, n = TopK <axis = 1> (r, k) y = Identity (n)", true, false, &["r"]),
+            ("i = NonZero (s) t = Transpose (i) y = GatherND (r, t)", false, true, &["r", "s"]),
+        ];
+        for (body, is_indices, is_open, expected) in cases {
+            let text = format!(
+                r#"<ir_version: 8, opset_import: ["" : 17]> g (float[2,5] x) => (y)
+                <float half = {{0.5}}, int64[1] all = {{-1}}, int64[1] k = {{2}}> {{ {floats} {body} }}"#
+            );
+            let model = read::text(&text).unwrap();
+            let shapes = Shapes::infer(&model, &Default::default());
+            let value = model.graph(model.main()).outputs()[0].value;
+            let kinds = OutputKind::all(&model, &shapes);
+            assert_eq!(kinds, [OutputKind { is_indices, is_open }], "{body}");
+            let names = chosen_from(&model, &shapes, value).into_iter();
+            let names: Vec<_> = names.map(|value| model.value(value).name().to_owned()).collect();
+            if is_open {
+                assert_eq!(names, expected, "{body}");
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What a DequantizeLinear of constants gives.
 
 use crate::analysis::{constant, moved_constant};
-use crate::ir::{Model, Node, NodeId};
+use crate::ir::{self, Model, Node, NodeId};
 use crate::tensor::{DType, Tensor};
 
 /// Types that scales have.
@@ -60,10 +60,9 @@ pub fn scale_index(
     axis: i64,
     block: usize,
 ) -> Option<impl Fn(usize) -> usize> {
-    let rank = i64::try_from(dims.len()).ok()?;
-    let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok();
+    let axis = ir::position(axis, dims.len());
     let single = block == 0 && scales.iter().product::<usize>() == 1;
-    let (extent, inner, blocks) = match axis.filter(|&axis| axis < dims.len()) {
+    let (extent, inner, blocks) = match axis {
         _ if single => (1, 1, 1),
         Some(axis) => {
             let along = if block == 0 { scales.first() } else { scales.get(axis) };

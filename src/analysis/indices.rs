@@ -1,17 +1,26 @@
 //! How large integers may be that tell an operator which row of a table to take.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::analysis::{Shapes, constant};
-use crate::ir::{AttrValue, GraphId, Model, Node, NodeId, ValueId};
+use crate::analysis::{Assume, Shapes, constant};
+use crate::ir::{self, AttrValue, Def, GraphId, Model, Node, NodeId, ValueId};
 
 /// Rounds over all nodes: bodies may hand indices to each other in any order.
 const ROUNDS: usize = 2;
 
+/// Which values count as indices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of which every element reaches a table as it is.
+    Certain,
+    /// Those of which some elements may, though others are replaced, cut off or left out on the way.
+    Possible,
+}
+
 /// For each value that reaches a table as an index, unchanged but for moves and sums with constants, the number
 /// of rows of the smallest one: an index must be below it.
-pub fn index_bounds(model: &Model, shapes: &Shapes) -> HashMap<ValueId, i64> {
-    let mut bounds = Bounds { model, shapes, found: HashMap::new() };
+pub fn index_bounds(model: &Model, shapes: &Shapes, reach: Reach) -> HashMap<ValueId, i64> {
+    let mut bounds = Bounds { model, shapes, reach, found: HashMap::new() };
     let nodes = model.all_nodes();
     for _ in 0..ROUNDS {
         nodes.iter().rev().for_each(|&node| bounds.visit(node));
@@ -19,9 +28,25 @@ pub fn index_bounds(model: &Model, shapes: &Shapes) -> HashMap<ValueId, i64> {
     bounds.found
 }
 
+/// [`index_bounds`] of the inputs of the main graph, by name, with one sample.
+pub fn input_bounds(model: &Model, reach: Reach) -> BTreeMap<String, u64> {
+    let bounds = index_bounds(model, &Shapes::infer(model, &Assume::one_sample()), reach);
+    let inputs = model
+        .graph(model.main())
+        .inputs()
+        .iter()
+        .filter(|&&input| matches!(model.value(input).def(), Def::Input { default: None }));
+    let known = inputs.filter_map(|&input| {
+        let bound = u64::try_from(*bounds.get(&input)?).ok()?;
+        Some((model.value(input).name().to_owned(), bound))
+    });
+    known.collect()
+}
+
 struct Bounds<'a> {
     model: &'a Model,
     shapes: &'a Shapes,
+    reach: Reach,
     found: HashMap<ValueId, i64>,
 }
 
@@ -36,7 +61,7 @@ impl Bounds<'_> {
         let Some(bound) = outputs.filter_map(|output| self.found.get(output).copied()).min() else {
             return;
         };
-        for slot in carried(node) {
+        for slot in carried(node, self.reach) {
             self.lower(node.input(slot), bound);
         }
         self.through_arithmetic(node, bound);
@@ -53,8 +78,7 @@ impl Bounds<'_> {
     fn looked_up(&self, node: &Node) -> Vec<(usize, i64)> {
         let rows = |slot: usize, axis: i64| -> Option<i64> {
             let dims = self.shapes.dims(node.input(slot)?)?;
-            let axis = if axis < 0 { axis.checked_add(dims.len() as i64)? } else { axis };
-            dims.get(usize::try_from(axis).ok()?)?.known()
+            dims.get(ir::position(axis, dims.len())?)?.known()
         };
         let axis = node.attr_int("axis").unwrap_or(0);
         let entry = |slot: usize, rows: Option<i64>| rows.map(|rows| (slot, rows));
@@ -96,19 +120,25 @@ impl Bounds<'_> {
     /// Sums and products with constants.
     fn through_arithmetic(&mut self, node: &Node, bound: i64) {
         let (a, b) = (node.input(0), node.input(1));
-        let largest = |value: Option<ValueId>| -> Option<i64> {
-            constant(self.model, value?)?.to_i64().ok()?.into_iter().max()
+        let ends = |value: Option<ValueId>| -> Option<(i64, i64)> {
+            let numbers = constant(self.model, value?)?.to_i64().ok()?;
+            Some((numbers.iter().copied().min()?, numbers.into_iter().max()?))
         };
-        let pairs = [(a, largest(b)), (b, largest(a))];
+        let pairs = [(a, ends(b)), (b, ends(a))];
         let either = matches!(node.op(), "Add" | "Mul");
         let pairs = if either { &pairs[..] } else { &pairs[..1] };
-        for &(value, number) in pairs {
-            let Some(number) = number else { continue };
+        for &(value, ends) in pairs {
+            let Some((low, high)) = ends else { continue };
+            // Where numbers differ from place to place, only the mildest bound is certain.
+            let (least, most) = match self.reach {
+                Reach::Possible => (low, high),
+                Reach::Certain => (high, low),
+            };
             let before = match node.op() {
-                "Add" => bound.checked_sub(number.max(0)),
-                "Sub" => bound.checked_add(number.max(0)),
-                "Mul" if number > 0 => bound.checked_add(number - 1).map(|most| most / number),
-                "Div" if number > 0 => bound.checked_mul(number),
+                "Add" => bound.checked_sub(most),
+                "Sub" => bound.checked_add(least),
+                "Mul" if low > 0 => bound.checked_add(most - 1).map(|sum| sum / most),
+                "Div" if low > 0 => bound.checked_mul(least),
                 _ => None,
             };
             if let Some(before) = before {
@@ -138,19 +168,26 @@ impl Bounds<'_> {
     }
 }
 
-/// The inputs whose elements come out as they are.
-fn carried(node: &Node) -> Vec<usize> {
+/// The inputs whose elements come out as they are; for a possible reach, those of which some do.
+fn carried(node: &Node, reach: Reach) -> Vec<usize> {
     if !node.is_standard() {
         return Vec::new();
     }
-    match node.op() {
-        "Identity" | "Cast" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" | "Transpose"
-        | "Expand" | "Tile" | "Slice" | "Split" | "Pad" | "Gather" | "GatherElements"
-        | "GatherND" | "Clip" | "Compress" | "ReduceMax" | "ReduceMin" | "Abs" | "Relu"
-        | "ReverseSequence" | "TopK" => vec![0],
-        "Concat" | "Max" | "Min" => (0..node.inputs().len()).collect(),
-        "Where" => vec![1, 2],
-        "ScatterND" | "Scatter" | "ScatterElements" => vec![0, 2],
+    match (node.op(), reach) {
+        (
+            "Identity" | "Cast" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" | "Transpose"
+            | "Expand" | "Tile" | "Split" | "ReverseSequence",
+            _,
+        ) => vec![0],
+        ("Concat", _) => (0..node.inputs().len()).collect(),
+        (
+            "Slice" | "Pad" | "Gather" | "GatherElements" | "GatherND" | "Clip" | "Compress"
+            | "ReduceMax" | "ReduceMin" | "Abs" | "Relu" | "TopK",
+            Reach::Possible,
+        ) => vec![0],
+        ("Max" | "Min", Reach::Possible) => (0..node.inputs().len()).collect(),
+        ("Where", Reach::Possible) => vec![1, 2],
+        ("ScatterND" | "Scatter" | "ScatterElements", Reach::Possible) => vec![0, 2],
         _ => Vec::new(),
     }
 }
@@ -158,7 +195,6 @@ fn carried(node: &Node) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::Assume;
 
     #[test]
     fn the_smallest_table_that_is_reached_bounds_an_index() {
@@ -180,8 +216,29 @@ mod tests {
         let text = text.replace("float[9,4] words, float[2,4] kinds, ", "");
         let text = text.replace("float[5] x)", "float[5] x, float[9,4] words, float[2,4] kinds)");
         let model = crate::read::text(&text).unwrap();
-        let bounds = index_bounds(&model, &Shapes::infer(&model, &Assume::default()));
+        let shapes = Shapes::infer(&model, &Assume::default());
+        let bounds = index_bounds(&model, &shapes, Reach::Certain);
         let of = |name: &str| bounds.get(&model.find_value(model.main(), name).unwrap()).copied();
         assert_eq!([of("ids"), of("types"), of("free")], [Some(5), Some(2), None]);
+    }
+
+    #[test]
+    fn what_may_be_replaced_on_the_way_is_no_index_for_certain() {
+        let text = r#"<ir_version: 8, opset_import: ["" : 17]>
+            g (int64[2,3] sure, int64[2,3] masked, int64[2,3] cut, bool[2,3] mask, float[4,2] rows)
+                => (float[2,3,2] a, float[2,3,2] b, float[2,3,2] c)
+            <int64 zero = {0}, int64 three = {3}> {
+                a = Gather (rows, sure)
+                m = Where (mask, masked, zero)
+                b = Gather (rows, m)
+                n = Clip (cut, zero, three)
+                c = Gather (rows, n)
+            }"#;
+        let model = crate::read::text(text).unwrap();
+        let named = |names: &[&str]| names.iter().map(|&name| (name.to_owned(), 4)).collect();
+        let certain: BTreeMap<String, u64> = named(&["sure"]);
+        assert_eq!(input_bounds(&model, Reach::Certain), certain);
+        let possible: BTreeMap<String, u64> = named(&["cut", "masked", "sure"]);
+        assert_eq!(input_bounds(&model, Reach::Possible), possible);
     }
 }

@@ -72,6 +72,17 @@ pub(super) struct Values {
     pub samples: Digested,
 }
 
+impl Values {
+    /// That none of what is wanted can be observed.
+    pub fn nothing(wanted: &Wanted<'_>) -> Self {
+        Self {
+            ranges: vec![None; wanted.ranges.len()],
+            moments: vec![None; wanted.vectors.len()],
+            samples: Digested::default(),
+        }
+    }
+}
+
 impl Calibration<'_> {
     /// What is wanted of the values of a model, on the samples of a shard.
     pub(super) fn values(

@@ -8,12 +8,12 @@ use rayon::prelude::*;
 
 use crate::analysis::{Asked, Contraction, Measure, Range, VectorMoments, Vectors};
 use crate::calibrate::choose::choose;
-use crate::calibrate::collect::Wanted;
+use crate::calibrate::collect::{Values, Wanted};
 use crate::calibrate::magnitudes::Channels;
 use crate::calibrate::{
     Calibration, Calibrator, Choice, Method, Shard, Statistics, ValueStatistics,
 };
-use crate::error::{Result, err};
+use crate::error::{Error, ErrorKind, Result, err};
 use crate::ir::{Model, ValueId};
 
 /// Where statistics come from.
@@ -47,12 +47,25 @@ struct Measured {
     means: Mutex<HashMap<String, Vec<Means>>>,
     /// By path and axis.
     magnitudes: Mutex<HashMap<(String, usize), Channels>>,
+    /// Why nothing could be measured at all, when that is so.
+    obstacle: Mutex<Option<Error>>,
 }
 
 /// Vectors, and their moments.
 type Means = (Vectors, Option<VectorMoments>);
 
 impl Measured {
+    /// What was measured; `nothing` where the engine runs no part of the model: then that is remembered.
+    fn or_nothing<T>(&self, found: Result<T>, nothing: impl FnOnce() -> T) -> Result<T> {
+        match found {
+            Err(error) if error.kind == ErrorKind::Engine => {
+                lock(&self.obstacle).get_or_insert(error);
+                Ok(nothing())
+            }
+            found => found,
+        }
+    }
+
     /// The means of these vectors of a model, or that there are none, when they were measured.
     fn mean(&self, model: &Model, vectors: &Vectors) -> Option<Option<VectorMoments>> {
         let known = lock(&self.means);
@@ -135,6 +148,11 @@ impl<'a> Fit<'a> {
         self.method.calibrator
     }
 
+    /// Why nothing could be measured, when the engine runs no part of the model that makes what was asked for.
+    pub fn obstacle(&self) -> Option<Error> {
+        lock(&self.measured.obstacle).clone()
+    }
+
     /// What was chosen, in the order in which values were asked for; of each the last one.
     pub fn choices(&self) -> Vec<Choice> {
         let chosen = lock(&self.chosen);
@@ -154,7 +172,9 @@ impl<'a> Fit<'a> {
         if !new.is_empty() {
             let vectors = if self.means { self.unknown_means(model) } else { Vec::new() };
             let wanted = Wanted { ranges: &new, spread: self.counts, vectors: &vectors };
-            let found = calibration.values(model, &wanted, Shard::default())?;
+            let found = calibration.values(model, &wanted, Shard::default());
+            let nothing = || Values::nothing(&wanted);
+            let found = self.measured.or_nothing(found, nothing)?;
             let values = found.ranges.into_iter().map(|value| value.map(Arc::new));
             lock(&self.measured.values).extend(new.iter().map(name).zip(values));
             // Otherwise they are measured when somebody asks, and parted in another way.
@@ -252,7 +272,8 @@ impl Measure for Fit<'_> {
         let is_new = |asked: &&(ValueId, usize)| !lock(known).contains_key(&name(asked));
         let new: Vec<_> = asked.iter().filter(is_new).copied().collect();
         if !new.is_empty() {
-            let measured = calibration.magnitudes(model, &new)?;
+            let measured = calibration.magnitudes(model, &new);
+            let measured = self.measured.or_nothing(measured, || vec![None; new.len()])?;
             lock(known).extend(new.iter().map(name).zip(measured));
         }
         let known = lock(known);
@@ -266,13 +287,15 @@ impl Measure for Fit<'_> {
             return Ok(vec![None; asked.len()]);
         };
         if asked.iter().any(|vectors| vectors.products) {
-            return calibration.moments(model, asked);
+            let found = calibration.moments(model, asked);
+            return self.measured.or_nothing(found, || vec![None; asked.len()]);
         }
         let known = |vectors: &Vectors| self.measured.mean(model, vectors);
         let new: Vec<Vectors> =
             asked.iter().filter(|vectors| known(vectors).is_none()).cloned().collect();
         if !new.is_empty() {
-            let measured = calibration.moments(model, &new)?;
+            let measured = calibration.moments(model, &new);
+            let measured = self.measured.or_nothing(measured, || vec![None; new.len()])?;
             self.measured.add_means(model, new, measured);
         }
         Ok(asked.iter().map(|vectors| known(vectors).flatten()).collect())

@@ -74,7 +74,7 @@ impl Calibrate {
         check_names(&self.skip)?;
         let original = io::load(&self.model, &self.words)?;
         let labels = self.labels.as_deref();
-        let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original.model)?;
+        let samples = self.preprocessing.open_unlabelled(&self.data, labels, &original)?;
         io::say_fed(Some(&samples), &self.words)?;
         let engine = self.engine.start(original.byte_size, Some(&samples))?;
         let progress = progress::Bar::new(self.words.quiet);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use onnxpress::data;
 use onnxpress::emit::Overwrite;
 use onnxpress::verbs::{Bounds, CompareOptions, Data, Host};
 use onnxpress::{Error, ErrorKind, Result};
@@ -134,7 +135,7 @@ impl Compare {
         let original = io::load(&self.original, &self.talk.words)?;
         let candidate = io::load(&self.candidate, &self.talk.words)?;
         let open =
-            |data: &PathBuf| self.preprocessing.open(data, self.labels.as_deref(), &original.model);
+            |data: &PathBuf| self.preprocessing.open(data, self.labels.as_deref(), &original);
         let samples = self.data.as_ref().map(open).transpose()?;
         io::say_fed(&samples, &self.talk.words)?;
         let bytes = original.byte_size.max(candidate.byte_size);
@@ -159,7 +160,7 @@ impl Compare {
 }
 
 impl Compare {
-    fn options(&self) -> CompareOptions {
+    pub(super) fn options(&self) -> CompareOptions {
         CompareOptions {
             map: self.map.clone(),
             top: self.top.clone(),
@@ -175,7 +176,7 @@ impl Compare {
 
 /// Seeded noise is no test: say so in capital letters.
 pub fn warn_random(data: Option<&Path>) {
-    if data.is_some_and(|data| data.to_string_lossy().starts_with("random:")) {
+    if data.is_some_and(data::is_random) {
         eprintln!("THE SAMPLES ARE RANDOM: the figures below say nothing about real inputs");
     }
 }

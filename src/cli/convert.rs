@@ -10,10 +10,11 @@ use onnxpress::passes::{
     StripQuantization,
 };
 use onnxpress::pipeline::declare_shapes;
+use onnxpress::verbs::check_deployed;
 use onnxpress::{Error, ErrorKind, Result};
 
 use super::fixing::FixArgs;
-use super::{EXIT_STATUS, Ended, Words, io};
+use super::{EXIT_STATUS, Ended, Words, engine, io};
 
 /// Arguments of `convert`.
 #[derive(Debug, Args)]
@@ -83,6 +84,8 @@ impl Convert {
         if let Some(target) = self.opset {
             raise(&mut loaded.model, target)?;
         }
+        let for_ort = self.qoperator == Some(Runtime::Ort);
+        let quantized = for_ort.then(|| loaded.model.clone());
         if let Some(runtime) = self.qoperator {
             missed.extend(self.integers(&mut loaded.model, runtime)?);
         }
@@ -94,6 +97,11 @@ impl Convert {
             }
         }
         let encoded = self.output.encode(&loaded.model, loaded.external)?;
+        if let Some(original) = quantized {
+            let models = [&original, &loaded.model];
+            let runtime = || engine::deploying(None, None);
+            check_deployed(runtime, models, encoded.len() as u64, None)?;
+        }
         self.output.save(&encoded)?;
         for missed in &missed {
             eprintln!("MISSED: {}: {missed}", self.model.display());

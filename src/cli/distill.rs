@@ -105,7 +105,7 @@ impl Distill {
         let student = io::load(&self.student, &self.talk.words)?;
         let teacher = io::load(&self.teacher, &self.talk.words)?;
         let labels = self.labels.as_deref();
-        let samples = self.preprocessing.open(&self.data, labels, &student.model)?;
+        let samples = self.preprocessing.open(&self.data, labels, &student)?;
         io::say_fed([&samples], &self.talk.words)?;
         let engine = self.engine.start(teacher.byte_size, Some(&samples))?;
         let progress = progress::Bar::new(self.talk.words.quiet);

@@ -1,6 +1,6 @@
 //! Where models are executed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -112,15 +112,9 @@ impl EngineArgs {
         Ok(engine)
     }
 
-    /// ONNX Runtime in a process of its own as it is deployed, with all of its optimizations, when a library is found.
+    /// As [`deploying`], with the library and the time that were given.
     pub fn deploying(&self) -> Option<Box<dyn Engine>> {
-        let threads = rayon::current_num_threads();
-        let runtime = OnnxRuntime::find(self.ort_library.as_deref(), threads).ok()?;
-        let usual = Limits::default();
-        let limits =
-            Limits { time: self.engine_seconds.map_or(usual.time, Duration::from_secs), ..usual };
-        let isolated = Isolated::this_program(limits).ok()?;
-        Some(Box::new(isolated.onnxruntime(runtime.optimized(Optimization::All))))
+        deploying(self.ort_library.as_deref(), self.engine_seconds)
     }
 
     /// ONNX Runtime, when it is asked for.
@@ -140,4 +134,15 @@ impl EngineArgs {
             (Which::Tract, None, Some(_)) => needs("--optimization"),
         }
     }
+}
+
+/// ONNX Runtime in a process of its own as it is deployed, with all of its optimizations, when a library is found: at
+/// `library`, or in the usual folders. A run may take so many seconds.
+pub fn deploying(library: Option<&Path>, seconds: Option<u64>) -> Option<Box<dyn Engine>> {
+    let threads = rayon::current_num_threads();
+    let runtime = OnnxRuntime::find(library, threads).ok()?;
+    let usual = Limits::default();
+    let limits = Limits { time: seconds.map_or(usual.time, Duration::from_secs), ..usual };
+    let isolated = Isolated::this_program(limits).ok()?;
+    Some(Box::new(isolated.onnxruntime(runtime.optimized(Optimization::All))))
 }

@@ -145,7 +145,7 @@ impl Factorize {
         let mut original = io::load(&self.model, &self.talk.words)?;
         self.fix.apply(&mut original.model)?;
         let labels = self.labels.as_deref();
-        let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
+        let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original);
         let samples = self.data.as_ref().map(open).transpose()?;
         io::say_fed(&samples, &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, samples.as_ref())?;
@@ -186,7 +186,7 @@ impl Factorize {
         check_names(&self.skip)
     }
 
-    fn options(&self) -> Result<FactorizeOptions> {
+    pub(super) fn options(&self) -> Result<FactorizeOptions> {
         Ok(FactorizeOptions {
             goal: self.aim.goal()?,
             method: self.method,

@@ -5,14 +5,12 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use onnxpress::analysis::lookups;
 use onnxpress::data::{
     Channels, Layout, Options, Preprocess, Preset, Resize, Samples, Size, parse_number,
     parse_numbers,
 };
 use onnxpress::emit::{self, Encoded, Overwrite};
 use onnxpress::ir::Model;
-use onnxpress::pipeline;
 use onnxpress::read::{self, Loaded};
 use onnxpress::report;
 use onnxpress::verbs::Outcome;
@@ -93,14 +91,14 @@ impl Preprocessing {
         &self,
         data: &Path,
         labels: Option<&str>,
-        model: &Model,
+        original: &Loaded,
     ) -> Result<Samples> {
-        let labelled = labels.and_then(|labels| self.open(data, Some(labels), model).ok());
-        labelled.map_or_else(|| self.open(data, None, model), Ok)
+        let labelled = labels.and_then(|labels| self.open(data, Some(labels), original).ok());
+        labelled.map_or_else(|| self.open(data, None, original), Ok)
     }
 
-    /// Opens samples for the inputs of `model`.
-    pub fn open(&self, data: &Path, labels: Option<&str>, model: &Model) -> Result<Samples> {
+    /// Opens samples for the inputs of a model.
+    pub fn open(&self, data: &Path, labels: Option<&str>, original: &Loaded) -> Result<Samples> {
         let options = Options {
             labels: labels.map(ToOwned::to_owned),
             samples: self.samples,
@@ -116,10 +114,9 @@ impl Preprocessing {
             },
             limits: self.limits.options(),
             seed: self.seed,
-            tables: lookups(model),
             ..Options::default()
         };
-        Samples::open(data, &pipeline::inputs(model)?, &options)
+        onnxpress::samples(original, data, &options)
     }
 }
 

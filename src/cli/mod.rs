@@ -5,6 +5,8 @@ mod budget;
 mod calibrate;
 mod compare;
 mod convert;
+#[cfg(test)]
+mod defaults;
 mod diff;
 mod distill;
 mod engine;

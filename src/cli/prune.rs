@@ -137,11 +137,11 @@ impl Prune {
         let mut original = io::load(&self.model, &self.talk.words)?;
         self.fix.apply(&mut original.model)?;
         let labels = self.labels.as_deref();
-        let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original.model);
+        let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original);
         let test = self.test.as_ref().map(open).transpose()?;
         let samples = self.data.as_ref().map(|data| match &test {
             // The labels are those of the test; the samples may have some, too.
-            Some(_) => self.preprocessing.open_unlabelled(data, labels, &original.model),
+            Some(_) => self.preprocessing.open_unlabelled(data, labels, &original),
             None => open(data),
         });
         let samples = samples.transpose()?;
@@ -192,7 +192,7 @@ impl Prune {
         check_names(&self.skip)
     }
 
-    fn options(&self) -> PruneOptions {
+    pub(super) fn options(&self) -> PruneOptions {
         PruneOptions {
             remaining: self.budget.remaining(),
             spreading: self.budget.allocation.map(|Named(spreading)| spreading),

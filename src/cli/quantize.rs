@@ -129,12 +129,11 @@ impl Quantize {
         let mut original = io::load(&self.model, &self.talk.words)?;
         self.fix.apply(&mut original.model)?;
         let labels = self.labels.as_deref();
-        let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
+        let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original);
         let samples = self.data.as_deref().map(opened).transpose()?;
         let statistics = self.statistics(&original.model)?;
         let test = self.test.as_ref();
-        let test =
-            test.map(|test| self.preprocessing.open(test, labels, &original.model)).transpose()?;
+        let test = test.map(|test| self.preprocessing.open(test, labels, &original)).transpose()?;
         io::say_fed(samples.iter().chain(&test), &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, samples.as_ref().or(test.as_ref()))?;
         let progress = progress::Bar::new(self.talk.words.quiet);
@@ -188,7 +187,7 @@ impl Quantize {
         Ok(Some(statistics))
     }
 
-    fn options(&self) -> Result<QuantizeOptions> {
+    pub(super) fn options(&self) -> Result<QuantizeOptions> {
         Ok(QuantizeOptions {
             mode: self.mode.0,
             scheme: self.quantization.scheme(),

@@ -99,7 +99,7 @@ impl Simplify {
         self.fix.apply(&mut original.model)?;
         let engine = self.engine.start_briefly()?;
         let labels = self.labels.as_deref();
-        let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original.model);
+        let opened = |data| self.preprocessing.open_unlabelled(data, labels, &original);
         let samples = self.data.as_deref().map(opened).transpose()?;
         let data = Data {
             samples: samples.as_ref(),
@@ -118,7 +118,7 @@ impl Simplify {
         io::deliver(&self.output, &self.page, &self.talk, ("simplify", &outcome), || {})
     }
 
-    fn options(&self) -> SimplifyOptions {
+    pub(super) fn options(&self) -> SimplifyOptions {
         SimplifyOptions {
             keep: self.keep.clone(),
             skip: self.skip.clone(),

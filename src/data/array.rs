@@ -36,6 +36,16 @@ impl Array {
         Self { name: None, dtype, dims, elements: Elements::Memory(bytes.into()) }
     }
 
+    /// An array that a tensor holds.
+    pub fn of_tensor(name: &str, tensor: &Tensor) -> Self {
+        Self {
+            name: Some(name.to_owned()),
+            dtype: tensor.dtype(),
+            dims: tensor.dims().to_vec(),
+            elements: Elements::Memory(Bytes::copy_from_slice(tensor.bytes())),
+        }
+    }
+
     /// An array of row-major elements that stay in the file, from byte `start` on.
     pub fn in_file(header: Header, file: File, start: u64) -> Self {
         let Header { dtype, dims, big_endian, .. } = header;

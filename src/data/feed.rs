@@ -143,7 +143,10 @@ impl Feed {
             origin: Origin::Random {
                 seed: options.seed,
                 input: input as u64,
-                below: options.random_below,
+                below: options
+                    .tables
+                    .get(&spec.name)
+                    .map_or(options.random_below, |&rows| rows.min(options.random_below)),
             },
         })
     }

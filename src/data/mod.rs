@@ -45,3 +45,4 @@ pub use preprocess::{Channels, Layout, Preprocess, parse_number, parse_numbers};
 pub use preset::Preset;
 pub use random::{random_below, random_tensor};
 pub use samples::{Run, Samples};
+pub use source::is_random;

@@ -114,7 +114,7 @@ pub struct Options {
     /// large enough for a short sequence and divisible by the usual strides.
     pub free_dim: usize,
     /// `random:N` draws the elements of integer inputs from `0..random_below`; 8 by default,
-    /// so that they are valid indices into nearly every embedding.
+    /// so that they are valid indices into nearly every embedding, and below [`Self::tables`].
     pub random_below: u64,
     /// For inputs whose elements look up the rows of a table, how many rows it has.
     pub tables: BTreeMap<String, u64>,

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use crate::data::fed::Fed;
 use crate::data::feed::Feed;
 use crate::data::shape::Mode;
-use crate::data::source::{Labels, load, random_count};
+use crate::data::source::{Labels, load, of_arrays, random_count};
 use crate::data::{Channels, InputSpec, Options};
 use crate::error::{Result, err};
 use crate::tensor::Tensor;
@@ -113,6 +113,41 @@ impl Samples {
             }
         }
         Ok(samples)
+    }
+
+    /// Samples of arrays in memory, by the same rules as those of an `.npz` file: the first axis of each array counts
+    /// the samples, and [`Options::labels`] names the one with the classes.
+    ///
+    /// # Errors
+    /// As [`Samples::open`].
+    pub fn of_arrays(
+        arrays: Vec<(String, Tensor)>,
+        inputs: &[InputSpec],
+        options: &Options,
+    ) -> Result<Self> {
+        options.preprocess.check()?;
+        let options = Options { preprocess: options.preprocess.resolved(), ..options.clone() };
+        let (sources, labels) = of_arrays(arrays, inputs, &options)?;
+        let feeds = inputs
+            .iter()
+            .zip(sources)
+            .map(|(spec, source)| Feed::new(spec, source, &options.preprocess))
+            .collect::<Result<Vec<_>>>()?;
+        check_preprocess(inputs, &feeds, &options)?;
+        Self::assemble(Path::new("memory"), feeds, labels, false, &options)
+    }
+
+    /// Samples that an iterator gives, each as its named tensors without an axis for the samples; all have the same
+    /// types and extents.
+    ///
+    /// # Errors
+    /// When two samples differ in names, types or extents, and as [`Samples::open`].
+    pub fn of_iter(
+        samples: impl IntoIterator<Item = Vec<(String, Tensor)>>,
+        inputs: &[InputSpec],
+        options: &Options,
+    ) -> Result<Self> {
+        Self::of_arrays(stacked(samples)?, inputs, options)
     }
 
     fn random(data: &Path, count: usize, inputs: &[InputSpec], options: &Options) -> Result<Self> {
@@ -298,6 +333,35 @@ impl Samples {
             .map_err(|error| error.in_file(&self.data))?;
         Ok(Run { inputs, first, count, size })
     }
+}
+
+/// One array for each name, with an axis for the samples in front.
+fn stacked(
+    samples: impl IntoIterator<Item = Vec<(String, Tensor)>>,
+) -> Result<Vec<(String, Tensor)>> {
+    let mut samples = samples.into_iter();
+    let first = samples.next().ok_or_else(|| err!(Data, "no samples"))?;
+    let mut bytes: Vec<Vec<u8>> = first.iter().map(|(_, tensor)| tensor.bytes().to_vec()).collect();
+    let mut count = 1;
+    for sample in samples {
+        for (at, (name, like)) in first.iter().enumerate() {
+            let found = sample.iter().find(|(other, _)| other == name).map(|(_, tensor)| tensor);
+            let same =
+                |tensor: &&Tensor| tensor.dtype() == like.dtype() && tensor.dims() == like.dims();
+            let tensor = found.filter(same).ok_or_else(|| {
+                let (dtype, dims) = (like.dtype(), like.dims());
+                err!(Data, "sample {count}: `{name}` is not {dtype} {dims:?} as in the first one")
+            })?;
+            bytes[at].extend_from_slice(tensor.bytes());
+        }
+        count += 1;
+    }
+    let arrays = first.iter().zip(bytes).map(|((name, like), bytes)| {
+        let mut dims = vec![count];
+        dims.extend_from_slice(like.dims());
+        Ok((name.clone(), Tensor::new(like.dtype(), dims, bytes.into())?))
+    });
+    arrays.collect()
 }
 
 /// Refuses preprocessing that would change nothing.

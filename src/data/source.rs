@@ -11,6 +11,7 @@ use crate::data::test_data::{self, TensorFiles};
 use crate::data::{InputSpec, Npz, Options, npy};
 use crate::disk::open_regular;
 use crate::error::{Error, Result, err};
+use crate::tensor::Tensor;
 
 /// What holds the samples of one input.
 #[derive(Debug)]
@@ -39,6 +40,11 @@ impl Labels {
             }
         }
     }
+}
+
+/// Whether samples are drawn rather than read: `random:N`.
+pub fn is_random(data: &Path) -> bool {
+    random_count(data).is_some()
 }
 
 /// The number in `random:N`; `None` when `data` names a file.
@@ -115,28 +121,57 @@ fn load_npz(
     options: &Options,
 ) -> Result<(Vec<Source>, Option<Labels>)> {
     let names = file.names().to_vec();
-    let known = |name: &String| names.contains(name);
-    if let Some(labels) = options.labels.as_ref().filter(|&name| !known(name)) {
-        return Err(err!(Data, "no array of labels `{labels}`; the file holds {}", list(&names)));
-    }
-    let mut chosen = Vec::new();
-    for input in inputs {
-        let mut others = names.iter().filter(|&name| Some(name) != options.labels.as_ref());
-        let name = match inputs {
-            _ if known(&input.name) => Some(&input.name),
-            [_] => others.next(),
-            _ => None,
-        };
-        chosen.push(name.ok_or_else(|| {
-            err!(Data, "no array for input `{}`; the file holds {}", input.name, list(&names))
-        })?);
-    }
+    let chosen = choose(&names, inputs, options)?;
     let keep = options.samples.unwrap_or(usize::MAX);
     let mut open = |name: &String| file.open_array(name, keep);
     let arrays =
         chosen.into_iter().map(|name| open(name).map(Source::Array)).collect::<Result<_>>()?;
     let labels = options.labels.as_ref().map(|name| open(name).map(Labels::Array)).transpose()?;
     Ok((arrays, labels))
+}
+
+/// What feeds each input among arrays in memory, in the order of `inputs`, and the labels when there are some.
+pub(super) fn of_arrays(
+    arrays: Vec<(String, Tensor)>,
+    inputs: &[InputSpec],
+    options: &Options,
+) -> Result<(Vec<Source>, Option<Labels>)> {
+    let names: Vec<String> = arrays.iter().map(|(name, _)| name.clone()).collect();
+    let array = |wanted: &String| -> Result<Array> {
+        let found = arrays.iter().find(|(name, _)| name == wanted);
+        let (name, tensor) = found.ok_or_else(|| err!(Data, "no array `{wanted}`"))?;
+        Ok(Array::of_tensor(name, tensor))
+    };
+    let chosen = choose(&names, inputs, options)?;
+    let sources = chosen.into_iter().map(|name| array(name).map(Source::Array));
+    let sources = sources.collect::<Result<_>>()?;
+    let labels = options.labels.as_ref().map(|name| array(name).map(Labels::Array)).transpose()?;
+    Ok((sources, labels))
+}
+
+/// The arrays among `names` that feed the inputs.
+fn choose<'a>(
+    names: &'a [String],
+    inputs: &[InputSpec],
+    options: &Options,
+) -> Result<Vec<&'a String>> {
+    let known = |name: &String| names.iter().find(|found| *found == name);
+    if let Some(labels) = options.labels.as_ref().filter(|&name| known(name).is_none()) {
+        return Err(err!(Data, "no array of labels `{labels}`; there are {}", list(names)));
+    }
+    let mut chosen = Vec::new();
+    for input in inputs {
+        let mut others = names.iter().filter(|&name| Some(name) != options.labels.as_ref());
+        let name = match (known(&input.name), inputs) {
+            (Some(name), _) => Some(name),
+            (None, [_]) => others.next(),
+            (None, _) => None,
+        };
+        chosen.push(name.ok_or_else(|| {
+            err!(Data, "no array for input `{}`; there are {}", input.name, list(names))
+        })?);
+    }
+    Ok(chosen)
 }
 
 fn load_images(

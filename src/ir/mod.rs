@@ -4,6 +4,7 @@
 //! value captured by an If, Loop or Scan body: "is it still needed?" is `uses().is_empty()`.
 
 mod attr;
+mod axis;
 mod body;
 mod build;
 mod edit;
@@ -27,6 +28,7 @@ mod verify;
 mod walk;
 
 pub use attr::{AttrValue, Attribute};
+pub use axis::position;
 pub use build::NewNode;
 pub use edit::At;
 pub(crate) use edit::ir_version_for;

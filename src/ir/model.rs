@@ -125,6 +125,11 @@ impl Model {
         self.opset_of("")
     }
 
+    /// The version of the default domain by which nodes are read: the imported one, or 1.
+    pub fn opset_in_force(&self) -> i64 {
+        self.opset().unwrap_or(1)
+    }
+
     /// Imported version of `domain`.
     pub fn opset_of(&self, domain: &str) -> Option<i64> {
         let wanted = canonical(domain);

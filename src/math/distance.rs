@@ -74,6 +74,11 @@ impl Distance {
         }
     }
 
+    /// Number of elements.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
     /// Signal-to-noise ratio `10 log10(Σ a² / Σ (a - b)²)` in decibel: infinite when equal,
     /// negative infinity when one side has a NaN or infinity that the other has not.
     pub fn sqnr_db(&self) -> f64 {

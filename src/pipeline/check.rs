@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use crate::analysis::Assume;
+use crate::analysis::{Assume, OutputKind, Shapes};
 use crate::data::Samples;
 use crate::error::{Result, err};
 use crate::exec::{Engine, Runner, met_a_limit};
@@ -13,7 +13,7 @@ use crate::passes::Promise;
 use crate::pipeline::probe::lacking;
 use crate::pipeline::shaken::OwnNoise;
 use crate::tensor::{DType, Tensor};
-use crate::validate::{Comparison, drift, drift_of};
+use crate::validate::{Comparison, OutputDrift, drift, drift_of};
 
 /// Smallest signal-to-noise ratio of an exact pass, in decibel. The engine may order additions
 /// differently for a graph of another form: a relative error of 1e-6.
@@ -110,6 +110,17 @@ impl<'a> Check<'a> {
         runs.filter(|(inputs, run)| run.is_ok() && (none || !is_empty(inputs))).count()
     }
 
+    /// How outputs of `model` can be compared with those of an edit that keeps a promise: only what is lossy may choose
+    /// otherwise.
+    fn kinds(&self, promise: Promise, model: &Model) -> Vec<OutputKind> {
+        match (promise, self.inputs.first()) {
+            (Promise::Lossy, Some(inputs)) => {
+                OutputKind::all(model, &Shapes::infer(model, &assume(inputs)))
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The outputs of an edited model on the inputs that the original ran on.
     pub(crate) fn outputs_like(&self, model: &Model, before: &Outputs) -> Outputs {
         let runner = Runner::new(self.engine, model, Vec::new());
@@ -154,22 +165,22 @@ pub(super) fn judge_fairly(
     after: &Outputs,
 ) -> Outcome {
     let own = || OwnNoise::of(check, model, before);
-    judge_beside(promise, before, after, own)
+    judge_beside(promise, [before, after], &check.kinds(promise, model), own)
 }
 
 /// As [`judge`], beside the model's `own` noise where that matters.
 pub(super) fn judge_beside(
     promise: Promise,
-    before: &Outputs,
-    after: &Outputs,
+    [before, after]: [&Outputs; 2],
+    kinds: &[OutputKind],
     own: impl FnOnce() -> OwnNoise,
 ) -> Outcome {
-    let outcome = judge(promise, before, after, &OwnNoise::default());
+    let outcome = judge(promise, [before, after], kinds, &OwnNoise::default());
     let moved = matches!(outcome, Outcome::Broken(_)) && promise != Promise::Lossy;
     if !moved || differing(promise, before, after).is_empty() {
         return outcome;
     }
-    match judge(promise, before, after, &own()) {
+    match judge(promise, [before, after], kinds, &own()) {
         Outcome::Broken(_) => outcome,
         fair => fair,
     }
@@ -177,7 +188,12 @@ pub(super) fn judge_beside(
 
 /// Whether outputs moved no further than promised, or than they do of themselves: on every input, or, for what
 /// is lossy, on all together.
-fn judge(promise: Promise, before: &Outputs, after: &Outputs, own: &OwnNoise) -> Outcome {
+fn judge(
+    promise: Promise,
+    [before, after]: [&Outputs; 2],
+    kinds: &[OutputKind],
+    own: &OwnNoise,
+) -> Outcome {
     let limit = limit(promise);
     let mut comparisons: Vec<(usize, Comparison)> = Vec::new();
     let mut empty = HashSet::new();
@@ -196,10 +212,14 @@ fn judge(promise: Promise, before: &Outputs, after: &Outputs, own: &OwnNoise) ->
             promise == Promise::Lossy
                 && matches!(tensor.dtype(), DType::Int32 | DType::Int64 | DType::Bool)
         };
-        let are_indices: Vec<bool> = before.iter().map(|(_, tensor)| whole(tensor)).collect();
+        let kind = |(at, (_, tensor)): (usize, &(String, Tensor))| {
+            let known = kinds.get(at).copied().unwrap_or_default();
+            OutputKind { is_indices: known.is_indices || whole(tensor), ..known }
+        };
+        let kinds: Vec<OutputKind> = before.iter().enumerate().map(kind).collect();
         let nothing = before.iter().filter(|(_, tensor)| tensor.is_empty());
         empty.extend(nothing.map(|(name, _)| (run, name.clone())));
-        match drift_of(before, after, Tensor::len, &are_indices) {
+        match drift_of(before, after, Tensor::len, &kinds) {
             Ok(comparison) => comparisons.push((run, comparison)),
             Err(error) => return Outcome::Broken(error.to_string()),
         }
@@ -212,7 +232,8 @@ fn judge(promise: Promise, before: &Outputs, after: &Outputs, own: &OwnNoise) ->
     let (mut worst, mut seen) = (f64::INFINITY, false);
     let (mut broken, mut silent): (Option<(f64, String)>, Option<String>) = (None, None);
     for (run, comparison) in comparisons {
-        for output in comparison.outputs.into_iter().filter(|output| !output.is_indices) {
+        let numbers = |output: &OutputDrift| !output.is_indices && !output.is_unknown();
+        for output in comparison.outputs.into_iter().filter(numbers) {
             let ratio = output.distance.sqnr_db();
             match own.limit(run, &output.name, limit) {
                 None => silent = Some(output.name),

@@ -90,7 +90,7 @@ fn try_parts(check: &Check<'_>, promise: Promise, edits: &Edits<'_>) -> (Parts, 
         let shaken: Outputs = runs.iter().map(Run::shaken).collect();
         OwnNoise::between(&known, &shaken)
     };
-    parts.outcome = judge_beside(promise, &known, &found, own);
+    parts.outcome = judge_beside(promise, [&known, &found], &[], own);
     if !matches!(parts.outcome, Outcome::Broken(_)) {
         return (parts, Vec::new());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::{Assume, Shapes, index_bounds, names_an_axis};
+use crate::analysis::{Assume, Reach, Shapes, index_bounds, names_an_axis};
 use crate::data::random_below;
 use crate::ir::{Def, DimSize, Model, Value, ValueId, ValueType};
 use crate::pipeline::check::Inputs;
@@ -138,7 +138,7 @@ fn draw(model: &Model, assigned: &Assigned, seed: u64) -> Inputs {
     });
     let whole = |(_, dtype, _): &(ValueId, DType, Vec<usize>)| dtype.is_integer();
     let bounds = match assigned.iter().any(whole) {
-        true => index_bounds(model, &Shapes::infer(model, &assume)),
+        true => index_bounds(model, &Shapes::infer(model, &assume), Reach::Possible),
         false => Default::default(),
     };
     let one = |(stream, (id, dtype, dims)): (u64, &(ValueId, DType, Vec<usize>))| {

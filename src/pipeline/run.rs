@@ -148,9 +148,13 @@ pub(super) fn verdict(
         Err(error) if promise == Promise::Exact => {
             return (Outcome::NotExecuted(error.to_string()), Err(error));
         }
-        // What the engine does not run as a whole it may run in parts.
+        // What the engine does not run as a whole it may run in parts. Of what is lossy, more or less would be
+        // lost elsewhere, too: nobody says more about it without samples.
         Err(error) => {
             let outcome = match parts::check(check, promise, model, edited).outcome {
+                Outcome::NotExecuted(_) if promise == Promise::Lossy => {
+                    Outcome::NotExecuted(error.to_string())
+                }
                 Outcome::NotExecuted(_) => Outcome::Broken(unchecked(promise, &error.to_string())),
                 outcome => outcome,
             };

@@ -130,7 +130,7 @@ impl fmt::Display for PruningStep {
         for (name, top) in &drift.accuracy {
             write!(f, ", {name} {}", percent(top.candidate))?;
         }
-        let numbers = drift.outputs.iter().filter(|output| output.agreement.is_none());
+        let numbers = drift.outputs.iter().filter(|output| output.is_measured());
         let worst = numbers.map(|output| output.sqnr_db).fold(f64::INFINITY, f64::min);
         if worst.is_finite() {
             write!(f, ", SQNR {}", decibel(worst))?;

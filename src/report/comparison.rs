@@ -156,7 +156,8 @@ fn short(x: f64) -> String {
 pub struct OutputReport {
     /// Name.
     pub name: String,
-    /// Signal-to-noise ratio in decibel; 300 stands for equal outputs, -300 for NaN. It says nothing of indices.
+    /// Signal-to-noise ratio in decibel; 300 stands for equal outputs, -300 for NaN, or for dims that are unlike in
+    /// all runs. It says nothing of indices.
     pub sqnr_db: f64,
     /// Share of elements that are equal, when the output is made of indices: classes, places, boxes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,6 +180,38 @@ pub struct OutputReport {
     /// Parts that keep less than 10 dB while the whole keeps more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<SliceReport>,
+    /// Runs in which the dims, which depend on the data, are unlike: nothing was compared there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlike_dims: Option<UnlikeReport>,
+}
+
+/// Runs in which two models give an output of unlike dims.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnlikeReport {
+    /// So many.
+    pub runs: usize,
+    /// There are others, in which the output was compared.
+    pub others: bool,
+    /// The dims in the first of them: of the original.
+    pub original: Vec<usize>,
+    /// Of the candidate.
+    pub candidate: Vec<usize>,
+}
+
+impl fmt::Display for UnlikeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { runs, others, original, candidate } = self;
+        let runs = match (others, runs) {
+            (false, _) => "all runs".to_owned(),
+            (true, 1) => "1 run".to_owned(),
+            (true, runs) => format!("{runs} runs"),
+        };
+        write!(
+            f,
+            "dims depend on the data and are unlike in {runs}, as {original:?} in the original and \
+                   {candidate:?} in the candidate: not compared there"
+        )
+    }
 }
 
 /// A part of an output of which little is left.
@@ -199,10 +232,6 @@ pub struct SliceReport {
 
 impl SliceReport {
     fn all(output: &OutputDrift) -> Vec<Self> {
-        // Of an output that is lost as a whole, or nearly, no part is news.
-        let whole = output.distance.sqnr_db();
-        let mut weak = if whole >= POOR_DB { output.slices.weak() } else { Vec::new() };
-        weak.retain(|weak| weak.sqnr_db <= whole - BELOW_WHOLE_DB);
         let report = |WeakSlice { axis, first, last, of, sqnr_db }| Self {
             axis,
             first,
@@ -210,7 +239,7 @@ impl SliceReport {
             of,
             sqnr_db: finite_decibel(sqnr_db),
         };
-        weak.into_iter().map(report).collect()
+        output.lost().into_iter().map(report).collect()
     }
 }
 
@@ -231,8 +260,6 @@ impl fmt::Display for SliceReport {
 
 /// Outputs that keep less, in decibel, are warned of: the error is a third of the signal.
 pub const POOR_DB: f64 = 10.0;
-/// A part that is named keeps so much less than the whole, in decibel: half of it.
-const BELOW_WHOLE_DB: f64 = 6.0;
 /// Parts that the text view names of an output.
 const NAMED: usize = 4;
 
@@ -264,10 +291,18 @@ impl From<&OutputDrift> for OutputReport {
     fn from(output: &OutputDrift) -> Self {
         let distance = &output.distance;
         let pair = |[original, candidate]: [u64; 2]| Pair { original, candidate };
+        let unknown = output.is_unknown();
+        let unlike = output.unlike.as_ref().map(|unlike| UnlikeReport {
+            runs: unlike.runs,
+            others: !unknown,
+            original: unlike.first[0].clone(),
+            candidate: unlike.first[1].clone(),
+        });
+        let ratio = if unknown { f64::NEG_INFINITY } else { distance.sqnr_db() };
         Self {
             name: output.name.clone(),
-            sqnr_db: finite_decibel(distance.sqnr_db()),
-            agreement: output.is_indices.then(|| distance.agreement()),
+            sqnr_db: finite_decibel(ratio),
+            agreement: output.is_indices.then(|| if unknown { 0.0 } else { distance.agreement() }),
             cosine: distance.cosine(),
             max_abs: finite(distance.max_abs()),
             mean_abs: distance.mean_abs(),
@@ -276,7 +311,15 @@ impl From<&OutputDrift> for OutputReport {
             infinite: pair(distance.infinite()),
             classes: output.divergence.as_ref().map(ClassesReport::from),
             slices: SliceReport::all(output),
+            unlike_dims: unlike,
         }
+    }
+}
+
+impl OutputReport {
+    /// Whether it has numbers that were compared.
+    pub fn is_measured(&self) -> bool {
+        self.agreement.is_none() && self.unlike_dims.as_ref().is_none_or(|unlike| unlike.others)
     }
 }
 
@@ -365,8 +408,13 @@ impl ComparisonReport {
             self.missed.push(format!("the bounds could not be checked: {reason}"));
         }
         if let Some(bound) = min_sqnr {
-            let numbers = || self.outputs.iter().filter(|output| output.agreement.is_none());
-            if self.not_validated.is_none() && numbers().next().is_none() {
+            let numbers = || self.outputs.iter().filter(|output| output.is_measured());
+            let unlike = self.outputs.iter().filter(|o| o.agreement.is_none() && !o.is_measured());
+            for (name, unlike) in unlike.filter_map(|o| Some((&o.name, o.unlike_dims.as_ref()?))) {
+                self.missed.push(format!("output `{name}`: {unlike}"));
+            }
+            if self.not_validated.is_none() && numbers().next().is_none() && self.missed.is_empty()
+            {
                 let text = "no output has numbers whose signal-to-noise ratio could be asked for";
                 self.missed.push(text.to_owned());
             }
@@ -483,15 +531,20 @@ impl ComparisonReport {
 impl OutputReport {
     /// One line, and with `verbose` all that is known.
     fn write(&self, f: &mut fmt::Formatter<'_>, verbose: bool) -> fmt::Result {
+        let name = &self.name;
+        if let Some(unlike) =
+            self.unlike_dims.as_ref().filter(|_| !self.is_measured() && self.agreement.is_none())
+        {
+            return writeln!(f, "output      `{name}`: {unlike}");
+        }
         if let Some(agreement) = self.agreement {
-            let (name, share) = (&self.name, percent(agreement));
+            let share = percent(agreement);
             return writeln!(f, "output      `{name}`: indices, {share} of them equal");
         }
         let largest = self.max_abs.map_or("not finite".into(), |x| format!("{x:.4}"));
         writeln!(
             f,
-            "output      `{}`: SQNR {}, cosine {:.5}, largest error {largest}, mean error {:.5}",
-            self.name,
+            "output      `{name}`: SQNR {}, cosine {:.5}, largest error {largest}, mean error {:.5}",
             decibel(self.sqnr_db),
             self.cosine,
             self.mean_abs
@@ -501,6 +554,9 @@ impl OutputReport {
                 let (a, b) = (grouped(count.original), grouped(count.candidate));
                 writeln!(f, "  {what:<10}{a} elements -> {b}")?;
             }
+        }
+        if let Some(unlike) = &self.unlike_dims {
+            writeln!(f, "  UNLIKE    {unlike}")?;
         }
         for slice in self.slices.iter().take(if verbose { usize::MAX } else { NAMED }) {
             writeln!(f, "  LOST      {slice}")?;

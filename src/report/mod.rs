@@ -30,7 +30,7 @@ pub use calibration::ChoiceReport;
 pub use channels::{ChannelsReport, FrozenReport, GroupReport, MemberReport};
 pub use comparison::{
     ClassesReport, ComparisonReport, InputReport, OutputReport, POOR_DB, Pair, SliceReport, Source,
-    Top,
+    Top, UnlikeReport,
 };
 pub use compression::{CompressionReport, IntegerPort, StepReport};
 pub use diff::{ChangeReport, Count, DiffReport, DistanceReport};

@@ -1,5 +1,6 @@
 //! A tensor: element type, dims and shared little-endian bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -185,6 +186,28 @@ impl Tensor {
     /// looked at again. They are read from the file when they are.
     pub fn release(&self) {
         disk::release(self.bytes());
+    }
+
+    /// All elements as `float`: where they are, or in a copy. A mapped file gives back its pages while it is copied, so
+    /// that they are in memory once. Nothing for what holds no numbers.
+    pub fn floats(&self) -> Cow<'_, [f32]> {
+        /// Elements that are copied at once: 4 MiB.
+        const CHUNK: usize = 1 << 20;
+        if self.dtype != DType::Float {
+            return Cow::Owned(self.to_f32().unwrap_or_default());
+        }
+        if cfg!(target_endian = "little")
+            && let Ok(elements) = bytemuck::try_cast_slice(self.bytes())
+        {
+            return Cow::Borrowed(elements);
+        }
+        let (elements, _) = self.bytes().as_chunks::<4>();
+        let mut floats = Vec::with_capacity(elements.len());
+        for chunk in elements.chunks(CHUNK) {
+            floats.extend(chunk.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+            disk::release(chunk.as_flattened());
+        }
+        Cow::Owned(floats)
     }
 
     /// The same elements under other dims.

@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
-use crate::analysis::{Progress, decision};
+use crate::analysis::{Assume, OutputKind, Progress, Shapes};
 use crate::data::Samples;
 use crate::error::{Result, err};
 use crate::exec::{Engine, Runner};
 use crate::ir::Model;
 use crate::math::Distance;
 use crate::tensor::Tensor;
-use crate::validate::slices::layouts;
+use crate::validate::slices::{WEAK_DB, WeakSlice, layouts};
 use crate::validate::{Accuracy, Divergence, Slices, Worst, one_run};
+
+/// A part that is told of keeps so much less than the whole, in decibel: half of it.
+const BELOW_WHOLE_DB: f64 = 6.0;
 
 /// What to compare.
 #[derive(Debug, Clone, Default)]
@@ -55,12 +58,42 @@ pub struct OutputDrift {
     pub is_indices: bool,
     /// How far its parts are, where that was looked at.
     pub slices: Slices,
+    /// Runs in which its dims were unlike, as they depend on the data: nothing was compared there.
+    pub unlike: Option<Unlike>,
+}
+
+/// Runs in which two models gave an output of unlike dims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unlike {
+    /// So many.
+    pub runs: usize,
+    /// The dims in the first of them: of the original, of the candidate.
+    pub first: [Vec<usize>; 2],
 }
 
 impl OutputDrift {
     /// An output without classes, whose parts are not looked at.
     pub fn new(name: String, distance: Distance) -> Self {
-        Self { name, distance, divergence: None, is_indices: false, slices: Slices::default() }
+        let slices = Slices::default();
+        Self { name, distance, divergence: None, is_indices: false, slices, unlike: None }
+    }
+
+    /// Parts that keep little, though the whole is well: of an output that is lost as a whole, or nearly, no part is news.
+    pub fn lost(&self) -> Vec<WeakSlice> {
+        let whole = self.distance.sqnr_db();
+        let mut weak = if whole >= WEAK_DB { self.slices.weak() } else { Vec::new() };
+        weak.retain(|weak| weak.sqnr_db <= whole - BELOW_WHOLE_DB);
+        weak
+    }
+
+    /// Whether the dims were unlike wherever the output has elements: its distance says nothing.
+    pub fn is_unknown(&self) -> bool {
+        self.unlike.is_some() && self.distance.count() == 0
+    }
+
+    fn unlike(name: String, [a, b]: [&Tensor; 2]) -> Self {
+        let first = [a, b].map(|tensor| tensor.dims().to_vec());
+        Self { unlike: Some(Unlike { runs: 1, first }), ..Self::new(name, Distance::default()) }
     }
 }
 
@@ -74,6 +107,10 @@ impl Comparison {
             let both = known.divergence.zip(new.divergence);
             known.divergence = both.map(|(known, new)| known.merge(new));
             known.slices = std::mem::take(&mut known.slices).merge(new.slices);
+            known.unlike = match (known.unlike.take(), new.unlike) {
+                (Some(known), Some(new)) => Some(Unlike { runs: known.runs + new.runs, ..known }),
+                (known, new) => known.or(new),
+            };
         }
         for ((_, known), (_, new)) in self.accuracy.iter_mut().zip(part.accuracy) {
             *known = known.merge(new);
@@ -82,18 +119,23 @@ impl Comparison {
         self
     }
 
-    /// The smallest signal-to-noise ratio of all outputs of numbers, in decibel.
+    /// The smallest signal-to-noise ratio of all outputs of numbers that could be compared, in decibel; 0 when there
+    /// are such, and none could be.
     pub fn worst_sqnr_db(&self) -> f64 {
-        let numbers = self.outputs.iter().filter(|output| !output.is_indices);
-        numbers.map(|o| o.distance.sqnr_db()).fold(f64::INFINITY, f64::min)
+        let numbers = || self.outputs.iter().filter(|output| !output.is_indices);
+        if numbers().next().is_some() && numbers().all(OutputDrift::is_unknown) {
+            return 0.0;
+        }
+        let known = numbers().filter(|output| !output.is_unknown());
+        known.map(|o| o.distance.sqnr_db()).fold(f64::INFINITY, f64::min)
     }
 }
 
 /// Runs `original` and `candidate` on all samples.
 ///
 /// # Errors
-/// When one of the models cannot be run, their outputs differ in number or shape, or labels do not
-/// fit the scores.
+/// When one of the models cannot be run, their outputs differ in number, or in dims that do not depend on the data,
+/// or labels do not fit the scores.
 pub fn compare(
     engine: &dyn Engine,
     original: &Model,
@@ -116,9 +158,7 @@ pub fn compare_telling(
     progress: &dyn Progress,
 ) -> Result<Comparison> {
     let (a, b) = (Runner::new(engine, original, vec![]), Runner::new(engine, candidate, vec![]));
-    let outputs = original.graph(original.main()).outputs().iter();
-    let are_indices: Vec<bool> =
-        outputs.map(|output| decision(original, output.value).is_some()).collect();
+    let kinds = OutputKind::all(original, &Shapes::infer(original, &fed_at(samples)));
     let layouts = layouts(original);
     let runs = options.runs.unwrap_or(usize::MAX).min(samples.runs());
     progress.start("comparing", runs);
@@ -133,7 +173,7 @@ pub fn compare_telling(
             after.outputs.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
             progress.step();
             let outputs = [&before.outputs[..], &after.outputs];
-            one_run::compare(&run, samples, outputs, (options, &are_indices, &layouts))
+            one_run::compare(&run, samples, outputs, (options, &kinds, &layouts))
         })
         .collect();
     progress.finish();
@@ -153,15 +193,16 @@ pub fn drift(
     drift_of(before, after, share, &[])
 }
 
-/// The same where some outputs `are_indices`: of these, lists of different lengths are compared, too.
+/// The same for outputs of these kinds: of indices, lists of different lengths are compared, too, and numbers whose
+/// dims depend on the data are not compared where these are unlike.
 ///
 /// # Errors
-/// When the outputs differ in number, name or shape.
+/// When the outputs differ in number or name, or in dims that do not depend on the data.
 pub fn drift_of(
     before: &[(String, Tensor)],
     after: &[(String, Tensor)],
     share: impl Fn(&Tensor) -> usize,
-    are_indices: &[bool],
+    kinds: &[OutputKind],
 ) -> Result<Comparison> {
     if before.len() != after.len() {
         return Err(err!(
@@ -177,14 +218,24 @@ pub fn drift_of(
             return Err(err!(Invalid, "output `{name}` is called `{other}` in the candidate")
                 .help(format!("`compare --map {name}={other}` takes them for the same")));
         }
-        let is_indices = are_indices.get(slot) == Some(&true);
-        let distance = match (a.dims() == b.dims(), is_indices.then(|| common(a, b)).flatten()) {
-            (true, _) => {
+        let kind = kinds.get(slot).copied().unwrap_or_default();
+        let alike = a.dims() == b.dims();
+        let shared = (kind.is_indices && !(alike && !kind.is_open)).then(|| common(a, b)).flatten();
+        let known = |distance| OutputDrift {
+            is_indices: kind.is_indices,
+            ..OutputDrift::new(name.clone(), distance)
+        };
+        outputs.push(match (alike, shared) {
+            (_, Some(distance)) => known(distance),
+            (true, None) => {
                 let count = share(a);
                 let (a, b) = (a.to_f32()?, b.to_f32()?);
-                Distance::between(&a[..count.min(a.len())], &b[..count.min(b.len())])
+                known(Distance::between(&a[..count.min(a.len())], &b[..count.min(b.len())]))
             }
-            (false, Some(distance)) => distance,
+            (false, None) if kind.is_open => OutputDrift {
+                is_indices: kind.is_indices,
+                ..OutputDrift::unlike(name.clone(), [a, b])
+            },
             (false, None) => {
                 return Err(err!(
                     Invalid,
@@ -193,24 +244,50 @@ pub fn drift_of(
                     b.dims()
                 ));
             }
-        };
-        outputs.push(OutputDrift { is_indices, ..OutputDrift::new(name.clone(), distance) });
+        });
     }
     Ok(Comparison { samples: 1, outputs, accuracy: Vec::new(), worst: Worst::default() })
 }
 
-/// How many rows two lists of indices share, of the longer one; `None` when their rows are unlike.
+/// What is known of shapes when a model is run on `samples`: all inputs are as large as the largest of them.
+pub fn fed_at(samples: &Samples) -> Assume {
+    let one = Assume { defaults: true, ..Assume::default() };
+    samples.dims().iter().fold(one, |at, (name, dims)| at.input(name, dims))
+}
+
+/// How many entries two lists of indices share, of the longer one. Lists may differ in length along one axis, the
+/// first one of equal dims. `None` when they are not of one form.
 fn common(a: &Tensor, b: &Tensor) -> Option<Distance> {
-    let ((first, row), (other, same)) = (a.dims().split_first()?, b.dims().split_first()?);
-    if row != same {
+    if a.dims().len() != b.dims().len() {
         return None;
     }
-    let width = row.iter().product::<usize>().max(1);
-    let (a, b) = (a.to_i64().ok()?, b.to_i64().ok()?);
-    let known: BTreeSet<&[i64]> = a.chunks(width).collect();
-    let shared = b.chunks(width).collect::<BTreeSet<_>>().intersection(&known).count();
-    let all = *first.max(other);
+    let mut unlike = (0..a.dims().len()).filter(|&axis| a.dims()[axis] != b.dims()[axis]);
+    let axis = unlike.next().unwrap_or(0);
+    if unlike.next().is_some() || a.dims().is_empty() {
+        return None;
+    }
+    let width = a.dims().iter().enumerate().filter(|(at, _)| *at != axis).map(|(_, &n)| n);
+    let width = width.product::<usize>();
+    let [x, y] = [entries(a, axis)?, entries(b, axis)?];
+    let shared = x.intersection(&y).count();
+    let all = a.dims()[axis].max(b.dims()[axis]);
     Some(Distance::of_equal((shared * width) as u64, (all * width) as u64))
+}
+
+/// What stands at each index of an axis.
+fn entries(tensor: &Tensor, axis: usize) -> Option<BTreeSet<Vec<i64>>> {
+    let elements = tensor.to_i64().ok()?;
+    let dims = tensor.dims();
+    let (count, inner) = (dims[axis], dims[axis + 1..].iter().product::<usize>());
+    let outer = dims[..axis].iter().product::<usize>();
+    let entry = |at: usize| {
+        let rows = (0..outer).flat_map(|block| {
+            let start = (block * count + at) * inner;
+            elements[start..start + inner].iter().copied()
+        });
+        rows.collect()
+    };
+    Some((0..count).map(entry).collect())
 }
 
 #[cfg(test)]
@@ -222,8 +299,32 @@ mod tests {
         let list = |rows: &[i64]| [("y".to_owned(), Tensor::from_i64(&[rows.len() / 3, 3], rows))];
         let (a, b) = (list(&[0, 0, 5, 0, 1, 7, 0, 1, 2]), list(&[0, 1, 2, 0, 0, 5]));
         assert!(drift(&a, &b, Tensor::len).is_err());
-        let found = drift_of(&a, &b, Tensor::len, &[true]).unwrap();
+        let kind = OutputKind { is_indices: true, is_open: true };
+        let found = drift_of(&a, &b, Tensor::len, &[kind]).unwrap();
         assert!((found.outputs[0].distance.agreement() - 2.0 / 3.0).abs() < 1e-9);
         assert_eq!(found.worst_sqnr_db(), f64::INFINITY);
+        // NonZero gives a column for each place.
+        let turned = |columns: &[i64]| {
+            [("y".to_owned(), Tensor::from_i64(&[2, columns.len() / 2], columns))]
+        };
+        let (a, b) = (turned(&[0, 1, 2, 5, 6, 7]), turned(&[0, 2, 5, 7]));
+        let found = drift_of(&a, &b, Tensor::len, &[kind]).unwrap();
+        assert!((found.outputs[0].distance.agreement() - 2.0 / 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn numbers_of_unlike_dims_are_not_compared_where_dims_depend_on_the_data() {
+        let rows = |rows: &[f32]| [("y".to_owned(), Tensor::from_f32(&[rows.len()], rows))];
+        let kind = OutputKind { is_open: true, ..OutputKind::default() };
+        let of = |a: &[f32], b: &[f32]| drift_of(&rows(a), &rows(b), Tensor::len, &[kind]).unwrap();
+        let unlike = of(&[1.0, 2.0], &[1.0]);
+        assert!(unlike.outputs[0].is_unknown());
+        assert_eq!(unlike.worst_sqnr_db(), 0.0, "it is not said that they are equal");
+        let alike = of(&[1.0, 2.0], &[1.0, 2.5]);
+        let ratio = alike.worst_sqnr_db();
+        let all = unlike.merge(alike).merge(of(&[3.0], &[3.0, 4.0]));
+        assert!(!all.outputs[0].is_unknown() && all.worst_sqnr_db() == ratio);
+        let expected = Unlike { runs: 2, first: [vec![2], vec![1]] };
+        assert_eq!(all.outputs[0].unlike, Some(expected));
     }
 }

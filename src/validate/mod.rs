@@ -12,10 +12,12 @@ pub mod timing;
 mod worst;
 
 pub use accuracy::{Accuracy, Score};
-pub use compare::{Comparison, Options, OutputDrift, compare, compare_telling, drift, drift_of};
+pub use compare::{
+    Comparison, Options, OutputDrift, Unlike, compare, compare_telling, drift, drift_of, fed_at,
+};
 pub use divergence::Divergence;
 pub use labels::check_labels;
 pub use layers::{LayerDrifts, ValueDrift, layers};
 pub use profile::{NodeTime, Profile, profile};
-pub use slices::{Slices, WeakSlice};
+pub use slices::{Layout, Slices, WeakSlice, layouts};
 pub use worst::{SampleDrift, Worst};

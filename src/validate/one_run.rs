@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::analysis::OutputKind;
 use crate::data::{Run, Samples};
 use crate::error::{Result, err};
 use crate::math::Distance;
@@ -23,10 +24,10 @@ pub(super) fn compare(
     run: &Run,
     samples: &Samples,
     [before, after]: [&[Named]; 2],
-    (options, are_indices, layouts): (&Options, &[bool], &HashMap<String, Layout>),
+    (options, kinds, layouts): (&Options, &[OutputKind], &HashMap<String, Layout>),
 ) -> Result<Comparison> {
     let share = |tensor: &Tensor| real_share(tensor, run.size, run.count);
-    let mut comparison = drift_of(before, after, share, are_indices)?;
+    let mut comparison = drift_of(before, after, share, kinds)?;
     comparison.samples = run.count;
     let labels = samples.labels().filter(|_| !options.top.is_empty());
     let scores = match (labels, &options.output) {
@@ -38,18 +39,16 @@ pub(super) fn compare(
     }
     for (slot, output) in comparison.outputs.iter_mut().enumerate() {
         let (a, b) = (&before[slot].1, &after[slot].1);
+        if a.dims() != b.dims() {
+            continue;
+        }
         output.divergence = match &scores {
             Some(scores) if scores.slot == slot => Some(scores.divergence(run)),
             _ => distributions(run, a, b)?,
         };
         let layout = layouts.get(&output.name).cloned().unwrap_or_default();
-        if a.dtype().is_float() && a.dims().len() > 1 {
-            let real = real_share(a, run.size, run.count);
-            let (x, y) = (a.to_f32()?, b.to_f32()?);
-            let both = [&x[..real.min(x.len())], &y[..real.min(y.len())]];
-            output.slices =
-                Slices::of(layout, a.dims(), both, run.size > 0 && a.dims()[0] == run.size);
-        }
+        let real = real_share(a, run.size, run.count);
+        output.slices = Slices::between(layout, [a, b], real, run.size)?;
     }
     comparison.worst = Worst::new(options.worst);
     if comparison.worst.wanted() {
@@ -141,7 +140,8 @@ fn sample_drifts(
     let sample = |sample, distance| SampleDrift { sample, distance, label: None, classes: None };
     let mut found: Vec<Option<Distance>> = vec![None; run.count];
     for (((_, a), (_, b)), output) in before.iter().zip(after).zip(whole) {
-        if run.size == 0 || a.dims().first() != Some(&run.size) || output.is_indices {
+        let by_sample = run.size > 0 && a.dims().first() == Some(&run.size);
+        if !by_sample || a.dims() != b.dims() || output.is_indices {
             continue;
         }
         let (a, b) = (a.to_f32()?, b.to_f32()?);

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use crate::analysis::{Assume, Shapes};
-use crate::ir::{Model, NodeId, ValueId};
+use crate::error::Result;
+use crate::ir::{self, Model, NodeId, ValueId};
+use crate::tensor::Tensor;
 
 /// A part that keeps less, in decibel, is named.
-const WEAK_DB: f64 = 10.0;
+pub(super) const WEAK_DB: f64 = 10.0;
 /// Most indices of an axis that are looked at one by one: more are no channels, but places.
 const MOST: usize = 256;
 /// Noise below this share of what a part reaches is what a grid of 8 bits does to a part that is well.
@@ -144,6 +146,26 @@ impl Slices {
         Self { layout, axes }
     }
 
+    /// Those of an output of both models, of which so many elements are real, in a run of `batch` samples. None where
+    /// there is but one axis, or no floats, or other dims.
+    ///
+    /// # Errors
+    /// When the elements are no numbers.
+    pub fn between(
+        layout: Layout,
+        [a, b]: [&Tensor; 2],
+        real: usize,
+        batch: usize,
+    ) -> Result<Self> {
+        let dims = a.dims();
+        if !a.dtype().is_float() || dims.len() < 2 || dims != b.dims() {
+            return Ok(Self::default());
+        }
+        let (x, y) = (a.to_f32()?, b.to_f32()?);
+        let both = [&x[..real.min(x.len())], &y[..real.min(y.len())]];
+        Ok(Self::of(layout, dims, both, batch > 0 && dims[0] == batch))
+    }
+
     /// Over the samples of both.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
@@ -263,11 +285,8 @@ fn sections(model: &Model, concat: NodeId, axes: Option<Vec<usize>>) -> Vec<Sect
     let node = model.node(concat);
     let inputs: Vec<ValueId> = node.inputs().iter().flatten().copied().collect();
     let rank = inputs.first().and_then(|&value| shapes.rank(value)).unwrap_or(0);
-    let axis = node.attr_int("axis").unwrap_or(0);
-    let axis = if axis < 0 { axis + rank as i64 } else { axis };
-    let Some(axis) = usize::try_from(axis).ok().filter(|&axis| axis < rank) else {
-        return Vec::new();
-    };
+    let axis = ir::position(node.attr_int("axis").unwrap_or(0), rank);
+    let Some(axis) = axis else { return Vec::new() };
     let mut first = 0;
     let mut found = Vec::new();
     for value in inputs {

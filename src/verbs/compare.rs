@@ -119,7 +119,7 @@ fn side_by_side(
     }
     if options.layers {
         let found = layers(engine, models[0], models[1], samples)?;
-        let numbers = report.outputs.iter().filter(|output| output.agreement.is_none());
+        let numbers = report.outputs.iter().filter(|output| output.is_measured());
         let lowest = numbers.map(|output| output.sqnr_db).fold(f64::INFINITY, f64::min);
         report.layers = Some(LayersReport::new(&found, lowest));
     }

@@ -1,19 +1,33 @@
 //! What a verb works with beside a model and options.
 
-use crate::analysis::Progress;
+use std::path::Path;
+
+use crate::analysis::{Progress, Reach, input_bounds};
 use crate::calibrate::Statistics;
-use crate::data::Samples;
+use crate::data::{self, Options, Samples};
 use crate::emit::{self, Encoded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Engine, Tract};
 use crate::ir::Model;
 use crate::pipeline::{self, Check};
+use crate::read::Loaded;
 
 /// Runs of the samples with which each pass is checked.
 pub const CHECK_RUNS: usize = 4;
 
 /// How a result becomes files; told whether the original keeps its weights in a file of their own.
 pub type Encode<'a> = dyn Fn(&Model, bool) -> Result<Encoded> + 'a;
+
+/// Samples of a file or folder for the inputs of a model; see [`Samples::open`].
+///
+/// # Errors
+/// As there.
+pub fn samples(original: &Loaded, path: &Path, options: &Options) -> Result<Samples> {
+    // Drawn indices stay below every table; of given ones only what cannot be right is told.
+    let reach = if data::is_random(path) { Reach::Possible } else { Reach::Certain };
+    let options = Options { tables: input_bounds(&original.model, reach), ..options.clone() };
+    Samples::open(path, &pipeline::inputs(&original.model)?, &options)
+}
 
 /// Samples, and where models run.
 #[derive(Clone, Copy, Default)]
@@ -68,6 +82,11 @@ impl Default for Host<'_> {
 }
 
 impl Host<'_> {
+    /// The runtime that results are loaded into.
+    pub(super) fn runtime(&self) -> Option<Box<dyn Engine>> {
+        self.deployed.and_then(|deployed| deployed())
+    }
+
     /// What passes are checked on: runs of the samples, or seeded noise when there are none. A model for
     /// whose inputs nothing can be made up is not executed.
     pub(super) fn check(

@@ -4,18 +4,17 @@ use crate::data::Samples;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Engine, Runner};
 use crate::ir::Model;
-use crate::verbs::Host;
 
 /// Larger results are not loaded: that would take as long as quantizing them, and hold them twice.
 const LARGEST: u64 = 256 << 20;
 
 /// Loads `written` of so many bytes into ONNX Runtime, as whoever deploys it would, and runs it on a sample when there
-/// are any. Nothing is said when no library is found, or the original does not run there either.
+/// are any. Nothing is said when `runtime` finds no library, or the original does not run there either.
 ///
 /// # Errors
 /// When it does not load or run while the original does.
-pub(super) fn check(
-    host: &Host<'_>,
+pub fn check_deployed(
+    runtime: impl FnOnce() -> Option<Box<dyn Engine>>,
     [original, written]: [&Model; 2],
     bytes: u64,
     samples: Option<&Samples>,
@@ -23,7 +22,7 @@ pub(super) fn check(
     if bytes > LARGEST {
         return Ok(());
     }
-    let Some(runtime) = host.deployed.and_then(|deployed| deployed()) else { return Ok(()) };
+    let Some(runtime) = runtime() else { return Ok(()) };
     let Err(error) = load(&*runtime, written, samples) else { return Ok(()) };
     if !error.message.contains(MARK) || load(&*runtime, original, samples).is_err() {
         return Ok(());

@@ -1,5 +1,7 @@
 //! What was asked for and not done, and why: the result is written, and the exit status tells.
 
+use crate::analysis::{constant_floats, is_layer};
+use crate::ir::{Model, Node};
 use crate::passes::{FoldQuantize, Note, Pass, QuantizeDynamic, QuantizeStatic, QuantizeWeights};
 use crate::pipeline::{Outcome, Step};
 
@@ -11,6 +13,22 @@ const PLACES: usize = 3;
 /// What to do when execution showed that a pass breaks the model.
 const TAKEN_BACK: &str = "the model is as it was before that pass; `--engine ort` executes it elsewhere, \
                           `--keep` spares nodes";
+
+/// That a model has nothing that could become smaller, which is no failure; `what` says what was not done.
+pub(super) fn no_layers(model: &Model, what: &str) -> Option<String> {
+    let nodes = model.all_nodes();
+    // Calls of functions are not looked into.
+    let calls = |op: &str, domain: &str| {
+        model.functions().iter().any(|function| function.name == op && function.domain == domain)
+    };
+    let table = |node: &Node| {
+        let read = node.input(0).filter(|_| node.is("Gather"));
+        read.is_some_and(|read| constant_floats(model, read).is_some())
+    };
+    let mut nodes = nodes.into_iter().map(|id| model.node(id));
+    let any = nodes.any(|node| is_layer(node) || calls(node.op(), node.domain()) || table(node));
+    (!any).then(|| format!("{what}: the model has no layer that multiplies, and no table"))
+}
 
 /// That nothing was quantized, and why: one line for each reason.
 pub(super) fn nothing_quantized(steps: &[Step]) -> Vec<String> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use onnxpress::passes::PASSES;
 
-/// Who may use whom. `error` is free for all, a room may always use itself, and `cli`, `lib.rs` and
-/// `main.rs` may use everything.
+/// Who may use whom. `error` is free for all, a room may always use itself, `verbs` may use everything but `cli`, and
+/// `cli`, `lib.rs` and `main.rs` may use everything.
 const MAY_USE: &[(&str, &[&str])] = &[
     // What a tensor takes of a mapped file can be given back.
     ("tensor", &["disk"]),
@@ -65,6 +65,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
 ];
+
+/// Rooms from which everything may be used, but for those of the program: the verbs bring all of it together.
+const TOP: &[&str] = &["cli", "lib", "main", "verbs"];
 
 /// What `passes` is made of, from the ground up: a part uses those before it, and the first five each other.
 const PASS_LEVELS: &[&str] = &[
@@ -224,7 +227,14 @@ fn rooms_use_only_what_they_may() {
     let mut violations = Vec::new();
     for path in rust_files("src").iter().filter(|path| !tests.contains(*path)) {
         let room = room(path);
-        if ["cli", "lib", "main"].contains(&room.as_str()) || FREE.contains(&room.as_str()) {
+        if room == "verbs" {
+            let source = source(path);
+            let upward = uses(&shipped(&source)).into_iter().filter(|(_, used)| used == "cli");
+            violations.extend(upward.map(|(line, _)| {
+                format!("{}:{line}: `verbs` may not use `cli`: {}", path.display(), instead("cli"))
+            }));
+        }
+        if TOP.contains(&room.as_str()) || FREE.contains(&room.as_str()) {
             continue;
         }
         let Some((_, may)) = MAY_USE.iter().find(|(name, _)| *name == room) else {

@@ -3,6 +3,7 @@
 mod any_extents;
 mod calibrate;
 mod checks;
+mod chosen;
 mod cli;
 mod cli_errors;
 mod compare;
@@ -50,4 +51,5 @@ mod statistics;
 mod support;
 mod tables;
 mod text;
+mod verbs;
 mod widths;

@@ -1,8 +1,8 @@
 //! What each target wants of a model, checked on what is written for it.
 
-use onnxpress::analysis::constant;
+use onnxpress::analysis::{Asked, Measure, Range, constant};
 use onnxpress::ir::{Model, NodeId};
-use onnxpress::passes::{QuantizeStatic, Target};
+use onnxpress::passes::{Context, Format, Pass, QuantizeStatic, Target};
 use onnxpress::tensor::{DType, Tensor};
 
 use crate::quantize_types::{nodes, quantize};
@@ -146,5 +146,58 @@ fn tract_and_portable_use_eight_bits_and_operators_of_onnx() {
             assert!(found.iter().all(eight), "{name}");
             assert!(model.all_nodes().iter().all(|&node| model.node(node).is_standard()), "{name}");
         });
+    }
+}
+
+/// All values reach as far.
+struct Reach;
+
+impl Measure for Reach {
+    fn ranges(&self, _: &Model, asked: &[Asked]) -> onnxpress::Result<Vec<Option<Range>>> {
+        Ok(vec![Some(Range { min: -3.0, max: 3.0 }); asked.len()])
+    }
+}
+
+#[test]
+fn int8_that_is_moved_is_quantized_again_in_newer_operator_sets() {
+    // ONNX Runtime carries a DequantizeLinear of int8 over these, and then does not load the model.
+    let moves = [
+        "m = Transpose <perm = [0, 2, 3, 1]> (a)",
+        "m = Reshape (a, dims)",
+        "m = Slice (a, zero, one, one)",
+        "m = Unsqueeze (a, one)",
+        "n = Unsqueeze (a, one) m = Squeeze (n, one)",
+        "m = MaxPool <kernel_shape = [2, 2]> (a)",
+    ];
+    for (opset, moved) in [(17, false), (21, true), (23, true)] {
+        for body in moves {
+            let text = format!(
+                r#"<ir_version: 10, opset_import: ["" : {opset}]>
+                g (float[1,2,4,4] x) => (float[?] y, float[?] m)
+                <float[2,2,1,1] w = {{1, 2, 3, 4}}, int64[2] dims = {{2, 16}}, int64[1] zero = {{0}}, int64[1] one = {{1}}>
+                {{ [conv] a = Conv (x, w) {body} y = Erf (m) }}"#
+            );
+            let text = text.replace("float[?] y, float[?] m", "y, m");
+            let model = onnxpress::read::text(&text).expect("the text is a model");
+            let activations = Some(Format::symmetric(DType::Int8));
+            let options = QuantizeStatic { activations, ..Default::default() };
+            let mut quantized = model.clone();
+            let cx = Context { measure: Some(&Reach), ..Context::default() };
+            options.run(&mut quantized, &cx).expect("the pass runs");
+            assert!(quantized.verify().is_ok(), "{opset} {body}");
+            for found in conversions(&quantized).iter().filter(|found| found.activation) {
+                let carried = readers(&quantized, found.node);
+                let carried = carried.iter().any(|op| {
+                    ["MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"]
+                        .contains(&&**op)
+                });
+                let output = quantized.node(found.node).only_output().expect("one output");
+                for (mover, _) in quantized.value(output).consumers().filter(|_| carried) {
+                    let after = readers(&quantized, mover);
+                    let again = after.iter().all(|op| op == "QuantizeLinear") && !after.is_empty();
+                    assert_eq!(again, moved, "{opset} {body}: {after:?}");
+                }
+            }
+        }
     }
 }

@@ -186,9 +186,10 @@ def check(name, folder):
     for way, (options, bound) in WAYS.items():
         out = os.path.join(folder, way + ".onnx")
         # Layers are not spared, so that the operator in question is reached.
-        code, _, err = tool("quantize", path, "--data", data, "--spare", "0", *options, "-o", out, "-q", "--force")
+        code, told, err = tool("quantize", path, "--data", data, "--spare", "0", *options, "-o", out, "-q", "--force")
         try:
-            if code:
+            # Weights so small stay float, and the report says that nothing was done.
+            if code and not (code == 3 and way == "float8e5m2" and "nothing was quantized" in told):
                 raise RuntimeError(err.strip())
             found = [decibel(reference, run(out, samples, optimized)) for optimized in (True, False) if not (optimized and way in UNOPTIMIZED)]
         except Exception as error:

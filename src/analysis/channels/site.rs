@@ -7,7 +7,7 @@ use crate::analysis::channels::form::Form;
 use crate::analysis::channels::reason::Reason;
 use crate::analysis::channels::space::{AxisId, Space};
 use crate::analysis::{Shapes, Term, constant};
-use crate::ir::{Model, Node, NodeId, ValueId};
+use crate::ir::{Model, Node, NodeId, ValueId, position};
 
 /// An input or output of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl<'a> Site<'a> {
     }
 
     pub fn opset(&self) -> i64 {
-        self.model.opset().unwrap_or(1)
+        self.model.opset_in_force()
     }
 
     pub fn value(&self, port: Port) -> Option<ValueId> {
@@ -242,11 +242,4 @@ impl<'a> Site<'a> {
             }
         }
     }
-}
-
-/// An axis number as a position.
-pub(super) fn position(axis: i64, rank: usize) -> Option<usize> {
-    let rank = i64::try_from(rank).ok()?;
-    let at = if axis < 0 { axis.checked_add(rank)? } else { axis };
-    usize::try_from(at).ok().filter(|_| at < rank)
 }

@@ -1,9 +1,9 @@
 //! What a shape rule sees: one node, its attributes, and what is known about its inputs.
 
 use crate::analysis::shapes::content;
-use crate::analysis::shapes::fact::{Dims, Fact, position, unknown};
+use crate::analysis::shapes::fact::{Dims, Fact, unknown};
 use crate::analysis::shapes::term::Term;
-use crate::ir::{Model, Node};
+use crate::ir::{Model, Node, position};
 use crate::tensor::DType;
 
 /// One application of an operator.

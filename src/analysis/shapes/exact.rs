@@ -55,7 +55,7 @@ pub fn exact(
     let call = Call {
         model,
         node: entry,
-        opset: model.opset().unwrap_or(1),
+        opset: model.opset_in_force(),
         facts: &[],
         given: Some(&facts),
         limit: MOST_ELEMENTS,

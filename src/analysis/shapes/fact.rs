@@ -143,13 +143,6 @@ pub(super) fn sum<'a>(dims: impl Iterator<Item = &'a Term>) -> Term {
     dims.fold(Term::Known(0), |total, dim| total + dim)
 }
 
-/// The position an axis number (negative: from the end) means in a shape of `rank` axes.
-pub(super) fn position(axis: i64, rank: usize) -> Option<usize> {
-    let rank = i64::try_from(rank).ok()?;
-    let axis = if axis < 0 { axis.checked_add(rank)? } else { axis };
-    usize::try_from(axis).ok().filter(|_| axis < rank)
-}
-
 /// Numpy broadcasting of two shapes, aligned at the last axis. An axis that cannot be broadcast is
 /// unknown.
 pub(super) fn broadcast(a: &[Term], b: &[Term]) -> Dims {
@@ -174,6 +167,7 @@ pub(super) fn broadcast_axis(a: &Term, b: &Term) -> Term {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ir::position;
 
     #[test]
     fn broadcasting_aligns_last_axes() {

@@ -2,9 +2,9 @@
 
 use crate::analysis::shapes::call::Call;
 use crate::analysis::shapes::content::Content;
-use crate::analysis::shapes::fact::{Fact, position};
+use crate::analysis::shapes::fact::Fact;
 use crate::analysis::shapes::term::Term;
-use crate::ir::{AttrValue, GraphId, Model, Node, ValueId};
+use crate::ir::{AttrValue, GraphId, Model, Node, ValueId, position};
 use crate::tensor::DType;
 
 /// The body in attribute `name`.

@@ -74,7 +74,7 @@ impl Shapes {
     /// How often the body of a Loop or Scan runs, when that is known.
     pub fn iterations(&self, model: &Model, node: NodeId) -> Term {
         // Before operator set 9, Scan had a batch axis in front of the scanned one.
-        let scan = model.node(node).is("Scan") && model.opset().unwrap_or(1) < 9;
+        let scan = model.node(node).is("Scan") && model.opset_in_force() < 9;
         if scan { Term::Unknown } else { flow::iterations(model, model.node(node), &self.facts) }
     }
 

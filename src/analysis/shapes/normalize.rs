@@ -1,8 +1,9 @@
 //! Normalisations with more than one output, and the operators of quantized models.
 
 use crate::analysis::shapes::call::Call;
-use crate::analysis::shapes::fact::{Dims, Fact, broadcast, position};
+use crate::analysis::shapes::fact::{Dims, Fact, broadcast};
 use crate::analysis::shapes::term::Term;
+use crate::ir::position;
 use crate::tensor::DType;
 
 /// BatchNormalization: the data, then statistics per channel.

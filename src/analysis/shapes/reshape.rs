@@ -3,9 +3,10 @@
 use crate::analysis::shapes::call::{Axes, Call, positions};
 use crate::analysis::shapes::content::{Content, broadcast_strides, strides};
 use crate::analysis::shapes::fact::{
-    Dims, Fact, all_known, broadcast, countable, position, product, unknown,
+    Dims, Fact, all_known, broadcast, countable, product, unknown,
 };
 use crate::analysis::shapes::term::Term;
+use crate::ir::position;
 
 /// The elements of the first input under other extents.
 fn reshaped(call: &Call<'_>, dims: Option<Dims>) -> Fact {

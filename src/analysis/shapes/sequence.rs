@@ -1,8 +1,9 @@
 //! Recurrent layers and signal transforms.
 
 use crate::analysis::shapes::call::Call;
-use crate::analysis::shapes::fact::{Fact, position, unknown};
+use crate::analysis::shapes::fact::{Fact, unknown};
 use crate::analysis::shapes::term::Term;
+use crate::ir::position;
 
 /// LSTM, GRU, RNN: all outputs, then the last one, then (LSTM) the last cell.
 pub(super) fn recurrent(call: &Call<'_>) -> Vec<Fact> {

@@ -2,8 +2,9 @@
 
 use crate::analysis::shapes::call::{Axes, Call, positions};
 use crate::analysis::shapes::content::{Content, strides};
-use crate::analysis::shapes::fact::{Dims, Fact, position, sum, unknown};
+use crate::analysis::shapes::fact::{Dims, Fact, sum, unknown};
 use crate::analysis::shapes::term::Term;
+use crate::ir::position;
 use crate::tensor::element_count;
 
 /// Concat.

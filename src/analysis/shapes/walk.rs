@@ -47,7 +47,7 @@ pub(super) fn infer(model: &Model, assume: &Assume) -> Vec<Fact> {
     let mut walk = Walk {
         model,
         bound: Bound::new(model, assume),
-        opset: model.opset().unwrap_or(1),
+        opset: model.opset_in_force(),
         functions: model.functions().iter().map(|f| (f.domain.as_str(), f.name.as_str())).collect(),
         outputs: HashMap::new(),
         facts: vec![Fact::default(); size],

@@ -18,6 +18,7 @@ use crate::passes::{
     Aim, Chosen, Context, Factorize, Known, Plan, Report, Resource, Splittable, Survivors,
 };
 use crate::pipeline::{Finished, run};
+use crate::validate::fed_at;
 
 /// A factorized model, and how it went.
 #[derive(Debug, Clone, Default)]
@@ -73,7 +74,7 @@ pub fn factorized(
         .collect();
     let chosen = match (trying, &pass.aim) {
         (Some((engine, samples)), Aim::Budget(_)) => {
-            let scores = Scores::of(&model);
+            let scores = Scores::of(&model, &fed_at(samples));
             let inputs = held_out_inputs(samples, affordable(&model, pass, &layers))?;
             let trials = ScoreTrials::of(engine, &scores, inputs)?;
             let progress = cx.progress();

@@ -15,6 +15,7 @@ use crate::passes::{
     Resource, Survivors,
 };
 use crate::pipeline::Check;
+use crate::validate::fed_at;
 
 /// What groups are tried on when a budget is spread by what cutting each does to the outputs.
 #[derive(Clone, Copy)]
@@ -70,7 +71,7 @@ pub fn pruned_to_budget(
     };
     let cutting = Cutting::of(&model, options, cx)?;
     let cutter = |model: &Model, pruning: &PruneChannels| cutting.cut(model, pruning);
-    let scores = Scores::of(&model);
+    let scores = Scores::of(&model, &fed_at(trying.samples));
     let most = affordable(&model, &tried);
     let inputs = held_out_inputs(trying.samples, most)?;
     let trials = ScoreTrials::of(trying.engine, &scores, inputs)?;

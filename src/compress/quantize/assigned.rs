@@ -20,6 +20,7 @@ use crate::passes::{
     WeightSite, Width, WidthCost, spread_widths,
 };
 use crate::tensor::DType;
+use crate::validate::fed_at;
 
 /// What is asked for.
 pub enum Aim {
@@ -151,7 +152,7 @@ pub(in crate::compress) fn assign(
         Trials { prepared, shapes: &shapes, options, widths: &widths.widths, engine, progress };
     let layers = match samples {
         Some(samples) => {
-            let scores = Scores::of(prepared);
+            let scores = Scores::of(prepared, &fed_at(samples));
             let inputs = {
                 let count = sites.len() * widths.widths.len();
                 let macs = Resource::Macs.of(prepared, &counted_at(prepared, Some(samples)));

@@ -1,8 +1,9 @@
 //! Tries on held-out samples how good a quantized model is, before anybody sees it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::analysis::{Assume, Cost, Shapes};
+use crate::analysis::{Assume, Cost, OutputKind, Shapes};
 use crate::calibrate::{held_out, held_out_runs};
 use crate::compress::trial::counted::counted_at;
 use crate::compress::trial::downstream::Known;
@@ -14,7 +15,7 @@ use crate::ir::Model;
 use crate::passes::{Context, Pass};
 use crate::pipeline::Inputs;
 use crate::tensor::Tensor;
-use crate::validate::{Comparison, drift_of};
+use crate::validate::{Comparison, Layout, OutputDrift, Slices, drift_of, fed_at, layouts};
 
 /// Runs that are looked at for one that is held out.
 const LOOKED_AT: usize = 4;
@@ -66,6 +67,9 @@ pub struct Trials<'a> {
 struct HeldOut {
     inputs: Vec<Inputs>,
     scores: Scores,
+    /// How each output is made up, and samples in a run.
+    layouts: HashMap<String, Layout>,
+    batch: usize,
     /// In each run, of the prepared model with its scores behind its outputs.
     outputs: Vec<Vec<(String, Tensor)>>,
 }
@@ -88,7 +92,7 @@ struct Affordable {
 pub struct Trial {
     /// The model.
     pub model: Model,
-    /// Smallest signal-to-noise ratio of its outputs, in decibel.
+    /// Smallest signal-to-noise ratio of its outputs, and of their parts that are lost, in decibel.
     pub sqnr_db: f64,
     /// The same of its scores: of what a final Softmax, LogSoftmax or Sigmoid reads instead of what it gives.
     /// It says more about samples that are not held out: behind these a few of them make all of the error.
@@ -121,12 +125,13 @@ impl<'a> Trials<'a> {
         let at = counted_at(prepared, Some(samples));
         let affordable = Affordable::of(prepared, &at);
         let inputs = held_out_inputs(samples, affordable.whole)?;
-        let scores = Scores::of(prepared);
+        let scores = Scores::of(prepared, &fed_at(samples));
         let watched = scores.behind_outputs(prepared);
         let runner = Runner::new(engine, &watched, Vec::new());
         let outputs = runner.each(&inputs, |_, executed| Ok(executed.outputs));
         let outputs = outputs.into_iter().collect::<Result<_>>()?;
-        let held_out = Arc::new(HeldOut { inputs, scores, outputs });
+        let (layouts, batch) = (layouts(prepared), samples.batch());
+        let held_out = Arc::new(HeldOut { inputs, scores, layouts, batch, outputs });
         let (runs, whole) = (samples.runs(), OnceLock::new());
         Ok(Self { engine, prepared, quantizer, cx, held_out, at, affordable, runs, whole })
     }
@@ -215,7 +220,7 @@ impl<'a> Trials<'a> {
     /// A model that gives its scores behind its outputs, or a part of it that does, beside what the prepared
     /// model computed in the same runs.
     fn judge(&self, model: &Model, inputs: &[Inputs]) -> Result<Judged> {
-        let HeldOut { scores, outputs, .. } = &*self.held_out;
+        let HeldOut { scores, layouts, batch, outputs, .. } = &*self.held_out;
         let runner = Runner::new(self.engine, model, Vec::new());
         let judged = runner.each(inputs, |run, executed| {
             let ((expected, scored), (found, found_scores)) =
@@ -223,12 +228,17 @@ impl<'a> Trials<'a> {
             // Parts have other names for them.
             let names = expected.iter().map(|(name, _)| name.clone());
             let found: Vec<_> = names.zip(found.into_iter().map(|(_, tensor)| tensor)).collect();
-            let decided = scores.decided();
-            let drifts = [
-                drift_of(&expected, &found, Tensor::len, decided)?,
+            let kinds = scores.kinds();
+            let mut drifts = [
+                drift_of(&expected, &found, Tensor::len, kinds)?,
                 scores.drift(&scored, &found_scores)?,
             ];
-            Ok((drifts, same_classes(&expected, &found, decided)))
+            for (i, output) in drifts[0].outputs.iter_mut().enumerate() {
+                let (name, a) = &expected[i];
+                let layout = layouts.get(name).cloned().unwrap_or_default();
+                output.slices = Slices::between(layout, [a, &found[i].1], a.len(), *batch)?;
+            }
+            Ok((drifts, same_classes(&expected, &found, kinds)))
         });
         let judged = judged.into_iter().collect::<Result<Vec<_>>>()?;
         let agreeing = judged.iter().filter(|(_, same)| *same).count();
@@ -236,8 +246,15 @@ impl<'a> Trials<'a> {
         let drifts = judged.into_iter().map(|(drifts, _)| drifts);
         let whole = drifts.reduce(|[a, b], [c, d]| [a.merge(c), b.merge(d)]);
         let ratio = |drift: &Comparison| drift.worst_sqnr_db();
-        let [sqnr_db, score_db] =
-            whole.map_or([f64::INFINITY; 2], |whole| whole.each_ref().map(ratio));
+        let [mut sqnr_db, score_db] =
+            whole.as_ref().map_or([f64::INFINITY; 2], |whole| whole.each_ref().map(ratio));
+        // A part that is lost counts as if it were an output of its own.
+        let lost = whole.iter().flat_map(|[whole, _]| whole.outputs.iter().flat_map(|o| o.lost()));
+        sqnr_db = lost.map(|lost| lost.sqnr_db).fold(sqnr_db, f64::min);
+        // What the outputs were chosen from says how good they are where they cannot be compared themselves.
+        if whole.is_some_and(|[outputs, _]| outputs.outputs.iter().any(OutputDrift::is_unknown)) {
+            sqnr_db = if sqnr_db == 0.0 { score_db } else { sqnr_db.min(score_db) };
+        }
         Ok(Judged { sqnr_db, score_db, agreement })
     }
 
@@ -370,7 +387,7 @@ impl Affordable {
 fn same_classes(
     expected: &[(String, Tensor)],
     found: &[(String, Tensor)],
-    decided: &[bool],
+    kinds: &[OutputKind],
 ) -> bool {
     let largest = |tensor: &Tensor| -> Option<usize> {
         let elements = tensor.to_f32().ok()?;
@@ -378,8 +395,8 @@ fn same_classes(
         place.filter(|_| elements.len() > 1)
     };
     let outputs = expected.iter().zip(found).enumerate();
-    let mut same = outputs.map(|(at, ((_, a), (_, b)))| match decided.get(at) {
-        Some(true) => a == b,
+    let mut same = outputs.map(|(at, ((_, a), (_, b)))| match kinds.get(at) {
+        Some(kind) if kind.is_indices || kind.is_open => a == b,
         _ => largest(a) == largest(b),
     });
     same.all(|same| same)

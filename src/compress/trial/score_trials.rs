@@ -1,13 +1,13 @@
 //! What cuts and splits do to the outputs of a model, on samples that nothing is fitted to.
 
-use crate::analysis::{Decision, constant, decision};
+use crate::analysis::{Assume, Decision, OutputKind, Shapes, chosen_from, constant, decision};
 use crate::compress::trial::downstream::Known;
 use crate::error::Result;
 use crate::exec::{Engine, Runner};
 use crate::ir::{Model, ValueId};
 use crate::pipeline::Inputs;
 use crate::tensor::Tensor;
-use crate::validate::{Comparison, drift};
+use crate::validate::{Comparison, drift_of};
 
 /// A value by which a model is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,8 @@ struct Axes {
 /// what it gives. Behind them large errors look like small ones. Instead of indices, what they were chosen by.
 pub(in crate::compress) struct Scores {
     judged: Vec<Judged>,
-    /// For each output, whether it is made of indices.
-    decided: Vec<bool>,
+    /// For each output, how two versions of it can be compared.
+    kinds: Vec<OutputKind>,
     /// The part of the model that makes them.
     part: Model,
 }
@@ -87,7 +87,9 @@ impl<'a> ScoreTrials<'a> {
 }
 
 impl Scores {
-    pub fn of(model: &Model) -> Self {
+    /// Of a `model` whose inputs have fixed dims `at` what it is run on.
+    pub fn of(model: &Model, at: &Assume) -> Self {
+        let shapes = Shapes::infer(model, at);
         let outputs = model.graph(model.main()).outputs().iter().map(|output| output.value);
         let outputs: Vec<ValueId> = outputs.collect();
         let numbers = |at: usize| {
@@ -95,11 +97,20 @@ impl Scores {
             let itself = Judged { value, output: Some(at), shift: None };
             before_activation(model, value).unwrap_or(itself)
         };
-        let decisions: Vec<Option<Decision>> =
-            outputs.iter().map(|&value| decision(model, value)).collect();
-        let decided: Vec<bool> = decisions.iter().map(Option::is_some).collect();
+        let kinds = OutputKind::all(model, &shapes);
+        let decision = |(&value, kind): (&ValueId, &OutputKind)| {
+            // Unlike numbers of rows cannot be compared; what they were chosen from and by can.
+            let open = kind.is_open.then(|| chosen_from(model, &shapes, value));
+            match open.filter(|from| !from.is_empty()) {
+                Some(from) => {
+                    Some(Decision { reads: from.into_iter().map(|value| (value, None)).collect() })
+                }
+                None => decision(model, value),
+            }
+        };
+        let decisions: Vec<Option<Decision>> = outputs.iter().zip(&kinds).map(decision).collect();
         let mut judged: Vec<Judged> =
-            (0..outputs.len()).filter(|&at| !decided[at]).map(numbers).collect();
+            (0..outputs.len()).filter(|&at| decisions[at].is_none()).map(numbers).collect();
         for (value, axis) in decisions.into_iter().flatten().flat_map(|found| found.reads) {
             let shift = axis.map(|first| Axes { first, rest: false });
             let output = outputs.iter().position(|&output| output == value);
@@ -116,12 +127,12 @@ impl Scores {
             judged = (0..outputs.len()).map(numbers).collect();
         }
         let part = part(model, &judged);
-        Self { judged, decided, part }
+        Self { judged, kinds, part }
     }
 
-    /// For each output of the model, whether it is made of indices, which are no numbers.
-    pub fn decided(&self) -> &[bool] {
-        &self.decided
+    /// For each output of the model, how two versions of it can be compared.
+    pub fn kinds(&self) -> &[OutputKind] {
+        &self.kinds
     }
 
     /// That model or an edited clone of it, with the scores that are no outputs as outputs behind its own.
@@ -134,7 +145,7 @@ impl Scores {
 
     /// The outputs and the scores of what [`Self::behind_outputs`] gave.
     pub fn split(&self, mut outputs: Named) -> (Named, Named) {
-        let mut hidden = outputs.split_off(self.decided.len().min(outputs.len())).into_iter();
+        let mut hidden = outputs.split_off(self.kinds.len().min(outputs.len())).into_iter();
         let score = |judged: &Judged| match judged.output {
             Some(at) => outputs.get(at).cloned(),
             None => hidden.next(),
@@ -152,7 +163,9 @@ impl Scores {
         expected: &[(String, Tensor)],
         found: &[(String, Tensor)],
     ) -> Result<Comparison> {
-        drift(&self.centred(expected)?, &self.centred(found)?, Tensor::len)
+        // Without anything better, outputs of open dims are judged themselves.
+        let kinds = vec![OutputKind { is_open: true, is_indices: false }; self.judged.len()];
+        drift_of(&self.centred(expected)?, &self.centred(found)?, Tensor::len, &kinds)
     }
 
     /// The scores by number, as parts of models have other names for them.
@@ -237,7 +250,7 @@ mod tests {
             "<ir_version: 8, opset_import: [\"\" : {opset}]> g (float[1,2,3] x) => (y) {{ {body} }}"
         );
         let model = read::text(&text).unwrap();
-        let scores = Scores::of(&model);
+        let scores = Scores::of(&model, &Assume::default());
         (model, scores)
     }
 
@@ -264,9 +277,10 @@ mod tests {
                 "<ir_version: 8, opset_import: [\"\" : 17]> g (float[1,3] x) => ({outputs}) {{ {body} }}"
             );
             let model = read::text(&text).unwrap();
-            let scores = Scores::of(&model);
+            let scores = Scores::of(&model, &Assume::default());
             let names = scores.judged.iter().map(|j| model.value(j.value).name().to_owned());
-            (names.collect::<Vec<_>>(), scores.decided)
+            let decided = scores.kinds.iter().map(|kind| kind.is_indices).collect::<Vec<_>>();
+            (names.collect::<Vec<_>>(), decided)
         };
         // The scores are an output: the indices add nothing.
         let both = judged("r, y", "r = Relu (x) y = ArgMax <axis = 1> (r)");
@@ -275,6 +289,12 @@ mod tests {
         assert_eq!(behind, (vec!["r".to_owned()], vec![true]));
         let beside = judged("p, y", "r = Relu (x) p = Softmax (r) y = ArgMax <axis = 1> (p)");
         assert_eq!(beside, (vec!["r".to_owned()], vec![false, true]));
+        // What is chosen in unlike numbers is judged by what it was chosen from and by.
+        let open = judged(
+            "y, z",
+            "r = Relu (x) s = Sigmoid (x) i = NonZero (s) t = Transpose (i) y = GatherND (r, t) z = Identity (i)",
+        );
+        assert_eq!(open, (vec!["r".to_owned(), "x".to_owned()], vec![false, true]));
         // Shapes say nothing of numbers.
         let plain = judged("y", "y = Shape (x)");
         assert_eq!(plain, (vec!["y".to_owned()], vec![false]));

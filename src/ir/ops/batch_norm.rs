@@ -28,7 +28,7 @@ impl BatchNorm {
         let n = model.node(node);
         let training = n.attr_int("training_mode").unwrap_or(0) != 0;
         let per_element = n.attr_int("spatial") == Some(0);
-        let old = model.opset().unwrap_or(1) < 7 && n.attr_int("is_test").unwrap_or(0) == 0;
+        let old = model.opset_in_force() < 7 && n.attr_int("is_test").unwrap_or(0) == 0;
         if !n.is("BatchNormalization") || training || per_element || old {
             return None;
         }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Contraction, Shapes, WEIGHT_SLOT, constant};
-use crate::ir::{Model, Node, NodeId, ValueId};
+use crate::ir::{Model, NodeId, ValueId};
 use crate::math::Unfold;
 use crate::passes::factorize::shape::Extents;
 use crate::passes::stored::Linear;
@@ -70,14 +70,6 @@ impl Layers {
     }
 }
 
-const RECURRENT: [&str; 3] = ["LSTM", "GRU", "RNN"];
-
-/// Whether this pass knows what to do with such a node.
-fn is_linear(entry: &Node) -> bool {
-    let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"];
-    linear.iter().chain(&RECURRENT).any(|op| entry.is(op))
-}
-
 impl Site {
     /// The layers of `model` that can be split; what multiplies with constants and cannot is declined in
     /// `report`.
@@ -86,7 +78,9 @@ impl Site {
         for node in model.all_nodes() {
             let entry = model.node(node);
             let table = layers.table(model, node).is_some();
-            if !table && (!is_linear(entry) || !layers.includes(model, node)) {
+            if !table
+                && (!(entry.is_linear() || entry.is_recurrent()) || !layers.includes(model, node))
+            {
                 continue;
             }
             let found = match fitting(model, node, &layers.keep) {
@@ -138,7 +132,7 @@ impl Site {
         if model.value(weight).uses().len() != 1 {
             return Err("its weights are shared".into());
         }
-        let recurrent = RECURRENT.iter().any(|op| entry.is(op));
+        let recurrent = entry.is_recurrent();
         let contraction = match (table, recurrent) {
             (true, _) => Contraction::of_table(model, node, tensor.dims()),
             (_, true) => Contraction::of_recurrent(model, node, tensor.dims()),
@@ -208,7 +202,7 @@ fn extents(model: &Model, shapes: &Shapes, node: NodeId, contraction: &Contracti
 fn pair(model: &Model, first: &Site) -> Vec<NodeId> {
     let none = Vec::new();
     let entry = model.node(first.node);
-    let recurrent = |node: NodeId| RECURRENT.iter().any(|op| model.node(node).is(op));
+    let recurrent = |node: NodeId| model.node(node).is_recurrent();
     let Some(output) = entry.only_output() else { return none };
     let reader = model.value(output).only_consumer().filter(|&(_, slot)| slot == 0);
     let Some((next, _)) = reader.filter(|_| entry.input(2).is_none() && !recurrent(first.node))
@@ -216,7 +210,7 @@ fn pair(model: &Model, first: &Site) -> Vec<NodeId> {
         return none;
     };
     let next_entry = model.node(next);
-    if !is_linear(next_entry) {
+    if !(next_entry.is_linear() || next_entry.is_recurrent()) {
         return none;
     }
     let dims = next_entry.input(WEIGHT_SLOT).and_then(|weight| constant(model, weight));

@@ -184,7 +184,7 @@ fn cuts_off(model: &Model, quantize: NodeId, floats: ValueId) -> Option<f32> {
 /// `Clip(floats, 0, largest)` in front of a node.
 fn clip(model: &mut Model, before: NodeId, floats: ValueId, largest: f32) -> ValueId {
     let graph = model.node(before).graph();
-    let node = if model.opset().unwrap_or(0) < CLIP_BOUNDS_ARE_INPUTS {
+    let node = if model.opset_in_force() < CLIP_BOUNDS_ARE_INPUTS {
         let node = NewNode::new("Clip", &[floats], "clipped");
         node.attr("min", 0.0f32).attr("max", largest)
     } else {

@@ -19,7 +19,7 @@ pub(in crate::passes) fn with_axes(
     mut node: NewNode,
     axes: &[i64],
 ) -> NewNode {
-    if model.opset().unwrap_or(1) < axes_are_input_since(&node.op) {
+    if model.opset_in_force() < axes_are_input_since(&node.op) {
         return node.attr("axes", axes.to_vec());
     }
     let name = format!("{}_axes", node.name);

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::analysis::{Shapes, constant};
-use crate::ir::{Model, Node, NodeId, ValueId};
+use crate::ir::{self, Model, Node, NodeId, ValueId};
 
 /// A look at a model from one node upstream. It remembers the nodes it went through.
 pub(in crate::passes) struct Look<'a> {
@@ -135,10 +135,7 @@ impl<'a> Look<'a> {
             (None, Some(axes)) => constant(self.model, axes)?.to_i64().ok()?,
             (None, None) => return None,
         };
-        let position = |&axis: &i64| {
-            let axis = if axis < 0 { axis.checked_add_unsigned(rank as u64)? } else { axis };
-            usize::try_from(axis).ok().filter(|&axis| axis < rank)
-        };
+        let position = |&axis: &i64| ir::position(axis, rank);
         let mut axes: Vec<usize> = axes.iter().map(position).collect::<Option<_>>()?;
         axes.sort_unstable();
         Some(axes)

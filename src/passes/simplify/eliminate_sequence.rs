@@ -123,7 +123,7 @@ impl Rule for EliminateSequence {
                 let (graph, name) = (model.node(node).graph(), model.node(node).name().to_owned());
                 let mut split = NewNode::new("Split", &[x], &name).attr("axis", axis);
                 split.outputs = vec!["element".to_owned(); count];
-                if model.opset().unwrap_or(1) < SIZES_ARE_INPUT {
+                if model.opset_in_force() < SIZES_ARE_INPUT {
                     split = split.attr("split", sizes);
                 } else {
                     let sizes = Tensor::from_i64(&[count], &sizes);

@@ -34,15 +34,30 @@ enum Function {
     Mish,
 }
 
+/// The only operator set in which ONNX Runtime (1.31) runs Swish.
+const SWISH: i64 = 24;
+
 impl Function {
     /// Operator, first operator set of the default domain, and name in com.microsoft.
     fn operator(self) -> (&'static str, i64, Option<&'static str>) {
         match self {
             Self::Gelu => ("Gelu", 20, Some("Gelu")),
             Self::GeluTanh => ("Gelu", 20, Some("FastGelu")),
-            Self::Swish => ("Swish", 24, None),
+            Self::Swish => ("Swish", SWISH, None),
             Self::HardSwish => ("HardSwish", 14, None),
             Self::Mish => ("Mish", 18, None),
+        }
+    }
+}
+
+impl Function {
+    /// Whether runtimes have a kernel of the operator wherever they have those of what it replaces. ONNX Runtime has
+    /// few for `double`, and no Swish in newer operator sets.
+    fn has_kernel(self, opset: i64, dtype: DType) -> bool {
+        match (self, dtype) {
+            (Self::Swish, _) => opset == SWISH,
+            (Self::Gelu | Self::HardSwish | Self::Mish, DType::Double) => false,
+            _ => true,
         }
     }
 }
@@ -115,7 +130,11 @@ impl FuseActivation {
             return None;
         }
         let (_, since, contrib) = function.operator();
-        let domain = if model.opset().unwrap_or(1) >= since {
+        let opset = model.opset_in_force();
+        if !function.has_kernel(opset, shapes.dtype(x)?) {
+            return None;
+        }
+        let domain = if opset >= since {
             ""
         } else if self.microsoft && contrib.is_some() && shapes.dtype(x)? != DType::Double {
             MICROSOFT

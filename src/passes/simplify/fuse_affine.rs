@@ -47,7 +47,7 @@ impl Rule for FuseAffine {
         let Some((layer, other, swapped)) = found else { return Match::No };
         // A constant divided by a layer is not affine; before operator set 7 operands did not
         // broadcast by position.
-        if (swapped && entry.is("Div")) || model.opset().unwrap_or(1) < 7 {
+        if (swapped && entry.is("Div")) || model.opset_in_force() < 7 {
             return Match::No;
         }
         let Some(output) = entry.only_output() else { return Match::No };

@@ -45,7 +45,7 @@ impl Rule for FuseAttention {
     }
 
     fn find(&self, model: &Model, node: NodeId, shapes: &Shapes) -> Match<Plan> {
-        if model.opset().unwrap_or(1) < SINCE {
+        if model.opset_in_force() < SINCE {
             return Match::No;
         }
         plan(model, node, shapes).map_or(Match::No, Match::Yes)

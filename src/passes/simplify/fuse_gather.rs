@@ -1,7 +1,7 @@
 //! `fuse-gather`: see `docs/passes/fuse-gather.md`.
 
 use crate::analysis::{Shapes, constant};
-use crate::ir::{AttrValue, Attribute, Model, NodeId, ValueId};
+use crate::ir::{self, AttrValue, Attribute, Model, NodeId, ValueId};
 use crate::passes::{Match, Promise, Rule};
 use crate::tensor::Tensor;
 
@@ -73,9 +73,7 @@ fn behind_transpose(model: &Model, gather: NodeId, shapes: &Shapes) -> Option<Pl
     let transpose = model.node(model.value(middle).producer()?);
     let from = transpose.input(0).filter(|_| transpose.is("Transpose"))?;
     let perm = transpose.attr_ints("perm")?;
-    let axis = node.attr_int("axis").unwrap_or(0);
-    let axis = if axis < 0 { axis.checked_add(i64::try_from(perm.len()).ok()?)? } else { axis };
-    let axis = usize::try_from(axis).ok().filter(|&axis| axis < perm.len())?;
+    let axis = ir::position(node.attr_int("axis").unwrap_or(0), perm.len())?;
     let others = perm.iter().enumerate().filter(|&(i, _)| i != axis).map(|(_, &axis)| axis);
     let axis = usize::try_from(perm[axis]).ok()?;
     others.is_sorted().then_some(Plan { node: gather, from, axis, index: Index::Value(index) })
@@ -93,10 +91,7 @@ fn slice_and_squeeze(model: &Model, squeeze: NodeId, shapes: &Shapes) -> Option<
         Some(list) => Some(list.to_vec()),
         None => constant(model, node.input(slot)?)?.to_i64().ok(),
     };
-    let position = |axis: i64| {
-        let axis = if axis < 0 { axis + i64::try_from(rank).ok()? } else { axis };
-        usize::try_from(axis).ok().filter(|&axis| axis < rank)
-    };
+    let position = |axis: i64| ir::position(axis, rank);
     let one = |list: Vec<i64>| match list[..] {
         [x] => Some(x),
         _ => None,

@@ -36,7 +36,7 @@ impl Rule for FuseGemm {
     fn find(&self, model: &Model, sum: NodeId, shapes: &Shapes) -> Match<Plan> {
         let entry = model.node(sum);
         // Before operator set 7 operands did not broadcast by position.
-        if !entry.is("Add") || model.opset().unwrap_or(1) < 7 {
+        if !entry.is("Add") || model.opset_in_force() < 7 {
             return Match::No;
         }
         let (Some(a), Some(b), Some(from)) = (entry.input(0), entry.input(1), entry.only_output())

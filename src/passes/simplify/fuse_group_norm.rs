@@ -46,7 +46,7 @@ impl Rule for FuseGroupNorm {
     }
 
     fn find(&self, model: &Model, node: NodeId, shapes: &Shapes) -> Match<Plan> {
-        if model.opset().unwrap_or(1) < PER_CHANNEL_SINCE {
+        if model.opset_in_force() < PER_CHANNEL_SINCE {
             return Match::No;
         }
         plan(model, node, shapes).map_or(Match::No, Match::Yes)

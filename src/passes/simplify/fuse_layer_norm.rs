@@ -99,7 +99,7 @@ fn plan(look: &Look<'_>, node: NodeId, scaled: ValueId, bias: Option<ValueId>) -
     if !trailing
         || !fits(scale)
         || bias.is_some_and(|bias| !fits(bias) || !found.centred)
-        || model.opset().unwrap_or(1) < since
+        || model.opset_in_force() < since
         || !look.is_closed(node)
     {
         return None;

@@ -1,7 +1,7 @@
 //! `fuse-pad`: see `docs/passes/fuse-pad.md`.
 
 use crate::analysis::{Shapes, constant};
-use crate::ir::{AttrValue, Attribute, Model, Node, NodeId, ValueId};
+use crate::ir::{self, AttrValue, Attribute, Model, Node, NodeId, ValueId};
 use crate::passes::{Match, Promise, Rule};
 
 /// Moves a Pad with a constant into the pads of the Conv or pooling behind it.
@@ -97,7 +97,7 @@ fn plan(
             if !counts && own.iter().any(|&pad| pad != 0) {
                 return Err("its own pads do not count, those of the Pad before it do".into());
             }
-            if model.opset().unwrap_or(1) < 7 {
+            if model.opset_in_force() < 7 {
                 return Err("pads can be counted from operator set 7 on".into());
             }
             counts_pads = !counts;
@@ -148,10 +148,8 @@ fn pads_of(model: &Model, pad: &Node, rank: usize) -> Result<Vec<i64>, String> {
             let axes = list(3).ok_or("the axes of the Pad before it are not known")?;
             let mut all = vec![0; 2 * rank];
             for (i, &axis) in axes.iter().enumerate() {
-                let axis = if axis < 0 { axis + rank as i64 } else { axis };
-                let axis = usize::try_from(axis).ok().filter(|&axis| axis < rank);
                 let (Some(axis), Some(&begin), Some(&end)) =
-                    (axis, pads.get(i), pads.get(axes.len() + i))
+                    (ir::position(axis, rank), pads.get(i), pads.get(axes.len() + i))
                 else {
                     return Err("the Pad before it is not well-formed".into());
                 };

@@ -53,7 +53,7 @@ impl Rule for FuseReduction {
         let mut inputs = vec![Some(plan.x)];
         let mut attributes = vec![Attribute::new("keepdims", AttrValue::Int(plan.keep))];
         let since = axes_are_input_since(&plan.op);
-        if model.opset().unwrap_or(1) >= since {
+        if model.opset_in_force() >= since {
             let (graph, name) =
                 (model.node(plan.node).graph(), model.node(plan.node).name().to_owned());
             let axes = Tensor::from_i64(&[plan.axes.len()], &plan.axes);

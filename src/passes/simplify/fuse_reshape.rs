@@ -46,7 +46,7 @@ impl Rule for FuseReshape {
         }
         let output = model.node(node).only_output();
         match output.and_then(|output| shapes.reshape_target(output)) {
-            Some(target) if model.opset().unwrap_or(1) >= 5 => {
+            Some(target) if model.opset_in_force() >= 5 => {
                 Match::Yes(Plan { node, from, target: Some(target) })
             }
             _ => Match::Refused("the extents of its result are not known".into()),

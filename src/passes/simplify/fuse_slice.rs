@@ -38,7 +38,7 @@ impl Rule for FuseSlice {
     }
 
     fn find(&self, model: &Model, node: NodeId, shapes: &Shapes) -> Match<Plan> {
-        if model.opset().unwrap_or(1) < INPUTS_SINCE {
+        if model.opset_in_force() < INPUTS_SINCE {
             return Match::No;
         }
         let Some((middle, outer)) = slice(model, shapes, node) else { return Match::No };

@@ -67,7 +67,7 @@ fn plan(model: &Model, node: NodeId, shapes: &Shapes) -> Option<Plan> {
     let &[axis] = &axes[..] else { return None };
     let last = shapes.rank(x)? == axis + 1;
     let fits = summed == powers && reduced == x && max_axes == axes;
-    let version = model.opset().unwrap_or(1);
+    let version = model.opset_in_force();
     (fits && (last || version >= ONE_AXIS_SINCE) && look.is_closed(node)).then_some(Plan {
         node,
         x,

@@ -1,7 +1,7 @@
 //! Integers on grids, and the operators that turn them into floats.
 
 use crate::analysis::{constant, scale_index};
-use crate::ir::{Model, NodeId, ValueId};
+use crate::ir::{self, Model, NodeId, ValueId};
 use crate::math::Grid;
 use crate::passes::stored::weight::exchange;
 use crate::tensor::{DType, Tensor};
@@ -74,8 +74,7 @@ impl Gridded {
         let rank = tensor.dims().len();
         let (axis, divided) = match axis {
             Axis::Attribute(axis) => {
-                let axis = if axis < 0 { axis + rank as i64 } else { axis };
-                (usize::try_from(axis).unwrap_or(rank), scale.dims().to_vec())
+                (ir::position(axis, rank).unwrap_or(rank), scale.dims().to_vec())
             }
             Axis::Broadcast => {
                 let along = scale.dims().iter().position(|&extent| extent != 1).unwrap_or(0);

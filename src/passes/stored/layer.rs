@@ -30,8 +30,7 @@ impl StoredLayer {
         let mut layers = Vec::new();
         for node in model.all_nodes() {
             let entry = model.node(node);
-            let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
-            if !linear || !stands_in(model, reference, node) {
+            if !entry.is_linear() || !stands_in(model, reference, node) {
                 continue;
             }
             match Self::of(model, reference, node, bits) {

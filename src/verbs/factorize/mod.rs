@@ -22,7 +22,7 @@ use crate::verbs::compare::sizes;
 use crate::verbs::factorize::to_budget::{Factorizing, Found};
 use crate::verbs::figures::{Figures, Need};
 use crate::verbs::prune::NO_SAMPLES;
-use crate::verbs::undone::nothing_split;
+use crate::verbs::undone::{no_layers, nothing_split};
 use crate::verbs::warnings::{grew, taken_back, unfitted};
 use crate::verbs::{Data, Outcome};
 
@@ -118,12 +118,15 @@ pub fn factorize(
     let short = budget.as_ref().filter(|budget| budget.left > budget.most);
     undone.extend(short.map(|budget| missed(budget, Some(RANKS))));
     let within = budget.is_some() && short.is_none();
-    if !within && factorized.layers.iter().all(|layer| layer.chosen.is_none()) {
-        undone.extend(nothing_split(&factorized.finished.steps));
+    let mut warnings: Vec<String> = uncounted.into_iter().collect();
+    let none = factorized.layers.iter().all(|layer| layer.chosen.is_none());
+    match no_layers(&original.model, "no layer was split") {
+        Some(nothing) => warnings.push(nothing),
+        None if none && !within => undone.extend(nothing_split(&factorized.finished.steps)),
+        None => {}
     }
     drift.miss(undone);
     let missed = drift.missed.clone();
-    let mut warnings: Vec<String> = uncounted.into_iter().collect();
     warnings.extend(taken_back(&factorized.finished.steps));
     let own = factorized.finished.steps.iter().flat_map(|step| &step.report.warnings);
     warnings.extend(own.cloned());

@@ -13,7 +13,7 @@ use crate::compress::{self, Pruned};
 use crate::data::Samples;
 use crate::error::Result;
 use crate::ir::Model;
-use crate::passes::{Context, Resource};
+use crate::passes::{Context, Resource, Target};
 use crate::pipeline;
 use crate::read::Loaded;
 use crate::report::{
@@ -28,9 +28,9 @@ use crate::verbs::figures::{Figures, Need};
 use crate::verbs::prune::sparsity::worth;
 use crate::verbs::prune::to_budget::{Found, Pruning};
 use crate::verbs::quantize::ThenQuantize;
-use crate::verbs::undone::{nothing_pruned, nothing_quantized};
+use crate::verbs::undone::{no_layers, nothing_pruned, nothing_quantized};
 use crate::verbs::warnings::{grew, taken_back, unfitted};
-use crate::verbs::{Data, Outcome};
+use crate::verbs::{Data, Outcome, check_deployed};
 
 /// Why nothing is compared without samples.
 pub(super) const NO_SAMPLES: &str = "no samples were given (--data)";
@@ -93,13 +93,18 @@ pub fn prune(
         let quantized = then.run(std::mem::take(&mut pruned.finished.model))?;
         pruned.finished.model = quantized.finished.model;
         pruned.finished.steps.extend(quantized.finished.steps);
-        undone.extend(nothing_quantized(&pruned.finished.steps));
+        if no_layers(&original.model, "").is_none() {
+            undone.extend(nothing_quantized(&pruned.finished.steps));
+        }
     }
     let model = &pruned.finished.model;
     let stored = options.sparsity.as_ref().and_then(|sparsity| sparsity.stored(model));
     let result = stored.as_ref().map_or(model, |(model, _)| model);
     let encoded = (host.encode)(result, original.external)?;
     let bytes = encoded.len() as u64;
+    if options.quantize == Some(Target::Ort) {
+        check_deployed(|| host.runtime(), [&original.model, result], bytes, judged)?;
+    }
     let mut drift = sizes(original, model, bytes, &pruning.passes.pruning.at);
     match judged {
         Some(judged) => {
@@ -119,7 +124,10 @@ pub fn prune(
         }
         budget = Some(of_file);
     }
-    undone.splice(0..0, nothing_done(options, &pruned, budget.as_ref()));
+    let nothing = no_layers(&original.model, "nothing was cut");
+    if nothing.is_none() {
+        undone.splice(0..0, nothing_done(options, &pruned, budget.as_ref()));
+    }
     drift.judge(options.bounds.min_sqnr, options.bounds.max_drop);
     drift.miss(undone);
     let missed = drift.missed.clone();
@@ -134,6 +142,7 @@ pub fn prune(
     };
     let mut warnings = warned(&pruned, &drift);
     warnings.extend(uncounted);
+    warnings.extend(nothing);
     warnings.extend(unfitted("--keep", &options.keep, [&original.model, model]));
     let report = PruningReport {
         warnings,

@@ -4,7 +4,7 @@ use crate::calibrate::{Calibration, Fit, Source};
 use crate::compress::{self, Equalizing, QuantizePasses, Quantized, Tries, Widths};
 use crate::data::Samples;
 use crate::emit::Encoded;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ir::Model;
 use crate::passes::{Context, quantize_interface};
 use crate::pipeline::{self, Check, Step};
@@ -18,9 +18,9 @@ use crate::validate;
 use crate::verbs::compare::latency;
 use crate::verbs::figures::Figures;
 use crate::verbs::quantize::QuantizeOptions;
-use crate::verbs::undone::nothing_quantized;
+use crate::verbs::undone::{no_layers, nothing_quantized};
 use crate::verbs::warnings::{grew, lost_parts, taken_back};
-use crate::verbs::{CHECK_RUNS, Data, deployed};
+use crate::verbs::{CHECK_RUNS, Data, check_deployed};
 
 /// Fewest and most runs of the calibration samples on which the result is compared with the original.
 const DRIFT_RUNS: (usize, usize) = (8, 128);
@@ -102,7 +102,7 @@ impl Job<'_> {
         };
         if self.options.scheme.is_for_onnxruntime() {
             let models = [&self.original.model, &judged];
-            deployed::check(host, models, encoded.len() as u64, real)?;
+            check_deployed(|| host.runtime(), models, encoded.len() as u64, real)?;
         }
         let (mut model, mut interface, mut stays) = (judged.clone(), Vec::new(), Vec::new());
         if self.options.scheme.quantize_io {
@@ -150,7 +150,10 @@ impl Job<'_> {
 
     /// What was asked for and not done, and why.
     pub fn undone(&self, made: &Quantized, written: &Written) -> Vec<String> {
-        let mut missed = nothing_quantized(&made.finished.steps);
+        let mut missed = match no_layers(&self.original.model, "") {
+            Some(_) => Vec::new(),
+            None => nothing_quantized(&made.finished.steps),
+        };
         let bytes = written.encoded.len();
         let mixed = self.options.mixed.as_ref();
         let large = mixed.is_some_and(|mixed| mixed.exceeded(self.original, bytes));
@@ -172,7 +175,7 @@ impl Job<'_> {
         &self,
         made: &Quantized,
         written: &Written,
-        choices: Vec<ChoiceReport>,
+        (choices, obstacle): (Vec<ChoiceReport>, Option<Error>),
         drift: ComparisonReport,
     ) -> CompressionReport {
         let Quantized { finished, fall_back, layers, .. } = made;
@@ -182,6 +185,13 @@ impl Job<'_> {
         });
         let layers = explain.then(|| layers.collect());
         let mut warnings = warnings(&finished.steps, &drift);
+        warnings.extend(no_layers(&self.original.model, "nothing was quantized"));
+        warnings.extend(obstacle.map(|error| {
+            format!(
+                "no activation could be measured, so layers compute with floats and weights alone are \
+                 stored: {error}; `--engine ort` may run the model"
+            )
+        }));
         warnings.extend(written.stays.iter().cloned());
         let models = [&self.original.model, &written.judged];
         warnings.extend(self.options.scheme.unfitted(models));
@@ -227,7 +237,7 @@ fn warnings(steps: &[Step], drift: &ComparisonReport) -> Vec<String> {
         warnings.extend(step.report.warnings.iter().cloned());
         warnings.extend(taken_back(std::slice::from_ref(step)));
     }
-    let numbers = drift.outputs.iter().filter(|output| output.agreement.is_none());
+    let numbers = drift.outputs.iter().filter(|output| output.is_measured());
     for output in numbers.filter(|output| output.sqnr_db < POOR_DB) {
         let found = decibel(output.sqnr_db);
         warnings

@@ -95,7 +95,8 @@ pub fn quantize(
     let choices = taken.or(fit.as_ref()).map(Fit::choices).unwrap_or_default();
     let choices = choices.iter().map(ChoiceReport::new).collect();
     let undone = job.undone(&made, &result);
-    let mut report = job.report(&made, &result, choices, drift);
+    let obstacle = fit.as_ref().and_then(Fit::obstacle);
+    let mut report = job.report(&made, &result, (choices, obstacle), drift);
     if let Some(samples) = data.test {
         let mut figures = sizes(original, &result.judged, result.bytes(), &at);
         let all = validate::Options { top: vec![1], ..Default::default() };

@@ -1,7 +1,8 @@
 //! Operators that compute each element from those at the same place.
 
 use crate::analysis::channels::rules::{X, Y};
-use crate::analysis::channels::site::{Port, Site, position};
+use crate::analysis::channels::site::{Port, Site};
+use crate::ir::position;
 
 /// All inputs, stretched to the shape of the outputs.
 pub(super) fn all(site: &mut Site<'_>) -> Option<()> {

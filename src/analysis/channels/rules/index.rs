@@ -2,9 +2,9 @@
 
 use crate::analysis::channels::follow::Follow;
 use crate::analysis::channels::rules::{X, Y};
-use crate::analysis::channels::site::{Port, Site, position};
+use crate::analysis::channels::site::{Port, Site};
 use crate::analysis::constant as constant_of;
-use crate::ir::NodeId;
+use crate::ir::{NodeId, position};
 
 /// Axes around the one that is picked from go through; of that one, constant indices are followed.
 pub(super) fn gather(site: &mut Site<'_>) -> Option<()> {

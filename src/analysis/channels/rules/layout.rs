@@ -4,7 +4,8 @@ use crate::analysis::channels::follow::Follow;
 use crate::analysis::channels::form;
 use crate::analysis::channels::reason::Reason;
 use crate::analysis::channels::rules::{X, Y};
-use crate::analysis::channels::site::{Port, Site, position};
+use crate::analysis::channels::site::{Port, Site};
+use crate::ir::position;
 
 /// Axes are split and merged; what is followed is decided when all relations are known.
 pub(super) fn form(site: &mut Site<'_>) -> Option<()> {

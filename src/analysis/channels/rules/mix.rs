@@ -2,7 +2,8 @@
 
 use crate::analysis::channels::reason::Reason;
 use crate::analysis::channels::rules::{X, Y};
-use crate::analysis::channels::site::{Port, Site, position};
+use crate::analysis::channels::site::{Port, Site};
+use crate::ir::position;
 
 /// All axes but one, or, before operator set 13, all axes before it.
 pub(super) fn softmax(site: &mut Site<'_>) -> Option<()> {

@@ -242,7 +242,7 @@ fn attributes(
             attributes.retain(|attribute| attribute.name != "dilations");
         }
         "QLinearSoftmax" => {
-            let opset = site.model.opset().unwrap_or(1);
+            let opset = site.model.opset_in_force();
             let usual = if opset < SOFTMAX_OF_ONE_AXIS { 1 } else { -1 };
             let axis = node.attr_int("axis").unwrap_or(usual);
             attributes = vec![Attribute::new("axis", axis), Attribute::new("opset", opset)];

@@ -51,7 +51,7 @@ const CLIP_OF_INTEGERS: i64 = 12;
 /// What becomes of a node that moves or cuts off; nothing when it is none, or reads floats.
 pub(super) fn find(site: &Site<'_>) -> Option<Result<Plan, String>> {
     let node = site.model.node(site.id);
-    let opset = site.model.opset().unwrap_or(1);
+    let opset = site.model.opset_in_force();
     let clips = node.is("Relu") || node.is("Clip");
     let known = TABLE.iter().find(|row| node.is(row.op) && opset >= row.since);
     if !clips && known.is_none() {

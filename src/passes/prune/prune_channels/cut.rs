@@ -230,7 +230,7 @@ fn set_bound(
 
 /// Names the sizes of a Split: an attribute before operator set 13, then an input.
 fn set_parts(model: &mut Model, node: NodeId, parts: &[i64]) {
-    if model.opset().unwrap_or(1) < 13 {
+    if model.opset_in_force() < 13 {
         model.set_attr(node, Attribute::new("split", parts.to_vec()));
         return;
     }

@@ -34,9 +34,8 @@ impl DenseLayer {
         let mut layers: Vec<Self> = Vec::new();
         let mut seen: HashSet<ValueId> = HashSet::new();
         for (node, entry) in model.nodes_of(model.main()) {
-            let recurrent = ["LSTM", "GRU", "RNN"].iter().any(|op| entry.is(op));
-            let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
-            if !linear && !recurrent {
+            let recurrent = entry.is_recurrent();
+            if !entry.is_linear() && !recurrent {
                 continue;
             }
             let weight = entry.input(WEIGHT_SLOT);

@@ -49,7 +49,7 @@ impl Pass for QuantizeDynamic {
 
     fn run(&self, model: &mut Model, cx: &Context<'_>) -> Result<Report> {
         let mut report = Report::default();
-        let opset = model.opset().unwrap_or(0);
+        let opset = model.opset_in_force();
         let mut insert = Insert::default();
         for id in model.all_nodes() {
             if !LAYERS.iter().any(|op| model.node(id).is(op)) || !is_new(model, id, cx) {

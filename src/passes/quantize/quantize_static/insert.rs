@@ -59,6 +59,7 @@ pub(super) fn apply(model: &mut Model, plan: &Plan, options: &QuantizeStatic, re
             None => insert.activation(activation.value, activation, report),
         }
     }
+    insert.behind_moves();
     let reads = |node: NodeId| plan.formats.get(&node).map(|format| format.dtype);
     let texts = plan.nodes.iter().map(|planned| (planned.node, text(planned, reads(planned.node))));
     let tables = plan.lookups.iter().map(|lookup| {

@@ -4,6 +4,7 @@
 //! one that it has no kernel for, it does not load the model, or fails when it runs it. `tests/peers/check_kernels.py`
 //! loads and runs what is written for every operator, type and granularity, and finds what is missing here.
 
+use crate::ir::ops::LINEAR;
 use crate::passes::quantize::quantize_static::Format;
 use crate::tensor::DType;
 
@@ -16,7 +17,7 @@ struct Gap {
 }
 
 const GAPS: &[Gap] = &[Gap {
-    ops: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
+    ops: LINEAR,
     weights: &[DType::Int2, DType::Uint2],
     why: "no runtime multiplies 2-bit integers with integers",
 }];

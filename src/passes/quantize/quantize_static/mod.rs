@@ -3,7 +3,7 @@
 //! `table` says what each operator is, `target` what each runtime wants, `kernels` what none has, `candidate` looks
 //! at a node with weights, `chain` at the nodes between, `plan` decides without editing, `sharing` lets the readers of
 //! a weight agree, `width` in how many bits, `ties` what is too different for one grid, `grids`, `format` and `weights`
-//! make the integers, `insert`, `forms`, `pairs` and `rows` edit.
+//! make the integers, `insert`, `forms`, `pairs`, `moves` and `rows` edit.
 
 mod candidate;
 mod chain;
@@ -14,6 +14,7 @@ mod insert;
 mod interface;
 mod kernels;
 mod lookup;
+mod moves;
 mod pairs;
 mod plan;
 mod rows;
@@ -201,7 +202,7 @@ impl Pass for QuantizeStatic {
             return Err(err!(Usage, "expected blocks of at least one element, found 0"));
         }
         let mut report = Report::default();
-        let opset = model.opset().unwrap_or(0);
+        let opset = model.opset_in_force();
         if let Some(reason) = self.impossible(model, opset) {
             report.refuse("model", reason);
             return Ok(report);

@@ -50,7 +50,7 @@ impl Insert<'_> {
     /// A DequantizeLinear behind `quantize` for its `readers`. Kernels find it only in their own graph, so those in
     /// a body that captures the value have one of their own there. The one in the graph of the value is
     /// returned, which is made for others, too, when `needed`.
-    fn floats(
+    pub fn floats(
         &mut self,
         quantize: NodeId,
         readers: &[Reader],

@@ -72,18 +72,13 @@ pub(super) struct Weight {
 impl Weight {
     /// The elements as `float`.
     pub fn elements(&self) -> Cow<'_, [f32]> {
-        elements(&self.tensor)
+        self.tensor.floats()
     }
 
     /// Who reads the floats of the value.
     pub fn reader(&self, node: NodeId) -> (NodeId, usize) {
         self.turned.map_or((node, self.slot), |transpose| (transpose, 0))
     }
-}
-
-fn elements(tensor: &Tensor) -> Cow<'_, [f32]> {
-    let floats = tensor.view().as_f32();
-    floats.unwrap_or_else(|| Cow::Owned(tensor.to_f32().unwrap_or_default()))
 }
 
 /// A weight with all that read it as such.
@@ -103,7 +98,7 @@ pub(in crate::passes) struct Storable {
 impl Storable {
     /// The elements as `float`.
     pub fn elements(&self) -> Cow<'_, [f32]> {
-        elements(&self.tensor)
+        self.tensor.floats()
     }
 }
 
@@ -287,9 +282,8 @@ pub(super) fn plan(
                 return true;
             };
             let reason = format!("activation `{}` {reason}", model.value(*value).name());
-            let inside = model.node(layer.node).graph() != model.main();
-            let shared = layer.weights.iter().any(|weight| weight.shared);
-            if (inside || shared) && layer.leave_in_float(options, &reason) {
+            // Its weights are known all the same.
+            if layer.leave_in_float(options, &reason) {
                 return true;
             }
             report.refuse(model.label(layer.node), reason);

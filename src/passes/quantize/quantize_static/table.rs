@@ -100,7 +100,7 @@ const TABLE: &[Row] = &[
 
 /// The row of a node.
 pub(super) fn of(model: &Model, node: &Node) -> Option<&'static Row> {
-    let opset = model.opset().unwrap_or(0);
+    let opset = model.opset_in_force();
     TABLE.iter().find(|row| node.is(row.op) && opset >= row.since)
 }
 

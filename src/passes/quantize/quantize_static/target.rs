@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ir::ops::{LINEAR, WITH_CHANNELS};
 use crate::passes::quantize::quantize_static::Format;
 use crate::tensor::DType;
 
@@ -181,7 +182,7 @@ const RULES: &[Rules] = &[
         fused: FUSED_ORT,
         stored: STORED,
         unpacks_at_load: true,
-        channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
+        channels: WITH_CHANNELS,
         // The QLinear operators of com.microsoft.
         chained: &[
             "Add",
@@ -212,12 +213,12 @@ const RULES: &[Rules] = &[
         name: "tensorrt",
         activations: INT8,
         weights: INT8,
-        products: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
+        products: LINEAR,
         closed: &[],
         fused: &[],
         stored: RECURRENT,
         unpacks_at_load: false,
-        channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
+        channels: WITH_CHANNELS,
         chained: &["AveragePool", "Clip", "GlobalAveragePool", "Relu"],
         everywhere: false,
         moving: MOVES,
@@ -234,12 +235,12 @@ const RULES: &[Rules] = &[
         name: "openvino",
         activations: UINT8,
         weights: INT8,
-        products: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
+        products: LINEAR,
         closed: &[],
         fused: &[],
         stored: RECURRENT,
         unpacks_at_load: false,
-        channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
+        channels: WITH_CHANNELS,
         chained: &["Add", "AveragePool", "Clip", "GlobalAveragePool", "Mul", "Relu"],
         everywhere: false,
         moving: MOVES,
@@ -339,7 +340,7 @@ const RULES: &[Rules] = &[
         fused: &[],
         stored: STORED,
         unpacks_at_load: false,
-        channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
+        channels: WITH_CHANNELS,
         chained: &[],
         everywhere: false,
         moving: &[],
@@ -362,7 +363,7 @@ const RULES: &[Rules] = &[
         fused: FUSED_ORT,
         stored: STORED,
         unpacks_at_load: false,
-        channels: &["Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "RNN"],
+        channels: WITH_CHANNELS,
         chained: &[],
         everywhere: false,
         moving: MOVES,

@@ -61,7 +61,7 @@ impl Pass for QuantizeWeights {
             return options.run(model, cx);
         }
         let mut report = Report::default();
-        let opset = model.opset().unwrap_or(0);
+        let opset = model.opset_in_force();
         if opset < FORMS_OPSET {
             report.refuse(
                 "model",

@@ -3,7 +3,6 @@
 //! As if what a layer reads were noise of one power everywhere. Rows of tables that Gather reads are outputs themselves,
 //! so there it is the error of the outputs.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use rayon::prelude::*;
@@ -87,7 +86,7 @@ impl Site {
     ) -> Result<Option<Self>, String> {
         let entry = model.node(node);
         let table = entry.is("Gather");
-        let layer = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
+        let layer = entry.is_linear();
         let wanted = table || layer && which == Which::All;
         if !wanted || !reference.is_live(node) || reference.node(node).op() != entry.op() {
             return Ok(None);
@@ -128,9 +127,7 @@ impl Site {
 
     /// Grids of less error; nothing when they are no better than those that are there.
     fn fitted(&self) -> Option<Fitted> {
-        let elements = self.floats.view().as_f32();
-        let elements =
-            elements.unwrap_or_else(|| Cow::Owned(self.floats.to_f32().unwrap_or_default()));
+        let elements = self.floats.floats();
         let places = self.stored.members().ok()?;
         let moves = self.stored.zeros.is_some();
         let of_part = |(part, grid): (usize, &Grid), members: &mut Vec<(f64, f64)>| {
@@ -183,9 +180,7 @@ impl Fitted {
     fn integers(&self, site: &Site) -> Option<Tensor> {
         let index = site.stored.index().ok()?;
         let (dtype, dims) = (site.stored.tensor.dtype(), site.floats.dims());
-        let elements = site.floats.view().as_f32();
-        let elements =
-            elements.unwrap_or_else(|| Cow::Owned(site.floats.to_f32().unwrap_or_default()));
+        let elements = site.floats.floats();
         let nearest = |(i, &x): (usize, &f32)| self.grids[index(i)].quantize(x);
         let elements = elements.iter().enumerate();
         Some(match dtype.bits() {

@@ -52,8 +52,8 @@ impl Layer {
         (shapes, survivors): (&Shapes, &Survivors),
     ) -> Result<Option<Self>, String> {
         let entry = model.node(node);
-        let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| entry.is(op));
-        if !linear || !reference.is_live(node) || reference.node(node).op() != entry.op() {
+        if !entry.is_linear() || !reference.is_live(node) || reference.node(node).op() != entry.op()
+        {
             return Ok(None);
         }
         let (Some(weight), Some(output)) = (entry.input(WEIGHT_SLOT), entry.only_output()) else {

@@ -14,7 +14,7 @@ pub(super) struct Site<'a> {
 impl Site<'_> {
     /// Version of the default operator set.
     pub fn opset(&self) -> i64 {
-        self.model.opset().unwrap_or(1)
+        self.model.opset_in_force()
     }
 
     /// The constant in an input.
