@@ -15,8 +15,12 @@ use crate::error::{Error, Result, err};
 use crate::grad::optimizer::{Method, Optimizer, clip, schedule};
 use crate::grad::{Given, Workspace};
 
-/// Looks at samples held out in a run.
-const LOOKS: usize = 20;
+/// Fewest and most looks at samples held out in a run.
+const LOOKS: (f64, f64) = (5.0, 20.0);
+/// Share of the work of all steps that looks may take, when there are more than the fewest.
+const LOOKING: f64 = 0.15;
+/// A step walks forward once and back for twice the work.
+const WALKS: f64 = 3.0;
 /// Most samples held out that are looked at.
 const MOST_HELD_OUT: usize = 1024;
 /// Longest gradient.
@@ -161,7 +165,7 @@ impl<'a> Descent<'a> {
                 }
                 Pace::Steps(_) => done as f64 / most as f64,
             };
-            if finished - looked >= 1.0 / LOOKS as f64 || finished >= 1.0 {
+            if finished - looked >= 1.0 / self.looks(most) || finished >= 1.0 {
                 looked = finished;
                 let score = self.held_out()?;
                 guard.see(score, &self.parameters);
@@ -175,6 +179,13 @@ impl<'a> Descent<'a> {
         }
         progress.finish();
         Ok(Outcome { guard, curve, steps: done, seconds: begin.elapsed().as_secs_f64() })
+    }
+
+    /// Looks at samples held out in so many steps.
+    fn looks(&self, steps: usize) -> f64 {
+        let held_out = self.lessons.held_out.len().clamp(1, MOST_HELD_OUT) as f64;
+        let work = steps as f64 * self.batch as f64 * WALKS;
+        (LOOKING * work / held_out).clamp(LOOKS.0, LOOKS.1)
     }
 
     /// The gradient of the next batch; gives its losses.

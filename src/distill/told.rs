@@ -5,6 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use crate::distill::student::Student;
 use crate::distill::{Distilled, Moved};
 use crate::grad::stops;
+use crate::ir::ops::MICROSOFT;
 use crate::ir::{Model, ValueId};
 
 /// Constants that could be trained and are not, and why.
@@ -18,6 +19,18 @@ pub fn frozen(model: &Model, learner: &Student<'_>, weights: &[ValueId]) -> Vec<
             _ => obstacle(model, learner, value),
         };
         found.push((model.value(value).name().to_owned(), reason));
+    }
+    // Integers in bytes have no gradient, and no place for one.
+    for (id, node) in model.nodes_of(model.main()) {
+        let packed = match node.op() {
+            "MatMulNBits" => node.input(1),
+            "GatherBlockQuantized" => node.input(0),
+            _ => None,
+        };
+        if let Some(packed) = packed.filter(|_| node.domain() == MICROSOFT) {
+            let reason = format!("{} reads integers that are packed in bytes", model.label(id));
+            found.push((model.value(packed).name().to_owned(), reason));
+        }
     }
     found
 }

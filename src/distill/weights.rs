@@ -122,6 +122,7 @@ fn is_weight_slot(node: &Node, slot: usize) -> bool {
         | "SimplifiedLayerNormalization" => slot == 1 || slot == 2,
         "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" => slot >= 2,
         "BiasGelu" | "FastGelu" | "PRelu" => slot == 1,
+        "MatMulNBits" => slot == 5,
         "Gather" => slot == 0,
         _ => false,
     }

@@ -105,3 +105,15 @@ fn branches() {
         )],
     );
 }
+
+#[test]
+fn integers_that_are_packed_in_bytes() {
+    super::check(
+        "<ir_version: 8, opset_import: [\"\": 18, \"com.microsoft\": 1]>
+        agraph (float[3,16] x) => (float[] y) {
+            w = Constant<value = uint8[2,1,8] {1, 35, 69, 103, 137, 171, 205, 239, 16, 50, 84, 118, 152, 186, 220, 254}>()
+            s = Constant<value_floats = [0.5, 0.25]>()
+            y = com.microsoft.MatMulNBits<K = 16, N = 2, bits = 4, block_size = 16>(x, w, s)
+        }",
+    );
+}

@@ -1,5 +1,6 @@
 //! Products of matrices.
 
+use crate::analysis::unpacked_matrix;
 use crate::grad::Real;
 use crate::grad::lower::tensor::Value;
 use crate::grad::lower::{Known, Lower};
@@ -9,10 +10,25 @@ use crate::grad::op::unary::Unary;
 use crate::ir::ops::Gemm;
 use crate::ir::{Node, NodeId};
 
+/// MatMulNBits has its bias there.
+const NBITS_BIAS: usize = 5;
+
 impl<T: Real> Lower<'_, T> {
     pub fn matmul_node(&mut self, node: &Node) -> Known<Value> {
         let (a, b) = (self.input(node, 0)?, self.input(node, 1)?);
         self.matmul(&a, &b)
+    }
+
+    /// A product with integers that stay what they are, of ONNX Runtime.
+    pub fn packed_product(&mut self, id: NodeId) -> Known<Value> {
+        let matrix = unpacked_matrix(self.model, id).ok_or("its weights are no constants")?;
+        let node = self.model.node(id);
+        let (x, matrix) = (self.input(node, 0)?, self.constant_of(&matrix)?);
+        let product = self.matmul(&x, &matrix)?;
+        match self.optional(node, NBITS_BIAS)? {
+            Some(bias) => self.binary(Function::Add, &product, &bias),
+            None => Ok(product),
+        }
     }
 
     /// The product as `MatMul` defines it: of the last two axes, with all others broadcast.

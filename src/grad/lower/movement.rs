@@ -1,5 +1,6 @@
 //! Operators that only move elements.
 
+use crate::analysis::unpacked_table;
 use crate::grad::Real;
 use crate::grad::lower::node::axis_of;
 use crate::grad::lower::tensor::{Value, same_order};
@@ -8,7 +9,7 @@ use crate::grad::op::blend::Blend;
 use crate::grad::op::concat::Concat;
 use crate::grad::op::gather::Gather;
 use crate::grad::op::pick::{Pick, Places};
-use crate::ir::Node;
+use crate::ir::{Node, NodeId};
 
 /// Longest axis of a cumulative sum, whose terms are listed.
 const LONGEST_SUM: usize = 2048;
@@ -183,7 +184,18 @@ impl<T: Real> Lower<'_, T> {
 
     pub fn gather(&mut self, node: &Node) -> Known<Value> {
         let value = self.input(node, 0)?;
-        let axis = axis_of(node.attr_int("axis").unwrap_or(0), value.rank())?;
+        self.gathered(node, value, "axis")
+    }
+
+    /// Rows of integers that stay what they are, of ONNX Runtime.
+    pub fn packed_gather(&mut self, id: NodeId) -> Known<Value> {
+        let table = unpacked_table(self.model, id).ok_or("its table is no constant")?;
+        let table = self.constant_of(&table)?;
+        self.gathered(self.model.node(id), table, "gather_axis")
+    }
+
+    fn gathered(&mut self, node: &Node, value: Value, axis: &str) -> Known<Value> {
+        let axis = axis_of(node.attr_int(axis).unwrap_or(0), value.rank())?;
         let dims = self.result_dims(node)?;
         let extent = value.dims[axis];
         if let Ok(Some(indices)) = self.ints(node, 1) {

@@ -53,6 +53,8 @@ impl<T: Real> Lower<'_, T> {
                 "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" => {
                     self.skip_norm(node)
                 }
+                "MatMulNBits" => one(self.packed_product(id)),
+                "GatherBlockQuantized" => one(self.packed_gather(id)),
                 op => Err(format!("there is no kernel for {op}")),
             };
         }
