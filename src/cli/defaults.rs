@@ -36,3 +36,38 @@ fn options_that_are_not_given_are_the_defaults_of_the_library() {
     };
     assert_eq!(found.options(), CompareOptions::default());
 }
+
+#[test]
+fn old_names_of_flags_still_work() {
+    let quantize = |words: &str| match parsed(&format!("onnxpress quantize m -o o {words}")) {
+        Command::Quantize(found) => found.options().expect("options"),
+        other => panic!("{other:?}"),
+    };
+    for (old, new) in [
+        ("--keep-worst 2", "--float-worst 2"),
+        ("--spare 1%", "--float-share 1%"),
+        ("--keep /head/*", "--exclude /head/*"),
+        ("--widen 3%", "--small-layers-8bit 3%"),
+        ("--existing strip", "--quantized-input strip"),
+        ("--latency", "--measure-latency"),
+    ] {
+        assert_eq!(quantize(old), quantize(new), "{old}");
+        assert_ne!(quantize(new), QuantizeOptions::default(), "{new}");
+    }
+    let prune = |words: &str| match parsed(&format!("onnxpress prune m -o o {words}")) {
+        Command::Prune(found) => found.options(),
+        other => panic!("{other:?}"),
+    };
+    for (old, new) in [
+        ("--floor 20%", "--min-share 20%"),
+        ("--minimum 3", "--min-channels 3"),
+        ("--multiple 4", "--channel-multiple 4"),
+        ("--keep a", "--exclude a"),
+    ] {
+        let with = |flag: &str| prune(&format!("--ratio 100% {flag}"));
+        assert_eq!(with(old), with(new), "{old}");
+        assert_ne!(with(new), PruneOptions::default(), "{new}");
+    }
+    let zeros = |flag: &str| prune(&format!("--unstructured magnitude {flag}"));
+    assert_eq!(zeros("--n-m 2:4"), zeros("--nm 2:4"));
+}

@@ -102,6 +102,34 @@ fn what_cannot_be_done_is_refused_before_the_work() {
 }
 
 #[test]
+fn layers_are_included_and_excluded_by_name_and_by_operator() {
+    let original = read::file(&fixture("digits_resnet_bn.onnx")).expect("a fixture");
+    let preprocess = Preprocess { scale: Some(1.0 / 16.0), ..Preprocess::default() };
+    let options = Options { preprocess, ..Options::default() };
+    let samples = onnxpress::samples(&original, &fixture("digits_calib.npz"), &options);
+    let samples = samples.expect("samples of the fixture");
+    // Operators of layers that read stored weights.
+    let quantized = |include: &str, exclude: &str| {
+        let words = |text: &str| text.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
+        let scheme = Scheme { include: words(include), keep: words(exclude), ..Scheme::default() };
+        let options = QuantizeOptions { scheme, ..QuantizeOptions::default() };
+        let outcome = onnxpress::quantize(&original, &options, &Data::of(&samples)).expect("it does");
+        let model = &outcome.model;
+        let stored = |value| {
+            let maker = model.value(value).producer().map(|node| model.node(node));
+            maker.is_some_and(|node| node.is("DequantizeLinear") || node.is("Mul"))
+        };
+        let layers = model.nodes_of(model.main()).filter(|(_, node)| node.is_linear());
+        let layers = layers.filter(|(_, node)| node.input(1).is_some_and(stored));
+        layers.map(|(_, node)| node.op().to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(Vec::from_iter(quantized("", "")), ["Conv", "Gemm"]);
+    assert_eq!(Vec::from_iter(quantized("op:Conv", "")), ["Conv"]);
+    assert_eq!(Vec::from_iter(quantized("", "op:Conv")), ["Gemm"]);
+    assert_eq!(Vec::from_iter(quantized("op:C* op:G*", "op:Gemm")), ["Conv"]);
+}
+
+#[test]
 fn samples_from_memory_are_those_of_the_file() {
     let (original, samples) = digits();
     let inputs = pipeline::inputs(&original.model).expect("inputs are tensors");
