@@ -47,6 +47,7 @@ pub(super) fn integers(
         Grid { scale: stored_scale(scale, scales), ..grid }
     };
     let grids: Vec<Grid> = ranges.iter().enumerate().map(grid).collect();
+    drop(ranges);
     let index = share.index(dims);
     let tensor = match share.small_integers(dims, weight, &grids) {
         Some(bytes) if format.is_small() => Tensor::from_small_integers(format.dtype, dims, &bytes),
