@@ -48,7 +48,7 @@ pub struct Distill {
     /// Steps; by default as many as take some minutes, which depends on the student alone.
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
     steps: Option<usize>,
-    /// Rate of the steps, for weights of usual size; by default 0.001, and 0.0002 for models with attention.
+    /// Rate of the steps, for weights of usual size; by default 0.001.
     #[arg(long, value_name = "R")]
     learning_rate: Option<f64>,
     /// Samples of a step.

@@ -123,7 +123,7 @@ pub struct Options {
     pub steps: Option<usize>,
     /// Minutes that all may take.
     pub minutes: Option<f64>,
-    /// Rate of the steps, for weights of usual size; by default 1e-3, and less with attention.
+    /// Rate of the steps, for weights of usual size; by default 1e-3.
     pub rate: Option<f64>,
     /// Samples of a step.
     pub batch: usize,

@@ -29,9 +29,8 @@ const STEPS: (u64, u64) = (60, 1500);
 const MOST_RESERVE: f64 = 0.3;
 /// A step computes each product once forward and twice back.
 const PASSES: u64 = 3;
-/// Rates for weights of usual size: of convolutions, and of models with attention.
+/// Rate for weights of usual size.
 const RATE: f64 = 1e-3;
-const RATE_OF_ATTENTION: f64 = 2e-4;
 /// Signal-to-noise ratio in decibel from which on the engine computes what was trained.
 const AGREEMENT_DB: f64 = 40.0;
 
@@ -164,7 +163,7 @@ pub fn distill(
             .push("THE SAMPLES ARE RANDOM: what is learned from them may be of no use".to_owned());
     }
     let batch = (options.batch.min(lessons.train.len()) / learner.size).max(1) * learner.size;
-    let rate = options.rate.unwrap_or_else(|| usual_rate(student));
+    let rate = options.rate.unwrap_or(RATE);
     let mut descent =
         Descent::new(&learner, &lessons, (&objective, variation.as_ref()), batch, options.seed)?;
     let pace = match (options.steps, options.minutes) {
@@ -275,13 +274,6 @@ pub(super) fn is_like(pattern: &str, name: &str) -> bool {
             name.starts_with(start) && (start.len()..=name.len()).any(ends)
         }
     }
-}
-
-fn usual_rate(student: &Model) -> f64 {
-    let attention = student.nodes_of(student.main()).any(|(_, node)| {
-        matches!(node.op(), "LayerNormalization" | "Attention" | "SkipLayerNormalization")
-    });
-    if attention { RATE_OF_ATTENTION } else { RATE }
 }
 
 /// Steps that some minutes have room for, whatever else the machine does: the same in every run.

@@ -71,7 +71,7 @@ fn cut_networks_come_nearer_to_their_teachers() {
 fn bytes_are_the_same_for_any_number_of_threads() {
     let folder = cut("digits_resnet_bn.onnx", "50%");
     let bytes = |options: &str| {
-        learn("digits_resnet_bn.onnx", &format!("--steps 12 {options}"), folder.path());
+        learn("digits_resnet_bn.onnx", &format!("--steps 60 --loss mse {options}"), folder.path());
         std::fs::read(folder.path().join("out.onnx")).unwrap()
     };
     let first = bytes("--threads 1");
@@ -175,7 +175,7 @@ fn time_ends_the_training() {
     let (code, _) = learn("digits_resnet_bn.onnx", "--minutes 0.1", folder.path());
     let seconds = start.elapsed().as_secs_f64();
     // How closely it is kept is measured by `tests/peers/distill_models.py`: a machine may be busy.
-    assert!(code == 0 && seconds > 4.0 && seconds < 120.0, "{code}: {seconds} s");
+    assert!(code == 0 && seconds > 3.0 && seconds < 120.0, "{code}: {seconds} s");
 }
 
 #[test]
