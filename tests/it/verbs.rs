@@ -110,10 +110,12 @@ fn layers_are_included_and_excluded_by_name_and_by_operator() {
     let samples = samples.expect("samples of the fixture");
     // Operators of layers that read stored weights.
     let quantized = |include: &str, exclude: &str| {
-        let words = |text: &str| text.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
+        let words =
+            |text: &str| text.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
         let scheme = Scheme { include: words(include), keep: words(exclude), ..Scheme::default() };
         let options = QuantizeOptions { scheme, ..QuantizeOptions::default() };
-        let outcome = onnxpress::quantize(&original, &options, &Data::of(&samples)).expect("it does");
+        let outcome =
+            onnxpress::quantize(&original, &options, &Data::of(&samples)).expect("it does");
         let model = &outcome.model;
         let stored = |value| {
             let maker = model.value(value).producer().map(|node| model.node(node));
