@@ -1,5 +1,7 @@
 //! The example of README.md: `quantize` from a program, with the bytes of the command.
 
+#![allow(clippy::print_stdout, reason = "it shows the report")]
+
 // example: begin
 use std::path::Path;
 
