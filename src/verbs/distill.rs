@@ -13,7 +13,7 @@ use crate::verbs::compare::{execute, sizes};
 use crate::verbs::warnings::{grew, unfitted};
 use crate::verbs::{Bounds, Data, Outcome};
 
-/// Options of [`distill`].
+/// Options of [`distill()`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DistillOptions {

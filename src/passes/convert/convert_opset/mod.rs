@@ -32,7 +32,7 @@ const TARGETS: RangeInclusive<i64> = 13..=25;
 ///
 /// Operators of other domains are left alone. A model with model-local functions is refused: the
 /// standard wants their nodes to mean the same in the version that the function imports and in the
-/// one that the model imports. Inline them first ([`InlineFunctions`](super::InlineFunctions)).
+/// one that the model imports. Inline them first ([`InlineFunctions`](crate::passes::InlineFunctions)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvertOpset {
     /// Version to raise to, 13 to 25; a model that already has it, or a higher one, is left alone.
