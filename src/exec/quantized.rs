@@ -12,10 +12,13 @@ const KNOWN: [DType; 3] = [DType::Int8, DType::Uint8, DType::Int32];
 pub(super) fn spell_out(view: &mut Model, node: NodeId) {
     let entry = view.node(node);
     if entry.is("DequantizeLinear") {
-        if is_known(view, node, 0) && entry.attr_int("block_size").unwrap_or(0) == 0 {
+        let known = is_known(view, node, 0) && is_known(view, node, 2);
+        if known && entry.attr_int("block_size").unwrap_or(0) == 0 {
             return;
         }
-        fold_weights(view, node);
+        if !fold_weights(view, node) {
+            floats_first(view, node);
+        }
     } else if entry.is("Cast") {
         let packed = entry.input(0).and_then(|value| constant(view, value));
         let small = |dtype: DType| dtype.bits() < 8 || dtype.is_float() && dtype.bits() == 8;
@@ -70,6 +73,40 @@ fn fold(view: &mut Model, node: NodeId, floats: Tensor) {
     for value in inputs {
         if view.value(value).uses().is_empty() {
             view.remove_initializer(value);
+        }
+    }
+}
+
+/// Integers that move before they are dequantized, as rows of a table do, become floats first when tract lacks their
+/// type. Those that a QuantizeLinear makes are spelled out with it.
+fn floats_first(view: &mut Model, node: NodeId) {
+    let entry = view.node(node);
+    let (Some(x), Some(scale), Some(zero), Some(output)) =
+        (entry.input(0), entry.input(1), entry.input(2), entry.only_output())
+    else {
+        return;
+    };
+    let one = |view: &Model, value| constant(view, value).filter(|tensor| tensor.len() == 1);
+    let producer = view.value(x).producer();
+    let quantized = producer.is_some_and(|producer| view.node(producer).is("QuantizeLinear"));
+    let (Some(scales), Some(zeros), false) = (one(view, scale), one(view, zero), quantized) else {
+        return;
+    };
+    let (DType::Float, Ok(zeros)) = (scales.dtype(), zeros.to_f32()) else { return };
+    let graph = entry.graph();
+    let step = |view: &mut Model, node_of: NewNode| {
+        let made = view.add_node(graph, At::Before(node), node_of);
+        view.node(made).only_output().unwrap_or(x)
+    };
+    let to_float = i64::from(DType::Float.to_onnx());
+    let mut floats = step(view, NewNode::new("Cast", &[x], "spelled_out").attr("to", to_float));
+    let zero_point = view.add_initializer(graph, "number", Tensor::from_f32(&[], &zeros));
+    floats = step(view, NewNode::new("Sub", &[floats, zero_point], "spelled_out"));
+    floats = step(view, NewNode::new("Mul", &[floats, scale], "spelled_out"));
+    if view.substitute(output, floats) {
+        view.remove_node(node);
+        if view.value(zero).uses().is_empty() {
+            view.remove_initializer(zero);
         }
     }
 }

@@ -355,6 +355,46 @@ fn elements_are_skipped_after_softmax() {
 }
 
 #[test]
+fn rows_of_a_table_of_any_integers_become_floats() {
+    let cases: [(DType, Vec<u8>, f32); 4] = [
+        (DType::Int8, vec![1, 0xfe, 3, 4, 5, 6], 0.0),
+        (DType::Uint8, vec![1, 254, 3, 4, 5, 6], 3.0),
+        (
+            DType::Int16,
+            [1i16, -300, 3, 4, 500, 6].iter().flat_map(|x| x.to_le_bytes()).collect(),
+            -2.0,
+        ),
+        (
+            DType::Uint16,
+            [1u16, 65_000, 3, 4, 500, 6].iter().flat_map(|x| x.to_le_bytes()).collect(),
+            7.0,
+        ),
+    ];
+    for (dtype, bytes, zero_point) in cases {
+        let mut model = Model::new(10, 21);
+        let main = model.main();
+        let indices = Tensor::from_i64(&[2], &[2, 0]);
+        let indices = model.add_initializer(main, "indices", indices);
+        let table = Tensor::new(dtype, vec![3, 2], bytes.into()).unwrap();
+        let integers = table.to_f32().unwrap();
+        let table = model.add_initializer(main, "table", table);
+        let scale = model.add_initializer(main, "scale", Tensor::from_f32(&[], &[0.5]));
+        let zero = Tensor::from_f32_as(dtype, &[], &[zero_point]).unwrap();
+        let zero = model.add_initializer(main, "zero", zero);
+        let rows = add(&mut model, NewNode::new("Gather", &[table, indices], "rows"));
+        let inputs = [rows, scale, zero];
+        let rows = add(&mut model, NewNode::new("DequantizeLinear", &inputs, "floats"));
+        let x = add_input(&mut model, "x", &[2, 2]);
+        let y = add(&mut model, NewNode::new("Add", &[rows, x], "y"));
+        add_output(&mut model, y);
+        let x = [("x".to_owned(), Tensor::from_f32(&[2, 2], &[0.0; 4]))];
+        let found = floats(&run(&model, &x).expect("it runs")[0].1);
+        let expected = [4, 5, 0, 1].map(|i| (integers[i] - zero_point) * 0.5);
+        assert_eq!(found, expected, "{dtype}");
+    }
+}
+
+#[test]
 fn short_cuts_change_nothing() {
     // A float that goes through uint8, int8 and int16, and weights with a scale for each channel.
     let zeros = [
