@@ -113,9 +113,9 @@ fn instead(used: &str) -> &'static str {
 /// Longest file of the house, in lines.
 const HARD_STOP: usize = 600;
 /// Half of the files are no longer than this.
-const MEDIAN: usize = 200;
+const MEDIAN: usize = 150;
 /// Nine of ten files are no longer than this.
-const PERCENTILE_90: usize = 450;
+const PERCENTILE_90: usize = 300;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
