@@ -79,15 +79,20 @@ pub fn moved(model: &Model, learner: &Student<'_>, best: &[Vec<f32>]) -> Vec<Mov
 
 /// Times that held-out samples lose more than those that were learned from, from which on that is said.
 const GAP: f64 = 2.0;
+/// More are not counted: then the others are known by heart.
+const COUNTED: f64 = 100.0;
 
 /// A warning when what was learned does not hold for other samples.
 pub fn gap(result: &Distilled) -> Option<String> {
     let last = result.curve.last()?;
     let only_outputs = !result.losses.iter().any(|loss| loss.starts_with("feature"));
     (only_outputs && last.held_out > GAP * last.loss).then(|| {
+        let times = match last.held_out / last.loss {
+            times if times < COUNTED => format!("{times:.1} times"),
+            _ => format!("more than {COUNTED} times"),
+        };
         format!(
-            "the loss on samples held out is {:.1} times that on the others: more samples would help",
-            last.held_out / last.loss
+            "the loss on samples held out is {times} that on the others: more samples would help"
         )
     })
 }
