@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnxpress::passes::{Amount, Growth, Layers, Method};
 use onnxpress::report::SplitReport;
 use onnxpress::verbs::{Data, FactorizeOptions, Goal, Host, Remaining, check_labels};
-use onnxpress::{Error, ErrorKind, Result, report};
+use onnxpress::{Result, report};
 
 use super::budget::{amount, kept};
 use super::compare::{BoundArgs, warn_random};
@@ -142,12 +142,14 @@ impl Factorize {
     pub fn run(self) -> Result<Ended> {
         self.work.start()?;
         self.refuse()?;
+        let options = self.options()?;
+        options.check(self.data.is_some(), false)?;
         let mut original = io::load(&self.model, &self.talk.words)?;
         self.fix.apply(&mut original.model)?;
         let labels = self.labels.as_deref();
         let open = |data: &PathBuf| self.preprocessing.open(data, labels, &original);
         let samples = self.data.as_ref().map(open).transpose()?;
-        samples.as_ref().map(|samples| self.bounds.bounds().check(samples)).transpose()?;
+        samples.as_ref().map(|samples| options.bounds.check(samples)).transpose()?;
         check_labels(&original.model, samples.iter())?;
         io::say_fed(&samples, &self.talk.words)?;
         let engine = self.engine.start(original.byte_size, samples.as_ref())?;
@@ -163,7 +165,7 @@ impl Factorize {
             },
             ..Data::default()
         };
-        let mut outcome = onnxpress::factorize(&original, &self.options()?, &data)?;
+        let mut outcome = onnxpress::factorize(&original, &options, &data)?;
         let report = &mut outcome.report;
         (report.input, report.output) = self.output.named(&self.model);
         report.verbose = self.verbose;
@@ -174,14 +176,6 @@ impl Factorize {
 
     /// Refuses what cannot be done, before any file is read.
     fn refuse(&self) -> Result<()> {
-        if self.bounds.bounds().any() && self.data.is_none() {
-            return Err(Error::new(ErrorKind::Usage, "--max-drop and --min-sqnr need --data"));
-        }
-        let measured = self.method.is_some_and(|method| method != Method::Svd);
-        if (measured || self.refit == Some(Refit::Lsq)) && self.data.is_none() {
-            let text = "whitened, pca and --refit lsq need --data";
-            return Err(Error::new(ErrorKind::Usage, text));
-        }
         self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;

@@ -172,19 +172,10 @@ impl Prune {
     /// Refuses what cannot be done, before any file is read.
     fn refuse(&self) -> Result<()> {
         let judging = self.test.is_some() || self.data.is_some();
-        if self.bounds.bounds().any() && !judging {
-            let text = "--max-drop and --min-sqnr need --data or --test";
-            return Err(Error::new(ErrorKind::Usage, text));
-        }
         if self.labels.is_some() && !judging {
             return Err(Error::new(ErrorKind::Usage, "--labels needs --data or --test"));
         }
-        let measuring = self.importance.is_some_and(Importance::needs_samples)
-            || self.repair == Some(HowToRepair::Lsq);
-        if measuring && self.data.is_none() {
-            let text = "obs, wanda, activation and --repair lsq need --data";
-            return Err(Error::new(ErrorKind::Usage, text));
-        }
+        self.options().check(self.data.is_some(), self.test.is_some())?;
         self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use onnxpress::Result;
 use onnxpress::calibrate::{Calibrator, Method, Statistics};
 use onnxpress::ir::Model;
 use onnxpress::passes::Growth;
 use onnxpress::verbs::{Data, Host, Mode, QuantizeOptions, check_labels};
-use onnxpress::{Error, ErrorKind, Result};
 
 use super::accuracy::Accuracy;
 use super::compare::{BoundArgs, warn_random};
@@ -125,7 +125,7 @@ impl Quantize {
         self.work.start()?;
         self.refuse()?;
         let options = self.options()?;
-        options.check()?;
+        options.check(self.test.is_some(), self.stats.is_some())?;
         let mut original = io::load(&self.model, &self.talk.words)?;
         self.fix.apply(&mut original.model)?;
         let labels = self.labels.as_deref();
@@ -163,23 +163,10 @@ impl Quantize {
 
     /// Refuses what cannot be done, before any file is read.
     fn refuse(&self) -> Result<()> {
-        if self.bounds.max_drop.is_some() && self.test.is_none() {
-            return Err(Error::new(ErrorKind::Usage, "--max-drop needs --test with labels"));
-        }
         self.output.check(&self.model, self.talk.json)?;
         let files = [&*self.model, &*self.output.output];
         self.page.check(&files, self.output.overwrite())?;
-        check_names(&self.skip)?;
-        if !self.mode.0.measures() && self.stats.is_some() {
-            let text =
-                format!("--mode {} needs no ranges; leave out --calibration", self.mode.0.name());
-            return Err(Error::new(ErrorKind::Usage, text));
-        }
-        if self.widths.is_mixed() && self.mode.0 != Mode::Weights {
-            let text = "--average-bits, --size and --assignment need --mode weights";
-            return Err(Error::new(ErrorKind::Usage, text));
-        }
-        Ok(())
+        check_names(&self.skip)
     }
 
     /// The statistics, when they are of this model.

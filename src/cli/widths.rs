@@ -46,11 +46,6 @@ fn bits(text: &str) -> Result<f64, String> {
 }
 
 impl WidthArgs {
-    /// Whether layers may differ.
-    pub fn is_mixed(&self) -> bool {
-        self.average_bits.is_some() || self.size.is_some() || self.assignment.is_some()
-    }
-
     /// What was asked for.
     ///
     /// # Errors

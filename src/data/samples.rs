@@ -7,10 +7,13 @@ use std::sync::{Arc, OnceLock};
 use crate::data::fed::Fed;
 use crate::data::feed::Feed;
 use crate::data::shape::Mode;
-use crate::data::source::{Labels, load, of_arrays, random_count};
+use crate::data::source::{Labels, Source, load, of_arrays, random_count};
 use crate::data::{Channels, InputSpec, Options};
 use crate::error::{Result, err};
 use crate::tensor::Tensor;
+
+/// What samples that come from no file are called in messages.
+const MEMORY: &str = "memory";
 
 /// Samples opened against the inputs of a model. The arrays stay as the file has them; each run
 /// converts only its own samples, so that any number of threads may call [`Samples::run`].
@@ -81,6 +84,18 @@ impl Samples {
     /// When a file cannot be read, an array or the labels are missing, or shape, type or number
     /// of samples do not fit. Values and pixels are checked by [`Samples::run`].
     pub fn open(data: &Path, inputs: &[InputSpec], options: &Options) -> Result<Self> {
+        Self::made(inputs, options, |resolved| match random_count(data) {
+            Some(count) => Self::random(data, count?, inputs, resolved),
+            None => Self::from_file(data, inputs, resolved),
+        })
+    }
+
+    /// What `make` makes with the preprocessing that a name stands for, if all of it was asked for what is there.
+    fn made(
+        inputs: &[InputSpec],
+        options: &Options,
+        make: impl FnOnce(&Options) -> Result<Self>,
+    ) -> Result<Self> {
         let given = &options.preprocess;
         given.check()?;
         let resolved = Options { preprocess: given.resolved(), ..options.clone() };
@@ -91,13 +106,11 @@ impl Samples {
         if inputs.is_empty() {
             return Err(err!(Data, "the model has no inputs to feed"));
         }
-        let samples = match random_count(data) {
-            Some(count) => Self::random(data, count?, inputs, &resolved)?,
-            None => Self::from_file(data, inputs, &resolved)?,
-        };
+        let samples = make(&resolved)?;
         let sized = given.resize.is_some() || given.crop.is_some();
         if sized && !samples.feeds.iter().any(|feed| feed.sized) {
-            return Err(err!(Usage, "resize and crop are for images; there are none").in_file(data));
+            let error = err!(Usage, "resize and crop are for images; there are none");
+            return Err(error.in_file(&samples.data));
         }
         for feed in samples.feeds.iter() {
             let most = options.limits.run_bytes;
@@ -125,16 +138,10 @@ impl Samples {
         inputs: &[InputSpec],
         options: &Options,
     ) -> Result<Self> {
-        options.preprocess.check()?;
-        let options = Options { preprocess: options.preprocess.resolved(), ..options.clone() };
-        let (sources, labels) = of_arrays(arrays, inputs, &options)?;
-        let feeds = inputs
-            .iter()
-            .zip(sources)
-            .map(|(spec, source)| Feed::new(spec, source, &options.preprocess))
-            .collect::<Result<Vec<_>>>()?;
-        check_preprocess(inputs, &feeds, &options)?;
-        Self::assemble(Path::new("memory"), feeds, labels, false, &options)
+        Self::made(inputs, options, |resolved| {
+            let found = of_arrays(arrays, inputs, resolved)?;
+            Self::of_sources(Path::new(MEMORY), found, inputs, resolved)
+        })
     }
 
     /// Samples that an iterator gives, each as its named tensors without an axis for the samples; all have the same
@@ -180,17 +187,25 @@ impl Samples {
     }
 
     fn from_file(path: &Path, inputs: &[InputSpec], options: &Options) -> Result<Self> {
-        let build = || {
-            let (sources, labels) = load(path, inputs, options)?;
-            let feeds = inputs
-                .iter()
-                .zip(sources)
-                .map(|(spec, source)| Feed::new(spec, source, &options.preprocess))
-                .collect::<Result<Vec<_>>>()?;
-            check_preprocess(inputs, &feeds, options)?;
-            Self::assemble(path, feeds, labels, false, options)
-        };
-        build().map_err(|error| error.in_file(path))
+        let found = load(path, inputs, options);
+        let build = |found| Self::of_sources(path, found, inputs, options);
+        found.and_then(build).map_err(|error| error.in_file(path))
+    }
+
+    /// What the sources of all inputs and the labels give.
+    fn of_sources(
+        data: &Path,
+        (sources, labels): (Vec<Source>, Option<Labels>),
+        inputs: &[InputSpec],
+        options: &Options,
+    ) -> Result<Self> {
+        let feeds = inputs
+            .iter()
+            .zip(sources)
+            .map(|(spec, source)| Feed::new(spec, source, &options.preprocess))
+            .collect::<Result<Vec<_>>>()?;
+        check_preprocess(inputs, &feeds, options)?;
+        Self::assemble(data, feeds, labels, false, options)
     }
 
     /// Checks that the feeds agree, and decides how many samples make a run.

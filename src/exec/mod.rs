@@ -74,59 +74,39 @@ pub trait Engine: Send + Sync {
     }
 }
 
-impl Engine for Box<dyn Engine> {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
+/// What points to an engine is one.
+macro_rules! pointers {
+    ($($pointer:ty),*) => {$(
+        impl<E: Engine + ?Sized> Engine for $pointer {
+            fn name(&self) -> &'static str {
+                (**self).name()
+            }
 
-    fn prepare(
-        &self,
-        model: Verified<'_>,
-        inputs: &[InputShape],
-        taps: &[Tap],
-    ) -> Result<Arc<dyn Session>> {
-        (**self).prepare(model, inputs, taps)
-    }
+            fn prepare(
+                &self,
+                model: Verified<'_>,
+                inputs: &[InputShape],
+                taps: &[Tap],
+            ) -> Result<Arc<dyn Session>> {
+                (**self).prepare(model, inputs, taps)
+            }
 
-    fn takes_uneven_branches(&self) -> bool {
-        (**self).takes_uneven_branches()
-    }
+            fn takes_uneven_branches(&self) -> bool {
+                (**self).takes_uneven_branches()
+            }
 
-    fn as_written(&self) -> Option<Box<dyn Engine>> {
-        (**self).as_written()
-    }
+            fn as_written(&self) -> Option<Box<dyn Engine>> {
+                (**self).as_written()
+            }
 
-    fn profiling(&self) -> Option<Box<dyn Engine>> {
-        (**self).profiling()
-    }
+            fn profiling(&self) -> Option<Box<dyn Engine>> {
+                (**self).profiling()
+            }
+        }
+    )*};
 }
 
-impl<E: Engine + ?Sized> Engine for &E {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
-
-    fn prepare(
-        &self,
-        model: Verified<'_>,
-        inputs: &[InputShape],
-        taps: &[Tap],
-    ) -> Result<Arc<dyn Session>> {
-        (**self).prepare(model, inputs, taps)
-    }
-
-    fn takes_uneven_branches(&self) -> bool {
-        (**self).takes_uneven_branches()
-    }
-
-    fn as_written(&self) -> Option<Box<dyn Engine>> {
-        (**self).as_written()
-    }
-
-    fn profiling(&self) -> Option<Box<dyn Engine>> {
-        (**self).profiling()
-    }
-}
+pointers!(&E, Box<E>);
 
 /// A model that is ready to run. Runs do not influence each other.
 pub trait Session: Send + Sync {

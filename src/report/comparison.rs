@@ -399,52 +399,6 @@ impl ComparisonReport {
         self.missed.extend(missed);
         self.passed = self.missed.is_empty();
     }
-
-    /// Checks the bounds: least signal-to-noise ratio of every output in decibel, and largest fall
-    /// of top-1 accuracy as a share of all samples.
-    pub fn judge(&mut self, min_sqnr: Option<f64>, max_drop: Option<f64>) {
-        let bounded = min_sqnr.is_some() || max_drop.is_some();
-        if let (true, Some(reason)) = (bounded, &self.not_validated) {
-            self.missed.push(format!("the bounds could not be checked: {reason}"));
-        }
-        if let Some(bound) = min_sqnr {
-            let numbers = || self.outputs.iter().filter(|output| output.is_measured());
-            let unlike = self.outputs.iter().filter(|o| o.agreement.is_none() && !o.is_measured());
-            for (name, unlike) in unlike.filter_map(|o| Some((&o.name, o.unlike_dims.as_ref()?))) {
-                self.missed.push(format!("output `{name}`: {unlike}"));
-            }
-            if self.not_validated.is_none() && numbers().next().is_none() && self.missed.is_empty()
-            {
-                let text = "no output has numbers whose signal-to-noise ratio could be asked for";
-                self.missed.push(text.to_owned());
-            }
-            let far: Vec<&OutputReport> = numbers().filter(|o| o.sqnr_db < bound).collect();
-            for output in far {
-                let found = decibel(output.sqnr_db);
-                self.missed
-                    .push(format!("output `{}`: {found}, asked for {bound} dB", output.name));
-            }
-        }
-        if max_drop.is_some() && self.not_validated.is_none() && !self.accuracy.contains_key("top1")
-        {
-            self.missed.push("the fall of top-1 could not be checked: there are no labels".into());
-        }
-        if let (Some(bound), Some(top)) = (max_drop, self.accuracy.get("top1")) {
-            if top.at_chance {
-                let found = percent(top.original);
-                self.missed.push(format!(
-                    "top-1 of the original is {found}, at chance level: that it does not fall says nothing"
-                ));
-            }
-            let drop = top.original - top.candidate;
-            // Half a sample of slack for the representation of shares.
-            if drop > bound + 0.5 / self.samples.max(1) as f64 * 1e-6 {
-                let (drop, bound) = (percent(drop), percent(bound));
-                self.missed.push(format!("top-1 falls by {drop}, allowed are {bound}"));
-            }
-        }
-        self.passed = self.missed.is_empty();
-    }
 }
 
 /// The ratio of two sizes as a percentage.

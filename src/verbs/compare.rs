@@ -91,7 +91,7 @@ pub fn compare(
         let models = [&original.model, judged];
         side_by_side(&mut report, models, samples, options, &data.host)?;
     }
-    report.judge(options.bounds.min_sqnr, options.bounds.max_drop);
+    options.bounds.judge(&mut report);
     if let (true, Some(reason)) = (report.passed, &report.not_validated) {
         report.miss([format!("the models were not compared: {reason}")]);
     }

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use crate::analysis::{Progress, Reach, input_bounds};
-use crate::calibrate::Statistics;
+use crate::analysis::{Evaluate, Measure, Progress, Reach, input_bounds};
+use crate::calibrate::{Calibration, Statistics};
 use crate::data::{self, Options, Samples};
 use crate::emit::{self, Encoded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Engine, Tract};
 use crate::ir::Model;
+use crate::passes::Context;
 use crate::pipeline::{self, Check};
 use crate::read::Loaded;
 
@@ -81,28 +82,54 @@ impl Default for Host<'_> {
     }
 }
 
-impl Host<'_> {
+impl<'a> Host<'a> {
     /// The runtime that results are loaded into.
     pub(super) fn runtime(&self) -> Option<Box<dyn Engine>> {
         self.deployed.and_then(|deployed| deployed())
     }
 
-    /// What passes are checked on: runs of the samples, or seeded noise when there are none. A model for
-    /// whose inputs nothing can be made up is not executed.
+    /// Measures values over samples.
+    pub(super) fn calibration<'s>(&self, samples: &'s Samples) -> Calibration<'s>
+    where
+        'a: 's,
+    {
+        Calibration { engine: self.engine, samples, progress: self.progress }
+    }
+
+    /// What passes may ask for, with what was measured.
+    pub(super) fn context<'s>(&'s self, measure: Option<&'s dyn Measure>) -> Context<'s> {
+        let (evaluate, progress) = (Some(&self.engine as &dyn Evaluate), Some(self.progress));
+        Context { evaluate, measure, progress, ..Context::default() }
+    }
+
+    /// What passes are checked on: so many runs of the samples, or seeded noise when there are none.
+    pub(super) fn probing(
+        &self,
+        samples: Option<&Samples>,
+        model: &Model,
+        seed: u64,
+        runs: usize,
+    ) -> Result<Check<'a>> {
+        match samples {
+            Some(samples) => Check::on(self.engine, samples, runs),
+            None => {
+                let inputs = pipeline::probes(model, seed);
+                Ok(Check { engine: self.engine, inputs, enough: runs })
+            }
+        }
+    }
+
+    /// The same; nothing for a model for whose inputs nothing can be made up.
     pub(super) fn check(
         &self,
         samples: Option<&Samples>,
         model: &Model,
         seed: u64,
-    ) -> Result<Option<Check<'_>>> {
-        if let Some(samples) = samples {
-            return Check::on(self.engine, samples, CHECK_RUNS).map(Some);
-        }
-        let inputs = pipeline::probes(model, seed);
-        if inputs.first().is_some_and(|inputs| pipeline::lacking(model, inputs).is_some()) {
-            return Ok(None);
-        }
-        Ok(Some(Check { engine: self.engine, inputs, enough: CHECK_RUNS }))
+    ) -> Result<Option<Check<'a>>> {
+        let check = self.probing(samples, model, seed, CHECK_RUNS)?;
+        let first = check.inputs.first().filter(|_| samples.is_none());
+        let lacking = first.is_some_and(|inputs| pipeline::lacking(model, inputs).is_some());
+        Ok((!lacking).then_some(check))
     }
 }
 

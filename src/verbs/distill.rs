@@ -53,7 +53,7 @@ pub fn distill(
     let models = [&teacher.model, &distilled.model];
     let top1 = validate::Options { top: vec![1], ..Default::default() };
     execute(host.engine, &mut drift, models, judged, &top1, host.progress)?;
-    drift.judge(options.bounds.min_sqnr, options.bounds.max_drop);
+    options.bounds.judge(&mut drift);
     drift.miss((!distilled.improved).then(|| UNCHANGED.to_owned()));
     let missed = drift.missed.clone();
     let mut report = DistillationReport::new(&distilled, drift);

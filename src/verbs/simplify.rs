@@ -137,15 +137,10 @@ impl SimplifyOptions {
 
     /// What the original and the result are executed on.
     fn check<'a>(&self, model: &Model, data: &Data<'a>) -> Result<Option<Check<'a>>> {
-        let engine = data.host.engine;
         if self.check == 0 {
             return Ok(None);
         }
-        if let Some(samples) = data.samples {
-            return Check::on(engine, samples, self.check).map(Some);
-        }
-        let inputs = pipeline::probes(model, data.seed);
-        Ok(Some(Check { engine, inputs, enough: self.check }))
+        data.host.probing(data.samples, model, data.seed, self.check).map(Some)
     }
 }
 

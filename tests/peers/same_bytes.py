@@ -8,7 +8,6 @@ of the shared models; names what differs, and ends with 1 then. A command that f
 """
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -41,23 +40,12 @@ COMMANDS = {
 def models(given):
     if given:
         return [Path(path) for path in given]
-    found = sorted((ROOT / "fixtures").glob("*.onnx"))
-    listed = SHARED / "models" / "models.json"
-    if listed.is_file():
-        found += [SHARED / "models" / f"{name}.onnx" for name in MODELS]
-    return [path for path in found if path.is_file()]
+    shared = [SHARED / "models" / f"{name}.onnx" for name in MODELS]
+    return sorted((ROOT / "fixtures").glob("*.onnx")) + [path for path in shared if path.is_file()]
 
 
 def data_of(model):
-    """Options for the samples of a model: those of the shared list, the digits of the fixtures, or noise."""
-    listed = SHARED / "models" / "models.json"
-    if listed.is_file():
-        entries = json.loads(listed.read_text())
-        entries = entries["models"] if isinstance(entries, dict) and "models" in entries else entries
-        entries = entries.values() if isinstance(entries, dict) else entries
-        for entry in entries:
-            if Path(str(entry.get("file", ""))).stem == model.stem or entry.get("name") == model.stem:
-                break
+    """Options for the samples of a model: the digits of the fixtures, or noise."""
     digits = ROOT / "fixtures" / "digits_calib.npz"
     if model.stem.startswith("digits") and digits.is_file():
         return [str(digits), "--scale", "1/16", "--labels", "y"]

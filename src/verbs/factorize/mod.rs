@@ -39,8 +39,9 @@ pub fn factorize(
     options: &FactorizeOptions,
     data: &Data<'_>,
 ) -> Result<Outcome<FactorizationReport>> {
-    options.check(data)?;
+    options.check(data.samples.is_some(), data.test.is_some())?;
     let judged = data.judging();
+    judged.map_or(Ok(()), |samples| options.bounds.check(samples))?;
     check_labels(&original.model, judged.into_iter())?;
     let host = &data.host;
     let figures = match data.test {
@@ -48,15 +49,9 @@ pub fn factorize(
         None => Figures::of(data.samples, &original.model, Need::Fitting)?,
     };
     let fit = figures.fit(data.samples);
-    let calibration =
-        fit.map(|samples| Calibration { engine: host.engine, samples, progress: host.progress });
+    let calibration = fit.map(|samples| host.calibration(samples));
     let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
-    let cx = Context {
-        evaluate: Some(&host.engine),
-        measure,
-        progress: Some(host.progress),
-        ..Context::default()
-    };
+    let cx = host.context(measure);
     let check = host.check(fit, &original.model, data.seed)?;
     let at = compress::counted_at(&original.model, data.samples);
     let passes = |samples: bool| {
@@ -124,7 +119,7 @@ pub fn factorize(
         }
         None => drift.not_validated = Some(NO_SAMPLES.to_owned()),
     }
-    drift.judge(options.bounds.min_sqnr, options.bounds.max_drop);
+    options.bounds.judge(&mut drift);
     let of_file = remaining.and_then(|remaining| remaining.of_file(original.byte_size, bytes));
     budget = of_file.or(budget);
     let short = budget.as_ref().filter(|budget| budget.left > budget.most);

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::compress::FactorizePasses;
 use crate::error::{Error, ErrorKind, Result};
 use crate::passes::{Aim, Amount, Factorize, Growth, Layers, Method, Ranks};
+use crate::verbs::Bounds;
 use crate::verbs::budget::Remaining;
-use crate::verbs::{Bounds, Data};
 
 /// How far layers are split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,25 +61,25 @@ impl Default for FactorizeOptions {
 }
 
 impl FactorizeOptions {
-    /// Refuses what contradicts itself, before any work is done.
-    pub(super) fn check(&self, data: &Data<'_>) -> Result<()> {
+    /// Refuses what contradicts itself or what will be there, whatever the model is: samples, and test samples.
+    ///
+    /// # Errors
+    /// Then.
+    pub fn check(&self, samples: bool, test: bool) -> Result<()> {
         let usage = |text: &str| Err(Error::new(ErrorKind::Usage, text));
-        if self.bounds.any() && data.judging().is_none() {
+        if self.bounds.any() && !samples && !test {
             return usage("--max-drop and --min-sqnr need --data");
         }
-        if self.measures() && data.samples.is_none() {
+        if self.measures() && !samples {
             return usage("whitened, pca and --refit lsq need --data");
         }
         match self.goal {
             Goal::Remaining(Remaining::Channels(_)) => {
-                return usage("factorizing cuts no channels; ask for MACs, parameters or bytes");
+                usage("factorizing cuts no channels; ask for MACs, parameters or bytes")
             }
-            Goal::Remaining(Remaining::Latency(_)) if data.samples.is_none() => {
-                return usage("--latency needs --data");
-            }
-            _ => {}
+            Goal::Remaining(Remaining::Latency(_)) if !samples => usage("--latency needs --data"),
+            _ => Ok(()),
         }
-        data.judging().map_or(Ok(()), |samples| self.bounds.check(samples))
     }
 
     /// What was asked for needs samples.

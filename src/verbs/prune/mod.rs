@@ -46,8 +46,9 @@ pub fn prune(
     options: &PruneOptions,
     data: &Data<'_>,
 ) -> Result<Outcome<PruningReport>> {
-    options.check(data)?;
+    options.check(data.samples.is_some(), data.test.is_some())?;
     let judged = data.judging();
+    judged.map_or(Ok(()), |samples| options.bounds.check(samples))?;
     check_labels(&original.model, judged.into_iter())?;
     let host = &data.host;
     let need = if options.steps.is_some() { Need::Judging } else { Need::Fitting };
@@ -56,15 +57,9 @@ pub fn prune(
         None => Figures::of(data.samples, &original.model, need)?,
     };
     let fit = figures.fit(data.samples);
-    let calibration =
-        fit.map(|samples| Calibration { engine: host.engine, samples, progress: host.progress });
+    let calibration = fit.map(|samples| host.calibration(samples));
     let measure = calibration.as_ref().map(|calibration| calibration as &dyn Measure);
-    let cx = Context {
-        evaluate: Some(&host.engine),
-        measure,
-        progress: Some(host.progress),
-        ..Context::default()
-    };
+    let cx = host.context(measure);
     let check = host.check(fit, &original.model, data.seed)?;
     let mut passes = options.passes(data.samples.is_some(), data.seed);
     passes.pruning.at = compress::counted_at(&original.model, data.samples);
@@ -144,7 +139,7 @@ pub fn prune(
     if nothing.is_none() {
         undone.splice(0..0, nothing_done(options, &pruned, budget.as_ref()));
     }
-    drift.judge(options.bounds.min_sqnr, options.bounds.max_drop);
+    options.bounds.judge(&mut drift);
     drift.miss(undone);
     let missed = drift.missed.clone();
     let sparsity = match options.sparsity {

@@ -8,9 +8,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::passes::{
     Allocation, Amount, Budget, Growth, Importance, PruneChannels, Resource, Target,
 };
+use crate::verbs::Bounds;
 use crate::verbs::budget::Remaining;
 use crate::verbs::prune::sparsity::Sparsity;
-use crate::verbs::{Bounds, Data};
 
 /// How a budget is spread over the groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,23 +104,25 @@ impl Default for PruneOptions {
 }
 
 impl PruneOptions {
-    /// Refuses what contradicts itself, before any work is done.
-    pub(super) fn check(&self, data: &Data<'_>) -> Result<()> {
+    /// Refuses what contradicts itself or what will be there, whatever the model is: samples, and test samples.
+    ///
+    /// # Errors
+    /// Then.
+    pub fn check(&self, samples: bool, test: bool) -> Result<()> {
         let usage = |text: &str| Err(Error::new(ErrorKind::Usage, text));
-        let judging = data.judging();
-        if self.bounds.any() && judging.is_none() {
+        if self.bounds.any() && !samples && !test {
             return usage("--max-drop and --min-sqnr need --data or --test");
         }
-        if self.measures() && data.samples.is_none() {
+        if self.measures() && !samples {
             return usage("obs, wanda, activation and --repair lsq need --data");
         }
-        if matches!(self.remaining, Remaining::Latency(_)) && data.samples.is_none() {
+        if matches!(self.remaining, Remaining::Latency(_)) && !samples {
             return usage("--latency needs --data");
         }
-        if self.quantize.is_some() && data.samples.is_none() {
+        if self.quantize.is_some() && !samples {
             return usage("--quantize needs --data");
         }
-        judging.map_or(Ok(()), |samples| self.bounds.check(samples))
+        Ok(())
     }
 
     /// What was asked for needs samples.

@@ -186,7 +186,7 @@ impl Pruning<'_> {
                 progress,
             )?;
         }
-        report.judge(self.options.bounds.min_sqnr, self.options.bounds.max_drop);
+        self.options.bounds.judge(&mut report);
         Ok(report)
     }
 

@@ -7,7 +7,7 @@ use crate::emit::Encoded;
 use crate::error::{Error, Result};
 use crate::ir::Model;
 use crate::passes::{Context, quantize_interface};
-use crate::pipeline::{self, Check, Step};
+use crate::pipeline::{Check, Step};
 use crate::read::{self, Loaded};
 use crate::report::{
     AssignmentReport, CalibratedReport, ChoiceReport, ComparisonReport, CompressionReport,
@@ -57,12 +57,8 @@ impl Written {
 impl Job<'_> {
     /// What each pass is checked with: samples, or seeded noise when there are none.
     pub fn check(&self, samples: Option<&Samples>) -> Result<Check<'_>> {
-        let engine = self.data.host.engine;
-        if let Some(samples) = samples {
-            return Check::on(engine, samples, CHECK_RUNS);
-        }
-        let inputs = pipeline::probes(&self.original.model, self.data.seed);
-        Ok(Check { engine, inputs, enough: CHECK_RUNS })
+        let Data { host, seed, .. } = self.data;
+        host.probing(samples, &self.original.model, *seed, CHECK_RUNS)
     }
 
     /// What the result is tried on: by default real samples, and nothing is explained.
@@ -72,19 +68,12 @@ impl Job<'_> {
         samples: Option<&'t Samples>,
         calibrators: &'t [Fit<'t>],
     ) -> Tries<'t> {
-        Tries {
-            check,
-            real: true,
-            samples,
-            calibrators,
-            fall_back: self.options.fall_back(),
-            // Statistics are of the model as it was.
-            equalize: match self.data.statistics {
-                Some(_) => Equalizing::Off,
-                None => self.options.accuracy.equalize,
-            },
-            widths: self.widths.as_ref(),
-            explain: false,
+        let tries = self.options.tries(check, samples, calibrators);
+        let tries = Tries { widths: self.widths.as_ref(), ..tries };
+        match self.data.statistics {
+            // They are of the model as it was.
+            Some(_) => Tries { equalize: Equalizing::Off, ..tries },
+            None => tries,
         }
     }
 

@@ -12,10 +12,9 @@ pub(super) use then::ThenQuantize;
 pub use widths::{Kind, Mixed, MixedAim};
 
 use crate::analysis::Measure;
-use crate::calibrate::{Calibration, Fit, Source};
+use crate::calibrate::{Fit, Source};
 use crate::compress::{self, Tries};
 use crate::error::{Error, ErrorKind, Result};
-use crate::passes::Context;
 use crate::read::Loaded;
 use crate::report::{self, ChoiceReport, CompressionReport};
 use crate::validate;
@@ -40,16 +39,13 @@ pub fn quantize(
     options: &QuantizeOptions,
     data: &Data<'_>,
 ) -> Result<Outcome<CompressionReport>> {
+    options.check(data.test.is_some(), data.statistics.is_some())?;
+    data.test.map_or(Ok(()), |test| options.bounds.check(test))?;
     let passes = options.passes()?;
-    options.fits(data)?;
     check_labels(&original.model, data.all())?;
     let measures = options.mode.measures();
     let host = &data.host;
-    let calibration = data.samples.map(|samples| Calibration {
-        engine: host.engine,
-        samples,
-        progress: host.progress,
-    });
+    let calibration = data.samples.map(|samples| host.calibration(samples));
     let source = match (data.statistics, &calibration) {
         (Some(statistics), _) => {
             statistics.check(&original.model)?;
@@ -64,12 +60,7 @@ pub fn quantize(
     let fit = source.map(|source| options.fit(source));
     let others = fit.as_ref().filter(|_| measures).map(Fit::others).unwrap_or_default();
     let measure = fit.as_ref().map(|fit| fit as &dyn Measure);
-    let cx = Context {
-        evaluate: Some(&host.engine),
-        measure,
-        progress: Some(host.progress),
-        ..Context::default()
-    };
+    let cx = host.context(measure);
     // Other samples than those that statistics were made with.
     let figures = match data.statistics {
         Some(_) => Figures::As(report::Source::Test),
@@ -106,7 +97,7 @@ pub fn quantize(
         report.test = Some(figures);
     }
     let judged = report.test.as_mut().unwrap_or(&mut report.drift);
-    judged.judge(options.bounds.min_sqnr, options.bounds.max_drop);
+    options.bounds.judge(judged);
     let mut missed = judged.missed.clone();
     missed.extend(undone.iter().cloned());
     report.drift.miss(undone);

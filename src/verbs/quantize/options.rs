@@ -3,12 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::calibrate::{Calibrator, Fit, Method, Source};
-use crate::compress::{Equalizing, FallBackOptions, QuantizePasses, Rank, Wanted};
+use crate::compress::{Equalizing, FallBackOptions, QuantizePasses, Rank, Tries, Wanted};
+use crate::data::Samples;
 use crate::error::{Error, ErrorKind, Result};
 use crate::passes::{ConvertNbits, Growth, Pass, QuantizeStatic, RoundWeights, Rounding};
+use crate::pipeline::Check;
+use crate::verbs::Bounds;
 use crate::verbs::quantize::scheme::Scheme;
 use crate::verbs::quantize::widths::Mixed;
-use crate::verbs::{Bounds, Data};
 
 /// What becomes integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -125,31 +127,43 @@ impl Default for QuantizeOptions {
 }
 
 impl QuantizeOptions {
-    /// Refuses what contradicts itself, whatever the model is.
+    /// Refuses what contradicts itself or what will be there, whatever the model is: test samples, and statistics.
     ///
     /// # Errors
     /// Then.
-    pub fn check(&self) -> Result<()> {
-        self.passes().map(drop)
-    }
-
-    /// Refuses what does not fit the data, before any work is done.
-    pub(super) fn fits(&self, data: &Data<'_>) -> Result<()> {
+    pub fn check(&self, test: bool, statistics: bool) -> Result<()> {
         let usage = |text: String| Err(Error::new(ErrorKind::Usage, text));
-        if self.bounds.max_drop.is_some() && data.test.is_none() {
+        if self.bounds.max_drop.is_some() && !test {
             return usage("--max-drop needs --test with labels".to_owned());
         }
-        if !self.mode.measures() && data.statistics.is_some() {
-            return usage(format!(
-                "--mode {} needs no ranges; leave out --calibration",
-                self.mode.name()
-            ));
+        if !self.mode.measures() && statistics {
+            let mode = self.mode.name();
+            return usage(format!("--mode {mode} needs no ranges; leave out --calibration"));
         }
         if self.mixed.is_some() && self.mode != Mode::Weights {
             let text = "--average-bits, --size and --assignment need --mode weights";
             return usage(text.to_owned());
         }
-        data.test.map_or(Ok(()), |test| self.bounds.check(test))
+        self.passes().map(drop)
+    }
+
+    /// What results are tried on: real samples, and nothing is explained.
+    pub(super) fn tries<'t>(
+        &self,
+        check: &'t Check<'t>,
+        samples: Option<&'t Samples>,
+        calibrators: &'t [Fit<'t>],
+    ) -> Tries<'t> {
+        Tries {
+            check,
+            real: true,
+            samples,
+            calibrators,
+            fall_back: self.fall_back(),
+            equalize: self.accuracy.equalize,
+            widths: None,
+            explain: false,
+        }
     }
 
     /// What ranges are made from.
@@ -160,7 +174,7 @@ impl QuantizeOptions {
     }
 
     /// Which layers fall back: the bounds are met so, the worst first. Where all compute with floats, none is spared.
-    pub(super) fn fall_back(&self) -> FallBackOptions {
+    fn fall_back(&self) -> FallBackOptions {
         let Accuracy { keep_worst, spare, sensitivity, .. } = self.accuracy;
         FallBackOptions {
             worst: keep_worst,

@@ -1,7 +1,7 @@
 //! Quantizes what another verb made, with the defaults of `quantize`.
 
 use crate::calibrate::{Calibration, Fit, Method, Source};
-use crate::compress::{self, Quantized, Tries};
+use crate::compress::{self, Quantized};
 use crate::error::Result;
 use crate::ir::Model;
 use crate::passes::{Context, Target};
@@ -32,16 +32,8 @@ impl ThenQuantize<'_> {
         let fit = Fit::new(Source::Samples(self.calibration), Method::default());
         let cx = Context { measure: Some(&fit), ..self.cx };
         let check = Check::on(self.calibration.engine, self.calibration.samples, CHECK_RUNS)?;
-        let tries = Tries {
-            check: &check,
-            real: true,
-            samples: Some(self.calibration.samples),
-            calibrators: &fit.others(),
-            fall_back: options.fall_back(),
-            widths: None,
-            equalize: options.accuracy.equalize,
-            explain: false,
-        };
+        let others = fit.others();
+        let tries = options.tries(&check, Some(self.calibration.samples), &others);
         compress::quantized_on(model, &options.passes()?, &cx, &tries)
     }
 }
