@@ -2,6 +2,7 @@
 
 use crate::grad::Real;
 use crate::grad::kernel::{Backward, Forward, Kernel, Rereads};
+use crate::grad::op::gates::Gates;
 use crate::grad::real::{Product, View};
 
 /// Inputs are x `[steps, rows, inputs]`, W `[3 hidden, inputs]`, R `[3 hidden, hidden]`, B `[6 hidden]`, and h before
@@ -25,17 +26,15 @@ impl Gru {
         3 * self.state()
     }
 
+    /// What inputs put into the gates.
+    fn of_rows(&self) -> Gates {
+        Gates { rows: self.steps * self.rows, inputs: self.inputs, width: 3 * self.hidden }
+    }
+
     fn inputs<T: Real>(&self, x: &[&[T]], gates: &mut [T]) {
         let width = 3 * self.hidden;
         gates.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(&x[3][..width]));
-        let product = Product {
-            extents: [self.steps * self.rows, self.inputs, width],
-            a: View::packed(0, self.inputs),
-            b: View::packed(0, self.inputs).turned(),
-            c: View::packed(0, width),
-            adds: true,
-        };
-        T::multiply(product, x[0], x[1], gates);
+        self.of_rows().forward(x[0], x[1], gates);
     }
 
     /// `h · R' + b` for `count` gates from `first` on.
@@ -183,18 +182,9 @@ impl<T: Real> Kernel<T> for Gru {
                 }
             }
         }
-        if let Some(d) = dx[0].as_deref_mut() {
-            let c = View::packed(0, self.inputs);
-            let extents = [self.steps * self.rows, width, self.inputs];
-            let a = View::packed(0, width);
-            T::multiply(Product { extents, a, b: c, c, adds: true }, gates, x[1], d);
-        }
-        if let Some(d) = dx[1].as_deref_mut() {
-            let c = View::packed(0, self.inputs);
-            let extents = [width, self.steps * self.rows, self.inputs];
-            let a = View::packed(0, width).turned();
-            T::multiply(Product { extents, a, b: c, c, adds: true }, gates, x[0], d);
-        }
+        let (dx0, rest) = dx.split_at_mut(1);
+        let wanted = (dx0[0].as_deref_mut(), rest[0].as_deref_mut());
+        self.of_rows().backward(gates, (x[0], x[1]), wanted);
         if let Some(d) = dx[3].as_deref_mut() {
             for row in gates.chunks_exact(width) {
                 d.iter_mut().zip(row).for_each(|(d, &g)| *d += g);

@@ -2,6 +2,7 @@
 
 use crate::grad::Real;
 use crate::grad::kernel::{Backward, Forward, Kernel, Rereads};
+use crate::grad::op::gates::Gates;
 use crate::grad::real::{Product, View};
 
 /// Inputs are x `[steps, rows, inputs]`, W `[4 hidden, inputs]`, R `[4 hidden, hidden]`, B `[8 hidden]`, and h and
@@ -26,6 +27,11 @@ impl Lstm {
         4 * self.state()
     }
 
+    /// What inputs put into the gates.
+    fn of_rows(&self) -> Gates {
+        Gates { rows: self.steps * self.rows, inputs: self.inputs, width: 4 * self.hidden }
+    }
+
     /// What inputs and biases put into the gates of all steps.
     fn of_inputs<T: Real>(&self, x: &[&[T]], gates: &mut [T]) {
         let width = 4 * self.hidden;
@@ -33,14 +39,7 @@ impl Lstm {
         for row in gates.chunks_exact_mut(width) {
             row.iter_mut().zip(first).zip(second).for_each(|((g, &a), &b)| *g = a + b);
         }
-        let product = Product {
-            extents: [self.steps * self.rows, self.inputs, width],
-            a: View::packed(0, self.inputs),
-            b: View::packed(0, self.inputs).turned(),
-            c: View::packed(0, width),
-            adds: true,
-        };
-        T::multiply(product, x[0], x[1], gates);
+        self.of_rows().forward(x[0], x[1], gates);
     }
 
     /// Adds what `h` puts into the gates of `count` rows.
@@ -135,21 +134,9 @@ impl<T: Real> Kernel<T> for Lstm {
         }
         let width = 4 * hidden;
         let down = View::packed(0, width).turned();
-        if let Some(d) = dx[0].as_deref_mut() {
-            let product = Product {
-                extents: [self.steps * self.rows, width, self.inputs],
-                a: View::packed(0, width),
-                b: View::packed(0, self.inputs),
-                c: View::packed(0, self.inputs),
-                adds: true,
-            };
-            T::multiply(product, gates, x[1], d);
-        }
-        if let Some(d) = dx[1].as_deref_mut() {
-            let c = View::packed(0, self.inputs);
-            let extents = [width, self.steps * self.rows, self.inputs];
-            T::multiply(Product { extents, a: down, b: c, c, adds: true }, gates, x[0], d);
-        }
+        let (dx0, rest) = dx.split_at_mut(1);
+        let wanted = (dx0[0].as_deref_mut(), rest[0].as_deref_mut());
+        self.of_rows().backward(gates, (x[0], x[1]), wanted);
         if let Some(d) = dx[2].as_deref_mut() {
             let c = View::packed(0, hidden);
             let first =

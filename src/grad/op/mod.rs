@@ -8,6 +8,7 @@ pub(super) mod concat;
 pub(super) mod conv;
 pub(super) mod conv_transpose;
 pub(super) mod depthwise;
+mod gates;
 pub(super) mod gather;
 pub(super) mod grid;
 pub(super) mod gru;
